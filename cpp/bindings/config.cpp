@@ -1,0 +1,34 @@
+// What this build and this machine are, and the check of input arrays.
+#include "../kernels/dispatch.h"
+#include "../linalg/elementwise.h"
+#include "numpy_views.h"
+#include "register.h"
+
+namespace fastmlp {
+
+template <class T> int64_t first_not_finite_in(const Array<T>& x, double limit, int threads) {
+    const T* data = x.data();
+    const int64_t size = x.size();
+    py::gil_scoped_release release;
+    return first_not_finite(data, size, limit, threads);
+}
+
+void register_config(py::module_& m) {
+    m.def("current_isa", [] { return current_table().isa; });
+    m.def("available_isas", [] {
+        std::vector<std::string> names;
+        for (const KernelTable* table : available_tables()) names.push_back(table->isa);
+        return names;
+    });
+    m.def("threading_name", &threading_name);
+    m.def("default_thread_count", &default_thread_count);
+    m.def("first_not_finite", &first_not_finite_in<float>, py::arg("x").noconvert(), py::arg("limit"), py::arg("threads"));
+    m.def("first_not_finite", &first_not_finite_in<double>, py::arg("x").noconvert(), py::arg("limit"), py::arg("threads"));
+    m.def("peak_gflops", [](bool single, int threads, double seconds) {
+        const KernelTable& table = current_table();
+        py::gil_scoped_release release;
+        return single ? peak_gflops(table.float32, threads, seconds) : peak_gflops(table.float64, threads, seconds);
+    }, py::arg("single_precision"), py::arg("threads"), py::arg("seconds"));
+}
+
+}  // namespace fastmlp

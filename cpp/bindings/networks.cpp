@@ -1,0 +1,181 @@
+// Networks, data sets and trainers of both precisions.
+#include "../nn/trainer.h"
+#include "numpy_views.h"
+#include "register.h"
+
+namespace fastmlp {
+
+// A data set and the arrays that it looks at, kept alive.
+template <class T> struct BoundDataset : Dataset<T> {
+    py::object inputs_owner, targets_owner;
+};
+
+template <class T> Array<T> weights_of(const Network<T>& network, std::size_t index) {
+    const DenseLayer<T>& layer = network.layers().at(index);
+    Array<T> array = new_matrix<T>(layer.inputs(), layer.outputs());
+    unpack_panels(layer.shape(), layer.weights().data(), array.mutable_data(), layer.outputs());
+    return array;
+}
+
+template <class T> Array<T> biases_of(const Network<T>& network, std::size_t index) {
+    const DenseLayer<T>& layer = network.layers().at(index);
+    return Array<T>(layer.outputs(), layer.biases().data());
+}
+
+template <class T>
+void set_layer(Network<T>& network, std::size_t index, const Array<T>& weights, const Array<T>& biases) {
+    DenseLayer<T>& layer = network.layers().at(index);
+    const auto view = matrix_view(weights, "weights");
+    require(view.rows == layer.inputs() && view.columns == layer.outputs() && biases.ndim() == 1 &&
+                biases.shape(0) == layer.outputs(),
+            "weights or biases have the wrong shape");
+    pack_panels(layer.shape(), view.data, view.stride, layer.weights().data());
+    std::copy_n(biases.data(), layer.outputs(), layer.biases().data());
+}
+
+template <class T>
+std::unique_ptr<BoundDataset<T>> labelled_dataset(const Network<T>& network, const py::array& inputs,
+                                                  const Array<std::int64_t>& labels) {
+    auto data = std::make_unique<BoundDataset<T>>();
+    data->inputs = inputs_view(inputs, network.inputs());
+    require(network.loss() == Loss::cross_entropy, "integer labels belong to cross_entropy");
+    require(labels.ndim() == 1 && labels.shape(0) == data->inputs.rows, "labels must have one entry per row");
+    data->labels.reserve(static_cast<std::size_t>(data->inputs.rows));
+    for (int64_t i = 0; i < data->inputs.rows; ++i) {
+        const std::int64_t label = labels.data()[i];
+        require(label >= 0 && label < network.outputs(), "labels must lie in [0, classes)");
+        data->labels.push_back(static_cast<std::int32_t>(label));
+    }
+    data->inputs_owner = inputs;
+    return data;
+}
+
+template <class T>
+std::unique_ptr<BoundDataset<T>> target_dataset(const Network<T>& network, const py::array& inputs, const Array<T>& targets) {
+    auto data = std::make_unique<BoundDataset<T>>();
+    data->inputs = inputs_view(inputs, network.inputs());
+    require(network.loss() == Loss::squared_error, "real targets belong to squared_error");
+    require(targets.ndim() == 2 && targets.shape(0) == data->inputs.rows && targets.shape(1) == network.outputs(),
+            "targets must have shape (rows, outputs)");
+    data->targets = targets.data();
+    data->inputs_owner = inputs;
+    data->targets_owner = targets;
+    return data;
+}
+
+template <class T> Array<T> predict(const Network<T>& network, const py::array& x, int threads) {
+    const Inputs inputs = inputs_view(x, network.inputs());
+    Array<T> out = new_matrix<T>(inputs.rows, network.outputs());
+    T* data = out.mutable_data();
+    py::gil_scoped_release release;
+    network.predict(inputs, data, threads);
+    return out;
+}
+
+template <class T> py::tuple evaluate(const Network<T>& network, const BoundDataset<T>& data, int64_t begin, int64_t end, int threads) {
+    require(0 <= begin && begin <= end && end <= data.inputs.rows, "rows out of range");
+    Dataset<T> part;
+    part.inputs = {data.inputs.row(begin), data.inputs.kind, end - begin, data.inputs.columns};
+    if (data.targets) part.targets = data.targets + begin * network.outputs();
+    else part.labels.assign(data.labels.begin() + begin, data.labels.begin() + end);
+    LossSum sum;
+    {
+        py::gil_scoped_release release;
+        sum = network.evaluate(part, threads);
+    }
+    return py::make_tuple(sum.loss, sum.hits);
+}
+
+template <class T>
+py::tuple run(Trainer<T>& trainer, const BoundDataset<T>& data, const Array<std::int64_t>& order, int64_t batch_rows,
+              int64_t batches_per_update, double learning_rate, double l1, double l2, int64_t position, int threads, double seconds) {
+    require(order.ndim() == 1 && batch_rows >= 1 && batches_per_update >= 1 && position >= 0, "invalid plan of an epoch");
+    const std::int64_t* rows = order.data();
+    const int64_t count = order.shape(0);
+    LossSum sum;
+    {
+        py::gil_scoped_release release;
+        position = trainer.run(data, rows, count, batch_rows, batches_per_update, {learning_rate, l1, l2}, position, threads, seconds, sum);
+    }
+    return py::make_tuple(position, sum.loss, sum.hits);
+}
+
+template <class T> py::tuple sum_gradients(Trainer<T>& trainer, const BoundDataset<T>& data, int64_t position, int threads, double seconds) {
+    LossSum sum;
+    {
+        py::gil_scoped_release release;
+        position = trainer.sum_gradients(data, position, threads, seconds, sum);
+    }
+    return py::make_tuple(position, sum.loss, sum.hits);
+}
+
+template <class T> py::tuple gradients(const Trainer<T>& trainer, const Network<T>& network) {
+    py::list weights, biases;
+    for (std::size_t i = 0; i < network.layers().size(); ++i) {
+        const DenseLayer<T>& layer = network.layers()[i];
+        const LayerState<T>& state = trainer.layer_states()[i];
+        require(state.weight_gradients().size() > 0, "no gradients have been summed");
+        Array<T> array = new_matrix<T>(layer.inputs(), layer.outputs());
+        unpack_panels(layer.shape(), state.weight_gradients().data(), array.mutable_data(), layer.outputs());
+        weights.append(array);
+        biases.append(Array<T>(layer.outputs(), state.bias_gradients().data()));
+    }
+    return py::make_tuple(weights, biases);
+}
+
+template <class T> py::tuple weight_norms(const Network<T>& network) {
+    double sums[2];
+    {
+        py::gil_scoped_release release;
+        network.weight_norms(sums);
+    }
+    return py::make_tuple(sums[0], sums[1]);
+}
+
+template <class T> void register_network(py::module_& m, const std::string& suffix) {
+    using py::arg;
+    py::class_<Network<T>>(m, ("Network" + suffix).c_str())
+        .def(py::init([](const std::vector<int64_t>& sizes, Activation activation, Loss loss, double input_scale) {
+                 return std::make_unique<Network<T>>(sizes, activation, loss, input_scale, current_table());
+             }),
+             arg("sizes"), arg("activation"), arg("loss"), arg("input_scale"))
+        .def_property_readonly("isa", [](const Network<T>& network) { return network.table().isa; })
+        .def_property_readonly("training_operations", &Network<T>::training_operations)
+        .def_property_readonly("forward_operations", &Network<T>::forward_operations)
+        .def("weights", &weights_of<T>, arg("layer"))
+        .def("biases", &biases_of<T>, arg("layer"))
+        .def("set_layer", &set_layer<T>, arg("layer"), arg("weights").noconvert(), arg("biases").noconvert())
+        .def("dataset", &labelled_dataset<T>, arg("inputs"), arg("labels").noconvert())
+        .def("dataset", &target_dataset<T>, arg("inputs"), arg("targets").noconvert())
+        .def("predict", &predict<T>, arg("inputs"), arg("threads"))
+        .def("evaluate", &evaluate<T>, arg("data"), arg("begin"), arg("end"), arg("threads"))
+        .def("weight_norms", &weight_norms<T>);
+
+    py::class_<BoundDataset<T>>(m, ("Dataset" + suffix).c_str())
+        .def_property_readonly("rows", [](const BoundDataset<T>& data) { return data.inputs.rows; });
+
+    py::class_<Trainer<T>>(m, ("Trainer" + suffix).c_str())
+        .def(py::init([](Network<T>& network, UpdateKind kind, double momentum, bool nesterov, double beta_1, double beta_2, double epsilon) {
+                 return std::make_unique<Trainer<T>>(network, OptimizerSettings{kind, momentum, nesterov, beta_1, beta_2, epsilon});
+             }),
+             py::keep_alive<1, 2>(), arg("network"), arg("kind"), arg("momentum") = 0.0, arg("nesterov") = false,
+             arg("beta_1") = 0.9, arg("beta_2") = 0.999, arg("epsilon") = 1e-8)
+        .def("run", &run<T>, arg("data"), arg("order").noconvert(), arg("batch_rows"), arg("batches_per_update"),
+             arg("learning_rate"), arg("l1"), arg("l2"), arg("position"), arg("threads"), arg("seconds"))
+        .def("sum_gradients", &sum_gradients<T>, arg("data"), arg("position"), arg("threads"), arg("seconds"))
+        .def("gradients", &gradients<T>, arg("network"));
+}
+
+void register_networks(py::module_& m) {
+    py::enum_<Activation>(m, "Activation")
+        .value("identity", Activation::identity)
+        .value("relu", Activation::relu)
+        .value("tanh", Activation::tanh)
+        .value("logistic", Activation::logistic);
+    py::enum_<Loss>(m, "Loss").value("cross_entropy", Loss::cross_entropy).value("squared_error", Loss::squared_error);
+    py::enum_<UpdateKind>(m, "UpdateKind").value("sgd", UpdateKind::sgd).value("momentum", UpdateKind::momentum).value("adam", UpdateKind::adam);
+    register_network<float>(m, "Float32");
+    register_network<double>(m, "Float64");
+}
+
+}  // namespace fastmlp

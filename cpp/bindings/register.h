@@ -1,0 +1,13 @@
+// The parts of the module, one function each.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace fastmlp {
+
+void register_config(pybind11::module_& m);    // config.cpp
+void register_networks(pybind11::module_& m);  // networks.cpp
+void register_ops(pybind11::module_& m);       // ops.cpp
+void register_testing(pybind11::module_& m);   // testing.cpp
+
+}  // namespace fastmlp

@@ -1,0 +1,55 @@
+// Picks the table of kernels at run time.
+#include "dispatch.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <stdexcept>
+
+namespace fastmlp {
+
+namespace generic { extern const KernelTable table; }
+#ifdef FASTMLP_X86
+namespace avx2 { extern const KernelTable table; }
+namespace avx512 { extern const KernelTable table; }
+#endif
+
+const std::vector<const KernelTable*>& available_tables() {
+    static const std::vector<const KernelTable*> tables = [] {
+        std::vector<const KernelTable*> found{&generic::table};
+#ifdef FASTMLP_X86
+        if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&avx2::table);
+        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+            found.push_back(&avx512::table);
+#endif
+        return found;
+    }();
+    return tables;
+}
+
+namespace {
+
+const KernelTable& table_named(const std::string& isa) {
+    std::string names;
+    for (const KernelTable* table : available_tables()) {
+        if (isa == table->isa) return *table;
+        names += (names.empty() ? "" : ", ") + std::string(table->isa);
+    }
+    throw std::invalid_argument("FASTMLP_ISA must be one of " + names + " on this machine, got '" + isa + "'");
+}
+
+std::atomic<const KernelTable*> chosen{nullptr};
+
+}  // namespace
+
+const KernelTable& current_table() {
+    if (const KernelTable* table = chosen.load()) return *table;
+    const char* wanted = std::getenv("FASTMLP_ISA");
+    const KernelTable& table = wanted && *wanted ? table_named(wanted) : *available_tables().back();
+    chosen.store(&table);
+    return table;
+}
+
+void use_table(const std::string& isa) { chosen.store(&table_named(isa)); }
+
+}  // namespace fastmlp

@@ -1,0 +1,24 @@
+// Which instruction set runs: the best that the processor has, or the one that FASTMLP_ISA names.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "kernel_table.h"
+
+namespace fastmlp {
+
+// The tables that this binary holds and this processor can run, slowest first ("generic" always).
+const std::vector<const KernelTable*>& available_tables();
+
+// The table that new networks use. Throws std::invalid_argument if FASTMLP_ISA names none of the available.
+const KernelTable& current_table();
+
+// Changes it for the whole process (tests compare the instruction sets of one machine).
+void use_table(const std::string& isa);
+
+template <class T> const Kernels<T>& kernels_of(const KernelTable& table);
+template <> inline const Kernels<float>& kernels_of<float>(const KernelTable& table) { return table.float32; }
+template <> inline const Kernels<double>& kernels_of<double>(const KernelTable& table) { return table.float64; }
+
+}  // namespace fastmlp

@@ -1,0 +1,272 @@
+// Everything that acts element by element or row by row: activations, losses, updates, conversions.
+//
+// An element's result is the same chain of operations in every lane, row and call. Sums over a row run
+// lane by lane and then over the lanes in order, so they depend on the row's width alone.
+#pragma once
+
+#include "gemm_kernel.h"
+#include "kernel_table.h"
+#include "simd.h"
+
+namespace fastmlp::FASTMLP_ISA {
+
+using std::int64_t;
+
+template <class T> struct ExpConstants;
+template <> struct ExpConstants<float> {
+    static constexpr float lowest = -87.3f, highest = 88.37f;  // 2^n stays a normal number
+    static constexpr float ln2_high = 0.693359375f;            // 9 bits: n * ln2_high is exact
+    static constexpr float ln2_low = -2.12194440e-4f;
+    static constexpr int degree = 7;                           // (ln2/2)^8 / 8! = 5e-9 < eps/2
+};
+template <> struct ExpConstants<double> {
+    static constexpr double lowest = -708.3, highest = 709.4;
+    static constexpr double ln2_high = 0.693147180369123816490;   // the low 21 bits are zero
+    static constexpr double ln2_low = 1.90821492927058770002e-10;
+    static constexpr int degree = 13;                             // (ln2/2)^14 / 14! = 4e-18 < eps/2
+};
+
+template <class T> constexpr T inverse_factorial(int n) {
+    double f = 1;
+    for (int i = 2; i <= n; ++i) f *= i;
+    return static_cast<T>(1 / f);
+}
+
+// e^x = 2^n e^r with |r| <= ln2/2; `tail` is e^r - 1 by its Taylor series. NaN passes through.
+template <class T> struct ExpParts {
+    Vec<T> power, tail;
+};
+template <class T> inline ExpParts<T> exp_parts(Vec<T> x) {
+    using V = Vec<T>;
+    using C = ExpConstants<T>;
+    x = min(V::broadcast(C::highest), max(V::broadcast(C::lowest), x));  // this order lets NaN through
+    const V n = round(x * V::broadcast(T(1.44269504088896340736)));
+    V r = fma(n, V::broadcast(-C::ln2_high), x);
+    r = fma(n, V::broadcast(-C::ln2_low), r);
+    V series = V::broadcast(inverse_factorial<T>(C::degree));
+    for (int i = C::degree - 1; i >= 2; --i) series = fma(series, r, V::broadcast(inverse_factorial<T>(i)));
+    return {power_of_two(n), fma(series * r, r, r)};
+}
+template <class T> inline Vec<T> exp(Vec<T> x) {
+    const auto [power, tail] = exp_parts<T>(x);
+    return select_less(x, Vec<T>::broadcast(ExpConstants<T>::lowest), Vec<T>::zero(), fma(power, tail, power));
+}
+template <class T> inline Vec<T> expm1(Vec<T> x) {
+    const auto [power, tail] = exp_parts<T>(x);
+    return fma(power, tail, power - Vec<T>::broadcast(1));
+}
+
+template <class T, Activation kind> inline Vec<T> activation(Vec<T> z) {
+    using V = Vec<T>;
+    const V one = V::broadcast(1);
+    if constexpr (kind == Activation::relu) return max(V::zero(), z);  // this order lets NaN through
+    if constexpr (kind == Activation::tanh) {
+        const V e = expm1<T>(abs(z) + abs(z));
+        const V t = e / (e + V::broadcast(2));
+        // from 20 on, tanh is 1 to the last bit of a double
+        return with_sign_of(select_less(V::broadcast(20), abs(z), one, t), z);
+    }
+    if constexpr (kind == Activation::logistic) return one / (one + exp<T>(V::zero() - z));
+    return z;
+}
+
+// The derivative in terms of the activation's output; for relu, 0 at 0.
+template <class T, Activation kind> inline Vec<T> gradient_of_activation(Vec<T> g, Vec<T> output) {
+    using V = Vec<T>;
+    const V one = V::broadcast(1);
+    if constexpr (kind == Activation::relu) return select_less(V::zero(), output, g, V::zero());
+    if constexpr (kind == Activation::tanh) return g * fma(V::zero() - output, output, one);
+    if constexpr (kind == Activation::logistic) return g * (output * (one - output));
+    return g;
+}
+
+template <class T, Activation kind>
+void activate_kernel(T* z, int64_t stride, const T* bias, int64_t rows, int64_t columns) {
+    using V = Vec<T>;
+    for (int64_t j = 0; j < columns; j += V::lanes) {
+        const V b = bias ? V::load(bias + j) : V::zero();
+        for (int64_t i = 0; i < rows; ++i) {
+            T* p = z + i * stride + j;
+            activation<T, kind>(V::load(p) + b).store(p);
+        }
+    }
+}
+
+template <class T, Activation kind>
+void activation_gradient_kernel(T* gradient, int64_t stride, const T* output, int64_t output_stride, int64_t rows,
+                                int64_t columns) {
+    using V = Vec<T>;
+    if constexpr (kind == Activation::identity) return;
+    for (int64_t i = 0; i < rows; ++i)
+        for (int64_t j = 0; j < columns; j += V::lanes) {
+            T* p = gradient + i * stride + j;
+            gradient_of_activation<T, kind>(V::load(p), V::load(output + i * output_stride + j)).store(p);
+        }
+}
+
+// The first `count` lanes of a, the others of b.
+template <class T> inline Vec<T> first_lanes(int64_t count, Vec<T> a, Vec<T> b) {
+    T index[Vec<T>::lanes];
+    for (int i = 0; i < Vec<T>::lanes; ++i) index[i] = T(i);
+    return select_less(Vec<T>::load(index), Vec<T>::broadcast(T(count)), a, b);
+}
+template <class T> inline T sum_of_lanes(Vec<T> a) {
+    T lane[Vec<T>::lanes];
+    a.store(lane);
+    T sum = lane[0];
+    for (int i = 1; i < Vec<T>::lanes; ++i) sum += lane[i];
+    return sum;
+}
+
+// row = exp(row - largest), padding zero; returns the sum. `at` becomes the first largest column.
+template <class T> inline T exponentiate_row(T* row, int64_t outputs, T* largest, std::int32_t* at) {
+    using V = Vec<T>;
+    T best = row[0];
+    std::int32_t column = 0;
+    for (int64_t j = 1; j < outputs; ++j)
+        if (row[j] > best) best = row[j], column = static_cast<std::int32_t>(j);
+    V sum = V::zero();
+    for (int64_t j = 0; j < outputs; j += V::lanes) {
+        const V e = first_lanes<T>(outputs - j, exp<T>(V::load(row + j) - V::broadcast(best)), V::zero());
+        e.store(row + j);
+        sum = sum + e;
+    }
+    *largest = best;
+    *at = column;
+    return sum_of_lanes<T>(sum);
+}
+
+template <class T> void softmax_kernel(T* z, int64_t stride, int64_t rows, int64_t outputs) {
+    using V = Vec<T>;
+    for (int64_t i = 0; i < rows; ++i, z += stride) {
+        T largest;
+        std::int32_t column;
+        const V total = V::broadcast(exponentiate_row(z, outputs, &largest, &column));
+        for (int64_t j = 0; j < outputs; j += V::lanes) (V::load(z + j) / total).store(z + j);
+    }
+}
+
+template <class T>
+void softmax_cross_entropy_kernel(T* z, int64_t stride, int64_t rows, int64_t outputs, const std::int32_t* labels,
+                                  T scale, T* margin, T* sum, std::int32_t* hit) {
+    using V = Vec<T>;
+    for (int64_t i = 0; i < rows; ++i, z += stride) {
+        const T z_label = z[labels[i]];
+        T largest;
+        std::int32_t predicted;
+        sum[i] = exponentiate_row(z, outputs, &largest, &predicted);
+        hit[i] = predicted == labels[i];
+        margin[i] = largest - z_label;
+        const T e_label = z[labels[i]];
+        const V factor = V::broadcast(scale / sum[i]);
+        for (int64_t j = 0; j < outputs; j += V::lanes) (V::load(z + j) * factor).store(z + j);
+        z[labels[i]] = (e_label / sum[i] - T(1)) * scale;
+    }
+}
+
+template <class T>
+void squared_error_kernel(T* z, int64_t stride, int64_t rows, int64_t outputs, const T* targets, int64_t target_stride,
+                          T scale, T* loss) {
+    for (int64_t i = 0; i < rows; ++i) {
+        T sum = 0;
+        for (int64_t j = 0; j < outputs; ++j) {
+            const T difference = z[i * stride + j] - targets[i * target_stride + j];
+            sum += difference * difference;
+            z[i * stride + j] = difference * scale;
+        }
+        loss[i] = sum / 2;
+    }
+}
+
+template <class T>
+void column_sums_kernel(const T* x, int64_t stride, int64_t rows, int64_t columns, T* sums) {
+    using V = Vec<T>;
+    for (int64_t j = 0; j < columns; j += V::lanes) {
+        V sum = V::zero();
+        for (int64_t i = 0; i < rows; ++i) sum = sum + V::load(x + i * stride + j);
+        sum.store(sums + j);
+    }
+}
+
+template <class T> void add_kernel(T* sum, const T* x, int64_t size) {
+    using V = Vec<T>;
+    for (int64_t i = 0; i < size; i += V::lanes) (V::load(sum + i) + V::load(x + i)).store(sum + i);
+}
+
+template <class T> inline Vec<T> penalized(Vec<T> w, Vec<T> g, const UpdateRule<T>& rule) {
+    using V = Vec<T>;
+    const V zero = V::zero(), l1 = V::broadcast(rule.l1);
+    const V sign = select_less(zero, w, l1, select_less(w, zero, zero - l1, zero));
+    return fma(V::broadcast(rule.l2), w, g + sign);
+}
+
+template <class T, UpdateKind kind>
+void update_kernel(T* w, const T* g, T* state_1, T* state_2, int64_t size, const UpdateRule<T>& rule) {
+    using V = Vec<T>;
+    const V step = V::broadcast(-rule.learning_rate), friction = V::broadcast(rule.momentum);
+    const V beta_1 = V::broadcast(rule.beta_1), rest_1 = V::broadcast(1 - rule.beta_1);
+    const V beta_2 = V::broadcast(rule.beta_2), rest_2 = V::broadcast(1 - rule.beta_2);
+    const V epsilon = V::broadcast(rule.epsilon);
+    for (int64_t i = 0; i < size; i += V::lanes) {
+        V value = V::load(w + i);
+        const V gradient = penalized<T>(value, V::load(g + i), rule);
+        if constexpr (kind == UpdateKind::sgd) value = fma(step, gradient, value);
+        if constexpr (kind == UpdateKind::momentum) {
+            const V velocity = fma(friction, V::load(state_1 + i), step * gradient);
+            velocity.store(state_1 + i);
+            value = rule.nesterov ? value + fma(friction, velocity, step * gradient) : value + velocity;
+        }
+        if constexpr (kind == UpdateKind::adam) {
+            const V mean = fma(beta_1, V::load(state_1 + i), rest_1 * gradient);
+            const V square = fma(beta_2, V::load(state_2 + i), rest_2 * (gradient * gradient));
+            mean.store(state_1 + i);
+            square.store(state_2 + i);
+            value = value + step * mean / (sqrt(square) + epsilon);
+        }
+        value.store(w + i);
+    }
+}
+
+// In double, several lanes at a time: a float sum of 10^5 squares would lose four digits.
+template <class T> void norms_kernel(const T* w, int64_t size, double* sums) {
+    double absolute[8] = {}, squares[8] = {};
+    for (int64_t i = 0; i < size; ++i) {
+        const double x = w[i];
+        absolute[i % 8] += x < 0 ? -x : x;
+        squares[i % 8] += x * x;
+    }
+    for (int lane = 0; lane < 8; ++lane) sums[0] += absolute[lane], sums[1] += squares[lane];
+}
+
+template <class T, class Input> void convert_kernel(T* out, const void* in, int64_t columns, T scale) {
+    const Input* x = static_cast<const Input*>(in);
+    for (int64_t j = 0; j < columns; ++j) out[j] = static_cast<T>(x[j]) * scale;
+}
+
+template <class T>
+void transpose_kernel(T* out, int64_t out_stride, const T* in, int64_t in_stride, int64_t rows, int64_t columns) {
+    constexpr int64_t block = alignment_bytes / sizeof(T);  // 16 x 16 floats: each line is used whole while in L1
+    for (int64_t i0 = 0; i0 < rows; i0 += block)
+        for (int64_t j0 = 0; j0 < columns; j0 += block) {
+            const int64_t i1 = i0 + block < rows ? i0 + block : rows, j1 = j0 + block < columns ? j0 + block : columns;
+            for (int64_t j = j0; j < j1; ++j)
+                for (int64_t i = i0; i < i1; ++i) out[j * out_stride + i] = in[i * in_stride + j];
+        }
+}
+
+// 12 chains cover a latency of four to six cycles at two multiply-adds a cycle, and fit in 16 registers.
+template <class T> int64_t fma_rounds_kernel(int64_t rounds) {
+    using V = Vec<T>;
+    V chain[12];
+    const V a = V::broadcast(T(0.5)), b = V::broadcast(T(0.25));
+    FASTMLP_UNROLL for (V& c : chain) c = b;
+    for (int64_t round = 0; round < rounds; ++round) {
+        FASTMLP_UNROLL for (int i = 0; i < 12; ++i) chain[i] = fma(chain[i], a, b);
+    }
+    T sink[V::lanes];
+    for (int i = 1; i < 12; ++i) chain[0] = chain[0] + chain[i];
+    chain[0].store(sink);
+    return sink[0] == T(-1) ? 0 : rounds * 12 * V::lanes;  // never -1: the chains are needed
+}
+
+}  // namespace fastmlp::FASTMLP_ISA

@@ -1,0 +1,87 @@
+// The table of one instruction set: its name, its tile sizes and its serial routines.
+// Everything above this floor reaches SIMD through such a table and knows nothing else about the processor.
+#pragma once
+
+#include <cstdint>
+
+namespace fastmlp {
+
+enum class Activation { identity, relu, tanh, logistic };
+enum class UpdateKind { sgd, momentum, adam };
+enum class InputKind { uint8, float32, float64 };
+
+inline constexpr int max_row_tile = 14;     // the tallest register tile of any instruction set
+inline constexpr int panel_vectors = 2;     // a panel is two vectors wide
+inline constexpr int alignment_bytes = 64;  // a cache line, and the widest vector
+
+// What one update does to a parameter, with g the gradient of the mean data loss.
+template <class T> struct UpdateRule {
+    T learning_rate;  // for adam: corrected for the bias of the running means at this update
+    T l1, l2;         // g += l2 * w + l1 * sign(w), with sign(0) = 0
+    T momentum;       // velocity = momentum * velocity - learning_rate * g
+    bool nesterov;
+    T beta_1, beta_2, epsilon;
+};
+
+// C (m, vectors * lanes) = A (m, k) * B (k, vectors * lanes); m and vectors are fixed by the place in the table.
+template <class T>
+using GemmTile = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride,
+                          T* c, std::int64_t c_stride);
+
+// Arrays over an activation, an update or an input kind are indexed by its enum.
+// Unless said otherwise: `columns` is a multiple of `lanes`, and rows have room up to it (padding is zero).
+template <class T> struct Kernels {
+    int lanes;     // elements of one vector
+    int row_tile;  // the tallest tile
+
+    GemmTile<T> gemm_row_major[max_row_tile][panel_vectors];   // A (m, k), row-major
+    GemmTile<T> gemm_transposed[max_row_tile][panel_vectors];  // A is the transpose of a row-major (k, m)
+
+    // z (rows, columns) = activation(z + bias), in place; bias may be null
+    void (*activate[4])(T* z, std::int64_t stride, const T* bias, std::int64_t rows, std::int64_t columns);
+
+    // gradient (rows, columns) *= activation'(output), the derivative written in terms of the output
+    void (*activation_gradient[4])(T* gradient, std::int64_t stride, const T* output,
+                                                  std::int64_t output_stride, std::int64_t rows, std::int64_t columns);
+
+    // z (rows, outputs) = softmax(z), each row; `outputs` is the true width, padding stays zero
+    void (*softmax)(T* z, std::int64_t stride, std::int64_t rows, std::int64_t outputs);
+
+    // z (rows, outputs) = (softmax(z) - one_hot(label)) * scale, padding stays zero;
+    // -log softmax(z)[label] of a row is margin + log(sum); hit says whether its first largest column is the label
+    void (*softmax_cross_entropy)(T* z, std::int64_t stride, std::int64_t rows, std::int64_t outputs,
+                                  const std::int32_t* labels, T scale, T* margin, T* sum, std::int32_t* hit);
+
+    // z (rows, outputs) = (z - target) * scale; loss of a row = 1/2 sum (z - target)^2 over its outputs
+    void (*squared_error)(T* z, std::int64_t stride, std::int64_t rows, std::int64_t outputs, const T* targets,
+                          std::int64_t target_stride, T scale, T* loss);
+
+    // sums (columns) = the sum of x (rows, columns) over its rows, in order
+    void (*column_sums)(const T* x, std::int64_t stride, std::int64_t rows, std::int64_t columns, T* sums);
+
+    void (*add)(T* sum, const T* x, std::int64_t size);  // sum += x
+
+    // one update of `size` parameters; state is {velocity} or {first moment, second moment}
+    void (*update[3])(T* w, const T* g, T* state_1, T* state_2, std::int64_t size, const UpdateRule<T>& rule);
+
+    // sums[0] += sum |w|, sums[1] += sum w^2
+    void (*norms)(const T* w, std::int64_t size, double* sums);
+
+    // out (columns) = in (columns) * scale; any number of columns
+    void (*convert[3])(T* out, const void* in, std::int64_t columns, T scale);
+
+    // out (columns, rows) = the transpose of in (rows, columns); any numbers
+    void (*transpose)(T* out, std::int64_t out_stride, const T* in, std::int64_t in_stride, std::int64_t rows,
+                      std::int64_t columns);
+
+    // `rounds` rounds of independent multiply-adds that never leave the registers; returns their number
+    std::int64_t (*fma_rounds)(std::int64_t rounds);
+};
+
+struct KernelTable {
+    const char* isa;
+    Kernels<float> float32;
+    Kernels<double> float64;
+};
+
+}  // namespace fastmlp

@@ -1,0 +1,59 @@
+// Fills the table of the instruction set that this file is compiled for (once each, see CMakeLists.txt).
+#include "elementwise_kernels.h"
+#include "gemm_kernel.h"
+#include "kernel_table.h"
+
+namespace fastmlp::FASTMLP_ISA {
+
+template <class T, int m> constexpr void fill_tiles(Kernels<T>& k) {
+    if constexpr (m >= 1) {
+        k.gemm_row_major[m - 1][0] = gemm_tile_kernel<T, m, 1, Operand::row_major>;
+        k.gemm_row_major[m - 1][1] = gemm_tile_kernel<T, m, 2, Operand::row_major>;
+        k.gemm_transposed[m - 1][0] = gemm_tile_kernel<T, m, 1, Operand::transposed>;
+        k.gemm_transposed[m - 1][1] = gemm_tile_kernel<T, m, 2, Operand::transposed>;
+        fill_tiles<T, m - 1>(k);
+    }
+}
+
+template <class T, Activation kind> constexpr void fill_activation(Kernels<T>& k) {
+    k.activate[static_cast<int>(kind)] = activate_kernel<T, kind>;
+    k.activation_gradient[static_cast<int>(kind)] = activation_gradient_kernel<T, kind>;
+}
+
+template <class T, UpdateKind kind> constexpr void fill_update(Kernels<T>& k) {
+    k.update[static_cast<int>(kind)] = update_kernel<T, kind>;
+}
+
+template <class T> constexpr Kernels<T> all_kernels() {
+    Kernels<T> k{};
+    k.lanes = Vec<T>::lanes;
+    k.row_tile = row_tile;
+    fill_tiles<T, row_tile>(k);
+    fill_activation<T, Activation::identity>(k);
+    fill_activation<T, Activation::relu>(k);
+    fill_activation<T, Activation::tanh>(k);
+    fill_activation<T, Activation::logistic>(k);
+    k.softmax = softmax_kernel<T>;
+    k.softmax_cross_entropy = softmax_cross_entropy_kernel<T>;
+    k.squared_error = squared_error_kernel<T>;
+    k.column_sums = column_sums_kernel<T>;
+    k.add = add_kernel<T>;
+    fill_update<T, UpdateKind::sgd>(k);
+    fill_update<T, UpdateKind::momentum>(k);
+    fill_update<T, UpdateKind::adam>(k);
+    k.norms = norms_kernel<T>;
+    k.convert[static_cast<int>(InputKind::uint8)] = convert_kernel<T, std::uint8_t>;
+    k.convert[static_cast<int>(InputKind::float32)] = convert_kernel<T, float>;
+    k.convert[static_cast<int>(InputKind::float64)] = convert_kernel<T, double>;
+    k.transpose = transpose_kernel<T>;
+    k.fma_rounds = fma_rounds_kernel<T>;
+    return k;
+}
+
+#define FASTMLP_NAME_OF(x) FASTMLP_TEXT_OF(x)
+#define FASTMLP_TEXT_OF(x) #x
+
+extern const KernelTable table;  // a namespace's const needs this to be visible to dispatch.cpp
+constexpr KernelTable table{FASTMLP_NAME_OF(FASTMLP_ISA), all_kernels<float>(), all_kernels<double>()};
+
+}  // namespace fastmlp::FASTMLP_ISA

@@ -1,0 +1,209 @@
+// One SIMD vector of float or double, for the instruction set this file is compiled for. The only intrinsics.
+//
+// Compiled once per instruction set, each time inside a namespace of its own (FASTMLP_ISA): an inline
+// function built with AVX-512 flags must never be the copy that the linker keeps for everybody.
+// Every operation acts lane by lane, so that an element's result never depends on its lane.
+#pragma once
+
+#include <cstdint>
+
+#if defined(FASTMLP_ISA_AVX512) || defined(FASTMLP_ISA_AVX2)
+#include <immintrin.h>
+#endif
+
+#ifndef FASTMLP_ISA
+#error "FASTMLP_ISA names the namespace of the instruction set that this file is compiled for"
+#endif
+
+namespace fastmlp::FASTMLP_ISA {
+
+template <class T> struct Vec;
+
+#if defined(FASTMLP_ISA_AVX512)
+
+inline constexpr int row_tile = 14;  // 14 x 2 accumulators + 2 of B + 1 broadcast fill 31 of the 32 registers
+
+template <> struct Vec<float> {
+    static constexpr int lanes = 16;
+    __m512 v;
+    static Vec zero() { return {_mm512_setzero_ps()}; }
+    static Vec broadcast(float x) { return {_mm512_set1_ps(x)}; }
+    static Vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
+    void store(float* p) const { _mm512_storeu_ps(p, v); }
+    friend Vec operator+(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }
+    friend Vec operator-(Vec a, Vec b) { return {_mm512_sub_ps(a.v, b.v)}; }
+    friend Vec operator*(Vec a, Vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
+    friend Vec operator/(Vec a, Vec b) { return {_mm512_div_ps(a.v, b.v)}; }
+    friend Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+    friend Vec max(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }
+    friend Vec min(Vec a, Vec b) { return {_mm512_min_ps(a.v, b.v)}; }
+    friend Vec sqrt(Vec a) { return {_mm512_sqrt_ps(a.v)}; }
+    friend Vec abs(Vec a) { return {_mm512_abs_ps(a.v)}; }
+    friend Vec round(Vec a) { return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+    friend Vec with_sign_of(Vec magnitude, Vec sign) {
+        return {_mm512_or_ps(magnitude.v, _mm512_and_ps(sign.v, _mm512_set1_ps(-0.0f)))};
+    }
+    friend Vec select_less(Vec a, Vec b, Vec yes, Vec no) {
+        return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), no.v, yes.v)};
+    }
+    friend Vec power_of_two(Vec n) {
+        return {_mm512_castsi512_ps(
+            _mm512_slli_epi32(_mm512_castps_si512(_mm512_add_ps(n.v, _mm512_set1_ps(12582912.0f + 127.0f))), 23))};
+    }
+};
+
+template <> struct Vec<double> {
+    static constexpr int lanes = 8;
+    __m512d v;
+    static Vec zero() { return {_mm512_setzero_pd()}; }
+    static Vec broadcast(double x) { return {_mm512_set1_pd(x)}; }
+    static Vec load(const double* p) { return {_mm512_loadu_pd(p)}; }
+    void store(double* p) const { _mm512_storeu_pd(p, v); }
+    friend Vec operator+(Vec a, Vec b) { return {_mm512_add_pd(a.v, b.v)}; }
+    friend Vec operator-(Vec a, Vec b) { return {_mm512_sub_pd(a.v, b.v)}; }
+    friend Vec operator*(Vec a, Vec b) { return {_mm512_mul_pd(a.v, b.v)}; }
+    friend Vec operator/(Vec a, Vec b) { return {_mm512_div_pd(a.v, b.v)}; }
+    friend Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
+    friend Vec max(Vec a, Vec b) { return {_mm512_max_pd(a.v, b.v)}; }
+    friend Vec min(Vec a, Vec b) { return {_mm512_min_pd(a.v, b.v)}; }
+    friend Vec sqrt(Vec a) { return {_mm512_sqrt_pd(a.v)}; }
+    friend Vec abs(Vec a) { return {_mm512_abs_pd(a.v)}; }
+    friend Vec round(Vec a) { return {_mm512_roundscale_pd(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+    friend Vec with_sign_of(Vec magnitude, Vec sign) {
+        return {_mm512_or_pd(magnitude.v, _mm512_and_pd(sign.v, _mm512_set1_pd(-0.0)))};
+    }
+    friend Vec select_less(Vec a, Vec b, Vec yes, Vec no) {
+        return {_mm512_mask_blend_pd(_mm512_cmp_pd_mask(a.v, b.v, _CMP_LT_OQ), no.v, yes.v)};
+    }
+    friend Vec power_of_two(Vec n) {
+        return {_mm512_castsi512_pd(_mm512_slli_epi64(
+            _mm512_castpd_si512(_mm512_add_pd(n.v, _mm512_set1_pd(6755399441055744.0 + 1023.0))), 52))};
+    }
+};
+
+#elif defined(FASTMLP_ISA_AVX2)
+
+inline constexpr int row_tile = 6;  // 6 x 2 accumulators + 2 of B + 1 broadcast fill 15 of the 16 registers
+
+template <> struct Vec<float> {
+    static constexpr int lanes = 8;
+    __m256 v;
+    static Vec zero() { return {_mm256_setzero_ps()}; }
+    static Vec broadcast(float x) { return {_mm256_set1_ps(x)}; }
+    static Vec load(const float* p) { return {_mm256_loadu_ps(p)}; }
+    void store(float* p) const { _mm256_storeu_ps(p, v); }
+    friend Vec operator+(Vec a, Vec b) { return {_mm256_add_ps(a.v, b.v)}; }
+    friend Vec operator-(Vec a, Vec b) { return {_mm256_sub_ps(a.v, b.v)}; }
+    friend Vec operator*(Vec a, Vec b) { return {_mm256_mul_ps(a.v, b.v)}; }
+    friend Vec operator/(Vec a, Vec b) { return {_mm256_div_ps(a.v, b.v)}; }
+    friend Vec fma(Vec a, Vec b, Vec c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+    friend Vec max(Vec a, Vec b) { return {_mm256_max_ps(a.v, b.v)}; }
+    friend Vec min(Vec a, Vec b) { return {_mm256_min_ps(a.v, b.v)}; }
+    friend Vec sqrt(Vec a) { return {_mm256_sqrt_ps(a.v)}; }
+    friend Vec abs(Vec a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v)}; }
+    friend Vec round(Vec a) { return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+    friend Vec with_sign_of(Vec magnitude, Vec sign) {
+        return {_mm256_or_ps(magnitude.v, _mm256_and_ps(sign.v, _mm256_set1_ps(-0.0f)))};
+    }
+    friend Vec select_less(Vec a, Vec b, Vec yes, Vec no) {
+        return {_mm256_blendv_ps(no.v, yes.v, _mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ))};
+    }
+    friend Vec power_of_two(Vec n) {
+        return {_mm256_castsi256_ps(
+            _mm256_slli_epi32(_mm256_castps_si256(_mm256_add_ps(n.v, _mm256_set1_ps(12582912.0f + 127.0f))), 23))};
+    }
+};
+
+template <> struct Vec<double> {
+    static constexpr int lanes = 4;
+    __m256d v;
+    static Vec zero() { return {_mm256_setzero_pd()}; }
+    static Vec broadcast(double x) { return {_mm256_set1_pd(x)}; }
+    static Vec load(const double* p) { return {_mm256_loadu_pd(p)}; }
+    void store(double* p) const { _mm256_storeu_pd(p, v); }
+    friend Vec operator+(Vec a, Vec b) { return {_mm256_add_pd(a.v, b.v)}; }
+    friend Vec operator-(Vec a, Vec b) { return {_mm256_sub_pd(a.v, b.v)}; }
+    friend Vec operator*(Vec a, Vec b) { return {_mm256_mul_pd(a.v, b.v)}; }
+    friend Vec operator/(Vec a, Vec b) { return {_mm256_div_pd(a.v, b.v)}; }
+    friend Vec fma(Vec a, Vec b, Vec c) { return {_mm256_fmadd_pd(a.v, b.v, c.v)}; }
+    friend Vec max(Vec a, Vec b) { return {_mm256_max_pd(a.v, b.v)}; }
+    friend Vec min(Vec a, Vec b) { return {_mm256_min_pd(a.v, b.v)}; }
+    friend Vec sqrt(Vec a) { return {_mm256_sqrt_pd(a.v)}; }
+    friend Vec abs(Vec a) { return {_mm256_andnot_pd(_mm256_set1_pd(-0.0), a.v)}; }
+    friend Vec round(Vec a) { return {_mm256_round_pd(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+    friend Vec with_sign_of(Vec magnitude, Vec sign) {
+        return {_mm256_or_pd(magnitude.v, _mm256_and_pd(sign.v, _mm256_set1_pd(-0.0)))};
+    }
+    friend Vec select_less(Vec a, Vec b, Vec yes, Vec no) {
+        return {_mm256_blendv_pd(no.v, yes.v, _mm256_cmp_pd(a.v, b.v, _CMP_LT_OQ))};
+    }
+    friend Vec power_of_two(Vec n) {
+        return {_mm256_castsi256_pd(_mm256_slli_epi64(
+            _mm256_castpd_si256(_mm256_add_pd(n.v, _mm256_set1_pd(6755399441055744.0 + 1023.0))), 52))};
+    }
+};
+
+#else  // generic: plain C++ that any compiler turns into whatever vectors the processor has
+
+inline constexpr int row_tile = 4;  // 4 x 2 accumulators leave room in 16 registers of 16 bytes
+
+template <class T> struct Vec {
+    static constexpr int lanes = 16 / sizeof(T);
+    T v[lanes];
+
+    template <class F> static Vec each(F f) {
+        Vec r;
+        for (int i = 0; i < lanes; ++i) r.v[i] = f(i);
+        return r;
+    }
+    static Vec zero() { return broadcast(T(0)); }
+    static Vec broadcast(T x) { return each([&](int) { return x; }); }
+    static Vec load(const T* p) { return each([&](int i) { return p[i]; }); }
+    void store(T* p) const { for (int i = 0; i < lanes; ++i) p[i] = v[i]; }
+    friend Vec operator+(Vec a, Vec b) { return each([&](int i) { return a.v[i] + b.v[i]; }); }
+    friend Vec operator-(Vec a, Vec b) { return each([&](int i) { return a.v[i] - b.v[i]; }); }
+    friend Vec operator*(Vec a, Vec b) { return each([&](int i) { return a.v[i] * b.v[i]; }); }
+    friend Vec operator/(Vec a, Vec b) { return each([&](int i) { return a.v[i] / b.v[i]; }); }
+    friend Vec fma(Vec a, Vec b, Vec c) { return each([&](int i) { return a.v[i] * b.v[i] + c.v[i]; }); }
+    friend Vec max(Vec a, Vec b) { return each([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; }); }
+    friend Vec min(Vec a, Vec b) { return each([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; }); }
+    friend Vec sqrt(Vec a) { return each([&](int i) { return root(a.v[i]); }); }
+    friend Vec abs(Vec a) { return each([&](int i) { return a.v[i] < 0 ? -a.v[i] : a.v[i] + T(0); }); }
+    friend Vec round(Vec a) {  // to the nearest integer, for |a| below half the mantissa's range
+        const T shift = sizeof(T) == 4 ? T(12582912.0) : T(6755399441055744.0);
+        return each([&](int i) { return (a.v[i] + shift) - shift; });
+    }
+    friend Vec with_sign_of(Vec magnitude, Vec sign) {
+        return each([&](int i) { return copy_sign(magnitude.v[i], sign.v[i]); });
+    }
+    friend Vec select_less(Vec a, Vec b, Vec yes, Vec no) {
+        return each([&](int i) { return a.v[i] < b.v[i] ? yes.v[i] : no.v[i]; });
+    }
+    friend Vec power_of_two(Vec n) { return each([&](int i) { return two_to(n.v[i]); }); }
+
+private:
+    static float root(float x) { return __builtin_sqrtf(x); }
+    static double root(double x) { return __builtin_sqrt(x); }
+    static float copy_sign(float magnitude, float sign) { return __builtin_copysignf(magnitude, sign); }
+    static double copy_sign(double magnitude, double sign) { return __builtin_copysign(magnitude, sign); }
+    static float two_to(float n) {  // n + 127 moved into the exponent's bits, without a conversion that NaN would upset
+        std::uint32_t bits;
+        n += 12582912.0f + 127.0f;
+        __builtin_memcpy(&bits, &n, sizeof n);
+        bits <<= 23;
+        __builtin_memcpy(&n, &bits, sizeof n);
+        return n;
+    }
+    static double two_to(double n) {
+        std::uint64_t bits;
+        n += 6755399441055744.0 + 1023.0;
+        __builtin_memcpy(&bits, &n, sizeof n);
+        bits <<= 52;
+        __builtin_memcpy(&n, &bits, sizeof n);
+        return n;
+    }
+};
+
+#endif
+
+}  // namespace fastmlp::FASTMLP_ISA

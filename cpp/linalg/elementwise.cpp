@@ -1,0 +1,47 @@
+// Passes over whole arrays that belong to no network.
+#include "elementwise.h"
+
+#include <chrono>
+#include <cmath>
+
+namespace fastmlp {
+
+template <class T> int64_t first_not_finite(const T* x, int64_t size, double limit, int threads) {
+    const T most = static_cast<T>(limit);
+    std::atomic<int64_t> found{size};
+    run_team(useful_threads(threads, static_cast<double>(size)), [&](const Worker& worker) noexcept {
+        const Range mine = worker.share(size);
+        constexpr int64_t block = 4096;  // a branch per block, so that the loop inside can be vectorised
+        for (int64_t i = mine.begin; i < mine.end; i += block) {
+            const int64_t end = std::min(i + block, mine.end);
+            bool good = true;
+            for (int64_t j = i; j < end; ++j) good &= std::abs(x[j]) <= most;  // false for NaN
+            if (good) continue;
+            while (std::abs(x[i]) <= most) ++i;
+            int64_t earliest = found.load();
+            while (i < earliest && !found.compare_exchange_weak(earliest, i)) {}
+            return;
+        }
+    });
+    return found == size ? -1 : found.load();
+}
+
+template <class T> double peak_gflops(const Kernels<T>& kernels, int threads, double seconds) {
+    using clock = std::chrono::steady_clock;
+    std::atomic<int64_t> operations{0};
+    const clock::time_point start = clock::now();
+    run_team(threads, [&](const Worker& worker) noexcept {
+        worker.wait_for_all();
+        int64_t mine = 0;
+        while (std::chrono::duration<double>(clock::now() - start).count() < seconds) mine += 2 * kernels.fma_rounds(10000);
+        operations += mine;
+    });
+    return static_cast<double>(operations.load()) / std::chrono::duration<double>(clock::now() - start).count() / 1e9;
+}
+
+template int64_t first_not_finite(const float*, int64_t, double, int);
+template int64_t first_not_finite(const double*, int64_t, double, int);
+template double peak_gflops(const Kernels<float>&, int, double);
+template double peak_gflops(const Kernels<double>&, int, double);
+
+}  // namespace fastmlp

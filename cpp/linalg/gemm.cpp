@@ -1,0 +1,40 @@
+// The free-standing matrix product: packs B, shares the tiles, copies C out of its padding.
+#include "gemm.h"
+
+namespace fastmlp {
+
+template <class T>
+void matmul(MatrixView<const T> a, bool transpose_a, MatrixView<const T> b, bool transpose_b, MatrixView<T> c,
+            const Kernels<T>& kernels, int threads) {
+    const int64_t m = c.rows, n = c.columns, k = transpose_a ? a.rows : a.columns;
+    if (m == 0 || n == 0) return;
+    const PanelShape shape{k, n, kernels.lanes};
+    Buffer<T> panels(shape.size());
+    if (transpose_b) {
+        Matrix<T> turned(k, n);
+        const MatrixView<T> t = turned.view();
+        kernels.transpose(t.data, t.stride, b.data, b.stride, b.rows, b.columns);
+        pack_panels(shape, t.data, t.stride, panels.data());
+    } else {
+        pack_panels(shape, b.data, b.stride, panels.data());
+    }
+    const auto& tiles = transpose_a ? kernels.gemm_transposed : kernels.gemm_row_major;
+    threads = useful_threads(threads, 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k));
+    run_team(threads, [&](const Worker& worker) noexcept {
+        for_each_tile(kernels.row_tile, m, shape, worker, [&](int64_t row, int64_t rows, int64_t panel) {
+            alignas(alignment_bytes) T tile[max_row_tile * panel_vectors * alignment_bytes / sizeof(T)];
+            const int64_t width = shape.width_of(panel), first = panel * shape.full_width();
+            tiles[rows - 1][shape.vectors_of(panel) - 1](k, transpose_a ? a.data + row : a.row(row), a.stride,
+                                                         panels.data() + shape.offset_of(panel), width, tile, width);
+            for (int64_t i = 0; i < rows; ++i)
+                std::copy_n(tile + i * width, std::min(width, n - first), c.row(row + i) + first);
+        });
+    });
+}
+
+template void matmul(MatrixView<const float>, bool, MatrixView<const float>, bool, MatrixView<float>,
+                     const Kernels<float>&, int);
+template void matmul(MatrixView<const double>, bool, MatrixView<const double>, bool, MatrixView<double>,
+                     const Kernels<double>&, int);
+
+}  // namespace fastmlp

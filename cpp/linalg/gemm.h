@@ -1,0 +1,57 @@
+// Blocked, parallel matrix products over register tiles.
+//
+// Legend: C (m, n) = A (m, k) * B (k, n). B lies in panels (see PanelShape) or is row-major with padded rows.
+// Loop order, outside in:
+//   panel of B        about k * 128 bytes; stays in L2 while all row tiles pass over it
+//     row tile of A   row_tile * k elements; streams from L2, or from L3 if the batch is large
+//       k             the accumulators stay in registers
+// Workers share the tiles by their cost in this order, so each mostly owns its panels: its part of the
+// weights stays in the L2 cache of its core.
+#pragma once
+
+#include "matrix.h"
+#include "parallel.h"
+
+namespace fastmlp {
+
+// Calls f(row, rows, panel) for each tile of a product of `rows` rows that falls to this worker. Row tiles
+// have equal heights, up to one row, rather than full ones and a stub.
+template <class F>
+void for_each_tile(int row_tile, int64_t rows, const PanelShape& shape, const Worker& worker, F f) {
+    const int64_t tiles = (rows + row_tile - 1) / row_tile;
+    const Range cost = worker.share(tiles * shape.vectors());
+    for (int64_t panel = 0; panel < shape.panels(); ++panel) {
+        const int64_t start = panel * panel_vectors * tiles, width = shape.vectors_of(panel);
+        if (start >= cost.end) break;
+        int64_t tile = std::max<int64_t>(0, (cost.begin - start + width - 1) / width);
+        for (; tile < tiles && start + tile * width < cost.end; ++tile) {
+            const int64_t row = rows * tile / tiles;
+            f(row, rows * (tile + 1) / tiles - row, panel);
+        }
+    }
+}
+
+// One tile of C = A * panels: rows [row, row + m), the columns of one panel.
+template <class T>
+void panel_tile(const Kernels<T>& kernels, MatrixView<const T> a, const PanelShape& shape, const T* panels, int64_t row,
+                int64_t m, int64_t panel, T* c, int64_t c_stride) {
+    const int64_t vectors = shape.vectors_of(panel);
+    kernels.gemm_row_major[m - 1][vectors - 1](shape.rows, a.row(row), a.stride, panels + shape.offset_of(panel),
+                                               vectors * shape.lanes, c, c_stride);
+}
+
+// One tile of C = Aᵀ * B, with A (k, m) and B (k, n) row-major: rows [row, row + m) of C, the columns of one panel.
+template <class T>
+void outer_tile(const Kernels<T>& kernels, MatrixView<const T> a, MatrixView<const T> b, const PanelShape& shape,
+                int64_t row, int64_t m, int64_t panel, T* c, int64_t c_stride) {
+    kernels.gemm_transposed[m - 1][shape.vectors_of(panel) - 1](a.rows, a.data + row, a.stride,
+                                                                b.data + panel * shape.full_width(), b.stride, c,
+                                                                c_stride);
+}
+
+// c (m, n) = op(a) * op(b); op transposes if asked. All row-major and unpadded. Throws std::bad_alloc.
+template <class T>
+void matmul(MatrixView<const T> a, bool transpose_a, MatrixView<const T> b, bool transpose_b, MatrixView<T> c,
+            const Kernels<T>& kernels, int threads);
+
+}  // namespace fastmlp

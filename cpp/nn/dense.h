@@ -1,0 +1,108 @@
+// One dense layer: its parameters, and the three products of forward and backward.
+//
+// Weights (inputs, outputs) live permanently in column panels; gradients and optimizer state share that
+// layout, so an update is one pass over equal blocks. Backward needs the weights transposed as well: a copy,
+// in panels too, refreshed after each update.
+#pragma once
+
+#include "../linalg/gemm.h"
+
+namespace fastmlp {
+
+// A set of parameters of one layer and what belongs to each of them, all of `size` in the same layout.
+template <class T> struct ParameterBlock {
+    T* value;
+    T* gradient;  // sums of an update that spans several chunks of rows
+    T* state_1;   // of the optimizer, null where it has none
+    T* state_2;
+    bool penalized;  // weights are, biases are not
+};
+
+template <class T> class DenseLayer {
+public:
+    // Throws std::bad_alloc.
+    DenseLayer(int64_t inputs, int64_t outputs, Activation activation, const Kernels<T>& kernels)
+        : inputs_(inputs),
+          outputs_(outputs),
+          activation_(static_cast<int>(activation)),
+          kernels_(&kernels),
+          shape_{inputs, outputs, kernels.lanes},
+          transposed_shape_{outputs, inputs, kernels.lanes},
+          weights_(shape_.size()),
+          biases_(shape_.padded_columns()),
+          transposed_(transposed_shape_.size()) {}
+
+    int64_t inputs() const { return inputs_; }
+    int64_t outputs() const { return outputs_; }
+    const PanelShape& shape() const { return shape_; }
+    Buffer<T>& weights() { return weights_; }
+    const Buffer<T>& weights() const { return weights_; }
+    Buffer<T>& biases() { return biases_; }
+    const Buffer<T>& biases() const { return biases_; }
+
+    // out (rows, outputs) = activation(in (rows, inputs) * W + b); this worker's tiles.
+    void forward(const Worker& worker, MatrixView<const T> in, MatrixView<T> out) const noexcept {
+        for_each_tile(kernels_->row_tile, in.rows, shape_, worker, [&](int64_t row, int64_t rows, int64_t panel) {
+            const int64_t first = panel * shape_.full_width();
+            T* tile = out.row(row) + first;
+            panel_tile(*kernels_, in, shape_, weights_.data(), row, rows, panel, tile, out.stride);
+            kernels_->activate[activation_](tile, out.stride, biases_.data() + first, rows, shape_.width_of(panel));
+        });
+    }
+
+    // in_gradient (rows, inputs) = (gradient (rows, outputs) * Wᵀ) ∘ the derivative of the layer below, whose
+    // outputs are `in`; this worker's tiles.
+    void input_gradient(const Worker& worker, MatrixView<const T> gradient, MatrixView<const T> in,
+                        Activation activation_below, MatrixView<T> in_gradient) const noexcept {
+        const auto derivative = kernels_->activation_gradient[static_cast<int>(activation_below)];
+        const PanelShape& shape = transposed_shape_;
+        for_each_tile(kernels_->row_tile, in.rows, shape, worker, [&](int64_t row, int64_t rows, int64_t panel) {
+            const int64_t first = panel * shape.full_width();
+            T* tile = in_gradient.row(row) + first;
+            panel_tile(*kernels_, gradient, shape, transposed_.data(), row, rows, panel, tile, in_gradient.stride);
+            derivative(tile, in_gradient.stride, in.row(row) + first, in.stride, rows, shape.width_of(panel));
+        });
+    }
+
+    // Tile by tile, calls weights_sink(offset, tile, size) with inᵀ * gradient and biases_sink(offset, sums,
+    // size) with the gradient's column sums, while they are in L1; offsets are those of the parameters.
+    template <class WeightsSink, class BiasesSink>
+    void weight_gradient(const Worker& worker, MatrixView<const T> in, MatrixView<const T> gradient,
+                         WeightsSink weights_sink, BiasesSink biases_sink) const noexcept {
+        for_each_tile(kernels_->row_tile, inputs_, shape_, worker, [&](int64_t row, int64_t rows, int64_t panel) {
+            alignas(alignment_bytes) T tile[max_row_tile * panel_vectors * alignment_bytes / sizeof(T)];
+            const int64_t width = shape_.width_of(panel), first = panel * shape_.full_width();
+            outer_tile(*kernels_, in, gradient, shape_, row, rows, panel, tile, width);
+            weights_sink(shape_.offset_of(panel) + row * width, tile, rows * width);
+            if (row == 0) {
+                kernels_->column_sums(gradient.data + first, gradient.stride, gradient.rows, width, tile);
+                biases_sink(first, tile, width);
+            }
+        });
+    }
+
+    // Makes this worker's part of the transposed copy equal to the weights again.
+    void refresh_transposed(const Worker& worker) noexcept {
+        const Range mine = worker.share(transposed_shape_.panels());
+        for (int64_t panel = mine.begin; panel < mine.end; ++panel) {
+            const int64_t first = panel * transposed_shape_.full_width(), width = transposed_shape_.width_of(panel);
+            const int64_t rows = std::min(width, inputs_ - first);
+            for (int64_t p = 0; p < shape_.panels(); ++p) {
+                const int64_t from = p * shape_.full_width();
+                kernels_->transpose(transposed_.data() + transposed_shape_.offset_of(panel) + from * width, width,
+                                    weights_.data() + shape_.offset_of(p) + first * shape_.width_of(p),
+                                    shape_.width_of(p), rows, std::min(shape_.width_of(p), outputs_ - from));
+            }
+        }
+    }
+
+private:
+    int64_t inputs_, outputs_;
+    int activation_;
+    const Kernels<T>* kernels_;
+    PanelShape shape_;             // of the weights (inputs, outputs)
+    PanelShape transposed_shape_;  // of their transpose (outputs, inputs)
+    Buffer<T> weights_, biases_, transposed_;
+};
+
+}  // namespace fastmlp

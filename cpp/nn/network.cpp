@@ -1,0 +1,98 @@
+// Predictions and their loss, block by block of rows.
+#include "network.h"
+
+#include <stdexcept>
+
+namespace fastmlp {
+
+// Rows that go through all layers together: tall enough to amortise reading the weights, small enough that
+// two layers' activations stay in L2 (128 rows of 512 floats are 256 KiB).
+constexpr int64_t block_rows = 128;
+
+template <class T>
+Network<T>::Network(const std::vector<int64_t>& sizes, Activation hidden, Loss loss, double input_scale,
+                    const KernelTable& table)
+    : sizes_(sizes), hidden_(hidden), loss_(loss), input_scale_(static_cast<T>(input_scale)), table_(&table) {
+    if (sizes.size() < 2) throw std::invalid_argument("a network needs at least two layer sizes");
+    for (const int64_t size : sizes)
+        if (size < 1 || size > INT32_MAX) throw std::invalid_argument("layer sizes must lie in [1, 2^31)");
+    for (std::size_t i = 0; i + 1 < sizes.size(); ++i)
+        layers_.emplace_back(sizes[i], sizes[i + 1], i + 2 < sizes.size() ? hidden : Activation::identity, kernels());
+}
+
+template <class T> double Network<T>::forward_operations() const {
+    double sum = 0;
+    for (const auto& layer : layers_) sum += 2.0 * static_cast<double>(layer.inputs()) * static_cast<double>(layer.outputs());
+    return sum;
+}
+
+template <class T> double Network<T>::training_operations() const {
+    return 3 * forward_operations() - 2.0 * static_cast<double>(sizes_[0]) * static_cast<double>(sizes_[1]);
+}
+
+template <class T> template <class F>
+void Network<T>::for_each_block(const Inputs& inputs, int threads, F f) const {
+    const int64_t rows = std::min(inputs.rows, block_rows);
+    const int64_t blocks = rows ? (inputs.rows + rows - 1) / rows : 0;
+    threads = static_cast<int>(std::min<int64_t>(useful_threads(threads, forward_operations() * static_cast<double>(inputs.rows)), std::max<int64_t>(1, blocks)));
+    const int64_t widest = *std::max_element(sizes_.begin() + 1, sizes_.end());
+    const bool direct = input_scale_ == 1 && inputs.kind == (sizeof(T) == 4 ? InputKind::float32 : InputKind::float64);
+    struct Workspace {
+        Matrix<T> inputs, side[2];
+    };
+    std::vector<Workspace> workspaces;
+    for (int i = 0; i < threads; ++i)
+        workspaces.push_back({direct ? Matrix<T>() : Matrix<T>(rows, inputs.columns), {Matrix<T>(rows, widest), Matrix<T>(rows, widest)}});
+
+    run_team(threads, [&](const Worker& worker) noexcept {
+        Workspace& mine = workspaces[static_cast<std::size_t>(worker.index)];
+        Barrier nobody(1);
+        const Worker alone{0, 1, &nobody};
+        const Range range = worker.share(blocks);
+        for (int64_t block = range.begin; block < range.end; ++block) {
+            const Range part{block * rows, std::min(inputs.rows, (block + 1) * rows)};
+            MatrixView<const T> in{static_cast<const T*>(static_cast<const void*>(inputs.row(part.begin))), part.size(), inputs.columns, inputs.columns};
+            if (!direct) {
+                const MatrixView<T> converted = mine.inputs.first_rows(part.size());
+                gather_rows<T>(kernels(), inputs, nullptr, part.begin, part.size(), input_scale_, converted.data, converted.stride);
+                in = converted;
+            }
+            MatrixView<T> out{};
+            for (std::size_t i = 0; i < layers_.size(); ++i) {
+                out = mine.side[i % 2].first_rows(part.size());
+                out.columns = layers_[i].outputs();
+                layers_[i].forward(alone, in, out);
+                in = out;
+            }
+            f(part, out);
+        }
+    });
+}
+
+template <class T> void Network<T>::predict(const Inputs& inputs, T* out, int threads) const {
+    for_each_block(inputs, threads, [&](Range part, MatrixView<T> z) noexcept {
+        if (loss_ == Loss::cross_entropy) kernels().softmax(z.data, z.stride, z.rows, z.columns);
+        for (int64_t i = 0; i < z.rows; ++i) std::copy_n(z.row(i), z.columns, out + (part.begin + i) * z.columns);
+    });
+}
+
+template <class T> LossSum Network<T>::evaluate(const Dataset<T>& data, int threads) const {
+    RowLosses<T> losses(data.inputs.rows);
+    for_each_block(data.inputs, threads, [&](Range part, MatrixView<T> z) noexcept {
+        loss_and_gradient(loss_, kernels(), z, data.labels_from(part.begin), data.targets + part.begin * z.columns,
+                          z.columns, T(1), losses, part.begin);
+    });
+    LossSum sum;
+    sum.add(losses, data.inputs.rows);
+    return sum;
+}
+
+template <class T> void Network<T>::weight_norms(double sums[2]) const {
+    sums[0] = sums[1] = 0;
+    for (const auto& layer : layers_) kernels().norms(layer.weights().data(), layer.weights().size(), sums);
+}
+
+template class Network<float>;
+template class Network<double>;
+
+}  // namespace fastmlp

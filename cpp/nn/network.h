@@ -1,0 +1,55 @@
+// A multilayer perceptron: its layers, its predictions and their loss.
+#pragma once
+
+#include <vector>
+
+#include "../kernels/dispatch.h"
+#include "dense.h"
+#include "loss.h"
+
+namespace fastmlp {
+
+template <class T> class Network {
+public:
+    // sizes: features, hidden widths, outputs. Throws std::invalid_argument, std::bad_alloc.
+    Network(const std::vector<int64_t>& sizes, Activation hidden, Loss loss, double input_scale,
+            const KernelTable& table);
+
+    const std::vector<int64_t>& sizes() const { return sizes_; }
+    int64_t inputs() const { return sizes_.front(); }
+    int64_t outputs() const { return sizes_.back(); }
+    Activation hidden_activation() const { return hidden_; }
+    Loss loss() const { return loss_; }
+    T input_scale() const { return input_scale_; }
+    const KernelTable& table() const { return *table_; }
+    const Kernels<T>& kernels() const { return kernels_of<T>(*table_); }
+    std::vector<DenseLayer<T>>& layers() { return layers_; }
+    const std::vector<DenseLayer<T>>& layers() const { return layers_; }
+
+    // Floating-point operations of one row, forward, and in a whole training step.
+    double forward_operations() const;
+    double training_operations() const;
+
+    // out (rows, outputs), unpadded: probabilities for cross_entropy, values for squared_error.
+    void predict(const Inputs& inputs, T* out, int threads) const;
+
+    // The summed loss of all rows of the data, and the hits.
+    LossSum evaluate(const Dataset<T>& data, int threads) const;
+
+    // sum |w| and sum w^2 over all weights.
+    void weight_norms(double sums[2]) const;
+
+private:
+    // Cuts the rows into blocks that stay in the L2 cache through all layers and calls
+    // f(range, z) with the output layer's values of each; blocks run on several workers.
+    template <class F> void for_each_block(const Inputs& inputs, int threads, F f) const;
+
+    std::vector<int64_t> sizes_;
+    Activation hidden_;
+    Loss loss_;
+    T input_scale_;
+    const KernelTable* table_;
+    std::vector<DenseLayer<T>> layers_;
+};
+
+}  // namespace fastmlp

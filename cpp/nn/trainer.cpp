@@ -1,0 +1,195 @@
+// The training step: forward, loss, backward and update of one chunk of rows after another.
+//
+// One team runs a whole slice. Between two barriers, each worker computes its share of one matrix product:
+//   forward   layer by layer; the output layer by rows, so that its loss needs no barrier
+//   backward  from the last layer: the gradient of the layer below, then this layer's weight gradient, whose
+//             tiles go into the update while they are in L1; the next chunk's rows are gathered meanwhile
+// That is 2 barriers per layer and chunk.
+#include "trainer.h"
+
+#include <chrono>
+
+namespace fastmlp {
+
+// Rows of a chunk: enough to amortise a pass over the weights (their update, gradient sums and transposed
+// copy), few enough that inputs and activations stay near the core: 256 rows of 784 floats are 800 KiB.
+constexpr int64_t most_chunk_rows = 256;
+// Operations of a chunk, so that a slice ends soon after its time even for huge layers: about 20 ms.
+constexpr double most_chunk_operations = 5e9;
+
+EpochPlan::Chunk EpochPlan::chunk_at(int64_t row) const {
+    if (row >= rows) return {rows, rows, 0, false, false};
+    const int64_t batch = row / batch_rows, batch_begin = batch * batch_rows;
+    const int64_t batch_size = std::min(batch_rows, rows - batch_begin);
+    const int64_t chunks = (batch_size + chunk_rows - 1) / chunk_rows;  // of equal size, up to one row
+    const int64_t chunk = ((row - batch_begin) * chunks + batch_size - 1) / batch_size;
+    const int64_t end = batch_begin + (chunk + 1) * batch_size / chunks;
+    const int64_t update_begin = batch / batches_per_update * batches_per_update * batch_rows;
+    const int64_t whole_batches = (rows - update_begin + batch_rows - 1) / batch_rows;
+    const int64_t update_end = whole_batches <= batches_per_update ? rows : update_begin + batches_per_update * batch_rows;
+    return {row, end, update_end - update_begin, row == update_begin, end == update_end};
+}
+
+template <class T>
+Trainer<T>::Trainer(Network<T>& network, const OptimizerSettings& optimizer)
+    : network_(network), kernels_(network.kernels()), optimizer_(optimizer) {
+    for (const auto& layer : network.layers()) states_.emplace_back(layer, optimizer.kind);
+}
+
+template <class T> void Trainer<T>::make_room(const EpochPlan& plan) {
+    if (plan.sums_chunks())
+        for (std::size_t i = 0; i < states_.size(); ++i) states_[i].make_room_for_gradients(network_.layers()[i]);
+    const int64_t rows = plan.largest_chunk();
+    if (rows <= room_) return;
+    room_ = 0;
+    outputs_.clear();
+    gradients_.clear();
+    for (ChunkBuffers& chunk : chunks_) {
+        chunk.inputs = Matrix<T>(rows, network_.inputs());
+        if (network_.loss() == Loss::cross_entropy) chunk.labels = Buffer<std::int32_t>(rows);
+        else chunk.targets = Matrix<T>(rows, network_.outputs());
+    }
+    for (const auto& layer : network_.layers()) outputs_.emplace_back(rows, layer.outputs());
+    for (std::size_t i = 0; i + 1 < outputs_.size(); ++i) gradients_.emplace_back(rows, network_.layers()[i].outputs());
+    losses_ = RowLosses<T>(rows);
+    room_ = rows;
+}
+
+template <class T>
+void Trainer<T>::gather(const Worker& worker, const Dataset<T>& data, const int64_t* order, const EpochPlan::Chunk& chunk,
+                        ChunkBuffers& to) const noexcept {
+    const Range mine = worker.share(chunk.size());
+    const MatrixView<T> inputs = to.inputs.view();
+    gather_rows(kernels_, data.inputs, order, chunk.begin + mine.begin, mine.size(), network_.input_scale(),
+                inputs.row(mine.begin), inputs.stride);
+    for (int64_t i = mine.begin; i < mine.end; ++i) {
+        const int64_t source = order ? order[chunk.begin + i] : chunk.begin + i;
+        if (network_.loss() == Loss::cross_entropy) to.labels.data()[i] = data.labels[static_cast<std::size_t>(source)];
+        else std::copy_n(data.targets + source * network_.outputs(), network_.outputs(), to.targets.view().row(i));
+    }
+}
+
+template <class T>
+MatrixView<const T> Trainer<T>::inputs_of(std::size_t layer, const EpochPlan::Chunk& chunk, ChunkBuffers& buffers) {
+    return (layer == 0 ? buffers.inputs : outputs_[layer - 1]).first_rows(chunk.size());
+}
+
+template <class T>
+void Trainer<T>::forward(const Worker& worker, const EpochPlan::Chunk& chunk, ChunkBuffers& buffers) noexcept {
+    auto& layers = network_.layers();
+    if (chunk.first)
+        for (std::size_t i = 1; i < layers.size(); ++i) layers[i].refresh_transposed(worker);
+    for (std::size_t i = 0; i + 1 < layers.size(); ++i) {
+        layers[i].forward(worker, inputs_of(i, chunk, buffers), outputs_[i].first_rows(chunk.size()));
+        worker.wait_for_all();
+    }
+
+    const std::size_t last = layers.size() - 1;
+    const Range mine = worker.share(chunk.size());
+    if (mine.size() > 0) {
+        Barrier nobody(1);
+        MatrixView<const T> in = inputs_of(last, chunk, buffers);
+        MatrixView<T> z = outputs_[last].first_rows(chunk.size());
+        in = {in.row(mine.begin), mine.size(), in.columns, in.stride};
+        z = {z.row(mine.begin), mine.size(), z.columns, z.stride};
+        layers[last].forward(Worker{0, 1, &nobody}, in, z);
+        const bool labelled = network_.loss() == Loss::cross_entropy;
+        const MatrixView<T> targets = buffers.targets.view();
+        loss_and_gradient(network_.loss(), kernels_, z, labelled ? buffers.labels.data() + mine.begin : nullptr,
+                          labelled ? nullptr : targets.row(mine.begin), targets.stride,
+                          T(1) / static_cast<T>(chunk.update_rows), losses_, mine.begin);
+    }
+    worker.wait_for_all();
+}
+
+template <class T>
+void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, ChunkBuffers& buffers,
+                          const StepSettings* settings) noexcept {
+    auto& layers = network_.layers();
+    const bool updates = settings && chunk.last;
+    const auto update = kernels_.update[static_cast<int>(optimizer_.kind)];
+    // Takes a tile of the chunk's gradient: adds it to the sum of its update's chunks, or uses it at once.
+    const auto sink = [&](const ParameterBlock<T>& block, const UpdateRule<T>& rule) {
+        return [&, block](int64_t offset, T* tile, int64_t size) {
+            const T* gradient = tile;
+            if (!(chunk.first && updates)) {
+                T* sum = block.gradient + offset;
+                if (chunk.first) std::copy_n(tile, size, sum);
+                else kernels_.add(sum, tile, size);
+                gradient = sum;
+            }
+            if (updates)
+                update(block.value + offset, gradient, block.state_1 ? block.state_1 + offset : nullptr,
+                       block.state_2 ? block.state_2 + offset : nullptr, size, rule);
+        };
+    };
+    const StepSettings& step = settings ? *settings : StepSettings{};
+    const auto weight_rule = update_rule<T>(optimizer_, step, steps_ + 1, true);
+    const auto bias_rule = update_rule<T>(optimizer_, step, steps_ + 1, false);
+    for (std::size_t i = layers.size(); i-- > 0;) {
+        const MatrixView<T> gradient = (i + 1 == layers.size() ? outputs_[i] : gradients_[i]).first_rows(chunk.size());
+        const MatrixView<const T> in = inputs_of(i, chunk, buffers);
+        if (i > 0)
+            layers[i].input_gradient(worker, gradient, in, network_.hidden_activation(),
+                                     gradients_[i - 1].first_rows(chunk.size()));
+        layers[i].weight_gradient(worker, in, gradient, sink(states_[i].weights_of(layers[i]), weight_rule),
+                                  sink(states_[i].biases_of(layers[i]), bias_rule));
+        if (i > 0) worker.wait_for_all();
+    }
+}
+
+template <class T>
+int64_t Trainer<T>::run_chunks(const Dataset<T>& data, const int64_t* order, const EpochPlan& plan,
+                               const StepSettings* settings, int64_t position, int threads, double seconds, LossSum& sum) {
+    using clock = std::chrono::steady_clock;
+    if (position >= plan.rows) return plan.rows;
+    make_room(plan);
+    const double layers = static_cast<double>(network_.layers().size());
+    const double operations = network_.training_operations() * static_cast<double>(plan.largest_chunk());
+    const clock::time_point deadline = clock::now() + std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(seconds));
+    bool stop = false;
+    run_team(useful_threads(threads, operations / (2 * layers)), [&](const Worker& worker) noexcept {
+        EpochPlan::Chunk chunk = plan.chunk_at(position);
+        gather(worker, data, order, chunk, chunks_[0]);
+        worker.wait_for_all();
+        for (int side = 0;; side ^= 1) {
+            const EpochPlan::Chunk next = plan.chunk_at(chunk.end);
+            forward(worker, chunk, chunks_[side]);
+            gather(worker, data, order, next, chunks_[side ^ 1]);
+            backward(worker, chunk, chunks_[side], settings);
+            if (worker.index == 0) {
+                sum.add(losses_, chunk.size());
+                stop = next.size() == 0 || clock::now() >= deadline;
+            }
+            worker.wait_for_all();
+            if (worker.index == 0) {
+                position = chunk.end;
+                steps_ += settings && chunk.last;
+            }
+            if (stop) break;
+            chunk = next;
+        }
+    });
+    return position;
+}
+
+template <class T>
+int64_t Trainer<T>::run(const Dataset<T>& data, const int64_t* order, int64_t rows, int64_t batch_rows,
+                        int64_t batches_per_update, const StepSettings& settings, int64_t position, int threads,
+                        double seconds, LossSum& sum) {
+    const int64_t chunk_rows = std::clamp<int64_t>(static_cast<int64_t>(most_chunk_operations / network_.training_operations()), 1, most_chunk_rows);
+    return run_chunks(data, order, {rows, batch_rows, batches_per_update, chunk_rows}, &settings, position, threads, seconds, sum);
+}
+
+template <class T>
+int64_t Trainer<T>::sum_gradients(const Dataset<T>& data, int64_t position, int threads, double seconds, LossSum& sum) {
+    const int64_t rows = data.inputs.rows;
+    const int64_t chunk_rows = std::clamp<int64_t>(static_cast<int64_t>(most_chunk_operations / network_.training_operations()), 1, most_chunk_rows);
+    for (std::size_t i = 0; i < states_.size(); ++i) states_[i].make_room_for_gradients(network_.layers()[i]);
+    return run_chunks(data, nullptr, {rows, rows, 1, chunk_rows}, nullptr, position, threads, seconds, sum);
+}
+
+template class Trainer<float>;
+template class Trainer<double>;
+
+}  // namespace fastmlp

@@ -1,0 +1,80 @@
+// Training: one epoch, in slices, over chunks of rows.
+//
+// An update takes the gradient of the mean loss over its rows: one mini-batch, or several (accumulation).
+// Its rows pass through forward and backward in chunks of at most chunk_rows, in order, and their gradients
+// add up; so memory does not grow with the batch, and accumulation is the same thing as a large batch.
+#pragma once
+
+#include <vector>
+
+#include "network.h"
+#include "optimizer.h"
+
+namespace fastmlp {
+
+// How the rows of an epoch are cut into batches, chunks and updates.
+struct EpochPlan {
+    int64_t rows;
+    int64_t batch_rows;
+    int64_t batches_per_update;
+    int64_t chunk_rows;
+
+    struct Chunk {
+        int64_t begin, end;     // rows, in the epoch's order
+        int64_t update_rows;    // of the update that the chunk belongs to
+        bool first, last;       // of its update
+        int64_t size() const { return end - begin; }
+    };
+    // The chunk that starts at `row`, where the one before ended; empty at the end of the epoch.
+    Chunk chunk_at(int64_t row) const;
+    int64_t largest_chunk() const { return std::min({rows, batch_rows, chunk_rows}); }
+    bool sums_chunks() const { return batches_per_update > 1 ? rows > std::min(batch_rows, chunk_rows) : std::min(rows, batch_rows) > chunk_rows; }
+};
+
+template <class T> class Trainer {
+public:
+    Trainer(Network<T>& network, const OptimizerSettings& optimizer);
+
+    // Trains on rows order[position] .. order[rows) of the data until they are used up or `seconds` have
+    // passed (looked at after each chunk); adds losses and hits to `sum` and returns the new position. With
+    // position 0 an epoch begins; an update left unfinished by an earlier call is dropped.
+    // Throws std::bad_alloc before anything is changed.
+    int64_t run(const Dataset<T>& data, const int64_t* order, int64_t rows, int64_t batch_rows,
+                int64_t batches_per_update, const StepSettings& settings, int64_t position, int threads,
+                double seconds, LossSum& sum);
+
+    // The gradient of the mean data loss over all rows instead of updates, in slices like run(); when the
+    // position returned is the number of rows, it stands in layer_states().
+    int64_t sum_gradients(const Dataset<T>& data, int64_t position, int threads, double seconds, LossSum& sum);
+
+    const std::vector<LayerState<T>>& layer_states() const { return states_; }
+
+private:
+    struct ChunkBuffers {
+        Matrix<T> inputs;
+        Buffer<std::int32_t> labels;
+        Matrix<T> targets;
+    };
+    int64_t run_chunks(const Dataset<T>& data, const int64_t* order, const EpochPlan& plan, const StepSettings* settings,
+                       int64_t position, int threads, double seconds, LossSum& sum);
+    void make_room(const EpochPlan& plan);
+    void gather(const Worker& worker, const Dataset<T>& data, const int64_t* order, const EpochPlan::Chunk& chunk,
+                ChunkBuffers& to) const noexcept;
+    void forward(const Worker& worker, const EpochPlan::Chunk& chunk, ChunkBuffers& chunk_buffers) noexcept;
+    void backward(const Worker& worker, const EpochPlan::Chunk& chunk, ChunkBuffers& chunk_buffers,
+                  const StepSettings* settings) noexcept;
+    MatrixView<const T> inputs_of(std::size_t layer, const EpochPlan::Chunk& chunk, ChunkBuffers& buffers);
+
+    Network<T>& network_;
+    const Kernels<T>& kernels_;
+    OptimizerSettings optimizer_;
+    std::vector<LayerState<T>> states_;
+    int64_t steps_ = 0;                     // updates so far
+    int64_t room_ = 0;                      // rows that the buffers below hold
+    ChunkBuffers chunks_[2];                // the chunk at work, and the next one
+    std::vector<Matrix<T>> outputs_;        // of each layer; the last one's become its gradient
+    std::vector<Matrix<T>> gradients_;      // of each hidden layer's sums
+    RowLosses<T> losses_{0};
+};
+
+}  // namespace fastmlp
