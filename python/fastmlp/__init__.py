@@ -1,0 +1,29 @@
+"""fastmlp: multilayer perceptrons trained at the speed of the CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import _core
+from .config import show_config
+from .errors import DataFileError, DivergenceError
+from .network import Network
+from .trainer import History, Trainer
+
+__version__ = "0.1.0"
+
+__all__ = ["DataFileError", "DivergenceError", "History", "Network", "Trainer", "datasets", "ops", "show_config"]
+
+_core.current_isa()  # a FASTMLP_ISA that this machine lacks is told at once
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("datasets", "ops"):  # imported when first used, to keep the import quick
+        import importlib
+
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

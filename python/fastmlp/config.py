@@ -1,0 +1,34 @@
+"""What this installation is: version, instruction set, threads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import _core
+
+
+def show_config(mode: str = "stdout") -> dict[str, Any] | None:
+    """Print what this installation is and what it would use now, or return it.
+
+    Parameters
+    ----------
+    mode : {"stdout", "dicts"}
+        As in `numpy.show_config`: print, or return a dict with the keys version,
+        instruction_set, instruction_sets, threading and threads.
+    """
+    from . import __version__
+
+    if mode not in ("stdout", "dicts"):
+        raise ValueError(f"mode must be 'stdout' or 'dicts', got {mode!r}")
+    config = {
+        "version": __version__,
+        "instruction_set": _core.current_isa(),
+        "instruction_sets": _core.available_isas(),
+        "threading": _core.threading_name(),
+        "threads": _core.default_thread_count(),
+    }
+    if mode == "dicts":
+        return config
+    for name, value in config.items():
+        print(f"{name + ':':18}{', '.join(value) if isinstance(value, list) else value}")
+    return None

@@ -1,0 +1,345 @@
+"""Network: the parameters of one multilayer perceptron and its mathematics."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import _core, validation
+
+ACTIVATIONS = ("relu", "tanh", "logistic", "identity")
+LOSSES = ("cross_entropy", "squared_error")
+
+OPERATIONS_PER_CALL = 2e9
+"""Of one native call: about 10 ms on one fast core, so that signals are looked at often."""
+
+SECONDS_PER_CALL = 0.03
+"""After which a native call that can stop and go on returns to look at signals."""
+
+
+class Gradients(NamedTuple):
+    """What `Network.loss_and_gradients` returns.
+
+    Attributes
+    ----------
+    loss : float
+        The mean data loss over the rows.
+    penalty : float
+        ``l1 * sum|w| + l2/2 * sum(w**2)`` over the weights.
+    weights, biases : list of array
+        The gradients of ``loss + penalty``, shapes of `Network.weights` and `Network.biases`.
+    """
+
+    loss: float
+    penalty: float
+    weights: list[np.ndarray]
+    biases: list[np.ndarray]
+
+
+class Evaluation(NamedTuple):
+    """What `Network.evaluate` returns.
+
+    Attributes
+    ----------
+    loss : float
+        The mean data loss over the rows.
+    accuracy : float
+        The share of rows whose most probable class is their label; NaN for ``squared_error``.
+    """
+
+    loss: float
+    accuracy: float
+
+
+class Network:
+    """A multilayer perceptron: dense layers with one activation between them.
+
+    Parameters
+    ----------
+    layer_sizes : sequence of int >= 1, at least two
+        Features, hidden widths, outputs. ``(784, 10)`` is a linear model.
+    activation : {"relu", "tanh", "logistic", "identity"}
+        Of the hidden layers.
+    loss : {"cross_entropy", "squared_error"}
+        ``cross_entropy``: softmax outputs, integer labels, the mean of -log softmax(z)[label].
+        ``squared_error``: linear outputs, real targets, the mean over rows of
+        1/2 * sum over outputs of (prediction - target)^2, as in scikit-learn's MLPRegressor.
+    dtype : {"float32", "float64"}
+        Of parameters, computation and results.
+    seed : int >= 0
+        Of the initial weights: uniform in +-sqrt(6 / inputs) for relu (He et al. 2015), in
+        +-sqrt(6 / (inputs + outputs)) otherwise (Glorot and Bengio 2010). Biases start at zero.
+    input_scale : float
+        Multiplies the inputs as they are read, and belongs to the model: uint8 images with
+        ``input_scale=1/255`` never need a float copy of the data set.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not one of those above.
+    MemoryError
+        If the weights do not fit into this machine's memory.
+
+    Notes
+    -----
+    A row's prediction has the same bits wherever the row stands and for every number of threads.
+    Predictions from many threads at once are safe.
+
+    Examples
+    --------
+    >>> import numpy as np, fastmlp
+    >>> net = fastmlp.Network((2, 8, 2), seed=0)
+    >>> net.forward(np.zeros((1, 2)))
+    array([[0.5, 0.5]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        layer_sizes: Sequence[int],
+        activation: str = "relu",
+        loss: str = "cross_entropy",
+        dtype: Any = "float32",
+        seed: int = 0,
+        input_scale: float = 1.0,
+    ) -> None:
+        self._dtype = validation.check_dtype(dtype)
+        self._layer_sizes = validation.check_layer_sizes(layer_sizes, self._dtype)
+        self._activation = validation.check_choice("activation", activation, ACTIVATIONS)
+        self._loss = validation.check_choice("loss", loss, LOSSES)
+        self._input_scale = validation.check_number("input_scale", input_scale)
+        seed = validation.check_seed(seed)
+        self._create_core()
+        rng = np.random.default_rng(seed)
+        for i, (inputs, outputs) in enumerate(self._shapes()):
+            bound = math.sqrt(6 / inputs if activation == "relu" else 6 / (inputs + outputs))
+            weights = rng.uniform(-bound, bound, (inputs, outputs)).astype(self._dtype)
+            self._core.set_layer(i, weights, np.zeros(outputs, self._dtype))
+
+    def _create_core(self) -> None:
+        core_type = _core.NetworkFloat32 if self._dtype == np.float32 else _core.NetworkFloat64
+        self._core = core_type(
+            list(self._layer_sizes),
+            getattr(_core.Activation, self._activation),
+            getattr(_core.Loss, self._loss),
+            self._input_scale,
+        )
+        self._busy = threading.Lock()  # held by what changes the parameters
+
+    def _shapes(self) -> list[tuple[int, int]]:
+        return list(zip(self._layer_sizes, self._layer_sizes[1:]))
+
+    @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        return self._layer_sizes
+
+    @property
+    def activation(self) -> str:
+        return self._activation
+
+    @property
+    def loss(self) -> str:
+        return self._loss
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._dtype
+
+    @property
+    def input_scale(self) -> float:
+        return self._input_scale
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """Copies of the weights of each layer, shape (inputs, outputs)."""
+        return [self._core.weights(i) for i in range(len(self._layer_sizes) - 1)]
+
+    @property
+    def biases(self) -> list[np.ndarray]:
+        """Copies of the biases of each layer, shape (outputs,)."""
+        return [self._core.biases(i) for i in range(len(self._layer_sizes) - 1)]
+
+    @property
+    def parameter_count(self) -> int:
+        """The number of weights and biases."""
+        return sum((inputs + 1) * outputs for inputs, outputs in self._shapes())
+
+    def set_parameters(self, weights: Sequence[np.ndarray], biases: Sequence[np.ndarray]) -> None:
+        """Replace all parameters; all or none.
+
+        Parameters
+        ----------
+        weights : list of array, shapes (inputs, outputs)
+        biases : list of array, shapes (outputs,)
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a shape, a dtype or a value (NaN, inf) does not fit; nothing is changed then.
+        RuntimeError
+            If a fit of this network is under way.
+        """
+        shapes, threads = self._shapes(), _core.default_thread_count()
+        new_weights = validation.check_parameters("weights", weights, shapes, self._dtype, threads)
+        new_biases = validation.check_parameters("biases", biases, [(outputs,) for _, outputs in shapes], self._dtype, threads)
+        with self._reserved():
+            for i, (w, b) in enumerate(zip(new_weights, new_biases)):
+                self._core.set_layer(i, w, b)
+
+    def _reserved(self) -> _Reservation:
+        return _Reservation(self._busy)
+
+    def forward(self, X: Any, n_threads: int | None = None) -> np.ndarray:
+        """Predict.
+
+        Parameters
+        ----------
+        X : array of float32, float64 or uint8, shape (samples, features)
+            Copied once if not C-contiguous.
+        n_threads : int >= 1, optional
+            Default: what OpenMP would use (OMP_NUM_THREADS, threadpoolctl, the process's cores).
+
+        Returns
+        -------
+        array, shape (samples, outputs)
+            Probabilities for ``cross_entropy``, values for ``squared_error``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If X has a wrong shape or type, or holds NaN or inf.
+        """
+        threads = self._threads(n_threads)
+        X = self._check_inputs(X, threads)
+        step = self._rows_per_call()
+        if len(X) <= step:
+            return self._core.predict(X, threads)
+        return np.concatenate([self._core.predict(X[i : i + step], threads) for i in range(0, len(X), step)])
+
+    def predict(self, X: Any, n_threads: int | None = None) -> np.ndarray:
+        """The most probable class of each row, shape (samples,), int64; for ``squared_error`` the same as `forward`."""
+        outputs = self.forward(X, n_threads)
+        return outputs.argmax(axis=1) if self._loss == "cross_entropy" else outputs
+
+    def evaluate(self, X: Any, y: Any, n_threads: int | None = None) -> Evaluation:
+        """The mean loss over the rows of X, and the accuracy.
+
+        Parameters
+        ----------
+        X : array of float32, float64 or uint8, shape (samples, features), samples >= 1
+        y : integers in [0, classes), shape (samples,), or for ``squared_error`` reals, shape (samples, outputs)
+            With one output, shape (samples,) will do.
+        n_threads : int >= 1, optional
+
+        Raises
+        ------
+        ValueError, TypeError
+            If X or y do not fit.
+        """
+        threads = self._threads(n_threads)
+        return self._evaluate(self._dataset(X, y, threads), threads)
+
+    def loss_and_gradients(self, X: Any, y: Any, l1: float = 0.0, l2: float = 0.0, n_threads: int | None = None) -> Gradients:
+        """The mean loss over the rows, the penalty, and the gradients of their sum.
+
+        The penalty is ``l1 * sum|w| + l2/2 * sum(w**2)`` over weights, not biases; the subgradient
+        of |w| at 0 is 0.
+
+        Parameters
+        ----------
+        X, y
+            As in `evaluate`.
+        l1, l2 : float >= 0
+        n_threads : int >= 1, optional
+
+        Returns
+        -------
+        Gradients
+            A named tuple: loss, penalty, weights, biases.
+        """
+        l1 = validation.check_number("l1", l1, least=0)
+        l2 = validation.check_number("l2", l2, least=0)
+        threads = self._threads(n_threads)
+        data = self._dataset(X, y, threads)
+        core = self._new_core_trainer("sgd")
+        loss, position = 0.0, 0
+        while position < data.rows:
+            position, part, _ = core.sum_gradients(data, position, threads, SECONDS_PER_CALL)
+            loss += part
+        weight_gradients, bias_gradients = core.gradients(self._core)
+        if l1 or l2:
+            for gradient, w in zip(weight_gradients, self.weights):
+                gradient += l2 * w + l1 * np.sign(w)
+        return Gradients(loss / data.rows, self._penalty(l1, l2), weight_gradients, bias_gradients)
+
+    def _threads(self, n_threads: int | None) -> int:
+        return validation.check_threads(n_threads) or _core.default_thread_count()
+
+    def _rows_per_call(self) -> int:
+        blocks = OPERATIONS_PER_CALL / self._core.forward_operations / 128
+        return 128 * max(1, int(blocks))  # whole blocks of the core: the same sums however the calls are cut
+
+    def _check_inputs(self, X: Any, threads: int) -> np.ndarray:
+        return validation.check_inputs(X, self._layer_sizes[0], self._dtype, threads)
+
+    def _dataset(self, X: Any, y: Any, threads: int) -> Any:
+        """X and y, checked, as the core's data set."""
+        X = self._check_inputs(X, threads)
+        validation.check_rows(X)
+        outputs = self._layer_sizes[-1]
+        if self._loss == "cross_entropy":
+            return self._core.dataset(X, validation.check_labels(y, len(X), outputs))
+        return self._core.dataset(X, validation.check_targets(y, len(X), outputs, self._dtype, threads))
+
+    def _evaluate(self, data: Any, threads: int) -> Evaluation:
+        step, loss, hits = self._rows_per_call(), 0.0, 0
+        for begin in range(0, data.rows, step):
+            part_loss, part_hits = self._core.evaluate(data, begin, min(begin + step, data.rows), threads)
+            loss += part_loss
+            hits += part_hits
+        accuracy = hits / data.rows if self._loss == "cross_entropy" else math.nan
+        return Evaluation(loss / data.rows, accuracy)
+
+    def _penalty(self, l1: float, l2: float) -> float:
+        if not (l1 or l2):
+            return 0.0
+        absolute, squares = self._core.weight_norms()
+        return l1 * absolute + l2 / 2 * squares
+
+    def _new_core_trainer(self, kind: str, **settings: Any) -> Any:
+        core_type = _core.TrainerFloat32 if self._dtype == np.float32 else _core.TrainerFloat64
+        return core_type(self._core, getattr(_core.UpdateKind, kind), **settings)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: value for name, value in self.__dict__.items() if name not in ("_core", "_busy")}
+        return {**state, "weights": self.weights, "biases": self.biases}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        weights, biases = state.pop("weights"), state.pop("biases")
+        self.__dict__.update(state)
+        self._create_core()
+        self.set_parameters(weights, biases)
+
+    def __repr__(self) -> str:
+        scale = "" if self._input_scale == 1 else f", input_scale={self._input_scale!r}"
+        return (
+            f"Network({self._layer_sizes}, activation={self._activation!r}, loss={self._loss!r}, "
+            f"dtype={self._dtype.name!r}{scale})"
+        )
+
+
+class _Reservation:
+    """The right to change a network's parameters; at most one at a time, and nobody waits for it."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError("a fit of this network is under way; its parameters cannot be changed by another")
+
+    def __exit__(self, *exception: object) -> None:
+        self._lock.release()

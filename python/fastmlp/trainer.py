@@ -1,0 +1,273 @@
+"""Trainer: the thin loop over epochs, its history and its callbacks. The core does a slice of an epoch per call."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from . import _core, validation
+from .errors import DivergenceError
+from .network import SECONDS_PER_CALL, Network
+from .progress import Progress
+
+OPTIMIZERS = ("sgd", "adam")
+
+Callback = Callable[["EpochInfo"], "bool | None"]
+
+
+@dataclass
+class History:
+    """What happened in each epoch of a fit; one entry per epoch in each list.
+
+    Attributes
+    ----------
+    loss : list of float
+        The mean data loss over the epoch's rows, as seen while training (before each update).
+    penalty : list of float
+        ``l1 * sum|w| + l2/2 * sum(w**2)`` after the epoch.
+    accuracy : list of float
+        The share of rows classified right, as seen while training; empty for ``squared_error``.
+    val_loss, val_accuracy : list of float
+        On the validation data, after the epoch; empty without them.
+    seconds : list of float
+        Wall-clock time of the epoch's training, without its validation and callbacks.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    penalty: list[float] = field(default_factory=list)
+    accuracy: list[float] = field(default_factory=list)
+    val_loss: list[float] = field(default_factory=list)
+    val_accuracy: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    def _append(self, metrics: dict[str, float]) -> None:
+        for name, value in metrics.items():
+            getattr(self, name).append(value)
+
+
+@dataclass(frozen=True)
+class EpochInfo:
+    """What a callback gets after each epoch.
+
+    Attributes
+    ----------
+    epoch : int >= 1
+        Epochs finished in this fit.
+    epochs : int
+        Epochs asked for.
+    metrics : dict of str to float
+        This epoch's entries of `History`.
+    network : Network
+        The network as it is now.
+    """
+
+    epoch: int
+    epochs: int
+    metrics: dict[str, float]
+    network: Network
+
+
+class Trainer:
+    """Trains one network with mini-batch gradient descent.
+
+    Parameters
+    ----------
+    network : Network
+        Trained in place.
+    optimizer : {"sgd", "adam"}
+        Conventions are scikit-learn's. SGD with momentum: velocity = momentum * velocity - learning_rate * g,
+        w += velocity, with Nesterov's variant w += momentum * velocity - learning_rate * g.
+        Adam: Kingma and Ba 2015, in the form of their section 2's last paragraph.
+    learning_rate : float > 0
+    batch_size : int >= 1
+        Rows of a mini-batch. The last of an epoch may be smaller and counts as what it is.
+    momentum : float in [0, 1)
+    nesterov : bool
+        Both for "sgd" only.
+    beta_1, beta_2 : float in [0, 1)
+    epsilon : float > 0
+        All three for "adam" only.
+    l1, l2 : float >= 0
+        Strength of the penalty ``l1 * sum|w| + l2/2 * sum(w**2)`` on the weights, added to the *mean*
+        loss: it does not depend on the batch size nor on accumulation.
+    accumulate : int >= 1 or "epoch"
+        Mini-batches per update. An update uses the gradient of the mean loss over all rows of its
+        mini-batches; "epoch" makes one update per epoch.
+    shuffle : bool
+        A new permutation of the rows in each epoch.
+    seed : int >= 0
+        Of the permutations.
+    n_threads : int >= 1, optional
+        Default: what OpenMP would use (OMP_NUM_THREADS, threadpoolctl, the process's cores).
+        The results have the same bits for every number.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not one of those above.
+
+    Examples
+    --------
+    >>> import numpy as np, fastmlp
+    >>> X, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1.0]]), np.array([0, 1, 1, 0])
+    >>> trainer = fastmlp.Trainer(fastmlp.Network((2, 16, 2)), learning_rate=0.5, batch_size=4)
+    >>> history = trainer.fit(X, y, epochs=200)
+    >>> trainer.network.predict(X)
+    array([0, 1, 1, 0])
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        optimizer: str = "sgd",
+        learning_rate: float = 0.1,
+        batch_size: int = 128,
+        *,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        accumulate: int | str = 1,
+        shuffle: bool = True,
+        seed: int = 0,
+        n_threads: int | None = None,
+    ) -> None:
+        if not isinstance(network, Network):
+            raise TypeError(f"network must be a fastmlp.Network, got {network!r}")
+        self.network = network
+        self.optimizer = validation.check_choice("optimizer", optimizer, OPTIMIZERS)
+        self.learning_rate = validation.check_number("learning_rate", learning_rate, above=0)
+        self.batch_size = validation.check_integer("batch_size", batch_size, 1)
+        self.momentum = validation.check_number("momentum", momentum, least=0, below=1)
+        self.nesterov = validation.check_flag("nesterov", nesterov)
+        self.beta_1 = validation.check_number("beta_1", beta_1, least=0, below=1)
+        self.beta_2 = validation.check_number("beta_2", beta_2, least=0, below=1)
+        self.epsilon = validation.check_number("epsilon", epsilon, above=0)
+        self.l1 = validation.check_number("l1", l1, least=0)
+        self.l2 = validation.check_number("l2", l2, least=0)
+        if isinstance(accumulate, str):
+            self.accumulate: int | str = validation.check_choice("accumulate", accumulate, ("epoch",))
+        else:
+            self.accumulate = validation.check_integer("accumulate", accumulate, 1)
+        self.shuffle = validation.check_flag("shuffle", shuffle)
+        self._rng = np.random.default_rng(validation.check_seed(seed))
+        self.n_threads = validation.check_threads(n_threads)
+        if self.optimizer == "adam":
+            self._core = network._new_core_trainer("adam", beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon)
+        elif self.momentum > 0:
+            self._core = network._new_core_trainer("momentum", momentum=self.momentum, nesterov=self.nesterov)
+        else:
+            self._core = network._new_core_trainer("sgd")
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        epochs: int,
+        validation_data: tuple[Any, Any] | None = None,
+        callbacks: Iterable[Callback] = (),
+        verbose: bool | str = "auto",
+    ) -> History:
+        """Train for some epochs more; the optimizer's state and the shuffling go on from the last fit.
+
+        Parameters
+        ----------
+        X : array of float32, float64 or uint8, shape (samples, features)
+            Copied once if not C-contiguous. A float32 network rounds float64 values as it reads them.
+        y : integers in [0, classes), shape (samples,), or for ``squared_error`` reals, shape (samples, outputs)
+        epochs : int >= 1
+        validation_data : (X, y), optional
+            Evaluated after each epoch.
+        callbacks : iterable of callable
+            Each is called as ``callback(info)`` after each epoch, with an `EpochInfo`; training ends
+            if one returns True.
+        verbose : bool or "auto"
+            "auto": a progress line on stderr if that is a terminal. True: one line per epoch elsewhere, too.
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit; the network is unchanged.
+        DivergenceError
+            After an epoch whose loss is not finite.
+        RuntimeError
+            If another fit of this network is under way.
+        KeyboardInterrupt
+            On Ctrl-C; the network is as after its last update and can be used and trained on.
+        """
+        epochs = validation.check_integer("epochs", epochs, 1)
+        callbacks = _check_callbacks(callbacks)
+        threads = self.network._threads(self.n_threads)
+        progress = Progress(verbose, epochs)
+        data = self.network._dataset(X, y, threads)
+        validation_set = None
+        if validation_data is not None:
+            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+                raise TypeError(f"validation_data must be a pair (X, y), got {type(validation_data).__name__}")
+            validation_set = self.network._dataset(*validation_data, threads)
+
+        history = History()
+        with self.network._reserved(), progress:
+            for epoch in range(1, epochs + 1):
+                metrics = self._train_epoch(data, threads, epoch, progress)
+                if validation_set is not None:
+                    loss, accuracy = self.network._evaluate(validation_set, threads)
+                    metrics["val_loss"] = loss
+                    if self.network.loss == "cross_entropy":
+                        metrics["val_accuracy"] = accuracy
+                history._append(metrics)
+                progress.epoch_done(epoch, metrics)
+                if not math.isfinite(metrics["loss"]):
+                    raise DivergenceError(
+                        f"the loss is {metrics['loss']} after epoch {epoch} with learning_rate={self.learning_rate:g}; "
+                        "a smaller learning rate keeps it finite"
+                    )
+                info = EpochInfo(epoch, epochs, metrics, self.network)
+                if any([callback(info) for callback in callbacks]):
+                    break
+        return history
+
+    def _train_epoch(self, data: Any, threads: int, epoch: int, progress: Progress) -> dict[str, float]:
+        rows = data.rows
+        start = time.perf_counter()
+        order = self._rng.permutation(rows) if self.shuffle else np.arange(rows)
+        order = order.astype(np.int64, copy=False)
+        batch_size = min(self.batch_size, rows)
+        batches = -(-rows // batch_size)
+        batches_per_update = batches if self.accumulate == "epoch" else min(self.accumulate, batches)
+        loss, hits, position = 0.0, 0, 0
+        while position < rows:
+            position, part_loss, part_hits = self._core.run(
+                data, order, batch_size, batches_per_update, self.learning_rate, self.l1, self.l2,
+                position, threads, SECONDS_PER_CALL,
+            )
+            loss += part_loss
+            hits += part_hits
+            progress.part_done(epoch, position / rows)
+        metrics = {"loss": loss / rows, "penalty": self.network._penalty(self.l1, self.l2)}
+        if self.network.loss == "cross_entropy":
+            metrics["accuracy"] = hits / rows
+        metrics["seconds"] = time.perf_counter() - start
+        return metrics
+
+
+def _check_callbacks(callbacks: Any) -> list[Callback]:
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks must be an iterable of callables, got {callbacks!r}")
+    found = list(callbacks)
+    for callback in found:
+        if not callable(callback):
+            raise TypeError(f"callbacks must be callables, got {callback!r}")
+    return found

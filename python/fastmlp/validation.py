@@ -1,0 +1,184 @@
+"""Every check of what users hand in, and every message. Both sides are quoted: what was found, what was expected."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import _core
+
+MOST_THREADS = 1024
+"""More than any machine has cores; a larger number is a mistake."""
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+    return value
+
+
+def check_integer(name: str, value: Any, least: int, most: int = 2**63 - 1) -> int:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if not least <= value <= most:
+        upper = f" and at most {most}" if most < 2**63 - 1 or value > most else ""
+        raise ValueError(f"{name} must be at least {least}{upper}, got {value!r}")
+    return int(value)
+
+
+def check_number(name: str, value: Any, above: float = -math.inf, least: float = -math.inf, below: float = math.inf) -> float:
+    """A finite number > above, >= least and < below."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not (math.isfinite(value) and value > above and value >= least and value < below):
+        bounds = [f"{sign} {bound:g}" for sign, bound in ((">", above), (">=", least), ("<", below)) if math.isfinite(bound)]
+        raise ValueError(f"{name} must be a finite number {' and '.join(bounds)}".rstrip() + f", got {value!r}")
+    return float(value)
+
+
+def check_flag(name: str, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def check_seed(seed: Any) -> int:
+    return check_integer("seed", seed, 0)
+
+
+def check_threads(n_threads: Any) -> int | None:
+    return None if n_threads is None else check_integer("n_threads", n_threads, 1, MOST_THREADS)
+
+
+def check_dtype(dtype: Any) -> np.dtype:
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"dtype must be 'float32' or 'float64', got {dtype!r}") from None
+    if found not in (np.float32, np.float64):
+        raise ValueError(f"dtype must be 'float32' or 'float64', got {found.name!r}")
+    return found
+
+
+def check_layer_sizes(layer_sizes: Any, dtype: np.dtype) -> tuple[int, ...]:
+    if isinstance(layer_sizes, str) or not hasattr(layer_sizes, "__len__"):
+        raise TypeError(f"layer_sizes must be a sequence of integers such as (784, 128, 10), got {layer_sizes!r}")
+    if len(layer_sizes) < 2:
+        raise ValueError(f"layer_sizes must have at least two entries (features, outputs), got {tuple(layer_sizes)!r}")
+    sizes = tuple(check_integer(f"layer_sizes[{i}]", size, 1, 2**31 - 1) for i, size in enumerate(layer_sizes))
+    weights = sum(inputs * outputs for inputs, outputs in zip(sizes, sizes[1:]))
+    needed, present = 2 * weights * dtype.itemsize, _physical_memory()  # the weights and their transposed copy
+    if needed > present:
+        raise MemoryError(f"layer_sizes {sizes} need {needed:.3g} bytes for weights, this machine has {present:.3g}")
+    return sizes
+
+
+def _physical_memory() -> float:
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):  # not every system tells
+        return math.inf
+
+
+def check_inputs(X: Any, features: int, dtype: np.dtype, threads: int) -> np.ndarray:
+    """X as a C-contiguous, aligned, native array of uint8, float32 or float64, checked to be finite in `dtype`."""
+    if hasattr(X, "toarray") and hasattr(X, "tocsr"):
+        raise TypeError(f"X must be a dense array, got a sparse {type(X).__name__}: use X.toarray()")
+    X = _real_array("X", X)
+    if X.ndim != 2 or X.shape[1] != features:
+        raise ValueError(f"X must have shape (samples, {features}), got {X.shape}")
+    if X.dtype.kind in "biu" and X.dtype != np.uint8:
+        X = X.astype(np.float64)
+    elif X.dtype == np.float16:
+        X = X.astype(np.float32)
+    elif X.dtype.kind == "f" and X.dtype.itemsize > 8:
+        raise TypeError(f"X must be float32, float64 or integers, got {X.dtype}")
+    X = _plain(X)
+    if X.dtype != np.uint8:
+        check_finite("X", X, dtype, threads)
+    return X
+
+
+def check_rows(X: np.ndarray) -> None:
+    if len(X) == 0:
+        raise ValueError(f"X must have at least one row, got shape {X.shape}")
+
+
+def check_labels(y: Any, rows: int, classes: int) -> np.ndarray:
+    """y as int64, shape (rows,), each in [0, classes)."""
+    y = np.asarray(y)
+    if y.dtype.kind not in "biu":
+        found = y.dtype
+        if y.dtype.kind == "f" and y.size:
+            found = f"{y.dtype} such as {y.ravel()[0]!r}"
+        raise TypeError(f"y must be integer class labels for cross_entropy, got {found}")
+    if y.shape != (rows,):
+        raise ValueError(f"y must have shape ({rows},), one label per row of X, got {y.shape}")
+    bad = (y < 0) | (y >= classes) if y.dtype.kind == "i" else y >= classes
+    if bad.any():
+        row = int(bad.argmax())
+        raise ValueError(f"labels must lie in [0, {classes}), got {y[row]} in row {row} of y")
+    return _plain(y.astype(np.int64))
+
+
+def check_targets(y: Any, rows: int, outputs: int, dtype: np.dtype, threads: int) -> np.ndarray:
+    """y in `dtype`, shape (rows, outputs); (rows,) is the same as (rows, 1)."""
+    given = _real_array("y", y)
+    y = given[:, None] if given.ndim == 1 and outputs == 1 else given
+    if y.shape != (rows, outputs):
+        also = f" or ({rows},)" if outputs == 1 else ""
+        raise ValueError(f"y must have shape ({rows}, {outputs}){also}, one target per row of X, got {given.shape}")
+    return _in_dtype("y", y, dtype, threads)
+
+
+def check_parameters(
+    name: str, given: Any, shapes: Sequence[tuple[int, ...]], dtype: np.dtype, threads: int
+) -> list[np.ndarray]:
+    if isinstance(given, str) or not hasattr(given, "__len__"):
+        raise TypeError(f"{name} must be a list of {len(shapes)} arrays, got {given!r}")
+    if len(given) != len(shapes):
+        raise ValueError(f"{name} must be a list of {len(shapes)} arrays, got {len(given)}")
+    arrays = []
+    for i, (array, shape) in enumerate(zip(given, shapes)):
+        array = _real_array(f"{name}[{i}]", array)
+        if array.shape != shape:
+            raise ValueError(f"{name}[{i}] must have shape {shape}, got {array.shape}")
+        arrays.append(_in_dtype(f"{name}[{i}]", array, dtype, threads))
+    return arrays
+
+
+def check_finite(name: str, array: np.ndarray, dtype: np.dtype, threads: int) -> None:
+    """Raises ValueError if a value of a float32 or float64 array is NaN, infinite or beyond the range of dtype."""
+    index = _core.first_not_finite(array, float(np.finfo(dtype).max), threads)
+    if index >= 0:
+        position = ", ".join(map(str, np.unravel_index(index, array.shape)))
+        value = array.ravel()[index]
+        expected = "finite" if not np.isfinite(value) else f"within the range of {dtype}"
+        raise ValueError(f"{name} must be {expected}, got {value} at [{position}]")
+
+
+def _real_array(name: str, values: Any) -> np.ndarray:
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be an array of real numbers, got dtype {array.dtype}")
+    return array
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    """The same values, C-contiguous, aligned and in native byte order; a copy only where needed."""
+    return np.require(array, dtype=array.dtype.newbyteorder("="), requirements=["C", "A"])
+
+
+def _in_dtype(name: str, array: np.ndarray, dtype: np.dtype, threads: int) -> np.ndarray:
+    if array.dtype not in (np.float32, np.float64):
+        array = array.astype(np.float64)
+    array = _plain(array)
+    check_finite(name, array, dtype, threads)
+    return array.astype(dtype, copy=False)
