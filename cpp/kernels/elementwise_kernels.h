@@ -243,12 +243,32 @@ template <class T, class Input> void convert_kernel(T* out, const void* in, int6
     for (int64_t j = 0; j < columns; ++j) out[j] = static_cast<T>(x[j]) * scale;
 }
 
+// A square block of one vector per row, by rounds of perfect shuffles: log2(lanes) of them transpose it.
+template <class T> inline void transpose_block(T* out, int64_t out_stride, const T* in, int64_t in_stride) {
+    using V = Vec<T>;
+    constexpr int lanes = V::lanes;
+    V row[lanes], shuffled[lanes];
+    FASTMLP_UNROLL for (int i = 0; i < lanes; ++i) row[i] = V::load(in + i * in_stride);
+    FASTMLP_UNROLL for (int round = 1; round < lanes; round *= 2) {
+        FASTMLP_UNROLL for (int i = 0; i < lanes / 2; ++i) {
+            shuffled[2 * i] = interleave_low(row[i], row[i + lanes / 2]);
+            shuffled[2 * i + 1] = interleave_high(row[i], row[i + lanes / 2]);
+        }
+        FASTMLP_UNROLL for (int i = 0; i < lanes; ++i) row[i] = shuffled[i];
+    }
+    FASTMLP_UNROLL for (int i = 0; i < lanes; ++i) row[i].store(out + i * out_stride);
+}
+
 template <class T>
 void transpose_kernel(T* out, int64_t out_stride, const T* in, int64_t in_stride, int64_t rows, int64_t columns) {
-    constexpr int64_t block = alignment_bytes / sizeof(T);  // 16 x 16 floats: each line is used whole while in L1
-    for (int64_t i0 = 0; i0 < rows; i0 += block)
-        for (int64_t j0 = 0; j0 < columns; j0 += block) {
+    constexpr int64_t block = Vec<T>::lanes;
+    for (int64_t j0 = 0; j0 < columns; j0 += block)
+        for (int64_t i0 = 0; i0 < rows; i0 += block) {
             const int64_t i1 = i0 + block < rows ? i0 + block : rows, j1 = j0 + block < columns ? j0 + block : columns;
+            if (i1 - i0 == block && j1 - j0 == block) {
+                transpose_block<T>(out + j0 * out_stride + i0, out_stride, in + i0 * in_stride + j0, in_stride);
+                continue;
+            }
             for (int64_t j = j0; j < j1; ++j)
                 for (int64_t i = i0; i < i1; ++i) out[j * out_stride + i] = in[i * in_stride + j];
         }

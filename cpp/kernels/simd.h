@@ -46,6 +46,14 @@ template <> struct Vec<float> {
     friend Vec select_less(Vec a, Vec b, Vec yes, Vec no) {
         return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), no.v, yes.v)};
     }
+    // a0 b0 a1 b1 ... of the lower and of the upper halves
+    friend Vec interleave_low(Vec a, Vec b) {
+        return {_mm512_permutex2var_ps(a.v, _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), b.v)};
+    }
+    friend Vec interleave_high(Vec a, Vec b) {
+        return {_mm512_permutex2var_ps(a.v, _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), b.v)};
+    }
+    // 2^n for an integer n of a normal number's exponent: n + bias moved into the exponent's bits
     friend Vec power_of_two(Vec n) {
         return {_mm512_castsi512_ps(
             _mm512_slli_epi32(_mm512_castps_si512(_mm512_add_ps(n.v, _mm512_set1_ps(12582912.0f + 127.0f))), 23))};
@@ -74,6 +82,12 @@ template <> struct Vec<double> {
     }
     friend Vec select_less(Vec a, Vec b, Vec yes, Vec no) {
         return {_mm512_mask_blend_pd(_mm512_cmp_pd_mask(a.v, b.v, _CMP_LT_OQ), no.v, yes.v)};
+    }
+    friend Vec interleave_low(Vec a, Vec b) {
+        return {_mm512_permutex2var_pd(a.v, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b.v)};
+    }
+    friend Vec interleave_high(Vec a, Vec b) {
+        return {_mm512_permutex2var_pd(a.v, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), b.v)};
     }
     friend Vec power_of_two(Vec n) {
         return {_mm512_castsi512_pd(_mm512_slli_epi64(
@@ -108,6 +122,12 @@ template <> struct Vec<float> {
     friend Vec select_less(Vec a, Vec b, Vec yes, Vec no) {
         return {_mm256_blendv_ps(no.v, yes.v, _mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ))};
     }
+    friend Vec interleave_low(Vec a, Vec b) {
+        return {_mm256_permute2f128_ps(_mm256_unpacklo_ps(a.v, b.v), _mm256_unpackhi_ps(a.v, b.v), 0x20)};
+    }
+    friend Vec interleave_high(Vec a, Vec b) {
+        return {_mm256_permute2f128_ps(_mm256_unpacklo_ps(a.v, b.v), _mm256_unpackhi_ps(a.v, b.v), 0x31)};
+    }
     friend Vec power_of_two(Vec n) {
         return {_mm256_castsi256_ps(
             _mm256_slli_epi32(_mm256_castps_si256(_mm256_add_ps(n.v, _mm256_set1_ps(12582912.0f + 127.0f))), 23))};
@@ -136,6 +156,12 @@ template <> struct Vec<double> {
     }
     friend Vec select_less(Vec a, Vec b, Vec yes, Vec no) {
         return {_mm256_blendv_pd(no.v, yes.v, _mm256_cmp_pd(a.v, b.v, _CMP_LT_OQ))};
+    }
+    friend Vec interleave_low(Vec a, Vec b) {
+        return {_mm256_permute2f128_pd(_mm256_unpacklo_pd(a.v, b.v), _mm256_unpackhi_pd(a.v, b.v), 0x20)};
+    }
+    friend Vec interleave_high(Vec a, Vec b) {
+        return {_mm256_permute2f128_pd(_mm256_unpacklo_pd(a.v, b.v), _mm256_unpackhi_pd(a.v, b.v), 0x31)};
     }
     friend Vec power_of_two(Vec n) {
         return {_mm256_castsi256_pd(_mm256_slli_epi64(
@@ -179,6 +205,8 @@ template <class T> struct Vec {
     friend Vec select_less(Vec a, Vec b, Vec yes, Vec no) {
         return each([&](int i) { return a.v[i] < b.v[i] ? yes.v[i] : no.v[i]; });
     }
+    friend Vec interleave_low(Vec a, Vec b) { return each([&](int i) { return (i % 2 ? b : a).v[i / 2]; }); }
+    friend Vec interleave_high(Vec a, Vec b) { return each([&](int i) { return (i % 2 ? b : a).v[(i + lanes) / 2]; }); }
     friend Vec power_of_two(Vec n) { return each([&](int i) { return two_to(n.v[i]); }); }
 
 private:

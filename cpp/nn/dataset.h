@@ -25,19 +25,42 @@ template <class T> struct Dataset {
     const std::int32_t* labels_from(int64_t row) const { return labels.empty() ? nullptr : labels.data() + row; }
 };
 
-// out (order.size, columns) = inputs[order] * scale. `order` null means rows first, first + 1, ...
-template <class T>
-void gather_rows(const Kernels<T>& kernels, const Inputs& inputs, const int64_t* order, int64_t first, int64_t rows,
-                 T scale, T* out, int64_t out_stride) noexcept {
-    const auto convert = kernels.convert[static_cast<int>(inputs.kind)];
-    const auto source = [&](int64_t i) { return inputs.row(order ? order[first + i] : first + i); };
-    constexpr int64_t ahead = 2;  // rows; shuffled rows come from DRAM, and no hardware foresees them
-    for (int64_t i = 0; i < rows; ++i) {
-        if (i + ahead < rows)
-            for (int64_t byte = 0; byte < inputs.row_bytes(); byte += alignment_bytes)
-                __builtin_prefetch(source(i + ahead) + byte);
-        convert(out + i * out_stride, source(i), inputs.columns, scale);
+// Reads rows order[first + i] of the inputs, scaled, into row i of `out`, in parts between which the caller
+// computes: each part asks the memory for the rows of the next one. Shuffled rows come from DRAM and no
+// hardware foresees them; read at one go they cost an eighth of a training step.
+template <class T> class RowGather {
+public:
+    // `order` null means rows first, first + 1, ...
+    RowGather(const Kernels<T>& kernels, const Inputs& inputs, const int64_t* order, int64_t first, int64_t rows, T scale,
+              MatrixView<T> out) noexcept
+        : convert_(kernels.convert[static_cast<int>(inputs.kind)]),
+          inputs_(inputs), order_(order), first_(first), rows_(rows), scale_(scale), out_(out) {}
+
+    void next(int64_t rows) noexcept {
+        const int64_t end = std::min(done_ + rows, rows_);
+        for (; done_ < end; ++done_) {
+            prefetch(done_ + rows);
+            convert_(out_.row(done_), source(done_), inputs_.columns, scale_);
+        }
     }
-}
+    void rest() noexcept {
+        while (done_ < rows_) next(2);
+    }
+
+private:
+    const char* source(int64_t i) const noexcept { return inputs_.row(order_ ? order_[first_ + i] : first_ + i); }
+    void prefetch(int64_t i) const noexcept {
+        if (i >= rows_) return;
+        const char* row = source(i);
+        for (int64_t byte = 0; byte < inputs_.row_bytes(); byte += alignment_bytes) __builtin_prefetch(row + byte, 0, 2);
+    }
+
+    void (*convert_)(T*, const void*, int64_t, T);
+    Inputs inputs_;
+    const int64_t* order_;
+    int64_t first_, rows_, done_ = 0;
+    T scale_;
+    MatrixView<T> out_;
+};
 
 }  // namespace fastmlp

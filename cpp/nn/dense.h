@@ -35,6 +35,7 @@ public:
     int64_t inputs() const { return inputs_; }
     int64_t outputs() const { return outputs_; }
     const PanelShape& shape() const { return shape_; }
+    int64_t weight_tiles() const { return (inputs_ + kernels_->row_tile - 1) / kernels_->row_tile * shape_.panels(); }
     Buffer<T>& weights() { return weights_; }
     const Buffer<T>& weights() const { return weights_; }
     Buffer<T>& biases() { return biases_; }

@@ -54,7 +54,7 @@ void Network<T>::for_each_block(const Inputs& inputs, int threads, F f) const {
             MatrixView<const T> in{static_cast<const T*>(static_cast<const void*>(inputs.row(part.begin))), part.size(), inputs.columns, inputs.columns};
             if (!direct) {
                 const MatrixView<T> converted = mine.inputs.first_rows(part.size());
-                gather_rows<T>(kernels(), inputs, nullptr, part.begin, part.size(), input_scale_, converted.data, converted.stride);
+                RowGather<T>(kernels(), inputs, nullptr, part.begin, part.size(), input_scale_, converted).rest();
                 in = converted;
             }
             MatrixView<T> out{};

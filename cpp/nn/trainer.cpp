@@ -3,7 +3,8 @@
 // One team runs a whole slice. Between two barriers, each worker computes its share of one matrix product:
 //   forward   layer by layer; the output layer by rows, so that its loss needs no barrier
 //   backward  from the last layer: the gradient of the layer below, then this layer's weight gradient, whose
-//             tiles go into the update while they are in L1; the next chunk's rows are gathered meanwhile
+//             tiles go into the update while they are in L1; between the first layer's tiles the next chunk's
+//             rows are gathered, so that the memory fetches one row while the core computes
 // That is 2 barriers per layer and chunk.
 #include "trainer.h"
 
@@ -56,17 +57,17 @@ template <class T> void Trainer<T>::make_room(const EpochPlan& plan) {
 }
 
 template <class T>
-void Trainer<T>::gather(const Worker& worker, const Dataset<T>& data, const int64_t* order, const EpochPlan::Chunk& chunk,
-                        ChunkBuffers& to) const noexcept {
+RowGather<T> Trainer<T>::gather(const Worker& worker, const Dataset<T>& data, const int64_t* order,
+                                const EpochPlan::Chunk& chunk, ChunkBuffers& to) const noexcept {
     const Range mine = worker.share(chunk.size());
-    const MatrixView<T> inputs = to.inputs.view();
-    gather_rows(kernels_, data.inputs, order, chunk.begin + mine.begin, mine.size(), network_.input_scale(),
-                inputs.row(mine.begin), inputs.stride);
     for (int64_t i = mine.begin; i < mine.end; ++i) {
         const int64_t source = order ? order[chunk.begin + i] : chunk.begin + i;
         if (network_.loss() == Loss::cross_entropy) to.labels.data()[i] = data.labels[static_cast<std::size_t>(source)];
         else std::copy_n(data.targets + source * network_.outputs(), network_.outputs(), to.targets.view().row(i));
     }
+    MatrixView<T> inputs = to.inputs.view();
+    inputs.data = inputs.row(mine.begin);
+    return {kernels_, data.inputs, order, chunk.begin + mine.begin, mine.size(), network_.input_scale(), inputs};
 }
 
 template <class T>
@@ -104,7 +105,7 @@ void Trainer<T>::forward(const Worker& worker, const EpochPlan::Chunk& chunk, Ch
 
 template <class T>
 void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, ChunkBuffers& buffers,
-                          const StepSettings* settings) noexcept {
+                          const StepSettings* settings, RowGather<T> next_rows) noexcept {
     auto& layers = network_.layers();
     const bool updates = settings && chunk.last;
     const auto update = kernels_.update[static_cast<int>(optimizer_.kind)];
@@ -132,9 +133,21 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
         if (i > 0)
             layers[i].input_gradient(worker, gradient, in, network_.hidden_activation(),
                                      gradients_[i - 1].first_rows(chunk.size()));
-        layers[i].weight_gradient(worker, in, gradient, sink(states_[i].weights_of(layers[i]), weight_rule),
-                                  sink(states_[i].biases_of(layers[i]), bias_rule));
-        if (i > 0) worker.wait_for_all();
+        const auto weights_sink = sink(states_[i].weights_of(layers[i]), weight_rule);
+        const auto biases_sink = sink(states_[i].biases_of(layers[i]), bias_rule);
+        if (i > 0) {
+            layers[i].weight_gradient(worker, in, gradient, weights_sink, biases_sink);
+            worker.wait_for_all();
+        } else {
+            const int64_t tiles = layers[0].weight_tiles() / worker.count + 1;
+            const int64_t rows_per_tile = chunk.size() / worker.count / tiles + 1;
+            const auto sink_and_gather = [&](int64_t offset, T* tile, int64_t size) {
+                weights_sink(offset, tile, size);
+                next_rows.next(rows_per_tile);
+            };
+            layers[0].weight_gradient(worker, in, gradient, sink_and_gather, biases_sink);
+            next_rows.rest();
+        }
     }
 }
 
@@ -150,13 +163,12 @@ int64_t Trainer<T>::run_chunks(const Dataset<T>& data, const int64_t* order, con
     bool stop = false;
     run_team(useful_threads(threads, operations / (2 * layers)), [&](const Worker& worker) noexcept {
         EpochPlan::Chunk chunk = plan.chunk_at(position);
-        gather(worker, data, order, chunk, chunks_[0]);
+        gather(worker, data, order, chunk, chunks_[0]).rest();
         worker.wait_for_all();
         for (int side = 0;; side ^= 1) {
             const EpochPlan::Chunk next = plan.chunk_at(chunk.end);
             forward(worker, chunk, chunks_[side]);
-            gather(worker, data, order, next, chunks_[side ^ 1]);
-            backward(worker, chunk, chunks_[side], settings);
+            backward(worker, chunk, chunks_[side], settings, gather(worker, data, order, next, chunks_[side ^ 1]));
             if (worker.index == 0) {
                 sum.add(losses_, chunk.size());
                 stop = next.size() == 0 || clock::now() >= deadline;

@@ -58,11 +58,12 @@ private:
     int64_t run_chunks(const Dataset<T>& data, const int64_t* order, const EpochPlan& plan, const StepSettings* settings,
                        int64_t position, int threads, double seconds, LossSum& sum);
     void make_room(const EpochPlan& plan);
-    void gather(const Worker& worker, const Dataset<T>& data, const int64_t* order, const EpochPlan::Chunk& chunk,
-                ChunkBuffers& to) const noexcept;
+    // Labels or targets of this worker's rows of the chunk at once, its inputs as the caller asks for them.
+    RowGather<T> gather(const Worker& worker, const Dataset<T>& data, const int64_t* order, const EpochPlan::Chunk& chunk,
+                        ChunkBuffers& to) const noexcept;
     void forward(const Worker& worker, const EpochPlan::Chunk& chunk, ChunkBuffers& chunk_buffers) noexcept;
     void backward(const Worker& worker, const EpochPlan::Chunk& chunk, ChunkBuffers& chunk_buffers,
-                  const StepSettings* settings) noexcept;
+                  const StepSettings* settings, RowGather<T> next_rows) noexcept;
     MatrixView<const T> inputs_of(std::size_t layer, const EpochPlan::Chunk& chunk, ChunkBuffers& buffers);
 
     Network<T>& network_;

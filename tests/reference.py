@@ -1,0 +1,188 @@
+"""The oracle: a multilayer perceptron in float64 NumPy, written to be read.
+
+The fast core is judged against this file, so nothing here is clever. A network is two lists:
+weights[i] of shape (inputs, outputs) and biases[i] of shape (outputs,). A batch X has one sample
+per row. Layer i computes a_i = f(a_(i-1) @ weights[i] + biases[i]); the last layer has no f of its
+own: cross_entropy puts a softmax on it, squared_error leaves it as it is.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+def logistic(z):
+    small = np.exp(-np.abs(z))  # in (0, 1]: never overflows
+    return np.where(z >= 0, 1.0, small) / (1.0 + small)
+
+
+ACTIVATIONS = {
+    "relu": lambda z: np.maximum(z, 0.0),
+    "tanh": np.tanh,
+    "logistic": logistic,
+    "identity": lambda z: z,
+}
+
+# Each derivative follows from the OUTPUT a = f(z), so z need not be kept.
+DERIVATIVES = {
+    "relu": lambda a: (a > 0.0).astype(float),
+    "tanh": lambda a: 1.0 - a * a,
+    "logistic": lambda a: a * (1.0 - a),
+    "identity": lambda a: np.ones_like(a),
+}
+
+
+def softmax(z):
+    exponentials = np.exp(z - z.max(axis=1, keepdims=True))  # the shift changes nothing but overflow
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def cross_entropy(z, labels):
+    """Mean over the batch of -log softmax(z)[label], and its gradient with respect to z."""
+    rows = np.arange(len(z))
+    shifted = z - z.max(axis=1, keepdims=True)
+    log_sums = np.log(np.exp(shifted).sum(axis=1))
+    loss = np.mean(log_sums - shifted[rows, labels])
+    gradient = softmax(z)
+    gradient[rows, labels] -= 1.0
+    return loss, gradient / len(z)
+
+
+def squared_error(z, targets):
+    """Mean over the batch of 1/2 * sum over outputs of (z - target)^2, and its gradient."""
+    difference = z - np.reshape(targets, z.shape)
+    loss = 0.5 * np.sum(difference**2) / len(z)
+    return loss, difference / len(z)
+
+
+LOSSES = {"cross_entropy": cross_entropy, "squared_error": squared_error}
+
+
+def penalty(weights, l1, l2):
+    return sum(l1 * np.abs(w).sum() + 0.5 * l2 * (w * w).sum() for w in weights)
+
+
+def layer_outputs(weights, biases, X, activation):
+    """[X, a_1, ..., z]: what enters each layer, and last the values z that leave the network."""
+    outputs = [np.asarray(X, dtype=np.float64)]
+    for i, (w, b) in enumerate(zip(weights, biases, strict=True)):
+        z = outputs[-1] @ w + b
+        outputs.append(z if i == len(weights) - 1 else ACTIVATIONS[activation](z))
+    return outputs
+
+
+def forward(weights, biases, X, activation, loss):
+    """Class probabilities for cross_entropy, values for squared_error: (samples, outputs)."""
+    z = layer_outputs(weights, biases, X, activation)[-1]
+    return softmax(z) if loss == "cross_entropy" else z
+
+
+class Gradients(NamedTuple):
+    loss: float  # of the data alone
+    penalty: float
+    weights: list  # the gradients of loss + penalty
+    biases: list
+
+
+def loss_and_gradients(weights, biases, X, y, activation, loss, l1=0.0, l2=0.0):
+    outputs = layer_outputs(weights, biases, X, activation)
+    data_loss, delta = LOSSES[loss](outputs.pop(), y)  # delta: d loss / d z of the layer in hand
+    grad_weights, grad_biases = [], []
+    for w in reversed(weights):
+        a = outputs.pop()  # what entered this layer
+        grad_weights.insert(0, a.T @ delta + l1 * np.sign(w) + l2 * w)  # np.sign(0) is 0
+        grad_biases.insert(0, delta.sum(axis=0))
+        if outputs:  # the data itself needs no gradient
+            delta = (delta @ w.T) * DERIVATIVES[activation](a)
+    return Gradients(data_loss, penalty(weights, l1, l2), grad_weights, grad_biases)
+
+
+class SGD:
+    def __init__(self, learning_rate):
+        self.learning_rate = learning_rate
+
+    def step(self, params, grads):
+        for w, g in zip(params, grads, strict=True):
+            w -= self.learning_rate * g
+
+
+class Momentum:
+    """The velocity of scikit-learn's SGDOptimizer: the learning rate is inside it."""
+
+    nesterov = False
+
+    def __init__(self, learning_rate, momentum):
+        self.learning_rate, self.momentum = learning_rate, momentum
+        self.velocities = []
+
+    def step(self, params, grads):
+        self.velocities = self.velocities or [np.zeros_like(w) for w in params]
+        for w, g, v in zip(params, grads, self.velocities, strict=True):
+            v *= self.momentum
+            v -= self.learning_rate * g
+            w += self.momentum * v - self.learning_rate * g if self.nesterov else v
+
+
+class Nesterov(Momentum):
+    """As Momentum, but the weights already make the part of the next move that is known."""
+
+    nesterov = True
+
+
+class Adam:
+    """Kingma & Ba 2015, in the order of scikit-learn's AdamOptimizer: epsilon beside sqrt(v),
+    the two bias corrections inside the learning rate."""
+
+    def __init__(self, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
+        self.learning_rate, self.epsilon = learning_rate, epsilon
+        self.beta_1, self.beta_2 = beta_1, beta_2
+        self.t, self.means, self.squares = 0, [], []
+
+    def step(self, params, grads):
+        self.means = self.means or [np.zeros_like(w) for w in params]
+        self.squares = self.squares or [np.zeros_like(w) for w in params]
+        self.t += 1
+        rate = self.learning_rate * np.sqrt(1 - self.beta_2**self.t) / (1 - self.beta_1**self.t)
+        for w, g, m, v in zip(params, grads, self.means, self.squares, strict=True):
+            m[:] = self.beta_1 * m + (1 - self.beta_1) * g
+            v[:] = self.beta_2 * v + (1 - self.beta_2) * g * g
+            w -= rate * m / (np.sqrt(v) + self.epsilon)
+
+
+def initial_parameters(layer_sizes, activation, seed):
+    """Uniform weights with He's bound for relu and Glorot's otherwise; biases zero."""
+    rng = np.random.default_rng(seed)
+    weights, biases = [], []
+    for inputs, outputs in zip(layer_sizes[:-1], layer_sizes[1:], strict=True):
+        bound = np.sqrt(6 / inputs if activation == "relu" else 6 / (inputs + outputs))
+        weights.append(rng.uniform(-bound, bound, (inputs, outputs)))
+        biases.append(np.zeros(outputs))
+    return weights, biases
+
+
+def train(weights, biases, X, y, orders, batch_size, optimizer,
+          l1=0.0, l2=0.0, accumulate=1, activation="relu", loss="cross_entropy"):
+    """One epoch per row order in `orders`; one update per `accumulate` mini-batches.
+
+    accumulate="epoch" makes one update per epoch. The last batch, and the last group of batches,
+    may be smaller and count as what they are. Returns the new weights and biases, and for each
+    epoch the mean data loss over its rows as they were met.
+    """
+    weights, biases = [w.astype(np.float64) for w in weights], [b.astype(np.float64) for b in biases]
+    params = weights + biases
+    group_size = len(X) if accumulate == "epoch" else accumulate * batch_size
+    epoch_losses = []
+    for order in orders:
+        summed_loss = 0.0
+        for first in range(0, len(order), group_size):
+            group = order[first : first + group_size]
+            grads = [np.zeros_like(p) for p in params]
+            for start in range(0, len(group), batch_size):
+                rows = group[start : start + batch_size]
+                batch = loss_and_gradients(weights, biases, X[rows], y[rows], activation, loss, l1, l2)
+                summed_loss += len(rows) * batch.loss
+                for total, g in zip(grads, batch.weights + batch.biases, strict=True):
+                    total += len(rows) / len(group) * g  # each row of the group has the same say
+            optimizer.step(params, grads)
+        epoch_losses.append(summed_loss / len(order))
+    return weights, biases, epoch_losses

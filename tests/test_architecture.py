@@ -1,0 +1,101 @@
+"""The floors of the core: who may include whom, what lives in one place only, what the binary holds."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+CPP = ROOT / "cpp"
+FLOORS = ["kernels", "linalg", "nn", "bindings"]
+SOURCES = sorted(p for p in CPP.rglob("*") if p.suffix in (".h", ".cpp"))
+# Files compiled with the flags of one instruction set.
+PER_ISA = ["simd.h", "gemm_kernel.h", "elementwise_kernels.h", "kernels.cpp", "kernel_table.h"]
+
+
+def includes(path):
+    return re.findall(r'^#include ([<"].+?[>"])', path.read_text(), re.M)
+
+
+def test_there_are_sources():
+    assert len(SOURCES) > 15
+    assert {p.parent.name for p in SOURCES} == set(FLOORS)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.name)
+def test_includes_point_downstairs(path):
+    floor = FLOORS.index(path.parent.name)
+    for include in includes(path):
+        if include.startswith('"'):
+            target = (path.parent / include.strip('"')).resolve()
+            assert target.is_file(), f"{path.name} includes {include}"
+            assert FLOORS.index(target.parent.name) <= floor, f"{path.name} looks upstairs: {include}"
+
+
+@pytest.mark.parametrize("pattern, home", [
+    (r"pybind11", "bindings/"),
+    (r"_mm\d*_|__m\d{3}|immintrin", "kernels/simd.h"),
+    (r"#pragma omp|\bomp_\w+\(", "linalg/parallel.h"),
+])
+def test_what_lives_in_one_place_only(pattern, home):
+    found = {p.relative_to(CPP).as_posix() for p in SOURCES if re.search(pattern, p.read_text())}
+    assert found, f"nothing matches {pattern}"
+    assert all(name.startswith(home) for name in found), found
+
+
+@pytest.mark.parametrize("name", PER_ISA)
+def test_files_of_one_instruction_set_share_no_code_with_others(name):
+    text = re.sub(r"//.*", "", (CPP / "kernels" / name).read_text())
+    allowed = {"std::int64_t", "std::int32_t", "std::uint8_t", "std::uint32_t", "std::uint64_t"}
+    assert set(re.findall(r"std::\w+", text)) <= allowed
+    assert not re.search(r"\b(throw|try|catch|new|delete)\b", text)
+    for include in includes(CPP / "kernels" / name):
+        assert include in ('<cstdint>', '<immintrin.h>') or include.strip('"') in PER_ISA
+
+
+def test_every_file_says_what_it_is_for():
+    for path in [*SOURCES, *ROOT.glob("python/fastmlp/*.py"), *ROOT.glob("experiments/*.py"), *ROOT.glob("tests/*.py")]:
+        first = path.read_text().splitlines()[0]
+        assert first.startswith(("// ", '"""')) and len(first) > 20, path
+
+
+def objects(pattern):
+    """Object files of the newest build in build/ (left there by `pip install .`)."""
+    found = sorted(ROOT.glob(f"build/*/CMakeFiles/{pattern}"), key=lambda p: p.stat().st_mtime)
+    if not found:
+        pytest.skip("no object files in build/: the package was not built from this checkout")
+    newest = found[-1].parts[len(ROOT.parts) + 1]
+    return [p for p in found if p.parts[len(ROOT.parts) + 1] == newest]
+
+
+def output_of(tool, *arguments):
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed")
+    return subprocess.run([tool, *arguments], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("isa", ["generic", "avx2", "avx512"])
+def test_kernels_export_nothing_outside_their_namespace(isa):
+    """A weak symbol built with AVX-512 flags may become everybody's copy, and crash older processors."""
+    (path,) = objects(f"kernels_{isa}.dir/**/kernels.cpp.o")
+    symbols = [line.split(maxsplit=2) for line in output_of("nm", "-C", "--defined-only", str(path)).splitlines()]
+    visible = [name for _, kind, name in symbols if kind not in "tr" or kind in "VWu"]
+    assert any(f"fastmlp::{isa}::table" in name for name in visible)
+    strangers = [name for name in visible if f"fastmlp::{isa}::" not in name]
+    assert not strangers
+
+
+def test_baseline_objects_hold_no_avx():
+    paths = [*objects("core.dir/**/*.o"), *objects("_core.dir/**/*.o"), *objects("kernels_generic.dir/**/*.o")]
+    assert len(paths) >= 10
+    for path in paths:
+        assembly = output_of("objdump", "-d", "--no-show-raw-insn", str(path))
+        assert not re.search(r"%[yz]mm\d|\tv[a-z]+[sp][sd] ", assembly), path.name
+
+
+def test_avx512_objects_hold_avx512():
+    """The twin of the test above: its pattern finds what it looks for."""
+    (path,) = objects("kernels_avx512.dir/**/kernels.cpp.o")
+    assert re.search(r"\tv[a-z0-9]+[sp][sd] .*%zmm\d", output_of("objdump", "-d", "--no-show-raw-insn", str(path)))
