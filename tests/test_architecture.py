@@ -76,14 +76,14 @@ def output_of(tool, *arguments):
     return subprocess.run([tool, *arguments], capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.parametrize("isa", ["generic", "avx2", "avx512"])
-def test_kernels_export_nothing_outside_their_namespace(isa):
+@pytest.mark.parametrize("instruction_set", ["generic", "avx2", "avx512"])
+def test_kernels_export_nothing_outside_their_namespace(instruction_set):
     """A weak symbol built with AVX-512 flags may become everybody's copy, and crash older processors."""
-    (path,) = objects(f"kernels_{isa}.dir/**/kernels.cpp.o")
+    (path,) = objects(f"kernels_{instruction_set}.dir/**/kernels.cpp.o")
     symbols = [line.split(maxsplit=2) for line in output_of("nm", "-C", "--defined-only", str(path)).splitlines()]
     visible = [name for _, kind, name in symbols if kind not in "tr" or kind in "VWu"]
-    assert any(f"fastmlp::{isa}::table" in name for name in visible)
-    strangers = [name for name in visible if f"fastmlp::{isa}::" not in name]
+    assert any(f"fastmlp::{instruction_set}::table" in name for name in visible)
+    strangers = [name for name in visible if f"fastmlp::{instruction_set}::" not in name]
     assert not strangers
 
 

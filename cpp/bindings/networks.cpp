@@ -72,27 +72,28 @@ template <class T> Array<T> predict(const Network<T>& network, const py::array& 
     return out;
 }
 
-template <class T> py::tuple evaluate(const Network<T>& network, const BoundDataset<T>& data, int64_t begin, int64_t end, int threads) {
+template <class T> py::tuple evaluate(const Network<T>& network, const BoundDataset<T>& data, int64_t begin, int64_t end, double loss, int64_t hits, int threads) {
     require(0 <= begin && begin <= end && end <= data.inputs.rows, "rows out of range");
     Dataset<T> part;
     part.inputs = {data.inputs.row(begin), data.inputs.kind, end - begin, data.inputs.columns};
     if (data.targets) part.targets = data.targets + begin * network.outputs();
     else part.labels.assign(data.labels.begin() + begin, data.labels.begin() + end);
-    LossSum sum;
+    LossSum sum{loss, hits};
     {
         py::gil_scoped_release release;
-        sum = network.evaluate(part, threads);
+        network.evaluate(part, threads, sum);
     }
     return py::make_tuple(sum.loss, sum.hits);
 }
 
 template <class T>
 py::tuple run(Trainer<T>& trainer, const BoundDataset<T>& data, const Array<std::int64_t>& order, int64_t batch_rows,
-              int64_t batches_per_update, double learning_rate, double l1, double l2, int64_t position, int threads, double seconds) {
+              int64_t batches_per_update, double learning_rate, double l1, double l2, int64_t position, double loss, int64_t hits, int threads, double seconds) {
     require(order.ndim() == 1 && batch_rows >= 1 && batches_per_update >= 1 && position >= 0, "invalid plan of an epoch");
     const std::int64_t* rows = order.data();
     const int64_t count = order.shape(0);
-    LossSum sum;
+    for (int64_t i = position; i < count; ++i) require(0 <= rows[i] && rows[i] < data.inputs.rows, "order names a row that the data lack");
+    LossSum sum{loss, hits};
     {
         py::gil_scoped_release release;
         position = trainer.run(data, rows, count, batch_rows, batches_per_update, {learning_rate, l1, l2}, position, threads, seconds, sum);
@@ -100,13 +101,13 @@ py::tuple run(Trainer<T>& trainer, const BoundDataset<T>& data, const Array<std:
     return py::make_tuple(position, sum.loss, sum.hits);
 }
 
-template <class T> py::tuple sum_gradients(Trainer<T>& trainer, const BoundDataset<T>& data, int64_t position, int threads, double seconds) {
-    LossSum sum;
+template <class T> py::tuple sum_gradients(Trainer<T>& trainer, const BoundDataset<T>& data, int64_t position, double loss, int threads, double seconds) {
+    LossSum sum{loss, 0};
     {
         py::gil_scoped_release release;
         position = trainer.sum_gradients(data, position, threads, seconds, sum);
     }
-    return py::make_tuple(position, sum.loss, sum.hits);
+    return py::make_tuple(position, sum.loss);
 }
 
 template <class T> py::tuple gradients(const Trainer<T>& trainer, const Network<T>& network) {
@@ -148,7 +149,7 @@ template <class T> void register_network(py::module_& m, const std::string& suff
         .def("dataset", &labelled_dataset<T>, arg("inputs"), arg("labels").noconvert())
         .def("dataset", &target_dataset<T>, arg("inputs"), arg("targets").noconvert())
         .def("predict", &predict<T>, arg("inputs"), arg("threads"))
-        .def("evaluate", &evaluate<T>, arg("data"), arg("begin"), arg("end"), arg("threads"))
+        .def("evaluate", &evaluate<T>, arg("data"), arg("begin"), arg("end"), arg("loss"), arg("hits"), arg("threads"))
         .def("weight_norms", &weight_norms<T>);
 
     py::class_<BoundDataset<T>>(m, ("Dataset" + suffix).c_str())
@@ -161,8 +162,8 @@ template <class T> void register_network(py::module_& m, const std::string& suff
              py::keep_alive<1, 2>(), arg("network"), arg("kind"), arg("momentum") = 0.0, arg("nesterov") = false,
              arg("beta_1") = 0.9, arg("beta_2") = 0.999, arg("epsilon") = 1e-8)
         .def("run", &run<T>, arg("data"), arg("order").noconvert(), arg("batch_rows"), arg("batches_per_update"),
-             arg("learning_rate"), arg("l1"), arg("l2"), arg("position"), arg("threads"), arg("seconds"))
-        .def("sum_gradients", &sum_gradients<T>, arg("data"), arg("position"), arg("threads"), arg("seconds"))
+             arg("learning_rate"), arg("l1"), arg("l2"), arg("position"), arg("loss"), arg("hits"), arg("threads"), arg("seconds"))
+        .def("sum_gradients", &sum_gradients<T>, arg("data"), arg("position"), arg("loss"), arg("threads"), arg("seconds"))
         .def("gradients", &gradients<T>, arg("network"));
 }
 

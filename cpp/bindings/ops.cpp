@@ -27,7 +27,7 @@ template <class T> Matrix<T> padded_copy(MatrixView<const T> from) {
 template <class T> Array<T> unpadded(Matrix<T>& matrix) {
     const MatrixView<T> from = matrix.view();
     Array<T> array = new_matrix<T>(from.rows, from.columns);
-    for (int64_t i = 0; i < from.rows; ++i) std::copy_n(from.row(i), from.columns, array.mutable_data(i, 0));
+    for (int64_t i = 0; i < from.rows; ++i) std::copy_n(from.row(i), from.columns, array.mutable_data() + i * from.columns);
     return array;
 }
 template <class T> int64_t padded_columns(MatrixView<const T> view, const Kernels<T>& kernels) {

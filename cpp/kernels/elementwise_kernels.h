@@ -26,6 +26,8 @@ template <> struct ExpConstants<double> {
     static constexpr int degree = 13;                             // (ln2/2)^14 / 14! = 4e-18 < eps/2
 };
 
+template <class T> constexpr T infinity() { return static_cast<T>(__builtin_inf()); }
+
 template <class T> constexpr T inverse_factorial(int n) {
     double f = 1;
     for (int i = 2; i <= n; ++i) f *= i;
@@ -48,8 +50,11 @@ template <class T> inline ExpParts<T> exp_parts(Vec<T> x) {
     return {power_of_two(n), fma(series * r, r, r)};
 }
 template <class T> inline Vec<T> exp(Vec<T> x) {
+    using V = Vec<T>;
+    using C = ExpConstants<T>;
     const auto [power, tail] = exp_parts<T>(x);
-    return select_less(x, Vec<T>::broadcast(ExpConstants<T>::lowest), Vec<T>::zero(), fma(power, tail, power));
+    const V bounded = select_less(V::broadcast(C::highest), x, V::broadcast(infinity<T>()), fma(power, tail, power));
+    return select_less(x, V::broadcast(C::lowest), V::zero(), bounded);
 }
 template <class T> inline Vec<T> expm1(Vec<T> x) {
     const auto [power, tail] = exp_parts<T>(x);
@@ -204,8 +209,8 @@ template <class T, UpdateKind kind>
 void update_kernel(T* w, const T* g, T* state_1, T* state_2, int64_t size, const UpdateRule<T>& rule) {
     using V = Vec<T>;
     const V step = V::broadcast(-rule.learning_rate), friction = V::broadcast(rule.momentum);
-    const V beta_1 = V::broadcast(rule.beta_1), rest_1 = V::broadcast(1 - rule.beta_1);
-    const V beta_2 = V::broadcast(rule.beta_2), rest_2 = V::broadcast(1 - rule.beta_2);
+    const V beta_1 = V::broadcast(rule.beta_1), rest_1 = V::broadcast(rule.rest_1);
+    const V beta_2 = V::broadcast(rule.beta_2), rest_2 = V::broadcast(rule.rest_2);
     const V epsilon = V::broadcast(rule.epsilon);
     for (int64_t i = 0; i < size; i += V::lanes) {
         V value = V::load(w + i);

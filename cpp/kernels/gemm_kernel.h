@@ -5,6 +5,9 @@
 // transpose (an outer product of two contiguous rows), B by whole vectors. The tile stays in registers over
 // all of k. An element of C is one chain of fused multiply-adds over kk = 0 .. k-1, starting from zero,
 // whatever the tile's height and width: its bits do not depend on where in the matrix it stands.
+//
+// The outer-product tile also asks the memory for one line per step of k, of data that its caller reads next:
+// 50 lines asked for at once fill the core's miss buffers and stall it, one now and then costs nothing.
 #pragma once
 
 #include "simd.h"
@@ -14,18 +17,15 @@
 
 namespace fastmlp::FASTMLP_ISA {
 
-enum class Operand { row_major, transposed };  // how A lies in memory
+// What a row of A is: a row of the tile, or (A transposed) a step of k.
+enum class Operand { row_major, transposed };
 
 template <class T, int m, int vectors, Operand operand>
-void gemm_tile_kernel(std::int64_t k,
-                      const T* a, std::int64_t a_stride,  // (m, k) row-major, or (k, m) if transposed
-                      const T* b, std::int64_t b_stride,  // (k, vectors * lanes)
-                      T* c, std::int64_t c_stride) {      // (m, vectors * lanes)
+inline void accumulate_tile(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride,
+                            const char* fetch, std::int64_t fetch_step, Vec<T> (&sum)[m][vectors]) {
     using V = Vec<T>;
-    V sum[m][vectors];
     FASTMLP_UNROLL for (int i = 0; i < m; ++i)
         FASTMLP_UNROLL for (int j = 0; j < vectors; ++j) sum[i][j] = V::zero();
-
     for (std::int64_t kk = 0; kk < k; ++kk) {
         V b_row[vectors];
         FASTMLP_UNROLL for (int j = 0; j < vectors; ++j) b_row[j] = V::load(b + j * V::lanes);
@@ -35,10 +35,34 @@ void gemm_tile_kernel(std::int64_t k,
         }
         a += operand == Operand::row_major ? 1 : a_stride;
         b += b_stride;
+        if constexpr (operand == Operand::transposed) {
+            __builtin_prefetch(fetch);
+            fetch += fetch_step;
+        }
     }
+}
 
+template <class T, int m, int vectors>
+void gemm_tile_kernel(std::int64_t k,
+                      const T* a, std::int64_t a_stride,  // (m, k), row-major
+                      const T* b, std::int64_t b_stride,  // (k, vectors * lanes)
+                      T* c, std::int64_t c_stride) {      // (m, vectors * lanes)
+    Vec<T> sum[m][vectors];
+    accumulate_tile<T, m, vectors, Operand::row_major>(k, a, a_stride, b, b_stride, nullptr, 0, sum);
     FASTMLP_UNROLL for (int i = 0; i < m; ++i)
-        FASTMLP_UNROLL for (int j = 0; j < vectors; ++j) sum[i][j].store(c + i * c_stride + j * V::lanes);
+        FASTMLP_UNROLL for (int j = 0; j < vectors; ++j) sum[i][j].store(c + i * c_stride + j * Vec<T>::lanes);
+}
+
+template <class T, int m, int vectors>
+void outer_tile_kernel(std::int64_t k,
+                       const T* a, std::int64_t a_stride,  // (k, m), row-major: A is its transpose
+                       const T* b, std::int64_t b_stride,  // (k, vectors * lanes)
+                       T* c, std::int64_t c_stride,        // (m, vectors * lanes)
+                       const char* fetch, std::int64_t fetch_step) {
+    Vec<T> sum[m][vectors];
+    accumulate_tile<T, m, vectors, Operand::transposed>(k, a, a_stride, b, b_stride, fetch, fetch_step, sum);
+    FASTMLP_UNROLL for (int i = 0; i < m; ++i)
+        FASTMLP_UNROLL for (int j = 0; j < vectors; ++j) sum[i][j].store(c + i * c_stride + j * Vec<T>::lanes);
 }
 
 }  // namespace fastmlp::FASTMLP_ISA

@@ -20,7 +20,9 @@ template <class T> struct UpdateRule {
     T l1, l2;         // g += l2 * w + l1 * sign(w), with sign(0) = 0
     T momentum;       // velocity = momentum * velocity - learning_rate * g
     bool nesterov;
-    T beta_1, beta_2, epsilon;
+    T beta_1, rest_1;  // of adam; the rests are 1 - beta, taken before rounding to T: 1 - 0.999f errs by 1e-5
+    T beta_2, rest_2;
+    T epsilon;
 };
 
 // C (m, vectors * lanes) = A (m, k) * B (k, vectors * lanes); m and vectors are fixed by the place in the table.
@@ -28,14 +30,20 @@ template <class T>
 using GemmTile = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride,
                           T* c, std::int64_t c_stride);
 
+// The same for the transpose of a row-major A (k, m); meanwhile the memory at fetch, fetch + fetch_step, ...
+// (k steps) is brought near.
+template <class T>
+using OuterTile = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride,
+                           T* c, std::int64_t c_stride, const char* fetch, std::int64_t fetch_step);
+
 // Arrays over an activation, an update or an input kind are indexed by its enum.
 // Unless said otherwise: `columns` is a multiple of `lanes`, and rows have room up to it (padding is zero).
 template <class T> struct Kernels {
     int lanes;     // elements of one vector
     int row_tile;  // the tallest tile
 
-    GemmTile<T> gemm_row_major[max_row_tile][panel_vectors];   // A (m, k), row-major
-    GemmTile<T> gemm_transposed[max_row_tile][panel_vectors];  // A is the transpose of a row-major (k, m)
+    GemmTile<T> gemm_tile[max_row_tile][panel_vectors];
+    OuterTile<T> outer_tile[max_row_tile][panel_vectors];
 
     // z (rows, columns) = activation(z + bias), in place; bias may be null
     void (*activate[4])(T* z, std::int64_t stride, const T* bias, std::int64_t rows, std::int64_t columns);

@@ -7,10 +7,10 @@ namespace fastmlp::FASTMLP_ISA {
 
 template <class T, int m> constexpr void fill_tiles(Kernels<T>& k) {
     if constexpr (m >= 1) {
-        k.gemm_row_major[m - 1][0] = gemm_tile_kernel<T, m, 1, Operand::row_major>;
-        k.gemm_row_major[m - 1][1] = gemm_tile_kernel<T, m, 2, Operand::row_major>;
-        k.gemm_transposed[m - 1][0] = gemm_tile_kernel<T, m, 1, Operand::transposed>;
-        k.gemm_transposed[m - 1][1] = gemm_tile_kernel<T, m, 2, Operand::transposed>;
+        k.gemm_tile[m - 1][0] = gemm_tile_kernel<T, m, 1>;
+        k.gemm_tile[m - 1][1] = gemm_tile_kernel<T, m, 2>;
+        k.outer_tile[m - 1][0] = outer_tile_kernel<T, m, 1>;
+        k.outer_tile[m - 1][1] = outer_tile_kernel<T, m, 2>;
         fill_tiles<T, m - 1>(k);
     }
 }

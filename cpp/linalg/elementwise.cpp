@@ -3,11 +3,12 @@
 
 #include <chrono>
 #include <cmath>
+#include <limits>
 
 namespace fastmlp {
 
 template <class T> int64_t first_not_finite(const T* x, int64_t size, double limit, int threads) {
-    const T most = static_cast<T>(limit);
+    const T most = static_cast<T>(std::min<double>(limit, std::numeric_limits<T>::max()));
     std::atomic<int64_t> found{size};
     run_team(useful_threads(threads, static_cast<double>(size)), [&](const Worker& worker) noexcept {
         const Range mine = worker.share(size);

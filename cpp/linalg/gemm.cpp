@@ -18,14 +18,16 @@ void matmul(MatrixView<const T> a, bool transpose_a, MatrixView<const T> b, bool
     } else {
         pack_panels(shape, b.data, b.stride, panels.data());
     }
-    const auto& tiles = transpose_a ? kernels.gemm_transposed : kernels.gemm_row_major;
     threads = useful_threads(threads, 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k));
     run_team(threads, [&](const Worker& worker) noexcept {
         for_each_tile(kernels.row_tile, m, shape, worker, [&](int64_t row, int64_t rows, int64_t panel) {
             alignas(alignment_bytes) T tile[max_row_tile * panel_vectors * alignment_bytes / sizeof(T)];
             const int64_t width = shape.width_of(panel), first = panel * shape.full_width();
-            tiles[rows - 1][shape.vectors_of(panel) - 1](k, transpose_a ? a.data + row : a.row(row), a.stride,
-                                                         panels.data() + shape.offset_of(panel), width, tile, width);
+            const T* packed = panels.data() + shape.offset_of(panel);
+            if (transpose_a)
+                kernels.outer_tile[rows - 1][shape.vectors_of(panel) - 1](k, a.data + row, a.stride, packed, width, tile, width,
+                                                          static_cast<const char*>(static_cast<const void*>(packed)), 0);
+            else panel_tile(kernels, a, shape, panels.data(), row, rows, panel, tile, width);
             for (int64_t i = 0; i < rows; ++i)
                 std::copy_n(tile + i * width, std::min(width, n - first), c.row(row + i) + first);
         });

@@ -36,17 +36,24 @@ template <class T>
 void panel_tile(const Kernels<T>& kernels, MatrixView<const T> a, const PanelShape& shape, const T* panels, int64_t row,
                 int64_t m, int64_t panel, T* c, int64_t c_stride) {
     const int64_t vectors = shape.vectors_of(panel);
-    kernels.gemm_row_major[m - 1][vectors - 1](shape.rows, a.row(row), a.stride, panels + shape.offset_of(panel),
+    kernels.gemm_tile[m - 1][vectors - 1](shape.rows, a.row(row), a.stride, panels + shape.offset_of(panel),
                                                vectors * shape.lanes, c, c_stride);
 }
+
+// Memory that is brought near while a tile is computed: `bytes` from `from` on.
+struct Fetch {
+    const char* from = nullptr;
+    int64_t bytes = 0;
+};
 
 // One tile of C = Aᵀ * B, with A (k, m) and B (k, n) row-major: rows [row, row + m) of C, the columns of one panel.
 template <class T>
 void outer_tile(const Kernels<T>& kernels, MatrixView<const T> a, MatrixView<const T> b, const PanelShape& shape,
-                int64_t row, int64_t m, int64_t panel, T* c, int64_t c_stride) {
-    kernels.gemm_transposed[m - 1][shape.vectors_of(panel) - 1](a.rows, a.data + row, a.stride,
-                                                                b.data + panel * shape.full_width(), b.stride, c,
-                                                                c_stride);
+                int64_t row, int64_t m, int64_t panel, T* c, int64_t c_stride, Fetch fetch) {
+    const char* from = fetch.bytes ? fetch.from : static_cast<const char*>(static_cast<const void*>(c));
+    kernels.outer_tile[m - 1][shape.vectors_of(panel) - 1](a.rows, a.data + row, a.stride,
+                                                           b.data + panel * shape.full_width(), b.stride, c, c_stride,
+                                                           from, (fetch.bytes + a.rows - 1) / a.rows);
 }
 
 // c (m, n) = op(a) * op(b); op transposes if asked. All row-major and unpadded. Throws std::bad_alloc.

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "../linalg/matrix.h"
+#include "../linalg/gemm.h"
 
 namespace fastmlp {
 
@@ -25,9 +25,9 @@ template <class T> struct Dataset {
     const std::int32_t* labels_from(int64_t row) const { return labels.empty() ? nullptr : labels.data() + row; }
 };
 
-// Reads rows order[first + i] of the inputs, scaled, into row i of `out`, in parts between which the caller
-// computes: each part asks the memory for the rows of the next one. Shuffled rows come from DRAM and no
-// hardware foresees them; read at one go they cost an eighth of a training step.
+// Reads rows order[first + i] of the inputs, scaled, into row i of `out`, a row at a time, so that the caller
+// can compute in between and have the memory bring the next row near meanwhile. Shuffled rows come from
+// DRAM and no hardware foresees them; read at one go they cost an eighth of a training step.
 template <class T> class RowGather {
 public:
     // `order` null means rows first, first + 1, ...
@@ -36,24 +36,16 @@ public:
         : convert_(kernels.convert[static_cast<int>(inputs.kind)]),
           inputs_(inputs), order_(order), first_(first), rows_(rows), scale_(scale), out_(out) {}
 
-    void next(int64_t rows) noexcept {
+    Fetch next_row() const noexcept { return done_ < rows_ ? Fetch{source(done_), inputs_.row_bytes()} : Fetch{}; }
+
+    void read(int64_t rows) noexcept {
         const int64_t end = std::min(done_ + rows, rows_);
-        for (; done_ < end; ++done_) {
-            prefetch(done_ + rows);
-            convert_(out_.row(done_), source(done_), inputs_.columns, scale_);
-        }
+        for (; done_ < end; ++done_) convert_(out_.row(done_), source(done_), inputs_.columns, scale_);
     }
-    void rest() noexcept {
-        while (done_ < rows_) next(2);
-    }
+    void read_all() noexcept { read(rows_); }
 
 private:
     const char* source(int64_t i) const noexcept { return inputs_.row(order_ ? order_[first_ + i] : first_ + i); }
-    void prefetch(int64_t i) const noexcept {
-        if (i >= rows_) return;
-        const char* row = source(i);
-        for (int64_t byte = 0; byte < inputs_.row_bytes(); byte += alignment_bytes) __builtin_prefetch(row + byte, 0, 2);
-    }
 
     void (*convert_)(T*, const void*, int64_t, T);
     Inputs inputs_;

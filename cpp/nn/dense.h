@@ -67,13 +67,14 @@ public:
 
     // Tile by tile, calls weights_sink(offset, tile, size) with inᵀ * gradient and biases_sink(offset, sums,
     // size) with the gradient's column sums, while they are in L1; offsets are those of the parameters.
-    template <class WeightsSink, class BiasesSink>
+    // next_fetch() says before each tile what memory should come near meanwhile.
+    template <class WeightsSink, class BiasesSink, class NextFetch>
     void weight_gradient(const Worker& worker, MatrixView<const T> in, MatrixView<const T> gradient,
-                         WeightsSink weights_sink, BiasesSink biases_sink) const noexcept {
+                         WeightsSink weights_sink, BiasesSink biases_sink, NextFetch next_fetch) const noexcept {
         for_each_tile(kernels_->row_tile, inputs_, shape_, worker, [&](int64_t row, int64_t rows, int64_t panel) {
             alignas(alignment_bytes) T tile[max_row_tile * panel_vectors * alignment_bytes / sizeof(T)];
             const int64_t width = shape_.width_of(panel), first = panel * shape_.full_width();
-            outer_tile(*kernels_, in, gradient, shape_, row, rows, panel, tile, width);
+            outer_tile(*kernels_, in, gradient, shape_, row, rows, panel, tile, width, next_fetch());
             weights_sink(shape_.offset_of(panel) + row * width, tile, rows * width);
             if (row == 0) {
                 kernels_->column_sums(gradient.data + first, gradient.stride, gradient.rows, width, tile);

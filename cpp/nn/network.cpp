@@ -54,7 +54,7 @@ void Network<T>::for_each_block(const Inputs& inputs, int threads, F f) const {
             MatrixView<const T> in{static_cast<const T*>(static_cast<const void*>(inputs.row(part.begin))), part.size(), inputs.columns, inputs.columns};
             if (!direct) {
                 const MatrixView<T> converted = mine.inputs.first_rows(part.size());
-                RowGather<T>(kernels(), inputs, nullptr, part.begin, part.size(), input_scale_, converted).rest();
+                RowGather<T>(kernels(), inputs, nullptr, part.begin, part.size(), input_scale_, converted).read_all();
                 in = converted;
             }
             MatrixView<T> out{};
@@ -76,15 +76,13 @@ template <class T> void Network<T>::predict(const Inputs& inputs, T* out, int th
     });
 }
 
-template <class T> LossSum Network<T>::evaluate(const Dataset<T>& data, int threads) const {
+template <class T> void Network<T>::evaluate(const Dataset<T>& data, int threads, LossSum& sum) const {
     RowLosses<T> losses(data.inputs.rows);
     for_each_block(data.inputs, threads, [&](Range part, MatrixView<T> z) noexcept {
         loss_and_gradient(loss_, kernels(), z, data.labels_from(part.begin), data.targets + part.begin * z.columns,
                           z.columns, T(1), losses, part.begin);
     });
-    LossSum sum;
     sum.add(losses, data.inputs.rows);
-    return sum;
 }
 
 template <class T> void Network<T>::weight_norms(double sums[2]) const {

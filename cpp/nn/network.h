@@ -33,8 +33,8 @@ public:
     // out (rows, outputs), unpadded: probabilities for cross_entropy, values for squared_error.
     void predict(const Inputs& inputs, T* out, int threads) const;
 
-    // The summed loss of all rows of the data, and the hits.
-    LossSum evaluate(const Dataset<T>& data, int threads) const;
+    // Adds the losses of all rows of the data, and their hits, to `sum`.
+    void evaluate(const Dataset<T>& data, int threads, LossSum& sum) const;
 
     // sum |w| and sum w^2 over all weights.
     void weight_norms(double sums[2]) const;

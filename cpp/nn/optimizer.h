@@ -64,7 +64,9 @@ UpdateRule<T> update_rule(const OptimizerSettings& optimizer, const StepSettings
             static_cast<T>(optimizer.momentum),
             optimizer.nesterov,
             static_cast<T>(optimizer.beta_1),
+            static_cast<T>(1 - optimizer.beta_1),
             static_cast<T>(optimizer.beta_2),
+            static_cast<T>(1 - optimizer.beta_2),
             static_cast<T>(optimizer.epsilon)};
 }
 

@@ -136,18 +136,18 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
         const auto weights_sink = sink(states_[i].weights_of(layers[i]), weight_rule);
         const auto biases_sink = sink(states_[i].biases_of(layers[i]), bias_rule);
         if (i > 0) {
-            layers[i].weight_gradient(worker, in, gradient, weights_sink, biases_sink);
+            layers[i].weight_gradient(worker, in, gradient, weights_sink, biases_sink, [] { return Fetch{}; });
             worker.wait_for_all();
-        } else {
-            const int64_t tiles = layers[0].weight_tiles() / worker.count + 1;
-            const int64_t rows_per_tile = chunk.size() / worker.count / tiles + 1;
-            const auto sink_and_gather = [&](int64_t offset, T* tile, int64_t size) {
-                weights_sink(offset, tile, size);
-                next_rows.next(rows_per_tile);
-            };
-            layers[0].weight_gradient(worker, in, gradient, sink_and_gather, biases_sink);
-            next_rows.rest();
+            continue;
         }
+        const int64_t rows_per_tile = (chunk.size() + layers[0].weight_tiles() - 1) / layers[0].weight_tiles();
+        layers[0].weight_gradient(worker, in, gradient,
+                                  [&](int64_t offset, T* tile, int64_t size) {
+                                      weights_sink(offset, tile, size);
+                                      next_rows.read(rows_per_tile);
+                                  },
+                                  biases_sink, [&] { return next_rows.next_row(); });
+        next_rows.read_all();
     }
 }
 
@@ -163,7 +163,7 @@ int64_t Trainer<T>::run_chunks(const Dataset<T>& data, const int64_t* order, con
     bool stop = false;
     run_team(useful_threads(threads, operations / (2 * layers)), [&](const Worker& worker) noexcept {
         EpochPlan::Chunk chunk = plan.chunk_at(position);
-        gather(worker, data, order, chunk, chunks_[0]).rest();
+        gather(worker, data, order, chunk, chunks_[0]).read_all();
         worker.wait_for_all();
         for (int side = 0;; side ^= 1) {
             const EpochPlan::Chunk next = plan.chunk_at(chunk.end);

@@ -267,8 +267,7 @@ class Network:
         core = self._new_core_trainer("sgd")
         loss, position = 0.0, 0
         while position < data.rows:
-            position, part, _ = core.sum_gradients(data, position, threads, SECONDS_PER_CALL)
-            loss += part
+            position, loss = core.sum_gradients(data, position, loss, threads, SECONDS_PER_CALL)
         weight_gradients, bias_gradients = core.gradients(self._core)
         if l1 or l2:
             for gradient, w in zip(weight_gradients, self.weights):
@@ -288,7 +287,6 @@ class Network:
     def _dataset(self, X: Any, y: Any, threads: int) -> Any:
         """X and y, checked, as the core's data set."""
         X = self._check_inputs(X, threads)
-        validation.check_rows(X)
         outputs = self._layer_sizes[-1]
         if self._loss == "cross_entropy":
             return self._core.dataset(X, validation.check_labels(y, len(X), outputs))
@@ -297,9 +295,7 @@ class Network:
     def _evaluate(self, data: Any, threads: int) -> Evaluation:
         step, loss, hits = self._rows_per_call(), 0.0, 0
         for begin in range(0, data.rows, step):
-            part_loss, part_hits = self._core.evaluate(data, begin, min(begin + step, data.rows), threads)
-            loss += part_loss
-            hits += part_hits
+            loss, hits = self._core.evaluate(data, begin, min(begin + step, data.rows), loss, hits, threads)
         accuracy = hits / data.rows if self._loss == "cross_entropy" else math.nan
         return Evaluation(loss / data.rows, accuracy)
 

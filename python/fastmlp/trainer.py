@@ -249,12 +249,10 @@ class Trainer:
         batches_per_update = batches if self.accumulate == "epoch" else min(self.accumulate, batches)
         loss, hits, position = 0.0, 0, 0
         while position < rows:
-            position, part_loss, part_hits = self._core.run(
+            position, loss, hits = self._core.run(
                 data, order, batch_size, batches_per_update, self.learning_rate, self.l1, self.l2,
-                position, threads, SECONDS_PER_CALL,
+                position, loss, hits, threads, SECONDS_PER_CALL,
             )
-            loss += part_loss
-            hits += part_hits
             progress.part_done(epoch, position / rows)
         metrics = {"loss": loss / rows, "penalty": self.network._penalty(self.l1, self.l2)}
         if self.network.loss == "cross_entropy":

@@ -94,6 +94,8 @@ def check_inputs(X: Any, features: int, dtype: np.dtype, threads: int) -> np.nda
     X = _real_array("X", X)
     if X.ndim != 2 or X.shape[1] != features:
         raise ValueError(f"X must have shape (samples, {features}), got {X.shape}")
+    if len(X) == 0:
+        raise ValueError(f"X must have at least one row, got shape {X.shape}")
     if X.dtype.kind in "biu" and X.dtype != np.uint8:
         X = X.astype(np.float64)
     elif X.dtype == np.float16:
@@ -104,11 +106,6 @@ def check_inputs(X: Any, features: int, dtype: np.dtype, threads: int) -> np.nda
     if X.dtype != np.uint8:
         check_finite("X", X, dtype, threads)
     return X
-
-
-def check_rows(X: np.ndarray) -> None:
-    if len(X) == 0:
-        raise ValueError(f"X must have at least one row, got shape {X.shape}")
 
 
 def check_labels(y: Any, rows: int, classes: int) -> np.ndarray:

@@ -1,0 +1,610 @@
+"""The training loop: trajectories against the oracle, accumulation, equal bits, history, interruption."""
+
+import io
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import reference
+from fastmlp import Network, Trainer
+
+DTYPES = ["float32", "float64"]
+LAYER_SIZES = (11, 17, 9, 4)
+
+OPTIMIZERS = {
+    "sgd": (dict(optimizer="sgd", learning_rate=0.2), lambda: reference.SGD(0.2)),
+    "momentum": (dict(optimizer="sgd", learning_rate=0.1, momentum=0.9), lambda: reference.Momentum(0.1, 0.9)),
+    "nesterov": (dict(optimizer="sgd", learning_rate=0.1, momentum=0.9, nesterov=True),
+                 lambda: reference.Nesterov(0.1, 0.9)),
+    "adam": (dict(optimizer="adam", learning_rate=0.02), lambda: reference.Adam(0.02)),
+    "adam with its own settings": (
+        dict(optimizer="adam", learning_rate=0.03, beta_1=0.8, beta_2=0.99, epsilon=1e-3),
+        lambda: reference.Adam(0.03, 0.8, 0.99, 1e-3)),
+}
+PENALTIES = [(0.0, 0.0), (0.003, 0.0), (0.0, 0.02), (0.003, 0.02)]
+
+
+def problem(rows, loss="cross_entropy", dtype="float64", layer_sizes=LAYER_SIZES, seed=0):
+    """Targets that depend on the inputs, so that training has something to do."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(rows, layer_sizes[0]))
+    values = np.sin(X @ rng.normal(size=(layer_sizes[0], layer_sizes[-1])))
+    values += 0.1 * rng.normal(size=values.shape)
+    return X.astype(dtype), values.argmax(axis=1) if loss == "cross_entropy" else values.astype(dtype)
+
+
+def parameters(net):
+    return net.weights + net.biases
+
+
+def assert_equal_bits(params, expected):
+    for p, q in zip(params, expected, strict=True):
+        np.testing.assert_array_equal(p, q)
+
+
+def assert_close(params, expected, tolerance):
+    for p, q in zip(params, expected, strict=True):
+        np.testing.assert_allclose(p, q, rtol=0, atol=tolerance)
+
+
+def row_orders(seed, rows, epochs):
+    rng = np.random.default_rng(seed)
+    return [rng.permutation(rows) for _ in range(epochs)]
+
+
+@pytest.mark.parametrize("loss", reference.LOSSES)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_fifty_steps_follow_the_oracle(isa, name, loss):
+    settings, oracle_optimizer = OPTIMIZERS[name]
+    X, y = problem(155, loss)  # 10 batches of 16, the last of 11: 5 epochs are 50 steps
+    for activation, (l1, l2) in zip(["tanh", "logistic", "identity", "relu"], PENALTIES, strict=True):
+        net = Network(LAYER_SIZES, activation=activation, loss=loss, dtype="float64", seed=4)
+        weights, biases = reference.initial_parameters(LAYER_SIZES, activation, 4)
+        orders = row_orders(9, 155, 5)
+        weights, biases, losses = reference.train(
+            weights, biases, X, y, orders, 16, oracle_optimizer(), l1, l2, activation=activation, loss=loss)
+        trainer = Trainer(net, batch_size=16, l1=l1, l2=l2, seed=9, **settings)
+        history = trainer.fit(X, y, epochs=5)
+        assert_close(parameters(net), weights + biases, 1e-10)
+        np.testing.assert_allclose(history.loss, losses, rtol=1e-10)
+        expected_penalty = reference.penalty(weights, l1, l2)
+        np.testing.assert_allclose(history.penalty[-1], expected_penalty, rtol=1e-10)
+
+
+def test_every_penalty_reaches_every_optimizer():
+    X, y = problem(60)
+    for name, (settings, oracle_optimizer) in OPTIMIZERS.items():
+        for l1, l2 in PENALTIES:
+            net = Network(LAYER_SIZES, activation="tanh", dtype="float64", seed=1)
+            weights, biases, _ = reference.train(net.weights, net.biases, X, y, row_orders(2, 60, 3), 25,
+                                                 oracle_optimizer(), l1, l2, activation="tanh")
+            Trainer(net, batch_size=25, l1=l1, l2=l2, seed=2, **settings).fit(X, y, epochs=3)
+            for p, q in zip(parameters(net), weights + biases, strict=True):
+                np.testing.assert_allclose(p, q, rtol=0, atol=1e-10, err_msg=f"{name}, l1 {l1}, l2 {l2}")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_step_is_the_networks_own_gradient(isa, dtype):
+    """The fused update against the unfused gradient, also in float32."""
+    layer_sizes = (33, 50, 10)
+    X, y = problem(129, "cross_entropy", dtype, layer_sizes)
+    net = Network(layer_sizes, activation="relu", dtype=dtype, seed=3)
+    gradients = net.loss_and_gradients(X, y, l1=0.01, l2=0.1)
+    expected = [p - 0.5 * g for p, g in zip(parameters(net), gradients.weights + gradients.biases, strict=True)]
+    Trainer(net, learning_rate=0.5, batch_size=129, l1=0.01, l2=0.1, shuffle=False).fit(X, y, epochs=1)
+    # Both sum the same 129 rows, of size below 4 / 129, each with 129 roundings at most; then a few more.
+    assert_close(parameters(net), expected, 16 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_float32_updates_lose_no_more_than_float32_must(isa, name):
+    """Targets of one sign and far away keep each gradient far from 0: nothing cancels, not even in
+    Adam's quotient, so each of 4 updates is right to some roundings of its 35-term sums."""
+    settings, oracle_optimizer = OPTIMIZERS[name]
+    settings = dict(settings, learning_rate=settings["learning_rate"] / 8)
+    optimizer = oracle_optimizer()
+    optimizer.learning_rate /= 8
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0.1, 0.3, (4, 35)).astype("float32")
+    y = np.repeat(rng.choice([-100.0, 100.0], 37)[None], 4, axis=0).astype("float32")
+    net = Network((35, 37), loss="squared_error", seed=2)
+    weights, biases = [w.astype(float) for w in net.weights], [b.astype(float) for b in net.biases]
+    new_weights, new_biases, _ = reference.train(
+        weights, biases, X.astype(float), y, [np.arange(4)] * 2, 2, optimizer, 0.01, 0.1, loss="squared_error")
+    Trainer(net, batch_size=2, l1=0.01, l2=0.1, shuffle=False, **settings).fit(X, y, epochs=2)
+    for p, start, expected in zip(parameters(net), weights + biases, new_weights + new_biases, strict=True):
+        moved = np.abs(expected - start)
+        assert moved.min() > 1e-4
+        allowed = np.finfo(np.float32).eps * (4 * np.maximum(np.abs(start), np.abs(expected)) + 35 * moved)
+        assert (np.abs(p - expected) <= allowed).all()
+
+
+@pytest.mark.parametrize("batch_size, accumulate", [
+    (257, 1), (300, 2), (300, "epoch"), (513, 1), (1000, 1), (64, 7),
+])
+def test_batches_of_many_rows_follow_the_oracle(isa, batch_size, accumulate):
+    X, y = problem(1000)
+    net = Network(LAYER_SIZES, activation="tanh", dtype="float64", seed=1)
+    weights, biases, losses = reference.train(
+        net.weights, net.biases, X, y, row_orders(2, 1000, 3), batch_size, reference.Momentum(0.2, 0.9),
+        0.003, 0.02, accumulate, "tanh")
+    history = Trainer(net, learning_rate=0.2, momentum=0.9, batch_size=batch_size, accumulate=accumulate,
+                      l1=0.003, l2=0.02, seed=2).fit(X, y, epochs=3)
+    assert_close(parameters(net), weights + biases, 1e-12)
+    np.testing.assert_allclose(history.loss, losses, rtol=1e-12)
+
+
+def test_gradients_and_fits_use_the_parameters_of_the_moment(isa):
+    """No copy of the weights that the core keeps for itself may go stale."""
+    X, y = problem(60)
+    net = Network(LAYER_SIZES, activation="tanh", dtype="float64", seed=1)
+    start = net.weights, net.biases
+    Trainer(net, learning_rate=0.3, batch_size=16, seed=2).fit(X, y, epochs=3)
+    trained = net.weights, net.biases
+    result = net.loss_and_gradients(X, y)
+    expected = reference.loss_and_gradients(*trained, X, y, "tanh", "cross_entropy")
+    assert_close(result.weights + result.biases, expected.weights + expected.biases, 1e-13)
+    net.set_parameters(*start)
+    result = net.loss_and_gradients(X, y)
+    expected = reference.loss_and_gradients(*start, X, y, "tanh", "cross_entropy")
+    assert_close(result.weights + result.biases, expected.weights + expected.biases, 1e-13)
+    Trainer(net, learning_rate=0.3, batch_size=16, seed=2).fit(X, y, epochs=3)
+    assert_equal_bits(parameters(net), trained[0] + trained[1])
+
+
+def test_rows_keep_their_order_without_shuffling():
+    X, y = problem(50)
+    net = Network(LAYER_SIZES, activation="tanh", dtype="float64", seed=1)
+    weights, biases, losses = reference.train(
+        net.weights, net.biases, X, y, [np.arange(50)] * 4, 16, reference.SGD(0.3), activation="tanh")
+    history = Trainer(net, learning_rate=0.3, batch_size=16, shuffle=False, seed=7).fit(X, y, epochs=4)
+    assert_close(parameters(net), weights + biases, 1e-12)
+    np.testing.assert_allclose(history.loss, losses, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_two_fits_continue_where_one_would_be(name):
+    X, y = problem(70, "squared_error")
+    settings, _ = OPTIMIZERS[name]
+    once, twice = [Network(LAYER_SIZES, loss="squared_error", dtype="float64", seed=1) for _ in range(2)]
+    long = Trainer(once, batch_size=16, seed=5, **settings).fit(X, y, epochs=5)
+    trainer = Trainer(twice, batch_size=16, seed=5, **settings)
+    first, second = trainer.fit(X, y, epochs=2), trainer.fit(X, y, epochs=3)
+    assert_equal_bits(parameters(twice), parameters(once))
+    assert first.loss + second.loss == long.loss
+
+
+@pytest.mark.parametrize("batch_size", [155, 1000])
+def test_a_batch_larger_than_the_data_is_all_of_it(batch_size):
+    X, y = problem(155)
+    net = Network(LAYER_SIZES, activation="tanh", dtype="float64", seed=1)
+    weights, biases, _ = reference.train(
+        net.weights, net.biases, X, y, [np.arange(155)] * 3, 155, reference.SGD(0.3), activation="tanh")
+    Trainer(net, learning_rate=0.3, batch_size=batch_size).fit(X, y, epochs=3)
+    assert_close(parameters(net), weights + biases, 1e-12)
+
+
+@pytest.mark.parametrize("name", ["sgd", "nesterov", "adam"])
+@pytest.mark.parametrize("accumulate, one_batch", [(1, 16), (2, 32), (4, 64), (100, 150), ("epoch", 150)])
+def test_accumulation_equals_one_large_batch(isa, name, accumulate, one_batch):
+    settings, oracle_optimizer = OPTIMIZERS[name]
+    X, y = problem(150)  # 9 batches of 16 and one of 6; 4 batches make groups of 64, 64 and 22 rows
+    many, one = [Network(LAYER_SIZES, activation="tanh", dtype="float64", seed=2) for _ in range(2)]
+    weights, biases, losses = reference.train(
+        many.weights, many.biases, X, y, row_orders(3, 150, 4), 16, oracle_optimizer(), 0.003, 0.02,
+        accumulate=accumulate, activation="tanh")
+    settings = dict(settings, l1=0.003, l2=0.02, seed=3)
+    history = Trainer(many, batch_size=16, accumulate=accumulate, **settings).fit(X, y, epochs=4)
+    Trainer(one, batch_size=one_batch, **settings).fit(X, y, epochs=4)
+    scale = max(np.abs(p).max() for p in parameters(one))
+    # Adam divides by sqrt(v): where v is small the rounding of the gradient weighs more.
+    assert_close(parameters(many), parameters(one), (1e-10 if name == "adam" else 1e-12) * scale)
+    assert_close(parameters(many), weights + biases, 1e-10)
+    np.testing.assert_allclose(history.loss, losses, rtol=1e-10)
+
+
+THREADED = (64, 300, 50, 10)  # wide enough that each thread has panels of its own
+
+
+def train_threaded(dtype, n_threads, X, y, **settings):
+    net = Network(THREADED, dtype=dtype, seed=6)
+    settings = dict(settings, learning_rate=0.05, l1=1e-4, l2=1e-3, seed=8)
+    history = Trainer(net, batch_size=700, n_threads=n_threads, **settings).fit(X, y, epochs=2)
+    return parameters(net), history
+
+
+@pytest.mark.parametrize("settings", [
+    pytest.param(dict(), id="sgd"),
+    pytest.param(dict(momentum=0.9), id="momentum"),
+    pytest.param(dict(optimizer="adam"), id="adam"),
+    pytest.param(dict(accumulate="epoch"), id="accumulate"),
+])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_equal_bits_for_every_thread_count_and_run(isa, dtype, settings):
+    X, y = problem(1500, "cross_entropy", dtype, THREADED)  # batches of 700, 700 and 100
+    expected, history = train_threaded(dtype, 1, X, y, **settings)
+    for n_threads in (1, 2, 3, 7, None):
+        params, again = train_threaded(dtype, n_threads, X, y, **settings)
+        assert_equal_bits(params, expected)
+        assert again.loss == history.loss
+        assert again.penalty == history.penalty
+        assert again.accuracy == history.accuracy
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_equal_bits_however_an_epoch_is_cut_into_native_calls(monkeypatch, dtype):
+    """Native calls end by the clock, so where they end must not show."""
+    X, y = problem(1500, "cross_entropy", dtype, THREADED)
+    results = []
+    for seconds in (0.0, 1e6):  # a call for each chunk of rows; one call for the epoch
+        monkeypatch.setattr("fastmlp.trainer.SECONDS_PER_CALL", seconds)
+        monkeypatch.setattr("fastmlp.network.SECONDS_PER_CALL", seconds)
+        monkeypatch.setattr("fastmlp.network.OPERATIONS_PER_CALL", seconds * 1e9)
+        net = Network(THREADED, dtype=dtype, seed=6)
+        history = Trainer(net, learning_rate=0.05, batch_size=100, accumulate=3, seed=8).fit(X, y, epochs=2)
+        gradients, evaluation = net.loss_and_gradients(X, y), net.evaluate(X, y)
+        arrays = parameters(net) + gradients.weights + gradients.biases + [net.forward(X)]
+        results.append((arrays, [history.loss, history.accuracy, gradients.loss, evaluation]))
+    assert_equal_bits(results[0][0], results[1][0])
+    assert results[0][1] == results[1][1]
+
+
+def test_small_batches_give_equal_bits_for_every_thread_count(isa):
+    X, y = problem(333, "cross_entropy", "float32", THREADED)
+    expected = None
+    for n_threads in (1, 2, 3, 7):
+        net = Network(THREADED, seed=6)
+        Trainer(net, learning_rate=0.05, batch_size=13, seed=8, n_threads=n_threads).fit(X, y, epochs=2)
+        expected = expected or parameters(net)
+        assert_equal_bits(parameters(net), expected)
+
+
+def test_columns_that_are_zero_change_nothing(isa):
+    """Skipping inputs that are zero in a batch must be exact, also for penalties and momentum."""
+    X, y = problem(120, layer_sizes=(40, 8, 4))
+    X[np.random.default_rng(1).random(X.shape) < 0.9] = 0
+    X[:, ::3] = 0
+    for name, (settings, oracle_optimizer) in OPTIMIZERS.items():
+        net = Network((40, 8, 4), activation="tanh", dtype="float64", seed=1)
+        weights, biases, _ = reference.train(net.weights, net.biases, X, y, row_orders(2, 120, 4), 7,
+                                             oracle_optimizer(), 0.003, 0.02, activation="tanh")
+        Trainer(net, batch_size=7, l1=0.003, l2=0.02, seed=2, **settings).fit(X, y, epochs=4)
+        assert_close(parameters(net), weights + biases, 1e-10)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_uint8_training_equals_training_on_floats(isa, dtype):
+    rng = np.random.default_rng(0)
+    pixels, labels = rng.integers(0, 256, (90, 30)).astype(np.uint8), rng.integers(0, 4, 90)
+    results = []
+    for X in (pixels, pixels.astype(dtype)):
+        net = Network((30, 12, 4), dtype=dtype, seed=1, input_scale=1 / 255)
+        Trainer(net, learning_rate=0.5, batch_size=16, seed=2).fit(X, labels, epochs=3)
+        results.append(parameters(net))
+    assert_equal_bits(*results)
+    weights, biases = reference.initial_parameters((30, 12, 4), "relu", 1)
+    weights, biases, _ = reference.train(
+        weights, biases, pixels / 255, labels, row_orders(2, 90, 3), 16, reference.SGD(0.5))
+    assert_close(results[0], weights + biases, 1e-10 if dtype == "float64" else 1e-4)
+
+
+def test_history_holds_one_entry_per_epoch():
+    X, y = problem(100)
+    X_val, y_val = problem(37, seed=1)
+    net = Network(LAYER_SIZES, activation="tanh", dtype="float64", seed=1)
+    history = Trainer(net, learning_rate=0.2, batch_size=16, l2=0.01, seed=2).fit(
+        X, y, epochs=3, validation_data=(X_val, y_val))
+    for name in ("loss", "penalty", "accuracy", "val_loss", "val_accuracy", "seconds"):
+        values = getattr(history, name)
+        assert isinstance(values, list) and len(values) == 3, name
+        assert all(isinstance(v, float) and np.isfinite(v) for v in values), name
+    assert all(s >= 0 for s in history.seconds)
+    final = net.evaluate(X_val, y_val)  # validation comes after the epoch
+    assert history.val_loss[-1] == final.loss
+    assert history.val_accuracy[-1] == final.accuracy
+    np.testing.assert_allclose(history.penalty[-1], reference.penalty(net.weights, 0, 0.01), rtol=1e-12)
+
+
+def test_history_of_a_standing_network_is_its_evaluation():
+    """With a learning rate of nearly 0 the metrics seen in training are those of the start."""
+    X, y = problem(100)
+    net = Network(LAYER_SIZES, dtype="float64", seed=1)
+    weights, biases = reference.initial_parameters(LAYER_SIZES, "relu", 1)
+    probabilities = reference.forward(weights, biases, X, "relu", "cross_entropy")
+    history = Trainer(net, learning_rate=1e-30, batch_size=16).fit(X, y, epochs=2)
+    np.testing.assert_allclose(history.loss, -np.log(probabilities[np.arange(100), y]).mean(), rtol=1e-12)
+    np.testing.assert_allclose(history.accuracy, (probabilities.argmax(axis=1) == y).mean(), rtol=1e-12)
+
+
+def test_history_lists_without_meaning_stay_empty():
+    X, y = problem(40, "squared_error")
+    net = Network(LAYER_SIZES, loss="squared_error", dtype="float64")
+    history = Trainer(net, learning_rate=0.01, batch_size=16).fit(X, y, epochs=2)
+    assert (history.accuracy, history.val_loss, history.val_accuracy) == ([], [], [])
+    assert history.penalty == [0.0, 0.0]
+    validated = Trainer(net, learning_rate=0.01, batch_size=16).fit(X, y, epochs=2, validation_data=(X, y))
+    assert len(validated.val_loss) == 2 and validated.val_accuracy == []
+
+
+def test_validation_and_callbacks_leave_the_training_alone():
+    X, y = problem(100, "cross_entropy", "float32")
+    results = []
+    watched = dict(validation_data=(X[:30], y[:30]), callbacks=[lambda info: None, lambda info: False])
+    for extra in (dict(), watched):
+        net = Network(LAYER_SIZES, seed=1)
+        Trainer(net, learning_rate=0.2, batch_size=16, momentum=0.5).fit(X, y, epochs=3, **extra)
+        results.append(parameters(net))
+    assert_equal_bits(*results)
+
+
+def test_callbacks_see_each_finished_epoch_and_may_stop():
+    X, y = problem(40)
+    net = Network(LAYER_SIZES, dtype="float64", seed=1)
+    seen = []
+
+    def watch(info):
+        assert info.network is net
+        seen.append((info.epoch, info.epochs, dict(info.metrics), info.network.weights[0]))
+
+    history = Trainer(net, learning_rate=0.2, batch_size=16).fit(
+        X, y, epochs=10, callbacks=[watch, lambda info: info.epoch == 3], validation_data=(X, y))
+    assert [s[0] for s in seen] == [1, 2, 3]
+    assert {s[1] for s in seen} == {10}
+    assert len(history.loss) == 3
+    for epoch, _, metrics, _ in seen:
+        for name in ("loss", "penalty", "accuracy", "val_loss", "val_accuracy"):
+            assert metrics[name] == getattr(history, name)[epoch - 1]
+    np.testing.assert_array_equal(seen[-1][3], net.weights[0])
+    assert (seen[0][3] != seen[1][3]).any()
+
+
+def test_only_true_stops():
+    X, y = problem(40)
+    for answer, epochs in [(True, 1), (None, 3), (False, 3)]:
+        net = Network(LAYER_SIZES, dtype="float64")
+        trainer = Trainer(net, learning_rate=0.1, batch_size=16)
+        history = trainer.fit(X, y, epochs=3, callbacks=[lambda info, answer=answer: answer])
+        assert len(history.loss) == epochs
+
+
+def test_exceptions_of_callbacks_propagate_and_a_later_fit_works():
+    class Unexpected(Exception):
+        pass
+
+    def fail(info):
+        if info.epoch == 2:
+            raise Unexpected
+
+    X, y = problem(40)
+    broken, whole = [Network(LAYER_SIZES, dtype="float64", seed=1) for _ in range(2)]
+    trainer = Trainer(broken, learning_rate=0.1, batch_size=16, momentum=0.9, seed=3)
+    with pytest.raises(Unexpected):
+        trainer.fit(X, y, epochs=5, callbacks=[fail])
+    trainer.fit(X, y, epochs=3)
+    Trainer(whole, learning_rate=0.1, batch_size=16, momentum=0.9, seed=3).fit(X, y, epochs=5)
+    assert_equal_bits(parameters(broken), parameters(whole))
+
+
+def test_trainer_names_its_network():
+    net = Network(LAYER_SIZES)
+    assert Trainer(net).network is net
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_two_fits_in_two_python_threads_give_serial_bits(n_threads):
+    X, y = problem(1500, "cross_entropy", "float32", THREADED)
+
+    def fit(seed):
+        net = Network(THREADED, seed=seed)
+        Trainer(net, learning_rate=0.05, batch_size=128, seed=seed, n_threads=n_threads).fit(X, y, epochs=6)
+        return parameters(net)
+
+    serial, found = [fit(0), fit(1)], [None, None]
+    start = threading.Barrier(2)
+
+    def run(seed):
+        start.wait()
+        found[seed] = fit(seed)
+
+    threads = [threading.Thread(target=run, args=(seed,)) for seed in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert_equal_bits(found[0], serial[0])
+    assert_equal_bits(found[1], serial[1])
+
+
+def test_predictions_from_many_threads_at_once_are_right():
+    X, _ = problem(700, "cross_entropy", "float32", THREADED)
+    net = Network(THREADED, seed=0)
+    expected, wrong = net.forward(X), []
+
+    def predict(first):
+        for _ in range(20):
+            if (net.forward(X[first:]) != expected[first:]).any():
+                wrong.append(first)
+
+    threads = [threading.Thread(target=predict, args=(first,)) for first in (0, 1, 350)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_python_thread_keeps_running_during_a_fit():
+    """Processor time, not wall-clock time: a thread that only got the interpreter between native
+    calls would use a small part of what the fit uses; one that runs beside it uses about as much."""
+    X, y = problem(4000, "cross_entropy", "float32", (256, 512, 512, 10))
+    used, stop, started = [0.0], threading.Event(), threading.Event()
+
+    def count():
+        started.set()
+        while not stop.is_set():
+            used[0] = time.thread_time()
+
+    counter = threading.Thread(target=count)
+    counter.start()
+    started.wait()
+    trainer = Trainer(Network((256, 512, 512, 10)), learning_rate=0.01, batch_size=1000, n_threads=1)
+    counted_before, fit_before = used[0], time.thread_time()
+    trainer.fit(X, y, epochs=5)
+    counted, fitted = used[0] - counted_before, time.thread_time() - fit_before
+    stop.set()
+    counter.join()
+    assert counted > 0.3 * fitted
+
+
+@pytest.mark.parametrize("same_trainer", [True, False])
+def test_a_network_cannot_be_fitted_twice_at_once(same_trainer):
+    X, y = problem(40)
+    net = Network(LAYER_SIZES, dtype="float64", seed=1)
+    first = Trainer(net, learning_rate=0.1, batch_size=16, seed=2)
+    second = first if same_trainer else Trainer(net, learning_rate=0.1, batch_size=16)
+    inside, release, histories = threading.Event(), threading.Event(), []
+
+    def wait(info):
+        inside.set()
+        assert release.wait(timeout=60)
+
+    thread = threading.Thread(target=lambda: histories.append(first.fit(X, y, epochs=2, callbacks=[wait])))
+    thread.start()
+    assert inside.wait(timeout=60)
+    try:
+        with pytest.raises(RuntimeError, match="network"):
+            second.fit(X, y, epochs=1)
+        with pytest.raises(RuntimeError, match="network"):
+            net.set_parameters(net.weights, net.biases)
+    finally:
+        release.set()
+        thread.join()
+    assert len(histories[0].loss) == 2
+    undisturbed = Network(LAYER_SIZES, dtype="float64", seed=1)
+    Trainer(undisturbed, learning_rate=0.1, batch_size=16, seed=2).fit(X, y, epochs=2)
+    assert_equal_bits(parameters(net), parameters(undisturbed))
+    assert len(second.fit(X, y, epochs=1).loss) == 1
+
+
+def test_a_callback_cannot_fit_the_network_that_is_being_fitted():
+    X, y = problem(40)
+    trainer = Trainer(Network(LAYER_SIZES, dtype="float64"), learning_rate=0.1, batch_size=16)
+    with pytest.raises(RuntimeError, match="network"):
+        trainer.fit(X, y, epochs=2, callbacks=[lambda info: trainer.fit(X, y, epochs=1)])
+    assert len(trainer.fit(X, y, epochs=1).loss) == 1
+
+
+def run_script(script):
+    """In a process of its own, so that a hang is a failure and not the end of the suite."""
+    return subprocess.run([sys.executable, "-W", "error", "-c", textwrap.dedent(script)],
+                          capture_output=True, text=True, timeout=120)
+
+
+def test_ctrl_c_ends_a_fit_within_an_epoch():
+    result = run_script("""
+        import os, signal, threading, time
+        import numpy as np
+        import fastmlp
+
+        def interrupt_after_an_update():
+            while (net.weights[0] == before[0]).all():
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        rng = np.random.default_rng(0)
+        X, y = rng.normal(size=(400_000, 16)).astype(np.float32), rng.integers(0, 10, 400_000)
+        net = fastmlp.Network((16, 1024, 1024, 10))
+        before = net.weights
+        trainer = fastmlp.Trainer(net, learning_rate=0.01, batch_size=128)
+        finished = []
+        threading.Thread(target=interrupt_after_an_update).start()
+        try:
+            trainer.fit(X, y, epochs=1, callbacks=[lambda info: finished.append(info.epoch)])
+        except KeyboardInterrupt:
+            print("interrupted")
+        assert finished == [], "the epoch of 3000 updates ran to its end first"
+        assert all(np.isfinite(p).all() for p in net.weights + net.biases)
+        assert (net.weights[0] != before[0]).any(), "the updates made are kept"
+        print(len(trainer.fit(X[:256], y[:256], epochs=2).loss))
+    """)
+    assert result.stdout.split() == ["interrupted", "2"], result.stderr
+
+
+def test_ctrl_c_between_short_epochs():
+    result = run_script("""
+        import os, signal
+        import numpy as np
+        import fastmlp
+
+        X, y = np.ones((64, 3), np.float32), np.zeros(64, int)
+        trainer = fastmlp.Trainer(fastmlp.Network((3, 4, 2)), learning_rate=0.01, batch_size=16)
+
+        def interrupt(info):
+            if info.epoch == 5:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        try:
+            trainer.fit(X, y, epochs=10**6, callbacks=[interrupt])
+        except KeyboardInterrupt:
+            print("interrupted")
+        assert all(np.isfinite(p).all() for p in trainer.network.weights)
+        print(len(trainer.fit(X, y, epochs=2).loss))
+    """)
+    assert result.stdout.split() == ["interrupted", "2"], result.stderr
+
+
+def test_divergence_is_visible():
+    """Weights that overflow must not pass for a trained network."""
+    X, y = problem(64, "squared_error", "float32")
+    net = Network(LAYER_SIZES, loss="squared_error", activation="identity")
+    with pytest.raises((ArithmeticError, ValueError, RuntimeError), match="(?i)learning.rate|diverge|finite"):
+        Trainer(net, learning_rate=1e6, batch_size=16).fit(X, y, epochs=50)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def fit_with(verbose):
+    X, y = problem(40)
+    net = Network(LAYER_SIZES, dtype="float64")
+    Trainer(net, learning_rate=0.1, batch_size=16).fit(X, y, epochs=3, verbose=verbose, validation_data=(X, y))
+
+
+def test_verbose_writes_one_line_per_epoch(capfd):
+    fit_with(True)
+    captured = capfd.readouterr()
+    lines = captured.err.splitlines()
+    assert len(lines) == 3
+    for epoch, line in enumerate(lines, start=1):
+        assert f"{epoch}/3" in line
+        assert "loss" in line
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize("verbose", ["auto", False])
+def test_no_output_off_a_terminal(capfd, verbose):
+    fit_with(verbose)
+    captured = capfd.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+
+
+def test_auto_redraws_one_line_on_a_terminal(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    fit_with("auto")
+    text = terminal.getvalue()
+    assert "3/3" in text
+    assert "\r" in text
+    assert text.count("\n") == 1 and text.endswith("\n")
+
+
+def test_a_missing_stderr_is_no_error(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)  # pythonw, daemons
+    fit_with("auto")

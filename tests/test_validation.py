@@ -1,0 +1,337 @@
+"""What is refused and in which words, what is accepted, and that a refusal changes nothing."""
+
+import numpy as np
+import pytest
+
+from fastmlp import Network, Trainer
+
+REFUSED = (ValueError, TypeError)
+
+
+def classifier(dtype="float32"):
+    return Network((5, 7, 3), dtype=dtype, seed=1)
+
+
+def regressor(outputs=2, dtype="float64"):
+    return Network((5, 7, outputs), loss="squared_error", dtype=dtype, seed=1)
+
+
+def data(rows=20):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(rows, 5)), rng.integers(0, 3, rows), rng.normal(size=(rows, 2))
+
+
+def assert_refused(net, X, y, match, error=ValueError):
+    """By every door that takes data, with the network unchanged and still usable."""
+    before = net.weights + net.biases
+    doors = [net.loss_and_gradients, net.evaluate, lambda X, y: Trainer(net, batch_size=4).fit(X, y, epochs=1)]
+    for door in doors:
+        with pytest.raises(error, match=match):
+            door(X, y)
+    for p, expected in zip(net.weights + net.biases, before, strict=True):
+        np.testing.assert_array_equal(p, expected)
+
+
+def assert_inputs_refused(net, X, y, match, error=ValueError):
+    assert_refused(net, X, y, match, error)
+    for door in (net.forward, net.predict):
+        with pytest.raises(error, match=match):
+            door(X)
+
+
+@pytest.mark.parametrize("value, name", [(np.nan, "nan"), (np.inf, "inf"), (-np.inf, "inf")])
+@pytest.mark.parametrize("row, column", [(0, 0), (9, 3), (19, 4)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_values_that_are_not_finite_are_named_with_their_position(dtype, row, column, value, name):
+    X, labels, targets = data()
+    X[row, column] = value
+    position = rf"(?i)(?=.*{name}).*{row}\D+{column}"
+    for net in (classifier(dtype), regressor(2, dtype)):
+        y = labels if net.loss == "cross_entropy" else targets
+        for as_given in (X, X.astype(np.float32)):
+            assert_inputs_refused(net, as_given, y, position)
+
+
+@pytest.mark.parametrize("value, name", [(np.nan, "nan"), (np.inf, "inf")])
+@pytest.mark.parametrize("row, column", [(0, 0), (19, 1)])
+def test_targets_that_are_not_finite_are_named_with_their_position(row, column, value, name):
+    X, _, targets = data()
+    targets[row, column] = value
+    assert_refused(regressor(), X, targets, rf"(?i)y.*(?=.*{name}).*{row}\D+{column}")
+
+
+@pytest.mark.parametrize("label", [3, -1, 2**40, 255])
+@pytest.mark.parametrize("row", [0, 10, 19])
+def test_labels_out_of_range_are_named(row, label):
+    X, labels, _ = data()
+    labels[row] = label
+    assert_refused(classifier(), X, labels, rf"(?=.*{label})(?=.*\b3\b).*{row}")
+
+
+@pytest.mark.parametrize("labels, found", [
+    (np.full(20, 1.5), "1.5|float64"),
+    (np.full(20, np.nan), "(?i)nan|float64"),
+    (np.array(["a"] * 20), "<U1|str"),
+    (np.array([None] * 20), "object|None"),
+    (np.full(20, 1 + 0j), "complex128"),
+    (np.full(20, np.datetime64("2020-01-01")), "datetime64"),
+])
+def test_labels_of_other_kinds_are_refused(labels, found):
+    assert_refused(classifier(), data()[0], labels, found, REFUSED)
+
+
+def test_labels_beyond_int64_are_refused():
+    labels = data()[1].astype(np.uint64)
+    labels[7] = 2**64 - 1  # -1 in int64
+    assert_refused(classifier(), data()[0], labels, "18446744073709551615", REFUSED)
+
+
+@pytest.mark.parametrize("X, found", [
+    (np.zeros((20, 4)), r"\(20, 4\)"),
+    (np.zeros((20, 6), np.float32), r"\(20, 6\)"),
+    (np.zeros(20), r"\(20,\)"),
+    (np.zeros((20, 5, 1)), r"\(20, 5, 1\)"),
+    (np.float64(3.0), r"\(\)"),
+])
+def test_inputs_of_a_wrong_shape_are_refused_with_both_shapes(X, found):
+    assert_inputs_refused(classifier(), X, data()[1], rf"{found}|(?=.*5).*{found}")
+    with pytest.raises(ValueError, match="samples, 5"):
+        classifier().forward(X)
+
+
+@pytest.mark.parametrize("X, found", [
+    (np.full((20, 5), "1"), "<U1|str"),
+    (np.full((20, 5), None), "object"),
+    (np.zeros((20, 5), complex), "complex128"),
+    (np.zeros((20, 5), "datetime64[s]"), "datetime64"),
+    ([[1, 2, 3, 4, 5], [1, 2]], "(?i)inhomogeneous|shape|sequence"),
+    (None, "(?i)none|object"),
+])
+def test_inputs_of_other_kinds_are_refused(X, found):
+    assert_inputs_refused(classifier(), X, data()[1], found, REFUSED)
+
+
+def test_empty_data_is_refused():
+    assert_refused(classifier(), np.zeros((0, 5)), np.zeros(0, int), r"(?i)\(0, 5\)|empty|at least")
+    assert_refused(regressor(), np.zeros((0, 5)), np.zeros((0, 2)), r"(?i)\(0, 5\)|empty|at least")
+
+
+def test_lengths_that_disagree_are_both_named():
+    X, labels, targets = data()
+    assert_refused(classifier(), X, labels[:19], "(?=.*20).*19")
+    assert_refused(regressor(), X, targets[:19], "(?=.*20).*19")
+
+
+def test_targets_of_a_wrong_shape_are_refused():
+    X, labels, targets = data()
+    assert_refused(regressor(), X, targets[:, :1], r"(?=.*\(20, 1\)).*2")
+    assert_refused(regressor(), X, targets[:, 0], r"(?=.*\(20,\)).*2")
+    assert_refused(regressor(), X, targets[:, :, None], r"\(20, 2, 1\)")
+    assert_refused(classifier(), X, labels[:, None].repeat(3, 1), r"\(20, 3\)")
+    assert_refused(regressor(), X, np.full((20, 2), "a"), "<U1|str", REFUSED)
+
+
+def test_values_beyond_float32_are_refused_by_a_float32_network():
+    X, labels, targets = data()
+    X[4, 2] = 1e300
+    assert_inputs_refused(classifier("float32"), X, labels, r"(?=.*1e\+?300).*float32")
+    assert np.isfinite(classifier("float64").forward(X)).all()
+    targets[4, 1] = -1e300
+    assert_refused(regressor(2, "float32"), data()[0], targets, r"(?=.*-1e\+?300).*float32")
+
+
+def test_validation_data_is_checked_before_training():
+    X, labels, _ = data()
+    net = classifier()
+    before = net.weights
+    bad = labels.copy()
+    bad[3] = 99
+    for validation_data in [(X[:, :4], labels), (X, bad), (X, labels[:5]), (X,), 7]:
+        with pytest.raises(REFUSED):
+            Trainer(net, batch_size=4).fit(X, labels, epochs=1, validation_data=validation_data)
+    for p, expected in zip(net.weights, before, strict=True):
+        np.testing.assert_array_equal(p, expected)
+
+
+@pytest.mark.parametrize("layer_sizes, found", [
+    ((), r"\(\)|at least|two"), ((5,), r"\(5,\)|at least|two"), (5, "5"), (None, "(?i)None"),
+    ((0, 3), r"\b0\b"), ((5, 0, 3), r"\b0\b"), ((5, -1), "-1"), ((5, 2.5, 3), "2.5"), ((5.0, 3), "5.0"),
+    ((5, "7", 3), "7"), ("53", "53"), ((5, None), "None"), ((5, True, 3), "True"),
+    ((5, float("nan")), "nan"), ((2**31, 2**31), "."), ((5, 2**62), "."), ((2**62, 2**62, 3), "."),
+    ((5, 2**64), "."), ((2**40, 3), "."), ((1, 2**31, 2**31, 1), "."),
+])
+def test_absurd_layer_sizes_are_refused(layer_sizes, found):
+    with pytest.raises((ValueError, TypeError, MemoryError), match=found):
+        Network(layer_sizes)
+
+
+def test_layer_sizes_may_be_any_integers():
+    expected = Network((5, 7, 3), seed=1).weights
+    for layer_sizes in ([5, 7, 3], np.array([5, 7, 3]), (np.int32(5), np.uint8(7), 3)):
+        for w, e in zip(Network(layer_sizes, seed=1).weights, expected, strict=True):
+            np.testing.assert_array_equal(w, e)
+
+
+@pytest.mark.parametrize("settings, found", [
+    (dict(activation="sigmoid"), "sigmoid.*relu|relu.*sigmoid"), (dict(activation=None), "None"),
+    (dict(loss="hinge"), "hinge.*cross_entropy|cross_entropy.*hinge"), (dict(loss=3), "3"),
+    (dict(dtype="float16"), "float16.*float32|float32.*float16"), (dict(dtype="int32"), "int32"),
+    (dict(dtype="real"), "real"),
+    (dict(seed=-1), "-1"), (dict(seed="x"), "x"), (dict(seed=1.5), "1.5"),
+    (dict(input_scale=np.nan), "(?i)nan"), (dict(input_scale=np.inf), "(?i)inf"),
+    (dict(input_scale="1"), "1|str"),
+])
+def test_bad_network_settings_are_refused(settings, found):
+    with pytest.raises(REFUSED, match=found):
+        Network((5, 3), **settings)
+
+
+def test_dtype_may_be_numpys():
+    for dtype in (np.float64, np.dtype("float64"), "float64"):
+        assert Network((5, 3), dtype=dtype).weights[0].dtype == np.float64
+
+
+@pytest.mark.parametrize("settings, found", [
+    (dict(optimizer="lbfgs"), "lbfgs.*sgd|sgd.*lbfgs"), (dict(optimizer=None), "None"),
+    (dict(learning_rate=-0.1), "learning_rate.*-0.1"), (dict(learning_rate=float("nan")), "learning_rate.*nan"),
+    (dict(learning_rate=float("inf")), "learning_rate.*inf"),
+    (dict(learning_rate="fast"), "learning_rate.*fast"),
+    (dict(learning_rate=None), "learning_rate.*None"), (dict(learning_rate=0), "learning_rate.*0"),
+    (dict(batch_size=0), "batch_size.*0"), (dict(batch_size=-5), "batch_size.*-5"),
+    (dict(batch_size=2.5), "batch_size.*2.5"), (dict(batch_size="all"), "batch_size.*all"),
+    (dict(batch_size=2**70), "batch_size"),
+    (dict(momentum=-0.1), "momentum.*-0.1"), (dict(momentum=1.5), "momentum.*1.5"),
+    (dict(momentum=float("nan")), "momentum.*nan"), (dict(nesterov="yes"), "nesterov.*yes"),
+    (dict(optimizer="adam", beta_1=1.0), "beta_1.*1"), (dict(optimizer="adam", beta_1=-0.1), "beta_1.*-0.1"),
+    (dict(optimizer="adam", beta_2=1.0), "beta_2.*1"),
+    (dict(optimizer="adam", beta_2=float("nan")), "beta_2.*nan"),
+    (dict(optimizer="adam", epsilon=-1e-8), "epsilon.*-1e-0?8"),
+    (dict(optimizer="adam", epsilon=0.0), "epsilon.*0"),
+    (dict(l1=-0.1), "l1.*-0.1"), (dict(l1=float("inf")), "l1.*inf"),
+    (dict(l2=-1), "l2.*-1"), (dict(l2=float("nan")), "l2.*nan"), (dict(l2="none"), "l2.*none"),
+    (dict(accumulate=0), "accumulate.*0"), (dict(accumulate=-2), "accumulate.*-2"),
+    (dict(accumulate="batch"), "accumulate.*batch"), (dict(accumulate=1.5), "accumulate.*1.5"),
+    (dict(shuffle="no"), "shuffle.*no"),
+    (dict(seed=-3), "seed.*-3"), (dict(seed="x"), "seed.*x"),
+    (dict(n_threads=0), "n_threads.*0"), (dict(n_threads=-1), "n_threads.*-1"),
+    (dict(n_threads=1.5), "n_threads.*1.5"), (dict(n_threads=2**40), "n_threads"),
+])
+def test_bad_hyperparameters_are_refused_by_name_and_value(settings, found):
+    with pytest.raises(REFUSED, match=found):
+        Trainer(classifier(), **settings)
+
+
+def test_a_trainer_needs_a_network():
+    with pytest.raises(TypeError, match="(?i)network"):
+        Trainer((5, 3))
+
+
+@pytest.mark.parametrize("settings, found", [
+    (dict(epochs=0), "epochs.*0"), (dict(epochs=-1), "epochs.*-1"), (dict(epochs=2.5), "epochs.*2.5"),
+    (dict(epochs="many"), "epochs.*many"), (dict(epochs=1, callbacks=7), "callbacks.*7"),
+    (dict(epochs=1, callbacks=["print"]), "callbacks.*print"),
+    (dict(epochs=1, verbose="loud"), "verbose.*loud"),
+])
+def test_bad_fit_settings_are_refused(settings, found):
+    X, labels, _ = data()
+    net = classifier()
+    before = net.weights[0]
+    with pytest.raises(REFUSED, match=found):
+        Trainer(net, batch_size=4).fit(X, labels, **settings)
+    np.testing.assert_array_equal(net.weights[0], before)
+
+
+@pytest.mark.parametrize("penalty, found", [
+    (dict(l1=-1.0), "l1.*-1"), (dict(l2=float("nan")), "l2.*nan"), (dict(l2="x"), "l2.*x"),
+])
+def test_bad_penalties_are_refused_by_the_network(penalty, found):
+    X, labels, _ = data()
+    with pytest.raises(REFUSED, match=found):
+        classifier().loss_and_gradients(X, labels, **penalty)
+
+
+def test_parameters_that_do_not_fit_are_refused_and_change_nothing():
+    net = classifier("float32")
+    weights, biases = net.weights, net.biases
+    spoiled = [w.copy() for w in weights]
+    spoiled[1][6, 2] = np.nan
+    beyond = [w.astype(np.float64) for w in weights]
+    beyond[0][4, 6] = 1e300
+    swapped_last = [weights[0] + 1, weights[1].T.copy()]  # the first would fit: it must not be set either
+    cases = [
+        (weights[:1], biases, "(?=.*1).*2"), (weights, biases[:1], "(?=.*1).*2"),
+        (swapped_last, biases, r"(?=.*\(7, 3\)).*\(3, 7\)"),
+        (weights, [biases[0], biases[1][:2]], r"(?=.*3).*2"),
+        (spoiled, biases, "(?i)nan"), (beyond, biases, "float32"), (None, biases, "."), (weights, 3, "."),
+        ([w.astype(complex) for w in weights], biases, "complex"),
+        ([w.astype(str) for w in weights], biases, "."),
+    ]
+    for new_weights, new_biases, found in cases:
+        with pytest.raises(REFUSED, match=found):
+            net.set_parameters(new_weights, new_biases)
+        for p, expected in zip(net.weights + net.biases, weights + biases, strict=True):
+            np.testing.assert_array_equal(p, expected)
+
+
+def layouts(clean):
+    """The same values in every layout that NumPy can hand over."""
+    every_third, backwards = (slice(None, None, 3),) * clean.ndim, (slice(None, None, -1),) * clean.ndim
+    strided = np.zeros([3 * n for n in clean.shape], clean.dtype)
+    strided[every_third] = clean
+    buffer = np.zeros(clean.nbytes + 1, np.uint8)
+    misaligned = buffer[1:].view(clean.dtype).reshape(clean.shape)
+    misaligned[:] = clean
+    read_only = clean.copy()
+    read_only.flags.writeable = False
+    return {
+        "strided": strided[every_third],
+        "reversed": clean[backwards].copy()[backwards],
+        "Fortran order": np.asfortranarray(clean),
+        "transposed": clean.T.copy().T,
+        "byte order": clean.astype(clean.dtype.newbyteorder()),
+        "misaligned": misaligned,
+        "read-only": read_only,
+        "list": clean.tolist(),
+        "broadcast view": np.broadcast_to(clean, (2, *clean.shape))[1],
+        "subclass": clean.copy().view(type("Subclass", (np.ndarray,), {})),
+    }
+
+
+def train(X, y, loss, dtype):
+    net = Network((5, 7, 3), loss=loss, dtype=dtype, seed=1)
+    Trainer(net, learning_rate=0.1, batch_size=6, seed=2).fit(X, y, epochs=2)
+    return net.weights + net.biases + [net.forward(X)]
+
+
+@pytest.mark.parametrize("layout", list(layouts(np.zeros((1, 1)))))
+@pytest.mark.parametrize("x_dtype", [np.float32, np.float64, np.uint8])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_any_layout_gives_the_bits_of_the_clean_copy(dtype, x_dtype, layout):
+    rng = np.random.default_rng(0)
+    clean = (rng.integers(0, 9, (20, 5)) if x_dtype == np.uint8 else rng.normal(size=(20, 5))).astype(x_dtype)
+    labels, targets = rng.integers(0, 3, 20), rng.normal(size=(20, 3))
+    X = layouts(clean)[layout]
+    for loss, y in [("cross_entropy", labels), ("squared_error", targets)]:
+        expected = train(clean, y, loss, dtype)
+        for p, q in zip(train(X, y, loss, dtype), expected, strict=True):
+            np.testing.assert_array_equal(p, q)
+        for p, q in zip(train(clean, layouts(y)[layout], loss, dtype), expected, strict=True):
+            np.testing.assert_array_equal(p, q)
+    np.testing.assert_array_equal(np.asarray(X), clean)
+
+
+def test_integers_and_booleans_are_numbers():
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 2, (20, 5)), rng.integers(0, 3, 20)
+    expected = train(X.astype(np.float64), y, "cross_entropy", "float64")
+    for dtype in (np.int8, np.int64, np.uint16, np.float16, bool):
+        for p, q in zip(train(X.astype(dtype), y, "cross_entropy", "float64"), expected, strict=True):
+            np.testing.assert_array_equal(p, q)
+
+
+def test_data_may_not_be_changed_by_training():
+    X, labels, _ = data()
+    X_before, labels_before = X.copy(), labels.copy()
+    Trainer(classifier(), batch_size=4).fit(X, labels, epochs=2)
+    np.testing.assert_array_equal(X, X_before)
+    np.testing.assert_array_equal(labels, labels_before)
