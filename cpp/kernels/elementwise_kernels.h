@@ -6,7 +6,7 @@
 
 #include "gemm_kernel.h"
 #include "kernel_table.h"
-#include "simd.h"
+#include "update_step.h"
 
 namespace fastmlp::FASTMLP_ISA {
 
@@ -198,37 +198,14 @@ template <class T> void add_kernel(T* sum, const T* x, int64_t size) {
     for (int64_t i = 0; i < size; i += V::lanes) (V::load(sum + i) + V::load(x + i)).store(sum + i);
 }
 
-template <class T> inline Vec<T> penalized(Vec<T> w, Vec<T> g, const UpdateRule<T>& rule) {
-    using V = Vec<T>;
-    const V zero = V::zero(), l1 = V::broadcast(rule.l1);
-    const V sign = select_less(zero, w, l1, select_less(w, zero, zero - l1, zero));
-    return fma(V::broadcast(rule.l2), w, g + sign);
-}
-
 template <class T, UpdateKind kind>
 void update_kernel(T* w, const T* g, T* state_1, T* state_2, int64_t size, const UpdateRule<T>& rule) {
     using V = Vec<T>;
-    const V step = V::broadcast(-rule.learning_rate), friction = V::broadcast(rule.momentum);
-    const V beta_1 = V::broadcast(rule.beta_1), rest_1 = V::broadcast(rule.rest_1);
-    const V beta_2 = V::broadcast(rule.beta_2), rest_2 = V::broadcast(rule.rest_2);
-    const V epsilon = V::broadcast(rule.epsilon);
     for (int64_t i = 0; i < size; i += V::lanes) {
-        V value = V::load(w + i);
-        const V gradient = penalized<T>(value, V::load(g + i), rule);
-        if constexpr (kind == UpdateKind::sgd) value = fma(step, gradient, value);
-        if constexpr (kind == UpdateKind::momentum) {
-            const V velocity = fma(friction, V::load(state_1 + i), step * gradient);
-            velocity.store(state_1 + i);
-            value = rule.nesterov ? value + fma(friction, velocity, step * gradient) : value + velocity;
-        }
-        if constexpr (kind == UpdateKind::adam) {
-            const V mean = fma(beta_1, V::load(state_1 + i), rest_1 * gradient);
-            const V square = fma(beta_2, V::load(state_2 + i), rest_2 * (gradient * gradient));
-            mean.store(state_1 + i);
-            square.store(state_2 + i);
-            value = value + step * mean / (sqrt(square) + epsilon);
-        }
-        value.store(w + i);
+        const V value = V::load(w + i), gradient = V::load(g + i);
+        if constexpr (kind == UpdateKind::sgd) sgd_step<T>(value, gradient, rule).store(w + i);
+        if constexpr (kind == UpdateKind::momentum) momentum_step<T>(value, gradient, rule, state_1 + i).store(w + i);
+        if constexpr (kind == UpdateKind::adam) adam_step<T>(value, gradient, rule, state_1 + i, state_2 + i).store(w + i);
     }
 }
 

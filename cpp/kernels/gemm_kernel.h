@@ -10,7 +10,7 @@
 // 50 lines asked for at once fill the core's miss buffers and stall it, one now and then costs nothing.
 #pragma once
 
-#include "simd.h"
+#include "update_step.h"
 
 // Without it GCC keeps some of the smaller accumulator arrays in memory: 80 instead of 200 GFLOP/s.
 #define FASTMLP_UNROLL _Pragma("GCC unroll 16")
@@ -57,12 +57,27 @@ template <class T, int m, int vectors>
 void outer_tile_kernel(std::int64_t k,
                        const T* a, std::int64_t a_stride,  // (k, m), row-major: A is its transpose
                        const T* b, std::int64_t b_stride,  // (k, vectors * lanes)
-                       T* c, std::int64_t c_stride,        // (m, vectors * lanes)
+                       T* c,                               // (m, vectors * lanes)
                        const char* fetch, std::int64_t fetch_step) {
+    constexpr int width = vectors * Vec<T>::lanes;
     Vec<T> sum[m][vectors];
     accumulate_tile<T, m, vectors, Operand::transposed>(k, a, a_stride, b, b_stride, fetch, fetch_step, sum);
     FASTMLP_UNROLL for (int i = 0; i < m; ++i)
-        FASTMLP_UNROLL for (int j = 0; j < vectors; ++j) sum[i][j].store(c + i * c_stride + j * Vec<T>::lanes);
+        FASTMLP_UNROLL for (int j = 0; j < vectors; ++j) sum[i][j].store(c + i * width + j * Vec<T>::lanes);
+}
+
+// The same tile as the gradient of the weights w (m, vectors * lanes), used while it is in registers.
+template <class T, int m, int vectors>
+void outer_sgd_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* w,
+                      const char* fetch, std::int64_t fetch_step, const UpdateRule<T>& rule) {
+    constexpr int width = vectors * Vec<T>::lanes;
+    Vec<T> sum[m][vectors];
+    accumulate_tile<T, m, vectors, Operand::transposed>(k, a, a_stride, b, b_stride, fetch, fetch_step, sum);
+    FASTMLP_UNROLL for (int i = 0; i < m; ++i)
+        FASTMLP_UNROLL for (int j = 0; j < vectors; ++j) {
+            T* p = w + i * width + j * Vec<T>::lanes;
+            sgd_step<T>(Vec<T>::load(p), sum[i][j], rule).store(p);
+        }
 }
 
 }  // namespace fastmlp::FASTMLP_ISA

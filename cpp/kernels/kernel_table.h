@@ -30,11 +30,16 @@ template <class T>
 using GemmTile = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride,
                           T* c, std::int64_t c_stride);
 
-// The same for the transpose of a row-major A (k, m); meanwhile the memory at fetch, fetch + fetch_step, ...
-// (k steps) is brought near.
+// The same for the transpose of a row-major A (k, m), with C contiguous; meanwhile the memory at fetch,
+// fetch + fetch_step, ... (k steps) is brought near.
 template <class T>
-using OuterTile = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride,
-                           T* c, std::int64_t c_stride, const char* fetch, std::int64_t fetch_step);
+using OuterTile = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
+                           const char* fetch, std::int64_t fetch_step);
+
+// The same product as the gradient of w (m, vectors * lanes), to which one step of SGD is applied.
+template <class T>
+using OuterSgd = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* w,
+                          const char* fetch, std::int64_t fetch_step, const UpdateRule<T>& rule);
 
 // Arrays over an activation, an update or an input kind are indexed by its enum.
 // Unless said otherwise: `columns` is a multiple of `lanes`, and rows have room up to it (padding is zero).
@@ -44,6 +49,7 @@ template <class T> struct Kernels {
 
     GemmTile<T> gemm_tile[max_row_tile][panel_vectors];
     OuterTile<T> outer_tile[max_row_tile][panel_vectors];
+    OuterSgd<T> outer_sgd[max_row_tile][panel_vectors];
 
     // z (rows, columns) = activation(z + bias), in place; bias may be null
     void (*activate[4])(T* z, std::int64_t stride, const T* bias, std::int64_t rows, std::int64_t columns);

@@ -11,6 +11,8 @@ template <class T, int m> constexpr void fill_tiles(Kernels<T>& k) {
         k.gemm_tile[m - 1][1] = gemm_tile_kernel<T, m, 2>;
         k.outer_tile[m - 1][0] = outer_tile_kernel<T, m, 1>;
         k.outer_tile[m - 1][1] = outer_tile_kernel<T, m, 2>;
+        k.outer_sgd[m - 1][0] = outer_sgd_kernel<T, m, 1>;
+        k.outer_sgd[m - 1][1] = outer_sgd_kernel<T, m, 2>;
         fill_tiles<T, m - 1>(k);
     }
 }

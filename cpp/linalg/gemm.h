@@ -46,14 +46,37 @@ struct Fetch {
     int64_t bytes = 0;
 };
 
-// One tile of C = Aᵀ * B, with A (k, m) and B (k, n) row-major: rows [row, row + m) of C, the columns of one panel.
+// One tile of C = Aᵀ * B, with A (k, m) and B (k, n) row-major, where C has the layout of panels.
+template <class T> struct OuterProduct {
+    const Kernels<T>& kernels;
+    MatrixView<const T> a, b;  // from the tile's first column on
+    int64_t rows, vectors;     // of the tile
+    int64_t offset;            // of the tile in the panels
+
+    int64_t size() const { return rows * vectors * kernels.lanes; }
+    void compute(T* tile, Fetch fetch) const {
+        kernels.outer_tile[rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride, tile,
+                                                  from(fetch), step(fetch));
+    }
+    // Takes one step of SGD along the product instead; `weights` are all panels.
+    void update(T* weights, const UpdateRule<T>& rule, Fetch fetch) const {
+        kernels.outer_sgd[rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride, weights + offset,
+                                                 from(fetch), step(fetch), rule);
+    }
+
+private:
+    const char* from(Fetch fetch) const {
+        return fetch.bytes ? fetch.from : static_cast<const char*>(static_cast<const void*>(b.data));
+    }
+    int64_t step(Fetch fetch) const { return (fetch.bytes + a.rows - 1) / a.rows; }
+};
+
 template <class T>
-void outer_tile(const Kernels<T>& kernels, MatrixView<const T> a, MatrixView<const T> b, const PanelShape& shape,
-                int64_t row, int64_t m, int64_t panel, T* c, int64_t c_stride, Fetch fetch) {
-    const char* from = fetch.bytes ? fetch.from : static_cast<const char*>(static_cast<const void*>(c));
-    kernels.outer_tile[m - 1][shape.vectors_of(panel) - 1](a.rows, a.data + row, a.stride,
-                                                           b.data + panel * shape.full_width(), b.stride, c, c_stride,
-                                                           from, (fetch.bytes + a.rows - 1) / a.rows);
+OuterProduct<T> outer_product(const Kernels<T>& kernels, MatrixView<const T> a, MatrixView<const T> b,
+                              const PanelShape& shape, int64_t row, int64_t rows, int64_t panel) {
+    a.data += row;
+    b.data += panel * shape.full_width();
+    return {kernels, a, b, rows, shape.vectors_of(panel), shape.offset_of(panel) + row * shape.width_of(panel)};
 }
 
 // c (m, n) = op(a) * op(b); op transposes if asked. All row-major and unpadded. Throws std::bad_alloc.

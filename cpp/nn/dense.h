@@ -65,21 +65,18 @@ public:
         });
     }
 
-    // Tile by tile, calls weights_sink(offset, tile, size) with inᵀ * gradient and biases_sink(offset, sums,
-    // size) with the gradient's column sums, while they are in L1; offsets are those of the parameters.
-    // next_fetch() says before each tile what memory should come near meanwhile.
-    template <class WeightsSink, class BiasesSink, class NextFetch>
-    void weight_gradient(const Worker& worker, MatrixView<const T> in, MatrixView<const T> gradient,
-                         WeightsSink weights_sink, BiasesSink biases_sink, NextFetch next_fetch) const noexcept {
+    // Calls on_tile(OuterProduct) for each tile of inᵀ * gradient, and on_biases(first, sums, columns) with the
+    // gradient's column sums, in the layout of the parameters.
+    template <class OnTile, class OnBiases>
+    void weight_gradient(const Worker& worker, MatrixView<const T> in, MatrixView<const T> gradient, OnTile on_tile,
+                         OnBiases on_biases) const noexcept {
         for_each_tile(kernels_->row_tile, inputs_, shape_, worker, [&](int64_t row, int64_t rows, int64_t panel) {
-            alignas(alignment_bytes) T tile[max_row_tile * panel_vectors * alignment_bytes / sizeof(T)];
+            on_tile(outer_product(*kernels_, in, gradient, shape_, row, rows, panel));
+            if (row > 0) return;
+            alignas(alignment_bytes) T sums[panel_vectors * alignment_bytes / sizeof(T)];
             const int64_t width = shape_.width_of(panel), first = panel * shape_.full_width();
-            outer_tile(*kernels_, in, gradient, shape_, row, rows, panel, tile, width, next_fetch());
-            weights_sink(shape_.offset_of(panel) + row * width, tile, rows * width);
-            if (row == 0) {
-                kernels_->column_sums(gradient.data + first, gradient.stride, gradient.rows, width, tile);
-                biases_sink(first, tile, width);
-            }
+            kernels_->column_sums(gradient.data + first, gradient.stride, gradient.rows, width, sums);
+            on_biases(first, sums, width);
         });
     }
 

@@ -3,8 +3,8 @@
 // One team runs a whole slice. Between two barriers, each worker computes its share of one matrix product:
 //   forward   layer by layer; the output layer by rows, so that its loss needs no barrier
 //   backward  from the last layer: the gradient of the layer below, then this layer's weight gradient, whose
-//             tiles go into the update while they are in L1; between the first layer's tiles the next chunk's
-//             rows are gathered, so that the memory fetches one row while the core computes
+//             tiles go into the update while they are in registers or L1; between the first layer's tiles the
+//             next chunk's rows are gathered, so that the memory brings one row while the core computes
 // That is 2 barriers per layer and chunk.
 #include "trainer.h"
 
@@ -108,47 +108,49 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
                           const StepSettings* settings, RowGather<T> next_rows) noexcept {
     auto& layers = network_.layers();
     const bool updates = settings && chunk.last;
+    const bool whole = chunk.first && updates;  // the chunk is the update: no sum is needed
     const auto update = kernels_.update[static_cast<int>(optimizer_.kind)];
-    // Takes a tile of the chunk's gradient: adds it to the sum of its update's chunks, or uses it at once.
-    const auto sink = [&](const ParameterBlock<T>& block, const UpdateRule<T>& rule) {
-        return [&, block](int64_t offset, T* tile, int64_t size) {
-            const T* gradient = tile;
-            if (!(chunk.first && updates)) {
-                T* sum = block.gradient + offset;
-                if (chunk.first) std::copy_n(tile, size, sum);
-                else kernels_.add(sum, tile, size);
-                gradient = sum;
-            }
-            if (updates)
-                update(block.value + offset, gradient, block.state_1 ? block.state_1 + offset : nullptr,
-                       block.state_2 ? block.state_2 + offset : nullptr, size, rule);
-        };
-    };
     const StepSettings& step = settings ? *settings : StepSettings{};
+    // Adds a part of the chunk's gradient to the sum over the update's chunks, or uses it at once.
+    const auto take = [&](const ParameterBlock<T>& block, const UpdateRule<T>& rule, int64_t offset, const T* gradient, int64_t size) {
+        if (!whole) {
+            T* sum = block.gradient + offset;
+            if (chunk.first) std::copy_n(gradient, size, sum);
+            else kernels_.add(sum, gradient, size);
+            gradient = sum;
+        }
+        if (updates)
+            update(block.value + offset, gradient, block.state_1 ? block.state_1 + offset : nullptr,
+                   block.state_2 ? block.state_2 + offset : nullptr, size, rule);
+    };
     const auto weight_rule = update_rule<T>(optimizer_, step, steps_ + 1, true);
     const auto bias_rule = update_rule<T>(optimizer_, step, steps_ + 1, false);
+    const int64_t first_tiles = layers[0].weight_tiles(), rows_per_tile = (chunk.size() + first_tiles - 1) / first_tiles;
+
     for (std::size_t i = layers.size(); i-- > 0;) {
         const MatrixView<T> gradient = (i + 1 == layers.size() ? outputs_[i] : gradients_[i]).first_rows(chunk.size());
         const MatrixView<const T> in = inputs_of(i, chunk, buffers);
         if (i > 0)
             layers[i].input_gradient(worker, gradient, in, network_.hidden_activation(),
                                      gradients_[i - 1].first_rows(chunk.size()));
-        const auto weights_sink = sink(states_[i].weights_of(layers[i]), weight_rule);
-        const auto biases_sink = sink(states_[i].biases_of(layers[i]), bias_rule);
-        if (i > 0) {
-            layers[i].weight_gradient(worker, in, gradient, weights_sink, biases_sink, [] { return Fetch{}; });
-            worker.wait_for_all();
-            continue;
-        }
-        const int64_t rows_per_tile = (chunk.size() + layers[0].weight_tiles() - 1) / layers[0].weight_tiles();
-        layers[0].weight_gradient(worker, in, gradient,
-                                  [&](int64_t offset, T* tile, int64_t size) {
-                                      weights_sink(offset, tile, size);
-                                      next_rows.read(rows_per_tile);
-                                  },
-                                  biases_sink, [&] { return next_rows.next_row(); });
-        next_rows.read_all();
+        const ParameterBlock<T> weights = states_[i].weights_of(layers[i]), biases = states_[i].biases_of(layers[i]);
+        const auto on_tile = [&](const OuterProduct<T>& product) {
+            const Fetch fetch = i == 0 ? next_rows.next_row() : Fetch{};
+            if (whole && optimizer_.kind == UpdateKind::sgd) {
+                product.update(weights.value, weight_rule, fetch);
+            } else {
+                alignas(alignment_bytes) T tile[max_row_tile * panel_vectors * alignment_bytes / sizeof(T)];
+                product.compute(tile, fetch);
+                take(weights, weight_rule, product.offset, tile, product.size());
+            }
+            if (i == 0) next_rows.read(rows_per_tile);
+        };
+        layers[i].weight_gradient(worker, in, gradient, on_tile, [&](int64_t first, const T* sums, int64_t columns) {
+            take(biases, bias_rule, first, sums, columns);
+        });
+        if (i > 0) worker.wait_for_all();
     }
+    next_rows.read_all();
 }
 
 template <class T>
