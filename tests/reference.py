@@ -160,8 +160,20 @@ def initial_parameters(layer_sizes, activation, seed):
     return weights, biases
 
 
-def train(weights, biases, X, y, orders, batch_size, optimizer,
-          l1=0.0, l2=0.0, accumulate=1, activation="relu", loss="cross_entropy"):
+def train(
+    weights,
+    biases,
+    X,
+    y,
+    orders,
+    batch_size,
+    optimizer,
+    l1=0.0,
+    l2=0.0,
+    accumulate=1,
+    activation="relu",
+    loss="cross_entropy",
+):
     """One epoch per row order in `orders`; one update per `accumulate` mini-batches.
 
     accumulate="epoch" makes one update per epoch. The last batch, and the last group of batches,

@@ -34,11 +34,14 @@ def test_includes_point_downstairs(path):
             assert FLOORS.index(target.parent.name) <= floor, f"{path.name} looks upstairs: {include}"
 
 
-@pytest.mark.parametrize("pattern, home", [
-    (r"pybind11", "bindings/"),
-    (r"_mm\d*_|__m\d{3}|immintrin", "kernels/simd.h"),
-    (r"#pragma omp|\bomp_\w+\(", "linalg/parallel.h"),
-])
+@pytest.mark.parametrize(
+    "pattern, home",
+    [
+        (r"pybind11", "bindings/"),
+        (r"_mm\d*_|__m\d{3}|immintrin", "kernels/simd.h"),
+        (r"#pragma omp|\bomp_\w+\(", "linalg/parallel.h"),
+    ],
+)
 def test_what_lives_in_one_place_only(pattern, home):
     found = {p.relative_to(CPP).as_posix() for p in SOURCES if re.search(pattern, p.read_text())}
     assert found, f"nothing matches {pattern}"
@@ -52,7 +55,7 @@ def test_files_of_one_instruction_set_share_no_code_with_others(name):
     assert set(re.findall(r"std::\w+", text)) <= allowed
     assert not re.search(r"\b(throw|try|catch|new|delete)\b", text)
     for include in includes(CPP / "kernels" / name):
-        assert include in ('<cstdint>', '<immintrin.h>') or include.strip('"') in PER_ISA
+        assert include in ("<cstdint>", "<immintrin.h>") or include.strip('"') in PER_ISA
 
 
 def test_every_file_says_what_it_is_for():

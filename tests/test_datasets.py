@@ -92,12 +92,8 @@ GOOD = idx_bytes(images_like(10, 28, 28))
         pytest.param(GOOD[:-1], r"7840 values of shape \(10, 28, 28\)", id="one byte short"),
         pytest.param(GOOD + b"\0", r"7840 values of shape \(10, 28, 28\), but goes on", id="one byte long"),
         pytest.param(idx_bytes(images_like(0, 28)), r"empty.*\(0, 28\)", id="no samples"),
-        pytest.param(
-            idx_bytes(images_like(4), shape=(2**32 - 1,) * 8), "the limit is", id="absurd dimensions"
-        ),
-        pytest.param(
-            idx_bytes(images_like(4), shape=(2**30,)), "too short to hold them", id="unlikely dimensions"
-        ),
+        pytest.param(idx_bytes(images_like(4), shape=(2**32 - 1,) * 8), "the limit is", id="absurd dimensions"),
+        pytest.param(idx_bytes(images_like(4), shape=(2**30,)), "too short to hold them", id="unlikely dimensions"),
     ],
 )
 def test_malformed_idx_file(write, content, message):
@@ -705,7 +701,5 @@ def test_import_brings_no_optional_package():
         "sys.exit(', '.join(late & set(sys.modules) - before) or None)\n"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    run = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60
-    )
+    run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr

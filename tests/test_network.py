@@ -131,7 +131,8 @@ def test_gradients_match_oracle(isa, dtype, activation, loss):
         X, y = random_data(layer_sizes, batch, loss, dtype)
         result = net.loss_and_gradients(X, y, l1=l1, l2=l2)
         expected, (e_loss, e_weights, e_biases) = oracle_with_bounds(
-            layer_sizes, batch, activation, loss, dtype, l1, l2)
+            layer_sizes, batch, activation, loss, dtype, l1, l2
+        )
         where = f"{layer_sizes}, batch {batch}, l1 {l1}, l2 {l2}"
         assert abs(result.loss - expected.loss) <= e_loss, where
         weight_count = sum(w.size for w in expected.weights)
@@ -156,7 +157,8 @@ def test_error_bounds_are_tight_enough_to_notice(activation, loss):
         for batch in (1, 128):
             for dtype, relative in at_most.items():
                 expected, (_, e_weights, e_biases) = oracle_with_bounds(
-                    layer_sizes, batch, activation, loss, dtype, 0.0, 0.0)
+                    layer_sizes, batch, activation, loss, dtype, 0.0, 0.0
+                )
                 for g, e in zip(expected.weights + expected.biases, e_weights + e_biases, strict=True):
                     assert np.linalg.norm(e) <= relative * np.linalg.norm(g)
 
@@ -209,8 +211,7 @@ def test_forward_predict_and_evaluate_match_oracle(isa, dtype, activation, loss)
         np.testing.assert_allclose(outputs, expected, rtol=0, atol=64 * 64 * np.finfo(dtype).eps)
         evaluation = net.evaluate(X, y)
         e_loss, _, _ = gradient_error_bounds(weights, biases, X, y, activation, loss, dtype)
-        expected_loss, _ = reference.LOSSES[loss](
-            reference.layer_outputs(weights, biases, X, activation)[-1], y)
+        expected_loss, _ = reference.LOSSES[loss](reference.layer_outputs(weights, biases, X, activation)[-1], y)
         assert abs(evaluation.loss - expected_loss) <= e_loss
         if loss == "cross_entropy":
             predicted = net.predict(X)
@@ -304,14 +305,17 @@ def test_uint8_inputs_equal_scaled_floats(isa, dtype):
     scaled = (pixels / 255).astype(dtype)
     weights, biases = wide(net.weights), wide(net.biases)
     expected = reference.loss_and_gradients(weights, biases, pixels / 255, labels, "tanh", "cross_entropy")
-    e_loss, e_weights, e_biases = gradient_error_bounds(
-        weights, biases, scaled, labels, "tanh", "cross_entropy", dtype)
+    e_loss, e_weights, e_biases = gradient_error_bounds(weights, biases, scaled, labels, "tanh", "cross_entropy", dtype)
     # Rounding 1/255 and the product is worth two more terms in each sum of 50: less than twice the bound.
-    for result in (net.loss_and_gradients(pixels, labels), net.loss_and_gradients(pixels.astype(dtype), labels),
-                   plain.loss_and_gradients(scaled, labels)):
+    for result in (
+        net.loss_and_gradients(pixels, labels),
+        net.loss_and_gradients(pixels.astype(dtype), labels),
+        plain.loss_and_gradients(scaled, labels),
+    ):
         assert abs(result.loss - expected.loss) <= 2 * e_loss
-        for g, reference_g, e in zip(result.weights + result.biases, expected.weights + expected.biases,
-                                     e_weights + e_biases, strict=True):
+        for g, reference_g, e in zip(
+            result.weights + result.biases, expected.weights + expected.biases, e_weights + e_biases, strict=True
+        ):
             assert (np.abs(g - reference_g) <= 2 * e).all()
     np.testing.assert_array_equal(net.forward(pixels), net.forward(pixels.astype(dtype)))
 

@@ -162,11 +162,14 @@ def test_adam_epsilon_stands_beside_the_root():
     np.testing.assert_allclose(w[0], 1 - rate * 0.02 / (np.sqrt(0.001 * 0.04) + 0.01), rtol=1e-14)
 
 
-@pytest.mark.parametrize("layer_sizes, activation, bounds", [
-    ((6, 24, 2), "relu", (1.0, 0.5)),
-    ((6, 18, 8), "tanh", (0.5, np.sqrt(6 / 26))),
-    ((6, 18, 8), "logistic", (0.5, np.sqrt(6 / 26))),
-])
+@pytest.mark.parametrize(
+    "layer_sizes, activation, bounds",
+    [
+        ((6, 24, 2), "relu", (1.0, 0.5)),
+        ((6, 18, 8), "tanh", (0.5, np.sqrt(6 / 26))),
+        ((6, 18, 8), "logistic", (0.5, np.sqrt(6 / 26))),
+    ],
+)
 def test_initial_weights_fill_their_bounds(layer_sizes, activation, bounds):
     weights, biases = reference.initial_parameters(layer_sizes, activation, 3)
     assert [w.shape for w in weights] == list(zip(layer_sizes[:-1], layer_sizes[1:], strict=True))
@@ -190,8 +193,9 @@ def test_accumulation_equals_one_large_batch(accumulate, group):
     X, y = rng.normal(size=(22, 3)), rng.integers(0, 2, 22)  # 22 = 5 * 4 + 2: a last smaller batch
     orders = [rng.permutation(22) for _ in range(3)]
     settings = dict(l1=0.01, l2=0.1, activation="tanh", loss="cross_entropy")
-    many = reference.train(weights, biases, X, y, orders, 4, reference.Momentum(0.5, 0.9),
-                           accumulate=accumulate, **settings)
+    many = reference.train(
+        weights, biases, X, y, orders, 4, reference.Momentum(0.5, 0.9), accumulate=accumulate, **settings
+    )
     one = reference.train(weights, biases, X, y, orders, group, reference.Momentum(0.5, 0.9), **settings)
     for a, b in zip(many[0] + many[1], one[0] + one[1], strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-13)
@@ -205,7 +209,8 @@ def test_train_reports_the_loss_as_met_and_leaves_its_arguments_alone():
     X, y = rng.normal(size=(10, 3)), rng.normal(size=(10, 2))
     order = rng.permutation(10)
     new_weights, new_biases, losses = reference.train(
-        weights, biases, X, y, [order], 6, reference.SGD(0.1), loss="squared_error")
+        weights, biases, X, y, [order], 6, reference.SGD(0.1), loss="squared_error"
+    )
     first, last = order[:6], order[6:]
     start = reference.loss_and_gradients(weights, biases, X[first], y[first], "relu", "squared_error")
     w1, b1 = weights[0] - 0.1 * start.weights[0], biases[0] - 0.1 * start.biases[0]

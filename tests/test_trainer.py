@@ -19,12 +19,15 @@ LAYER_SIZES = (11, 17, 9, 4)
 OPTIMIZERS = {
     "sgd": (dict(optimizer="sgd", learning_rate=0.2), lambda: reference.SGD(0.2)),
     "momentum": (dict(optimizer="sgd", learning_rate=0.1, momentum=0.9), lambda: reference.Momentum(0.1, 0.9)),
-    "nesterov": (dict(optimizer="sgd", learning_rate=0.1, momentum=0.9, nesterov=True),
-                 lambda: reference.Nesterov(0.1, 0.9)),
+    "nesterov": (
+        dict(optimizer="sgd", learning_rate=0.1, momentum=0.9, nesterov=True),
+        lambda: reference.Nesterov(0.1, 0.9),
+    ),
     "adam": (dict(optimizer="adam", learning_rate=0.02), lambda: reference.Adam(0.02)),
     "adam with its own settings": (
         dict(optimizer="adam", learning_rate=0.03, beta_1=0.8, beta_2=0.99, epsilon=1e-3),
-        lambda: reference.Adam(0.03, 0.8, 0.99, 1e-3)),
+        lambda: reference.Adam(0.03, 0.8, 0.99, 1e-3),
+    ),
 }
 PENALTIES = [(0.0, 0.0), (0.003, 0.0), (0.0, 0.02), (0.003, 0.02)]
 
@@ -67,7 +70,8 @@ def test_fifty_steps_follow_the_oracle(isa, name, loss):
         weights, biases = reference.initial_parameters(LAYER_SIZES, activation, 4)
         orders = row_orders(9, 155, 5)
         weights, biases, losses = reference.train(
-            weights, biases, X, y, orders, 16, oracle_optimizer(), l1, l2, activation=activation, loss=loss)
+            weights, biases, X, y, orders, 16, oracle_optimizer(), l1, l2, activation=activation, loss=loss
+        )
         trainer = Trainer(net, batch_size=16, l1=l1, l2=l2, seed=9, **settings)
         history = trainer.fit(X, y, epochs=5)
         assert_close(parameters(net), weights + biases, 1e-10)
@@ -81,8 +85,9 @@ def test_every_penalty_reaches_every_optimizer():
     for name, (settings, oracle_optimizer) in OPTIMIZERS.items():
         for l1, l2 in PENALTIES:
             net = Network(LAYER_SIZES, activation="tanh", dtype="float64", seed=1)
-            weights, biases, _ = reference.train(net.weights, net.biases, X, y, row_orders(2, 60, 3), 25,
-                                                 oracle_optimizer(), l1, l2, activation="tanh")
+            weights, biases, _ = reference.train(
+                net.weights, net.biases, X, y, row_orders(2, 60, 3), 25, oracle_optimizer(), l1, l2, activation="tanh"
+            )
             Trainer(net, batch_size=25, l1=l1, l2=l2, seed=2, **settings).fit(X, y, epochs=3)
             for p, q in zip(parameters(net), weights + biases, strict=True):
                 np.testing.assert_allclose(p, q, rtol=0, atol=1e-10, err_msg=f"{name}, l1 {l1}, l2 {l2}")
@@ -115,7 +120,8 @@ def test_float32_updates_lose_no_more_than_float32_must(isa, name):
     net = Network((35, 37), loss="squared_error", seed=2)
     weights, biases = [w.astype(float) for w in net.weights], [b.astype(float) for b in net.biases]
     new_weights, new_biases, _ = reference.train(
-        weights, biases, X.astype(float), y, [np.arange(4)] * 2, 2, optimizer, 0.01, 0.1, loss="squared_error")
+        weights, biases, X.astype(float), y, [np.arange(4)] * 2, 2, optimizer, 0.01, 0.1, loss="squared_error"
+    )
     Trainer(net, batch_size=2, l1=0.01, l2=0.1, shuffle=False, **settings).fit(X, y, epochs=2)
     for p, start, expected in zip(parameters(net), weights + biases, new_weights + new_biases, strict=True):
         moved = np.abs(expected - start)
@@ -124,17 +130,36 @@ def test_float32_updates_lose_no_more_than_float32_must(isa, name):
         assert (np.abs(p - expected) <= allowed).all()
 
 
-@pytest.mark.parametrize("batch_size, accumulate", [
-    (257, 1), (300, 2), (300, "epoch"), (513, 1), (1000, 1), (64, 7),
-])
+@pytest.mark.parametrize(
+    "batch_size, accumulate",
+    [
+        (257, 1),
+        (300, 2),
+        (300, "epoch"),
+        (513, 1),
+        (1000, 1),
+        (64, 7),
+    ],
+)
 def test_batches_of_many_rows_follow_the_oracle(isa, batch_size, accumulate):
     X, y = problem(1000)
     net = Network(LAYER_SIZES, activation="tanh", dtype="float64", seed=1)
     weights, biases, losses = reference.train(
-        net.weights, net.biases, X, y, row_orders(2, 1000, 3), batch_size, reference.Momentum(0.2, 0.9),
-        0.003, 0.02, accumulate, "tanh")
-    history = Trainer(net, learning_rate=0.2, momentum=0.9, batch_size=batch_size, accumulate=accumulate,
-                      l1=0.003, l2=0.02, seed=2).fit(X, y, epochs=3)
+        net.weights,
+        net.biases,
+        X,
+        y,
+        row_orders(2, 1000, 3),
+        batch_size,
+        reference.Momentum(0.2, 0.9),
+        0.003,
+        0.02,
+        accumulate,
+        "tanh",
+    )
+    history = Trainer(
+        net, learning_rate=0.2, momentum=0.9, batch_size=batch_size, accumulate=accumulate, l1=0.003, l2=0.02, seed=2
+    ).fit(X, y, epochs=3)
     assert_close(parameters(net), weights + biases, 1e-12)
     np.testing.assert_allclose(history.loss, losses, rtol=1e-12)
 
@@ -161,7 +186,8 @@ def test_rows_keep_their_order_without_shuffling():
     X, y = problem(50)
     net = Network(LAYER_SIZES, activation="tanh", dtype="float64", seed=1)
     weights, biases, losses = reference.train(
-        net.weights, net.biases, X, y, [np.arange(50)] * 4, 16, reference.SGD(0.3), activation="tanh")
+        net.weights, net.biases, X, y, [np.arange(50)] * 4, 16, reference.SGD(0.3), activation="tanh"
+    )
     history = Trainer(net, learning_rate=0.3, batch_size=16, shuffle=False, seed=7).fit(X, y, epochs=4)
     assert_close(parameters(net), weights + biases, 1e-12)
     np.testing.assert_allclose(history.loss, losses, rtol=1e-12)
@@ -184,7 +210,8 @@ def test_a_batch_larger_than_the_data_is_all_of_it(batch_size):
     X, y = problem(155)
     net = Network(LAYER_SIZES, activation="tanh", dtype="float64", seed=1)
     weights, biases, _ = reference.train(
-        net.weights, net.biases, X, y, [np.arange(155)] * 3, 155, reference.SGD(0.3), activation="tanh")
+        net.weights, net.biases, X, y, [np.arange(155)] * 3, 155, reference.SGD(0.3), activation="tanh"
+    )
     Trainer(net, learning_rate=0.3, batch_size=batch_size).fit(X, y, epochs=3)
     assert_close(parameters(net), weights + biases, 1e-12)
 
@@ -196,8 +223,18 @@ def test_accumulation_equals_one_large_batch(isa, name, accumulate, one_batch):
     X, y = problem(150)  # 9 batches of 16 and one of 6; 4 batches make groups of 64, 64 and 22 rows
     many, one = [Network(LAYER_SIZES, activation="tanh", dtype="float64", seed=2) for _ in range(2)]
     weights, biases, losses = reference.train(
-        many.weights, many.biases, X, y, row_orders(3, 150, 4), 16, oracle_optimizer(), 0.003, 0.02,
-        accumulate=accumulate, activation="tanh")
+        many.weights,
+        many.biases,
+        X,
+        y,
+        row_orders(3, 150, 4),
+        16,
+        oracle_optimizer(),
+        0.003,
+        0.02,
+        accumulate=accumulate,
+        activation="tanh",
+    )
     settings = dict(settings, l1=0.003, l2=0.02, seed=3)
     history = Trainer(many, batch_size=16, accumulate=accumulate, **settings).fit(X, y, epochs=4)
     Trainer(one, batch_size=one_batch, **settings).fit(X, y, epochs=4)
@@ -218,12 +255,15 @@ def train_threaded(dtype, n_threads, X, y, **settings):
     return parameters(net), history
 
 
-@pytest.mark.parametrize("settings", [
-    pytest.param(dict(), id="sgd"),
-    pytest.param(dict(momentum=0.9), id="momentum"),
-    pytest.param(dict(optimizer="adam"), id="adam"),
-    pytest.param(dict(accumulate="epoch"), id="accumulate"),
-])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param(dict(), id="sgd"),
+        pytest.param(dict(momentum=0.9), id="momentum"),
+        pytest.param(dict(optimizer="adam"), id="adam"),
+        pytest.param(dict(accumulate="epoch"), id="accumulate"),
+    ],
+)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_equal_bits_for_every_thread_count_and_run(isa, dtype, settings):
     X, y = problem(1500, "cross_entropy", dtype, THREADED)  # batches of 700, 700 and 100
@@ -271,8 +311,9 @@ def test_columns_that_are_zero_change_nothing(isa):
     X[:, ::3] = 0
     for name, (settings, oracle_optimizer) in OPTIMIZERS.items():
         net = Network((40, 8, 4), activation="tanh", dtype="float64", seed=1)
-        weights, biases, _ = reference.train(net.weights, net.biases, X, y, row_orders(2, 120, 4), 7,
-                                             oracle_optimizer(), 0.003, 0.02, activation="tanh")
+        weights, biases, _ = reference.train(
+            net.weights, net.biases, X, y, row_orders(2, 120, 4), 7, oracle_optimizer(), 0.003, 0.02, activation="tanh"
+        )
         Trainer(net, batch_size=7, l1=0.003, l2=0.02, seed=2, **settings).fit(X, y, epochs=4)
         assert_close(parameters(net), weights + biases, 1e-10)
 
@@ -289,7 +330,8 @@ def test_uint8_training_equals_training_on_floats(isa, dtype):
     assert_equal_bits(*results)
     weights, biases = reference.initial_parameters((30, 12, 4), "relu", 1)
     weights, biases, _ = reference.train(
-        weights, biases, pixels / 255, labels, row_orders(2, 90, 3), 16, reference.SGD(0.5))
+        weights, biases, pixels / 255, labels, row_orders(2, 90, 3), 16, reference.SGD(0.5)
+    )
     assert_close(results[0], weights + biases, 1e-10 if dtype == "float64" else 1e-4)
 
 
@@ -298,7 +340,8 @@ def test_history_holds_one_entry_per_epoch():
     X_val, y_val = problem(37, seed=1)
     net = Network(LAYER_SIZES, activation="tanh", dtype="float64", seed=1)
     history = Trainer(net, learning_rate=0.2, batch_size=16, l2=0.01, seed=2).fit(
-        X, y, epochs=3, validation_data=(X_val, y_val))
+        X, y, epochs=3, validation_data=(X_val, y_val)
+    )
     for name in ("loss", "penalty", "accuracy", "val_loss", "val_accuracy", "seconds"):
         values = getattr(history, name)
         assert isinstance(values, list) and len(values) == 3, name
@@ -352,7 +395,8 @@ def test_callbacks_see_each_finished_epoch_and_may_stop():
         seen.append((info.epoch, info.epochs, dict(info.metrics), info.network.weights[0]))
 
     history = Trainer(net, learning_rate=0.2, batch_size=16).fit(
-        X, y, epochs=10, callbacks=[watch, lambda info: info.epoch == 3], validation_data=(X, y))
+        X, y, epochs=10, callbacks=[watch, lambda info: info.epoch == 3], validation_data=(X, y)
+    )
     assert [s[0] for s in seen] == [1, 2, 3]
     assert {s[1] for s in seen} == {10}
     assert len(history.loss) == 3
@@ -501,8 +545,9 @@ def test_a_callback_cannot_fit_the_network_that_is_being_fitted():
 
 def run_script(script):
     """In a process of its own, so that a hang is a failure and not the end of the suite."""
-    return subprocess.run([sys.executable, "-W", "error", "-c", textwrap.dedent(script)],
-                          capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120
+    )
 
 
 def test_ctrl_c_ends_a_fit_within_an_epoch():

@@ -68,14 +68,17 @@ def test_labels_out_of_range_are_named(row, label):
     assert_refused(classifier(), X, labels, rf"(?=.*{label})(?=.*\b3\b).*{row}")
 
 
-@pytest.mark.parametrize("labels, found", [
-    (np.full(20, 1.5), "1.5|float64"),
-    (np.full(20, np.nan), "(?i)nan|float64"),
-    (np.array(["a"] * 20), "<U1|str"),
-    (np.array([None] * 20), "object|None"),
-    (np.full(20, 1 + 0j), "complex128"),
-    (np.full(20, np.datetime64("2020-01-01")), "datetime64"),
-])
+@pytest.mark.parametrize(
+    "labels, found",
+    [
+        (np.full(20, 1.5), "1.5|float64"),
+        (np.full(20, np.nan), "(?i)nan|float64"),
+        (np.array(["a"] * 20), "<U1|str"),
+        (np.array([None] * 20), "object|None"),
+        (np.full(20, 1 + 0j), "complex128"),
+        (np.full(20, np.datetime64("2020-01-01")), "datetime64"),
+    ],
+)
 def test_labels_of_other_kinds_are_refused(labels, found):
     assert_refused(classifier(), data()[0], labels, found, REFUSED)
 
@@ -86,27 +89,33 @@ def test_labels_beyond_int64_are_refused():
     assert_refused(classifier(), data()[0], labels, "18446744073709551615", REFUSED)
 
 
-@pytest.mark.parametrize("X, found", [
-    (np.zeros((20, 4)), r"\(20, 4\)"),
-    (np.zeros((20, 6), np.float32), r"\(20, 6\)"),
-    (np.zeros(20), r"\(20,\)"),
-    (np.zeros((20, 5, 1)), r"\(20, 5, 1\)"),
-    (np.float64(3.0), r"\(\)"),
-])
+@pytest.mark.parametrize(
+    "X, found",
+    [
+        (np.zeros((20, 4)), r"\(20, 4\)"),
+        (np.zeros((20, 6), np.float32), r"\(20, 6\)"),
+        (np.zeros(20), r"\(20,\)"),
+        (np.zeros((20, 5, 1)), r"\(20, 5, 1\)"),
+        (np.float64(3.0), r"\(\)"),
+    ],
+)
 def test_inputs_of_a_wrong_shape_are_refused_with_both_shapes(X, found):
     assert_inputs_refused(classifier(), X, data()[1], rf"{found}|(?=.*5).*{found}")
     with pytest.raises(ValueError, match="samples, 5"):
         classifier().forward(X)
 
 
-@pytest.mark.parametrize("X, found", [
-    (np.full((20, 5), "1"), "<U1|str"),
-    (np.full((20, 5), None), "object"),
-    (np.zeros((20, 5), complex), "complex128"),
-    (np.zeros((20, 5), "datetime64[s]"), "datetime64"),
-    ([[1, 2, 3, 4, 5], [1, 2]], "(?i)inhomogeneous|shape|sequence"),
-    (None, "(?i)none|object"),
-])
+@pytest.mark.parametrize(
+    "X, found",
+    [
+        (np.full((20, 5), "1"), "<U1|str"),
+        (np.full((20, 5), None), "object"),
+        (np.zeros((20, 5), complex), "complex128"),
+        (np.zeros((20, 5), "datetime64[s]"), "datetime64"),
+        ([[1, 2, 3, 4, 5], [1, 2]], "(?i)inhomogeneous|shape|sequence"),
+        (None, "(?i)none|object"),
+    ],
+)
 def test_inputs_of_other_kinds_are_refused(X, found):
     assert_inputs_refused(classifier(), X, data()[1], found, REFUSED)
 
@@ -153,13 +162,31 @@ def test_validation_data_is_checked_before_training():
         np.testing.assert_array_equal(p, expected)
 
 
-@pytest.mark.parametrize("layer_sizes, found", [
-    ((), r"\(\)|at least|two"), ((5,), r"\(5,\)|at least|two"), (5, "5"), (None, "(?i)None"),
-    ((0, 3), r"\b0\b"), ((5, 0, 3), r"\b0\b"), ((5, -1), "-1"), ((5, 2.5, 3), "2.5"), ((5.0, 3), "5.0"),
-    ((5, "7", 3), "7"), ("53", "53"), ((5, None), "None"), ((5, True, 3), "True"),
-    ((5, float("nan")), "nan"), ((2**31, 2**31), "."), ((5, 2**62), "."), ((2**62, 2**62, 3), "."),
-    ((5, 2**64), "."), ((2**40, 3), "."), ((1, 2**31, 2**31, 1), "."),
-])
+@pytest.mark.parametrize(
+    "layer_sizes, found",
+    [
+        ((), r"\(\)|at least|two"),
+        ((5,), r"\(5,\)|at least|two"),
+        (5, "5"),
+        (None, "(?i)None"),
+        ((0, 3), r"\b0\b"),
+        ((5, 0, 3), r"\b0\b"),
+        ((5, -1), "-1"),
+        ((5, 2.5, 3), "2.5"),
+        ((5.0, 3), "5.0"),
+        ((5, "7", 3), "7"),
+        ("53", "53"),
+        ((5, None), "None"),
+        ((5, True, 3), "True"),
+        ((5, float("nan")), "nan"),
+        ((2**31, 2**31), "."),
+        ((5, 2**62), "."),
+        ((2**62, 2**62, 3), "."),
+        ((5, 2**64), "."),
+        ((2**40, 3), "."),
+        ((1, 2**31, 2**31, 1), "."),
+    ],
+)
 def test_absurd_layer_sizes_are_refused(layer_sizes, found):
     with pytest.raises((ValueError, TypeError, MemoryError), match=found):
         Network(layer_sizes)
@@ -172,15 +199,24 @@ def test_layer_sizes_may_be_any_integers():
             np.testing.assert_array_equal(w, e)
 
 
-@pytest.mark.parametrize("settings, found", [
-    (dict(activation="sigmoid"), "sigmoid.*relu|relu.*sigmoid"), (dict(activation=None), "None"),
-    (dict(loss="hinge"), "hinge.*cross_entropy|cross_entropy.*hinge"), (dict(loss=3), "3"),
-    (dict(dtype="float16"), "float16.*float32|float32.*float16"), (dict(dtype="int32"), "int32"),
-    (dict(dtype="real"), "real"),
-    (dict(seed=-1), "-1"), (dict(seed="x"), "x"), (dict(seed=1.5), "1.5"),
-    (dict(input_scale=np.nan), "(?i)nan"), (dict(input_scale=np.inf), "(?i)inf"),
-    (dict(input_scale="1"), "1|str"),
-])
+@pytest.mark.parametrize(
+    "settings, found",
+    [
+        (dict(activation="sigmoid"), "sigmoid.*relu|relu.*sigmoid"),
+        (dict(activation=None), "None"),
+        (dict(loss="hinge"), "hinge.*cross_entropy|cross_entropy.*hinge"),
+        (dict(loss=3), "3"),
+        (dict(dtype="float16"), "float16.*float32|float32.*float16"),
+        (dict(dtype="int32"), "int32"),
+        (dict(dtype="real"), "real"),
+        (dict(seed=-1), "-1"),
+        (dict(seed="x"), "x"),
+        (dict(seed=1.5), "1.5"),
+        (dict(input_scale=np.nan), "(?i)nan"),
+        (dict(input_scale=np.inf), "(?i)inf"),
+        (dict(input_scale="1"), "1|str"),
+    ],
+)
 def test_bad_network_settings_are_refused(settings, found):
     with pytest.raises(REFUSED, match=found):
         Network((5, 3), **settings)
@@ -191,31 +227,50 @@ def test_dtype_may_be_numpys():
         assert Network((5, 3), dtype=dtype).weights[0].dtype == np.float64
 
 
-@pytest.mark.parametrize("settings, found", [
-    (dict(optimizer="lbfgs"), "lbfgs.*sgd|sgd.*lbfgs"), (dict(optimizer=None), "None"),
-    (dict(learning_rate=-0.1), "learning_rate.*-0.1"), (dict(learning_rate=float("nan")), "learning_rate.*nan"),
-    (dict(learning_rate=float("inf")), "learning_rate.*inf"),
-    (dict(learning_rate="fast"), "learning_rate.*fast"),
-    (dict(learning_rate=None), "learning_rate.*None"), (dict(learning_rate=0), "learning_rate.*0"),
-    (dict(batch_size=0), "batch_size.*0"), (dict(batch_size=-5), "batch_size.*-5"),
-    (dict(batch_size=2.5), "batch_size.*2.5"), (dict(batch_size="all"), "batch_size.*all"),
-    (dict(batch_size=2**70), "batch_size"),
-    (dict(momentum=-0.1), "momentum.*-0.1"), (dict(momentum=1.5), "momentum.*1.5"),
-    (dict(momentum=float("nan")), "momentum.*nan"), (dict(nesterov="yes"), "nesterov.*yes"),
-    (dict(optimizer="adam", beta_1=1.0), "beta_1.*1"), (dict(optimizer="adam", beta_1=-0.1), "beta_1.*-0.1"),
-    (dict(optimizer="adam", beta_2=1.0), "beta_2.*1"),
-    (dict(optimizer="adam", beta_2=float("nan")), "beta_2.*nan"),
-    (dict(optimizer="adam", epsilon=-1e-8), "epsilon.*-1e-0?8"),
-    (dict(optimizer="adam", epsilon=0.0), "epsilon.*0"),
-    (dict(l1=-0.1), "l1.*-0.1"), (dict(l1=float("inf")), "l1.*inf"),
-    (dict(l2=-1), "l2.*-1"), (dict(l2=float("nan")), "l2.*nan"), (dict(l2="none"), "l2.*none"),
-    (dict(accumulate=0), "accumulate.*0"), (dict(accumulate=-2), "accumulate.*-2"),
-    (dict(accumulate="batch"), "accumulate.*batch"), (dict(accumulate=1.5), "accumulate.*1.5"),
-    (dict(shuffle="no"), "shuffle.*no"),
-    (dict(seed=-3), "seed.*-3"), (dict(seed="x"), "seed.*x"),
-    (dict(n_threads=0), "n_threads.*0"), (dict(n_threads=-1), "n_threads.*-1"),
-    (dict(n_threads=1.5), "n_threads.*1.5"), (dict(n_threads=2**40), "n_threads"),
-])
+@pytest.mark.parametrize(
+    "settings, found",
+    [
+        (dict(optimizer="lbfgs"), "lbfgs.*sgd|sgd.*lbfgs"),
+        (dict(optimizer=None), "None"),
+        (dict(learning_rate=-0.1), "learning_rate.*-0.1"),
+        (dict(learning_rate=float("nan")), "learning_rate.*nan"),
+        (dict(learning_rate=float("inf")), "learning_rate.*inf"),
+        (dict(learning_rate="fast"), "learning_rate.*fast"),
+        (dict(learning_rate=None), "learning_rate.*None"),
+        (dict(learning_rate=0), "learning_rate.*0"),
+        (dict(batch_size=0), "batch_size.*0"),
+        (dict(batch_size=-5), "batch_size.*-5"),
+        (dict(batch_size=2.5), "batch_size.*2.5"),
+        (dict(batch_size="all"), "batch_size.*all"),
+        (dict(batch_size=2**70), "batch_size"),
+        (dict(momentum=-0.1), "momentum.*-0.1"),
+        (dict(momentum=1.5), "momentum.*1.5"),
+        (dict(momentum=float("nan")), "momentum.*nan"),
+        (dict(nesterov="yes"), "nesterov.*yes"),
+        (dict(optimizer="adam", beta_1=1.0), "beta_1.*1"),
+        (dict(optimizer="adam", beta_1=-0.1), "beta_1.*-0.1"),
+        (dict(optimizer="adam", beta_2=1.0), "beta_2.*1"),
+        (dict(optimizer="adam", beta_2=float("nan")), "beta_2.*nan"),
+        (dict(optimizer="adam", epsilon=-1e-8), "epsilon.*-1e-0?8"),
+        (dict(optimizer="adam", epsilon=0.0), "epsilon.*0"),
+        (dict(l1=-0.1), "l1.*-0.1"),
+        (dict(l1=float("inf")), "l1.*inf"),
+        (dict(l2=-1), "l2.*-1"),
+        (dict(l2=float("nan")), "l2.*nan"),
+        (dict(l2="none"), "l2.*none"),
+        (dict(accumulate=0), "accumulate.*0"),
+        (dict(accumulate=-2), "accumulate.*-2"),
+        (dict(accumulate="batch"), "accumulate.*batch"),
+        (dict(accumulate=1.5), "accumulate.*1.5"),
+        (dict(shuffle="no"), "shuffle.*no"),
+        (dict(seed=-3), "seed.*-3"),
+        (dict(seed="x"), "seed.*x"),
+        (dict(n_threads=0), "n_threads.*0"),
+        (dict(n_threads=-1), "n_threads.*-1"),
+        (dict(n_threads=1.5), "n_threads.*1.5"),
+        (dict(n_threads=2**40), "n_threads"),
+    ],
+)
 def test_bad_hyperparameters_are_refused_by_name_and_value(settings, found):
     with pytest.raises(REFUSED, match=found):
         Trainer(classifier(), **settings)
@@ -226,12 +281,18 @@ def test_a_trainer_needs_a_network():
         Trainer((5, 3))
 
 
-@pytest.mark.parametrize("settings, found", [
-    (dict(epochs=0), "epochs.*0"), (dict(epochs=-1), "epochs.*-1"), (dict(epochs=2.5), "epochs.*2.5"),
-    (dict(epochs="many"), "epochs.*many"), (dict(epochs=1, callbacks=7), "callbacks.*7"),
-    (dict(epochs=1, callbacks=["print"]), "callbacks.*print"),
-    (dict(epochs=1, verbose="loud"), "verbose.*loud"),
-])
+@pytest.mark.parametrize(
+    "settings, found",
+    [
+        (dict(epochs=0), "epochs.*0"),
+        (dict(epochs=-1), "epochs.*-1"),
+        (dict(epochs=2.5), "epochs.*2.5"),
+        (dict(epochs="many"), "epochs.*many"),
+        (dict(epochs=1, callbacks=7), "callbacks.*7"),
+        (dict(epochs=1, callbacks=["print"]), "callbacks.*print"),
+        (dict(epochs=1, verbose="loud"), "verbose.*loud"),
+    ],
+)
 def test_bad_fit_settings_are_refused(settings, found):
     X, labels, _ = data()
     net = classifier()
@@ -241,9 +302,14 @@ def test_bad_fit_settings_are_refused(settings, found):
     np.testing.assert_array_equal(net.weights[0], before)
 
 
-@pytest.mark.parametrize("penalty, found", [
-    (dict(l1=-1.0), "l1.*-1"), (dict(l2=float("nan")), "l2.*nan"), (dict(l2="x"), "l2.*x"),
-])
+@pytest.mark.parametrize(
+    "penalty, found",
+    [
+        (dict(l1=-1.0), "l1.*-1"),
+        (dict(l2=float("nan")), "l2.*nan"),
+        (dict(l2="x"), "l2.*x"),
+    ],
+)
 def test_bad_penalties_are_refused_by_the_network(penalty, found):
     X, labels, _ = data()
     with pytest.raises(REFUSED, match=found):
@@ -259,10 +325,14 @@ def test_parameters_that_do_not_fit_are_refused_and_change_nothing():
     beyond[0][4, 6] = 1e300
     swapped_last = [weights[0] + 1, weights[1].T.copy()]  # the first would fit: it must not be set either
     cases = [
-        (weights[:1], biases, "(?=.*1).*2"), (weights, biases[:1], "(?=.*1).*2"),
+        (weights[:1], biases, "(?=.*1).*2"),
+        (weights, biases[:1], "(?=.*1).*2"),
         (swapped_last, biases, r"(?=.*\(7, 3\)).*\(3, 7\)"),
         (weights, [biases[0], biases[1][:2]], r"(?=.*3).*2"),
-        (spoiled, biases, "(?i)nan"), (beyond, biases, "float32"), (None, biases, "."), (weights, 3, "."),
+        (spoiled, biases, "(?i)nan"),
+        (beyond, biases, "float32"),
+        (None, biases, "."),
+        (weights, 3, "."),
         ([w.astype(complex) for w in weights], biases, "complex"),
         ([w.astype(str) for w in weights], biases, "."),
     ]

@@ -22,13 +22,18 @@ void register_config(py::module_& m) {
     });
     m.def("threading_name", &threading_name);
     m.def("default_thread_count", &default_thread_count);
-    m.def("first_not_finite", &first_not_finite_in<float>, py::arg("x").noconvert(), py::arg("limit"), py::arg("threads"));
-    m.def("first_not_finite", &first_not_finite_in<double>, py::arg("x").noconvert(), py::arg("limit"), py::arg("threads"));
-    m.def("peak_gflops", [](bool single, int threads, double seconds) {
-        const KernelTable& table = current_table();
-        py::gil_scoped_release release;
-        return single ? peak_gflops(table.float32, threads, seconds) : peak_gflops(table.float64, threads, seconds);
-    }, py::arg("single_precision"), py::arg("threads"), py::arg("seconds"));
+    m.def("first_not_finite", &first_not_finite_in<float>, py::arg("x").noconvert(), py::arg("limit"),
+          py::arg("threads"));
+    m.def("first_not_finite", &first_not_finite_in<double>, py::arg("x").noconvert(), py::arg("limit"),
+          py::arg("threads"));
+    m.def(
+        "peak_gflops",
+        [](bool single, int threads, double seconds) {
+            const KernelTable& table = current_table();
+            py::gil_scoped_release release;
+            return single ? peak_gflops(table.float32, threads, seconds) : peak_gflops(table.float64, threads, seconds);
+        },
+        py::arg("single_precision"), py::arg("threads"), py::arg("seconds"));
 }
 
 }  // namespace fastmlp

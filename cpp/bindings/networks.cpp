@@ -51,7 +51,8 @@ std::unique_ptr<BoundDataset<T>> labelled_dataset(const Network<T>& network, con
 }
 
 template <class T>
-std::unique_ptr<BoundDataset<T>> target_dataset(const Network<T>& network, const py::array& inputs, const Array<T>& targets) {
+std::unique_ptr<BoundDataset<T>> target_dataset(const Network<T>& network, const py::array& inputs,
+                                                const Array<T>& targets) {
     auto data = std::make_unique<BoundDataset<T>>();
     data->inputs = inputs_view(inputs, network.inputs());
     require(network.loss() == Loss::squared_error, "real targets belong to squared_error");
@@ -72,12 +73,16 @@ template <class T> Array<T> predict(const Network<T>& network, const py::array& 
     return out;
 }
 
-template <class T> py::tuple evaluate(const Network<T>& network, const BoundDataset<T>& data, int64_t begin, int64_t end, double loss, int64_t hits, int threads) {
+template <class T>
+py::tuple evaluate(const Network<T>& network, const BoundDataset<T>& data, int64_t begin, int64_t end, double loss,
+                   int64_t hits, int threads) {
     require(0 <= begin && begin <= end && end <= data.inputs.rows, "rows out of range");
     Dataset<T> part;
     part.inputs = {data.inputs.row(begin), data.inputs.kind, end - begin, data.inputs.columns};
-    if (data.targets) part.targets = data.targets + begin * network.outputs();
-    else part.labels.assign(data.labels.begin() + begin, data.labels.begin() + end);
+    if (data.targets)
+        part.targets = data.targets + begin * network.outputs();
+    else
+        part.labels.assign(data.labels.begin() + begin, data.labels.begin() + end);
     LossSum sum{loss, hits};
     {
         py::gil_scoped_release release;
@@ -88,20 +93,26 @@ template <class T> py::tuple evaluate(const Network<T>& network, const BoundData
 
 template <class T>
 py::tuple run(Trainer<T>& trainer, const BoundDataset<T>& data, const Array<std::int64_t>& order, int64_t batch_rows,
-              int64_t batches_per_update, double learning_rate, double l1, double l2, int64_t position, double loss, int64_t hits, int threads, double seconds) {
-    require(order.ndim() == 1 && batch_rows >= 1 && batches_per_update >= 1 && position >= 0, "invalid plan of an epoch");
+              int64_t batches_per_update, double learning_rate, double l1, double l2, int64_t position, double loss,
+              int64_t hits, int threads, double seconds) {
+    require(order.ndim() == 1 && batch_rows >= 1 && batches_per_update >= 1 && position >= 0,
+            "invalid plan of an epoch");
     const std::int64_t* rows = order.data();
     const int64_t count = order.shape(0);
-    for (int64_t i = position; i < count; ++i) require(0 <= rows[i] && rows[i] < data.inputs.rows, "order names a row that the data lack");
+    for (int64_t i = position; i < count; ++i)
+        require(0 <= rows[i] && rows[i] < data.inputs.rows, "order names a row that the data lack");
     LossSum sum{loss, hits};
     {
         py::gil_scoped_release release;
-        position = trainer.run(data, rows, count, batch_rows, batches_per_update, {learning_rate, l1, l2}, position, threads, seconds, sum);
+        position = trainer.run(data, rows, count, batch_rows, batches_per_update, {learning_rate, l1, l2}, position,
+                               threads, seconds, sum);
     }
     return py::make_tuple(position, sum.loss, sum.hits);
 }
 
-template <class T> py::tuple sum_gradients(Trainer<T>& trainer, const BoundDataset<T>& data, int64_t position, double loss, int threads, double seconds) {
+template <class T>
+py::tuple sum_gradients(Trainer<T>& trainer, const BoundDataset<T>& data, int64_t position, double loss, int threads,
+                        double seconds) {
     LossSum sum{loss, 0};
     {
         py::gil_scoped_release release;
@@ -156,14 +167,18 @@ template <class T> void register_network(py::module_& m, const std::string& suff
         .def_property_readonly("rows", [](const BoundDataset<T>& data) { return data.inputs.rows; });
 
     py::class_<Trainer<T>>(m, ("Trainer" + suffix).c_str())
-        .def(py::init([](Network<T>& network, UpdateKind kind, double momentum, bool nesterov, double beta_1, double beta_2, double epsilon) {
-                 return std::make_unique<Trainer<T>>(network, OptimizerSettings{kind, momentum, nesterov, beta_1, beta_2, epsilon});
+        .def(py::init([](Network<T>& network, UpdateKind kind, double momentum, bool nesterov, double beta_1,
+                         double beta_2, double epsilon) {
+                 return std::make_unique<Trainer<T>>(
+                     network, OptimizerSettings{kind, momentum, nesterov, beta_1, beta_2, epsilon});
              }),
              py::keep_alive<1, 2>(), arg("network"), arg("kind"), arg("momentum") = 0.0, arg("nesterov") = false,
              arg("beta_1") = 0.9, arg("beta_2") = 0.999, arg("epsilon") = 1e-8)
         .def("run", &run<T>, arg("data"), arg("order").noconvert(), arg("batch_rows"), arg("batches_per_update"),
-             arg("learning_rate"), arg("l1"), arg("l2"), arg("position"), arg("loss"), arg("hits"), arg("threads"), arg("seconds"))
-        .def("sum_gradients", &sum_gradients<T>, arg("data"), arg("position"), arg("loss"), arg("threads"), arg("seconds"))
+             arg("learning_rate"), arg("l1"), arg("l2"), arg("position"), arg("loss"), arg("hits"), arg("threads"),
+             arg("seconds"))
+        .def("sum_gradients", &sum_gradients<T>, arg("data"), arg("position"), arg("loss"), arg("threads"),
+             arg("seconds"))
         .def("gradients", &gradients<T>, arg("network"));
 }
 
@@ -174,7 +189,10 @@ void register_networks(py::module_& m) {
         .value("tanh", Activation::tanh)
         .value("logistic", Activation::logistic);
     py::enum_<Loss>(m, "Loss").value("cross_entropy", Loss::cross_entropy).value("squared_error", Loss::squared_error);
-    py::enum_<UpdateKind>(m, "UpdateKind").value("sgd", UpdateKind::sgd).value("momentum", UpdateKind::momentum).value("adam", UpdateKind::adam);
+    py::enum_<UpdateKind>(m, "UpdateKind")
+        .value("sgd", UpdateKind::sgd)
+        .value("momentum", UpdateKind::momentum)
+        .value("adam", UpdateKind::adam);
     register_network<float>(m, "Float32");
     register_network<double>(m, "Float64");
 }

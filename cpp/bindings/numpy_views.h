@@ -36,15 +36,18 @@ template <class T> MatrixView<T> matrix_view_of_new(Array<T>& array) {
 }
 
 inline Inputs inputs_view(const py::array& x, int64_t features) {
-    require(x.ndim() == 2 && x.shape(1) == features,
-            "inputs must have shape (rows, " + std::to_string(features) + ")");
+    require(x.ndim() == 2 && x.shape(1) == features, "inputs must have shape (rows, " + std::to_string(features) + ")");
     require((x.flags() & py::array::c_style) && (x.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_),
             "inputs must be C-contiguous and aligned");
     InputKind kind;
-    if (x.dtype().equal(py::dtype::of<std::uint8_t>())) kind = InputKind::uint8;
-    else if (x.dtype().equal(py::dtype::of<float>())) kind = InputKind::float32;
-    else if (x.dtype().equal(py::dtype::of<double>())) kind = InputKind::float64;
-    else throw std::invalid_argument("inputs must be uint8, float32 or float64, got " + std::string(py::str(x.dtype())));
+    if (x.dtype().equal(py::dtype::of<std::uint8_t>()))
+        kind = InputKind::uint8;
+    else if (x.dtype().equal(py::dtype::of<float>()))
+        kind = InputKind::float32;
+    else if (x.dtype().equal(py::dtype::of<double>()))
+        kind = InputKind::float64;
+    else
+        throw std::invalid_argument("inputs must be uint8, float32 or float64, got " + std::string(py::str(x.dtype())));
     return {x.data(), kind, x.shape(0), x.shape(1)};
 }
 

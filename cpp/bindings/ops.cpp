@@ -7,10 +7,13 @@
 
 namespace fastmlp {
 
-template <class T> Array<T> matmul_of(const Array<T>& a, const Array<T>& b, bool transpose_a, bool transpose_b, int threads) {
+template <class T>
+Array<T> matmul_of(const Array<T>& a, const Array<T>& b, bool transpose_a, bool transpose_b, int threads) {
     const MatrixView<const T> a_view = matrix_view(a, "a"), b_view = matrix_view(b, "b");
-    const int64_t inner_a = transpose_a ? a_view.rows : a_view.columns, inner_b = transpose_b ? b_view.columns : b_view.rows;
-    require(inner_a == inner_b, "inner dimensions must agree, got " + std::to_string(inner_a) + " and " + std::to_string(inner_b));
+    const int64_t inner_a = transpose_a ? a_view.rows : a_view.columns,
+                  inner_b = transpose_b ? b_view.columns : b_view.rows;
+    require(inner_a == inner_b,
+            "inner dimensions must agree, got " + std::to_string(inner_a) + " and " + std::to_string(inner_b));
     Array<T> c = new_matrix<T>(transpose_a ? a_view.columns : a_view.rows, transpose_b ? b_view.rows : b_view.columns);
     const MatrixView<T> c_view = matrix_view_of_new(c);
     py::gil_scoped_release release;
@@ -27,7 +30,8 @@ template <class T> Matrix<T> padded_copy(MatrixView<const T> from) {
 template <class T> Array<T> unpadded(Matrix<T>& matrix) {
     const MatrixView<T> from = matrix.view();
     Array<T> array = new_matrix<T>(from.rows, from.columns);
-    for (int64_t i = 0; i < from.rows; ++i) std::copy_n(from.row(i), from.columns, array.mutable_data() + i * from.columns);
+    for (int64_t i = 0; i < from.rows; ++i)
+        std::copy_n(from.row(i), from.columns, array.mutable_data() + i * from.columns);
     return array;
 }
 template <class T> int64_t padded_columns(MatrixView<const T> view, const Kernels<T>& kernels) {
@@ -46,10 +50,12 @@ template <class T> Array<T> activate(const Array<T>& z, Activation kind) {
 template <class T> Array<T> activation_gradient(const Array<T>& output, const Array<T>& gradient, Activation kind) {
     const auto& kernels = kernels_of<T>(current_table());
     const auto from = matrix_view(output, "output"), from_gradient = matrix_view(gradient, "grad_output");
-    require(from.rows == from_gradient.rows && from.columns == from_gradient.columns, "output and grad_output must have equal shapes");
+    require(from.rows == from_gradient.rows && from.columns == from_gradient.columns,
+            "output and grad_output must have equal shapes");
     Matrix<T> outputs = padded_copy(from), gradients = padded_copy(from_gradient);
-    kernels.activation_gradient[static_cast<int>(kind)](gradients.view().data, gradients.view().stride, outputs.view().data,
-                                                        outputs.view().stride, from.rows, padded_columns(from, kernels));
+    kernels.activation_gradient[static_cast<int>(kind)](gradients.view().data, gradients.view().stride,
+                                                        outputs.view().data, outputs.view().stride, from.rows,
+                                                        padded_columns(from, kernels));
     return unpadded(gradients);
 }
 
@@ -88,9 +94,11 @@ template <class T> py::tuple squared_error(const Array<T>& prediction, const Arr
 
 template <class T> void register_ops_of(py::module_& m) {
     using py::arg;
-    m.def("matmul", &matmul_of<T>, arg("a").noconvert(), arg("b").noconvert(), arg("transpose_a"), arg("transpose_b"), arg("threads"));
+    m.def("matmul", &matmul_of<T>, arg("a").noconvert(), arg("b").noconvert(), arg("transpose_a"), arg("transpose_b"),
+          arg("threads"));
     m.def("activate", &activate<T>, arg("z").noconvert(), arg("activation"));
-    m.def("activation_gradient", &activation_gradient<T>, arg("output").noconvert(), arg("grad_output").noconvert(), arg("activation"));
+    m.def("activation_gradient", &activation_gradient<T>, arg("output").noconvert(), arg("grad_output").noconvert(),
+          arg("activation"));
     m.def("softmax", &softmax<T>, arg("z").noconvert());
     m.def("softmax_cross_entropy", &softmax_cross_entropy<T>, arg("z").noconvert(), arg("labels").noconvert());
     m.def("squared_error", &squared_error<T>, arg("prediction").noconvert(), arg("target").noconvert());

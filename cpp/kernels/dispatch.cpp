@@ -7,10 +7,16 @@
 
 namespace fastmlp {
 
-namespace generic { extern const KernelTable table; }
+namespace generic {
+extern const KernelTable table;
+}
 #ifdef FASTMLP_X86
-namespace avx2 { extern const KernelTable table; }
-namespace avx512 { extern const KernelTable table; }
+namespace avx2 {
+extern const KernelTable table;
+}
+namespace avx512 {
+extern const KernelTable table;
+}
 #endif
 
 const std::vector<const KernelTable*>& available_tables() {

@@ -17,13 +17,13 @@ template <> struct ExpConstants<float> {
     static constexpr float lowest = -87.3f, highest = 88.37f;  // 2^n stays a normal number
     static constexpr float ln2_high = 0.693359375f;            // 9 bits: n * ln2_high is exact
     static constexpr float ln2_low = -2.12194440e-4f;
-    static constexpr int degree = 7;                           // (ln2/2)^8 / 8! = 5e-9 < eps/2
+    static constexpr int degree = 7;  // (ln2/2)^8 / 8! = 5e-9 < eps/2
 };
 template <> struct ExpConstants<double> {
     static constexpr double lowest = -708.3, highest = 709.4;
-    static constexpr double ln2_high = 0.693147180369123816490;   // the low 21 bits are zero
+    static constexpr double ln2_high = 0.693147180369123816490;  // the low 21 bits are zero
     static constexpr double ln2_low = 1.90821492927058770002e-10;
-    static constexpr int degree = 13;                             // (ln2/2)^14 / 14! = 4e-18 < eps/2
+    static constexpr int degree = 13;  // (ln2/2)^14 / 14! = 4e-18 < eps/2
 };
 
 template <class T> constexpr T infinity() { return static_cast<T>(__builtin_inf()); }
@@ -183,8 +183,7 @@ void squared_error_kernel(T* z, int64_t stride, int64_t rows, int64_t outputs, c
     }
 }
 
-template <class T>
-void column_sums_kernel(const T* x, int64_t stride, int64_t rows, int64_t columns, T* sums) {
+template <class T> void column_sums_kernel(const T* x, int64_t stride, int64_t rows, int64_t columns, T* sums) {
     using V = Vec<T>;
     for (int64_t j = 0; j < columns; j += V::lanes) {
         V sum = V::zero();
@@ -205,7 +204,8 @@ void update_kernel(T* w, const T* g, T* state_1, T* state_2, int64_t size, const
         const V value = V::load(w + i), gradient = V::load(g + i);
         if constexpr (kind == UpdateKind::sgd) sgd_step<T>(value, gradient, rule).store(w + i);
         if constexpr (kind == UpdateKind::momentum) momentum_step<T>(value, gradient, rule, state_1 + i).store(w + i);
-        if constexpr (kind == UpdateKind::adam) adam_step<T>(value, gradient, rule, state_1 + i, state_2 + i).store(w + i);
+        if constexpr (kind == UpdateKind::adam)
+            adam_step<T>(value, gradient, rule, state_1 + i, state_2 + i).store(w + i);
     }
 }
 
@@ -230,15 +230,15 @@ template <class T> inline void transpose_block(T* out, int64_t out_stride, const
     using V = Vec<T>;
     constexpr int lanes = V::lanes;
     V row[lanes], shuffled[lanes];
-    FASTMLP_UNROLL for (int i = 0; i < lanes; ++i) row[i] = V::load(in + i * in_stride);
-    FASTMLP_UNROLL for (int round = 1; round < lanes; round *= 2) {
-        FASTMLP_UNROLL for (int i = 0; i < lanes / 2; ++i) {
+    FOR_UNROLLED(i, lanes) row[i] = V::load(in + i * in_stride);
+    _Pragma("GCC unroll 16") for (int round = 1; round < lanes; round *= 2) {
+        FOR_UNROLLED(i, lanes / 2) {
             shuffled[2 * i] = interleave_low(row[i], row[i + lanes / 2]);
             shuffled[2 * i + 1] = interleave_high(row[i], row[i + lanes / 2]);
         }
-        FASTMLP_UNROLL for (int i = 0; i < lanes; ++i) row[i] = shuffled[i];
+        FOR_UNROLLED(i, lanes) row[i] = shuffled[i];
     }
-    FASTMLP_UNROLL for (int i = 0; i < lanes; ++i) row[i].store(out + i * out_stride);
+    FOR_UNROLLED(i, lanes) row[i].store(out + i * out_stride);
 }
 
 template <class T>
@@ -261,9 +261,9 @@ template <class T> int64_t fma_rounds_kernel(int64_t rounds) {
     using V = Vec<T>;
     V chain[12];
     const V a = V::broadcast(T(0.5)), b = V::broadcast(T(0.25));
-    FASTMLP_UNROLL for (V& c : chain) c = b;
+    FOR_UNROLLED(i, 12) chain[i] = b;
     for (int64_t round = 0; round < rounds; ++round) {
-        FASTMLP_UNROLL for (int i = 0; i < 12; ++i) chain[i] = fma(chain[i], a, b);
+        FOR_UNROLLED(i, 12) chain[i] = fma(chain[i], a, b);
     }
     T sink[V::lanes];
     for (int i = 1; i < 12; ++i) chain[0] = chain[0] + chain[i];

@@ -13,7 +13,7 @@
 #include "update_step.h"
 
 // Without it GCC keeps some of the smaller accumulator arrays in memory: 80 instead of 200 GFLOP/s.
-#define FASTMLP_UNROLL _Pragma("GCC unroll 16")
+#define FOR_UNROLLED(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); ++i)
 
 namespace fastmlp::FASTMLP_ISA {
 
@@ -24,14 +24,14 @@ template <class T, int m, int vectors, Operand operand>
 inline void accumulate_tile(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride,
                             const char* fetch, std::int64_t fetch_step, Vec<T> (&sum)[m][vectors]) {
     using V = Vec<T>;
-    FASTMLP_UNROLL for (int i = 0; i < m; ++i)
-        FASTMLP_UNROLL for (int j = 0; j < vectors; ++j) sum[i][j] = V::zero();
+    FOR_UNROLLED(i, m)
+        FOR_UNROLLED(j, vectors) sum[i][j] = V::zero();
     for (std::int64_t kk = 0; kk < k; ++kk) {
         V b_row[vectors];
-        FASTMLP_UNROLL for (int j = 0; j < vectors; ++j) b_row[j] = V::load(b + j * V::lanes);
-        FASTMLP_UNROLL for (int i = 0; i < m; ++i) {
+        FOR_UNROLLED(j, vectors) b_row[j] = V::load(b + j * V::lanes);
+        FOR_UNROLLED(i, m) {
             const V a_i = V::broadcast(operand == Operand::row_major ? a[i * a_stride] : a[i]);
-            FASTMLP_UNROLL for (int j = 0; j < vectors; ++j) sum[i][j] = fma(a_i, b_row[j], sum[i][j]);
+            FOR_UNROLLED(j, vectors) sum[i][j] = fma(a_i, b_row[j], sum[i][j]);
         }
         a += operand == Operand::row_major ? 1 : a_stride;
         b += b_stride;
@@ -43,27 +43,25 @@ inline void accumulate_tile(std::int64_t k, const T* a, std::int64_t a_stride, c
 }
 
 template <class T, int m, int vectors>
-void gemm_tile_kernel(std::int64_t k,
-                      const T* a, std::int64_t a_stride,  // (m, k), row-major
-                      const T* b, std::int64_t b_stride,  // (k, vectors * lanes)
-                      T* c, std::int64_t c_stride) {      // (m, vectors * lanes)
+void gemm_tile_kernel(std::int64_t k, const T* a, std::int64_t a_stride,  // (m, k), row-major
+                      const T* b, std::int64_t b_stride,                  // (k, vectors * lanes)
+                      T* c, std::int64_t c_stride) {                      // (m, vectors * lanes)
     Vec<T> sum[m][vectors];
     accumulate_tile<T, m, vectors, Operand::row_major>(k, a, a_stride, b, b_stride, nullptr, 0, sum);
-    FASTMLP_UNROLL for (int i = 0; i < m; ++i)
-        FASTMLP_UNROLL for (int j = 0; j < vectors; ++j) sum[i][j].store(c + i * c_stride + j * Vec<T>::lanes);
+    FOR_UNROLLED(i, m)
+        FOR_UNROLLED(j, vectors) sum[i][j].store(c + i * c_stride + j * Vec<T>::lanes);
 }
 
 template <class T, int m, int vectors>
-void outer_tile_kernel(std::int64_t k,
-                       const T* a, std::int64_t a_stride,  // (k, m), row-major: A is its transpose
-                       const T* b, std::int64_t b_stride,  // (k, vectors * lanes)
-                       T* c,                               // (m, vectors * lanes)
+void outer_tile_kernel(std::int64_t k, const T* a, std::int64_t a_stride,  // (k, m), row-major: A is its transpose
+                       const T* b, std::int64_t b_stride,                  // (k, vectors * lanes)
+                       T* c,                                               // (m, vectors * lanes)
                        const char* fetch, std::int64_t fetch_step) {
     constexpr int width = vectors * Vec<T>::lanes;
     Vec<T> sum[m][vectors];
     accumulate_tile<T, m, vectors, Operand::transposed>(k, a, a_stride, b, b_stride, fetch, fetch_step, sum);
-    FASTMLP_UNROLL for (int i = 0; i < m; ++i)
-        FASTMLP_UNROLL for (int j = 0; j < vectors; ++j) sum[i][j].store(c + i * width + j * Vec<T>::lanes);
+    FOR_UNROLLED(i, m)
+        FOR_UNROLLED(j, vectors) sum[i][j].store(c + i * width + j * Vec<T>::lanes);
 }
 
 // The same tile as the gradient of the weights w (m, vectors * lanes), used while it is in registers.
@@ -73,8 +71,8 @@ void outer_sgd_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T
     constexpr int width = vectors * Vec<T>::lanes;
     Vec<T> sum[m][vectors];
     accumulate_tile<T, m, vectors, Operand::transposed>(k, a, a_stride, b, b_stride, fetch, fetch_step, sum);
-    FASTMLP_UNROLL for (int i = 0; i < m; ++i)
-        FASTMLP_UNROLL for (int j = 0; j < vectors; ++j) {
+    FOR_UNROLLED(i, m)
+        FOR_UNROLLED(j, vectors) {
             T* p = w + i * width + j * Vec<T>::lanes;
             sgd_step<T>(Vec<T>::load(p), sum[i][j], rule).store(p);
         }

@@ -27,8 +27,8 @@ template <class T> struct UpdateRule {
 
 // C (m, vectors * lanes) = A (m, k) * B (k, vectors * lanes); m and vectors are fixed by the place in the table.
 template <class T>
-using GemmTile = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride,
-                          T* c, std::int64_t c_stride);
+using GemmTile = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
+                          std::int64_t c_stride);
 
 // The same for the transpose of a row-major A (k, m), with C contiguous; meanwhile the memory at fetch,
 // fetch + fetch_step, ... (k steps) is brought near.
@@ -55,8 +55,8 @@ template <class T> struct Kernels {
     void (*activate[4])(T* z, std::int64_t stride, const T* bias, std::int64_t rows, std::int64_t columns);
 
     // gradient (rows, columns) *= activation'(output), the derivative written in terms of the output
-    void (*activation_gradient[4])(T* gradient, std::int64_t stride, const T* output,
-                                                  std::int64_t output_stride, std::int64_t rows, std::int64_t columns);
+    void (*activation_gradient[4])(T* gradient, std::int64_t stride, const T* output, std::int64_t output_stride,
+                                   std::int64_t rows, std::int64_t columns);
 
     // z (rows, outputs) = softmax(z), each row; `outputs` is the true width, padding stays zero
     void (*softmax)(T* z, std::int64_t stride, std::int64_t rows, std::int64_t outputs);

@@ -48,10 +48,12 @@ template <> struct Vec<float> {
     }
     // a0 b0 a1 b1 ... of the lower and of the upper halves
     friend Vec interleave_low(Vec a, Vec b) {
-        return {_mm512_permutex2var_ps(a.v, _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), b.v)};
+        return {_mm512_permutex2var_ps(a.v, _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23),
+                                       b.v)};
     }
     friend Vec interleave_high(Vec a, Vec b) {
-        return {_mm512_permutex2var_ps(a.v, _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), b.v)};
+        return {_mm512_permutex2var_ps(
+            a.v, _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), b.v)};
     }
     // 2^n for an integer n of a normal number's exponent: n + bias moved into the exponent's bits
     friend Vec power_of_two(Vec n) {
@@ -183,18 +185,42 @@ template <class T> struct Vec {
         return r;
     }
     static Vec zero() { return broadcast(T(0)); }
-    static Vec broadcast(T x) { return each([&](int) { return x; }); }
-    static Vec load(const T* p) { return each([&](int i) { return p[i]; }); }
-    void store(T* p) const { for (int i = 0; i < lanes; ++i) p[i] = v[i]; }
-    friend Vec operator+(Vec a, Vec b) { return each([&](int i) { return a.v[i] + b.v[i]; }); }
-    friend Vec operator-(Vec a, Vec b) { return each([&](int i) { return a.v[i] - b.v[i]; }); }
-    friend Vec operator*(Vec a, Vec b) { return each([&](int i) { return a.v[i] * b.v[i]; }); }
-    friend Vec operator/(Vec a, Vec b) { return each([&](int i) { return a.v[i] / b.v[i]; }); }
-    friend Vec fma(Vec a, Vec b, Vec c) { return each([&](int i) { return a.v[i] * b.v[i] + c.v[i]; }); }
-    friend Vec max(Vec a, Vec b) { return each([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; }); }
-    friend Vec min(Vec a, Vec b) { return each([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; }); }
-    friend Vec sqrt(Vec a) { return each([&](int i) { return root(a.v[i]); }); }
-    friend Vec abs(Vec a) { return each([&](int i) { return a.v[i] < 0 ? -a.v[i] : a.v[i] + T(0); }); }
+    static Vec broadcast(T x) {
+        return each([&](int) { return x; });
+    }
+    static Vec load(const T* p) {
+        return each([&](int i) { return p[i]; });
+    }
+    void store(T* p) const {
+        for (int i = 0; i < lanes; ++i) p[i] = v[i];
+    }
+    friend Vec operator+(Vec a, Vec b) {
+        return each([&](int i) { return a.v[i] + b.v[i]; });
+    }
+    friend Vec operator-(Vec a, Vec b) {
+        return each([&](int i) { return a.v[i] - b.v[i]; });
+    }
+    friend Vec operator*(Vec a, Vec b) {
+        return each([&](int i) { return a.v[i] * b.v[i]; });
+    }
+    friend Vec operator/(Vec a, Vec b) {
+        return each([&](int i) { return a.v[i] / b.v[i]; });
+    }
+    friend Vec fma(Vec a, Vec b, Vec c) {
+        return each([&](int i) { return a.v[i] * b.v[i] + c.v[i]; });
+    }
+    friend Vec max(Vec a, Vec b) {
+        return each([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+    }
+    friend Vec min(Vec a, Vec b) {
+        return each([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
+    }
+    friend Vec sqrt(Vec a) {
+        return each([&](int i) { return root(a.v[i]); });
+    }
+    friend Vec abs(Vec a) {
+        return each([&](int i) { return a.v[i] < 0 ? -a.v[i] : a.v[i] + T(0); });
+    }
     friend Vec round(Vec a) {  // to the nearest integer, for |a| below half the mantissa's range
         const T shift = sizeof(T) == 4 ? T(12582912.0) : T(6755399441055744.0);
         return each([&](int i) { return (a.v[i] + shift) - shift; });
@@ -205,9 +231,15 @@ template <class T> struct Vec {
     friend Vec select_less(Vec a, Vec b, Vec yes, Vec no) {
         return each([&](int i) { return a.v[i] < b.v[i] ? yes.v[i] : no.v[i]; });
     }
-    friend Vec interleave_low(Vec a, Vec b) { return each([&](int i) { return (i % 2 ? b : a).v[i / 2]; }); }
-    friend Vec interleave_high(Vec a, Vec b) { return each([&](int i) { return (i % 2 ? b : a).v[(i + lanes) / 2]; }); }
-    friend Vec power_of_two(Vec n) { return each([&](int i) { return two_to(n.v[i]); }); }
+    friend Vec interleave_low(Vec a, Vec b) {
+        return each([&](int i) { return (i % 2 ? b : a).v[i / 2]; });
+    }
+    friend Vec interleave_high(Vec a, Vec b) {
+        return each([&](int i) { return (i % 2 ? b : a).v[(i + lanes) / 2]; });
+    }
+    friend Vec power_of_two(Vec n) {
+        return each([&](int i) { return two_to(n.v[i]); });
+    }
 
 private:
     static float root(float x) { return __builtin_sqrtf(x); }

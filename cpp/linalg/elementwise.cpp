@@ -20,7 +20,8 @@ template <class T> int64_t first_not_finite(const T* x, int64_t size, double lim
             if (good) continue;
             while (std::abs(x[i]) <= most) ++i;
             int64_t earliest = found.load();
-            while (i < earliest && !found.compare_exchange_weak(earliest, i)) {}
+            while (i < earliest && !found.compare_exchange_weak(earliest, i)) {
+            }
             return;
         }
     });
@@ -34,7 +35,8 @@ template <class T> double peak_gflops(const Kernels<T>& kernels, int threads, do
     run_team(threads, [&](const Worker& worker) noexcept {
         worker.wait_for_all();
         int64_t mine = 0;
-        while (std::chrono::duration<double>(clock::now() - start).count() < seconds) mine += 2 * kernels.fma_rounds(10000);
+        while (std::chrono::duration<double>(clock::now() - start).count() < seconds)
+            mine += 2 * kernels.fma_rounds(10000);
         operations += mine;
     });
     return static_cast<double>(operations.load()) / std::chrono::duration<double>(clock::now() - start).count() / 1e9;

@@ -25,9 +25,11 @@ void matmul(MatrixView<const T> a, bool transpose_a, MatrixView<const T> b, bool
             const int64_t width = shape.width_of(panel), first = panel * shape.full_width();
             const T* packed = panels.data() + shape.offset_of(panel);
             if (transpose_a)
-                kernels.outer_tile[rows - 1][shape.vectors_of(panel) - 1](k, a.data + row, a.stride, packed, width, tile,
-                                                                           static_cast<const char*>(static_cast<const void*>(packed)), 0);
-            else panel_tile(kernels, a, shape, panels.data(), row, rows, panel, tile, width);
+                kernels.outer_tile[rows - 1][shape.vectors_of(panel) - 1](
+                    k, a.data + row, a.stride, packed, width, tile,
+                    static_cast<const char*>(static_cast<const void*>(packed)), 0);
+            else
+                panel_tile(kernels, a, shape, panels.data(), row, rows, panel, tile, width);
             for (int64_t i = 0; i < rows; ++i)
                 std::copy_n(tile + i * width, std::min(width, n - first), c.row(row + i) + first);
         });

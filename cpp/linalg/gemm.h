@@ -16,8 +16,7 @@ namespace fastmlp {
 
 // Calls f(row, rows, panel) for each tile of a product of `rows` rows that falls to this worker. Row tiles
 // have equal heights, up to one row, rather than full ones and a stub.
-template <class F>
-void for_each_tile(int row_tile, int64_t rows, const PanelShape& shape, const Worker& worker, F f) {
+template <class F> void for_each_tile(int row_tile, int64_t rows, const PanelShape& shape, const Worker& worker, F f) {
     const int64_t tiles = (rows + row_tile - 1) / row_tile;
     const Range cost = worker.share(tiles * shape.vectors());
     for (int64_t panel = 0; panel < shape.panels(); ++panel) {
@@ -37,7 +36,7 @@ void panel_tile(const Kernels<T>& kernels, MatrixView<const T> a, const PanelSha
                 int64_t m, int64_t panel, T* c, int64_t c_stride) {
     const int64_t vectors = shape.vectors_of(panel);
     kernels.gemm_tile[m - 1][vectors - 1](shape.rows, a.row(row), a.stride, panels + shape.offset_of(panel),
-                                               vectors * shape.lanes, c, c_stride);
+                                          vectors * shape.lanes, c, c_stride);
 }
 
 // Memory that is brought near while a tile is computed: `bytes` from `from` on.
@@ -55,8 +54,8 @@ template <class T> struct OuterProduct {
 
     int64_t size() const { return rows * vectors * kernels.lanes; }
     void compute(T* tile, Fetch fetch) const {
-        kernels.outer_tile[rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride, tile,
-                                                  from(fetch), step(fetch));
+        kernels.outer_tile[rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride, tile, from(fetch),
+                                                  step(fetch));
     }
     // Takes one step of SGD along the product instead; `weights` are all panels.
     void update(T* weights, const UpdateRule<T>& rule, Fetch fetch) const {

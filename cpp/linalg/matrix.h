@@ -18,8 +18,7 @@ template <class T> class Buffer {
 public:
     Buffer() = default;
     explicit Buffer(int64_t size)
-        : size_(size),
-          data_(static_cast<T*>(::operator new(static_cast<std::size_t>(size) * sizeof(T), alignment))) {
+        : size_(size), data_(static_cast<T*>(::operator new(static_cast<std::size_t>(size) * sizeof(T), alignment))) {
         std::memset(static_cast<void*>(data_.get()), 0, static_cast<std::size_t>(size) * sizeof(T));
     }
     T* data() { return data_.get(); }
@@ -57,8 +56,7 @@ template <class T> struct MatrixView {
 template <class T> class Matrix {
 public:
     Matrix() = default;
-    Matrix(int64_t rows, int64_t columns)
-        : rows_(rows), columns_(columns), buffer_(rows * padded_stride<T>(columns)) {}
+    Matrix(int64_t rows, int64_t columns) : rows_(rows), columns_(columns), buffer_(rows * padded_stride<T>(columns)) {}
     MatrixView<T> view() { return first_rows(rows_); }
     MatrixView<T> first_rows(int64_t rows) { return {buffer_.data(), rows, columns_, padded_stride<T>(columns_)}; }
 
@@ -77,7 +75,9 @@ struct PanelShape {
     int64_t full_width() const { return panel_vectors * lanes; }
     int64_t panels() const { return (columns + full_width() - 1) / full_width(); }
     int64_t vectors() const { return (columns + lanes - 1) / lanes; }  // of a whole row
-    int64_t vectors_of(int64_t panel) const { return std::min<int64_t>(panel_vectors, vectors() - panel * panel_vectors); }
+    int64_t vectors_of(int64_t panel) const {
+        return std::min<int64_t>(panel_vectors, vectors() - panel * panel_vectors);
+    }
     int64_t width_of(int64_t panel) const { return vectors_of(panel) * lanes; }
     int64_t offset_of(int64_t panel) const { return panel * full_width() * rows; }
     int64_t padded_columns() const { return vectors() * lanes; }

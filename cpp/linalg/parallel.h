@@ -43,9 +43,12 @@ public:
             return;
         }
         for (int tries = 0; round_.load(std::memory_order_acquire) == round; ++tries) {
-            if (tries < 2000) pause_briefly();
-            else if (tries < 4000) std::this_thread::yield();
-            else std::this_thread::sleep_for(std::chrono::microseconds(50));
+            if (tries < 2000)
+                pause_briefly();
+            else if (tries < 4000)
+                std::this_thread::yield();
+            else
+                std::this_thread::sleep_for(std::chrono::microseconds(50));
         }
     }
 

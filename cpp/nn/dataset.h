@@ -31,10 +31,15 @@ template <class T> struct Dataset {
 template <class T> class RowGather {
 public:
     // `order` null means rows first, first + 1, ...
-    RowGather(const Kernels<T>& kernels, const Inputs& inputs, const int64_t* order, int64_t first, int64_t rows, T scale,
-              MatrixView<T> out) noexcept
+    RowGather(const Kernels<T>& kernels, const Inputs& inputs, const int64_t* order, int64_t first, int64_t rows,
+              T scale, MatrixView<T> out) noexcept
         : convert_(kernels.convert[static_cast<int>(inputs.kind)]),
-          inputs_(inputs), order_(order), first_(first), rows_(rows), scale_(scale), out_(out) {}
+          inputs_(inputs),
+          order_(order),
+          first_(first),
+          rows_(rows),
+          scale_(scale),
+          out_(out) {}
 
     Fetch next_row() const noexcept { return done_ < rows_ ? Fetch{source(done_), inputs_.row_bytes()} : Fetch{}; }
 

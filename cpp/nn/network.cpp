@@ -22,7 +22,8 @@ Network<T>::Network(const std::vector<int64_t>& sizes, Activation hidden, Loss l
 
 template <class T> double Network<T>::forward_operations() const {
     double sum = 0;
-    for (const auto& layer : layers_) sum += 2.0 * static_cast<double>(layer.inputs()) * static_cast<double>(layer.outputs());
+    for (const auto& layer : layers_)
+        sum += 2.0 * static_cast<double>(layer.inputs()) * static_cast<double>(layer.outputs());
     return sum;
 }
 
@@ -30,11 +31,12 @@ template <class T> double Network<T>::training_operations() const {
     return 3 * forward_operations() - 2.0 * static_cast<double>(sizes_[0]) * static_cast<double>(sizes_[1]);
 }
 
-template <class T> template <class F>
-void Network<T>::for_each_block(const Inputs& inputs, int threads, F f) const {
+template <class T> template <class F> void Network<T>::for_each_block(const Inputs& inputs, int threads, F f) const {
     const int64_t rows = std::min(inputs.rows, block_rows);
     const int64_t blocks = rows ? (inputs.rows + rows - 1) / rows : 0;
-    threads = static_cast<int>(std::min<int64_t>(useful_threads(threads, forward_operations() * static_cast<double>(inputs.rows)), std::max<int64_t>(1, blocks)));
+    threads = static_cast<int>(
+        std::min<int64_t>(useful_threads(threads, forward_operations() * static_cast<double>(inputs.rows)),
+                          std::max<int64_t>(1, blocks)));
     const int64_t widest = *std::max_element(sizes_.begin() + 1, sizes_.end());
     const bool direct = input_scale_ == 1 && inputs.kind == (sizeof(T) == 4 ? InputKind::float32 : InputKind::float64);
     struct Workspace {
@@ -42,7 +44,8 @@ void Network<T>::for_each_block(const Inputs& inputs, int threads, F f) const {
     };
     std::vector<Workspace> workspaces;
     for (int i = 0; i < threads; ++i)
-        workspaces.push_back({direct ? Matrix<T>() : Matrix<T>(rows, inputs.columns), {Matrix<T>(rows, widest), Matrix<T>(rows, widest)}});
+        workspaces.push_back({direct ? Matrix<T>() : Matrix<T>(rows, inputs.columns),
+                              {Matrix<T>(rows, widest), Matrix<T>(rows, widest)}});
 
     run_team(threads, [&](const Worker& worker) noexcept {
         Workspace& mine = workspaces[static_cast<std::size_t>(worker.index)];
@@ -51,7 +54,8 @@ void Network<T>::for_each_block(const Inputs& inputs, int threads, F f) const {
         const Range range = worker.share(blocks);
         for (int64_t block = range.begin; block < range.end; ++block) {
             const Range part{block * rows, std::min(inputs.rows, (block + 1) * rows)};
-            MatrixView<const T> in{static_cast<const T*>(static_cast<const void*>(inputs.row(part.begin))), part.size(), inputs.columns, inputs.columns};
+            MatrixView<const T> in{static_cast<const T*>(static_cast<const void*>(inputs.row(part.begin))), part.size(),
+                                   inputs.columns, inputs.columns};
             if (!direct) {
                 const MatrixView<T> converted = mine.inputs.first_rows(part.size());
                 RowGather<T>(kernels(), inputs, nullptr, part.begin, part.size(), input_scale_, converted).read_all();

@@ -52,7 +52,8 @@ private:
 
 // The rule of update number `step` (from 1).
 template <class T>
-UpdateRule<T> update_rule(const OptimizerSettings& optimizer, const StepSettings& settings, int64_t step, bool penalized) {
+UpdateRule<T> update_rule(const OptimizerSettings& optimizer, const StepSettings& settings, int64_t step,
+                          bool penalized) {
     double rate = settings.learning_rate;
     if (optimizer.kind == UpdateKind::adam) {
         const double t = static_cast<double>(step);

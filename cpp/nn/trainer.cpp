@@ -27,7 +27,8 @@ EpochPlan::Chunk EpochPlan::chunk_at(int64_t row) const {
     const int64_t end = batch_begin + (chunk + 1) * batch_size / chunks;
     const int64_t update_begin = batch / batches_per_update * batches_per_update * batch_rows;
     const int64_t whole_batches = (rows - update_begin + batch_rows - 1) / batch_rows;
-    const int64_t update_end = whole_batches <= batches_per_update ? rows : update_begin + batches_per_update * batch_rows;
+    const int64_t update_end =
+        whole_batches <= batches_per_update ? rows : update_begin + batches_per_update * batch_rows;
     return {row, end, update_end - update_begin, row == update_begin, end == update_end};
 }
 
@@ -47,8 +48,10 @@ template <class T> void Trainer<T>::make_room(const EpochPlan& plan) {
     gradients_.clear();
     for (ChunkBuffers& chunk : chunks_) {
         chunk.inputs = Matrix<T>(rows, network_.inputs());
-        if (network_.loss() == Loss::cross_entropy) chunk.labels = Buffer<std::int32_t>(rows);
-        else chunk.targets = Matrix<T>(rows, network_.outputs());
+        if (network_.loss() == Loss::cross_entropy)
+            chunk.labels = Buffer<std::int32_t>(rows);
+        else
+            chunk.targets = Matrix<T>(rows, network_.outputs());
     }
     for (const auto& layer : network_.layers()) outputs_.emplace_back(rows, layer.outputs());
     for (std::size_t i = 0; i + 1 < outputs_.size(); ++i) gradients_.emplace_back(rows, network_.layers()[i].outputs());
@@ -62,8 +65,10 @@ RowGather<T> Trainer<T>::gather(const Worker& worker, const Dataset<T>& data, co
     const Range mine = worker.share(chunk.size());
     for (int64_t i = mine.begin; i < mine.end; ++i) {
         const int64_t source = order ? order[chunk.begin + i] : chunk.begin + i;
-        if (network_.loss() == Loss::cross_entropy) to.labels.data()[i] = data.labels[static_cast<std::size_t>(source)];
-        else std::copy_n(data.targets + source * network_.outputs(), network_.outputs(), to.targets.view().row(i));
+        if (network_.loss() == Loss::cross_entropy)
+            to.labels.data()[i] = data.labels[static_cast<std::size_t>(source)];
+        else
+            std::copy_n(data.targets + source * network_.outputs(), network_.outputs(), to.targets.view().row(i));
     }
     MatrixView<T> inputs = to.inputs.view();
     inputs.data = inputs.row(mine.begin);
@@ -112,11 +117,14 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
     const auto update = kernels_.update[static_cast<int>(optimizer_.kind)];
     const StepSettings& step = settings ? *settings : StepSettings{};
     // Adds a part of the chunk's gradient to the sum over the update's chunks, or uses it at once.
-    const auto take = [&](const ParameterBlock<T>& block, const UpdateRule<T>& rule, int64_t offset, const T* gradient, int64_t size) {
+    const auto take = [&](const ParameterBlock<T>& block, const UpdateRule<T>& rule, int64_t offset, const T* gradient,
+                          int64_t size) {
         if (!whole) {
             T* sum = block.gradient + offset;
-            if (chunk.first) std::copy_n(gradient, size, sum);
-            else kernels_.add(sum, gradient, size);
+            if (chunk.first)
+                std::copy_n(gradient, size, sum);
+            else
+                kernels_.add(sum, gradient, size);
             gradient = sum;
         }
         if (updates)
@@ -125,7 +133,8 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
     };
     const auto weight_rule = update_rule<T>(optimizer_, step, steps_ + 1, true);
     const auto bias_rule = update_rule<T>(optimizer_, step, steps_ + 1, false);
-    const int64_t first_tiles = layers[0].weight_tiles(), rows_per_tile = (chunk.size() + first_tiles - 1) / first_tiles;
+    const int64_t first_tiles = layers[0].weight_tiles(),
+                  rows_per_tile = (chunk.size() + first_tiles - 1) / first_tiles;
 
     for (std::size_t i = layers.size(); i-- > 0;) {
         const MatrixView<T> gradient = (i + 1 == layers.size() ? outputs_[i] : gradients_[i]).first_rows(chunk.size());
@@ -155,13 +164,15 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
 
 template <class T>
 int64_t Trainer<T>::run_chunks(const Dataset<T>& data, const int64_t* order, const EpochPlan& plan,
-                               const StepSettings* settings, int64_t position, int threads, double seconds, LossSum& sum) {
+                               const StepSettings* settings, int64_t position, int threads, double seconds,
+                               LossSum& sum) {
     using clock = std::chrono::steady_clock;
     if (position >= plan.rows) return plan.rows;
     make_room(plan);
     const double layers = static_cast<double>(network_.layers().size());
     const double operations = network_.training_operations() * static_cast<double>(plan.largest_chunk());
-    const clock::time_point deadline = clock::now() + std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(seconds));
+    const clock::time_point deadline =
+        clock::now() + std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(seconds));
     bool stop = false;
     run_team(useful_threads(threads, operations / (2 * layers)), [&](const Worker& worker) noexcept {
         EpochPlan::Chunk chunk = plan.chunk_at(position);
@@ -191,14 +202,17 @@ template <class T>
 int64_t Trainer<T>::run(const Dataset<T>& data, const int64_t* order, int64_t rows, int64_t batch_rows,
                         int64_t batches_per_update, const StepSettings& settings, int64_t position, int threads,
                         double seconds, LossSum& sum) {
-    const int64_t chunk_rows = std::clamp<int64_t>(static_cast<int64_t>(most_chunk_operations / network_.training_operations()), 1, most_chunk_rows);
-    return run_chunks(data, order, {rows, batch_rows, batches_per_update, chunk_rows}, &settings, position, threads, seconds, sum);
+    const int64_t chunk_rows = std::clamp<int64_t>(
+        static_cast<int64_t>(most_chunk_operations / network_.training_operations()), 1, most_chunk_rows);
+    return run_chunks(data, order, {rows, batch_rows, batches_per_update, chunk_rows}, &settings, position, threads,
+                      seconds, sum);
 }
 
 template <class T>
 int64_t Trainer<T>::sum_gradients(const Dataset<T>& data, int64_t position, int threads, double seconds, LossSum& sum) {
     const int64_t rows = data.inputs.rows;
-    const int64_t chunk_rows = std::clamp<int64_t>(static_cast<int64_t>(most_chunk_operations / network_.training_operations()), 1, most_chunk_rows);
+    const int64_t chunk_rows = std::clamp<int64_t>(
+        static_cast<int64_t>(most_chunk_operations / network_.training_operations()), 1, most_chunk_rows);
     for (std::size_t i = 0; i < states_.size(); ++i) states_[i].make_room_for_gradients(network_.layers()[i]);
     return run_chunks(data, nullptr, {rows, rows, 1, chunk_rows}, nullptr, position, threads, seconds, sum);
 }

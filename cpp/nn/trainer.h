@@ -20,15 +20,18 @@ struct EpochPlan {
     int64_t chunk_rows;
 
     struct Chunk {
-        int64_t begin, end;     // rows, in the epoch's order
-        int64_t update_rows;    // of the update that the chunk belongs to
-        bool first, last;       // of its update
+        int64_t begin, end;   // rows, in the epoch's order
+        int64_t update_rows;  // of the update that the chunk belongs to
+        bool first, last;     // of its update
         int64_t size() const { return end - begin; }
     };
     // The chunk that starts at `row`, where the one before ended; empty at the end of the epoch.
     Chunk chunk_at(int64_t row) const;
     int64_t largest_chunk() const { return std::min({rows, batch_rows, chunk_rows}); }
-    bool sums_chunks() const { return batches_per_update > 1 ? rows > std::min(batch_rows, chunk_rows) : std::min(rows, batch_rows) > chunk_rows; }
+    bool sums_chunks() const {
+        return batches_per_update > 1 ? rows > std::min(batch_rows, chunk_rows)
+                                      : std::min(rows, batch_rows) > chunk_rows;
+    }
 };
 
 template <class T> class Trainer {
@@ -40,8 +43,8 @@ public:
     // position 0 an epoch begins; an update left unfinished by an earlier call is dropped.
     // Throws std::bad_alloc before anything is changed.
     int64_t run(const Dataset<T>& data, const int64_t* order, int64_t rows, int64_t batch_rows,
-                int64_t batches_per_update, const StepSettings& settings, int64_t position, int threads,
-                double seconds, LossSum& sum);
+                int64_t batches_per_update, const StepSettings& settings, int64_t position, int threads, double seconds,
+                LossSum& sum);
 
     // The gradient of the mean data loss over all rows instead of updates, in slices like run(); when the
     // position returned is the number of rows, it stands in layer_states().
@@ -55,12 +58,12 @@ private:
         Buffer<std::int32_t> labels;
         Matrix<T> targets;
     };
-    int64_t run_chunks(const Dataset<T>& data, const int64_t* order, const EpochPlan& plan, const StepSettings* settings,
-                       int64_t position, int threads, double seconds, LossSum& sum);
+    int64_t run_chunks(const Dataset<T>& data, const int64_t* order, const EpochPlan& plan,
+                       const StepSettings* settings, int64_t position, int threads, double seconds, LossSum& sum);
     void make_room(const EpochPlan& plan);
     // Labels or targets of this worker's rows of the chunk at once, its inputs as the caller asks for them.
-    RowGather<T> gather(const Worker& worker, const Dataset<T>& data, const int64_t* order, const EpochPlan::Chunk& chunk,
-                        ChunkBuffers& to) const noexcept;
+    RowGather<T> gather(const Worker& worker, const Dataset<T>& data, const int64_t* order,
+                        const EpochPlan::Chunk& chunk, ChunkBuffers& to) const noexcept;
     void forward(const Worker& worker, const EpochPlan::Chunk& chunk, ChunkBuffers& chunk_buffers) noexcept;
     void backward(const Worker& worker, const EpochPlan::Chunk& chunk, ChunkBuffers& chunk_buffers,
                   const StepSettings* settings, RowGather<T> next_rows) noexcept;
@@ -70,11 +73,11 @@ private:
     const Kernels<T>& kernels_;
     OptimizerSettings optimizer_;
     std::vector<LayerState<T>> states_;
-    int64_t steps_ = 0;                     // updates so far
-    int64_t room_ = 0;                      // rows that the buffers below hold
-    ChunkBuffers chunks_[2];                // the chunk at work, and the next one
-    std::vector<Matrix<T>> outputs_;        // of each layer; the last one's become its gradient
-    std::vector<Matrix<T>> gradients_;      // of each hidden layer's sums
+    int64_t steps_ = 0;                 // updates so far
+    int64_t room_ = 0;                  // rows that the buffers below hold
+    ChunkBuffers chunks_[2];            // the chunk at work, and the next one
+    std::vector<Matrix<T>> outputs_;    // of each layer; the last one's become its gradient
+    std::vector<Matrix<T>> gradients_;  // of each hidden layer's sums
     RowLosses<T> losses_{0};
 };
 

@@ -228,9 +228,7 @@ def hill_and_valley(X: np.ndarray) -> np.ndarray:
     return X[:, 0] * np.exp(-(X[:, 0] ** 2) - X[:, 1] ** 2)
 
 
-def make_hill_and_valley(
-    samples: int, *, noise: float = 0.0, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
+def make_hill_and_valley(samples: int, *, noise: float = 0.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Sample f(x) = x1 * exp(-x1^2 - x2^2) uniformly on the square [-2, 2]^2.
 
     Parameters

@@ -137,9 +137,7 @@ def _read_stream(
     if size > max_bytes:
         raise DataFileError(f"{path} declares {size} values of shape {shape}, the limit is {max_bytes}")
     if size > capacity:
-        raise DataFileError(
-            f"{path} declares {size} values of shape {shape}, but is too short to hold them"
-        )
+        raise DataFileError(f"{path} declares {size} values of shape {shape}, but is too short to hold them")
 
     values = np.empty(shape, np.uint8)
     target = memoryview(values).cast("B")
@@ -174,9 +172,7 @@ def _read_header(path: Path, stream: io.BufferedIOBase) -> tuple[bytes, tuple[in
         raise DataFileError(f"{path} is not an IDX file: expected two zero bytes first, it starts with {start!r}")
     type_code, dimensions = magic[2], magic[3]
     if type_code != _UNSIGNED_BYTE:
-        raise DataFileError(
-            f"{path} must hold unsigned bytes (IDX type 0x08), its header says type 0x{type_code:02x}"
-        )
+        raise DataFileError(f"{path} must hold unsigned bytes (IDX type 0x08), its header says type 0x{type_code:02x}")
     if not 1 <= dimensions <= _MAX_DIMENSIONS:
         raise DataFileError(f"{path} must have 1 to {_MAX_DIMENSIONS} dimensions, its header says {dimensions}")
     lengths = stream.read(4 * dimensions)

@@ -184,7 +184,9 @@ class Network:
         """
         shapes, threads = self._shapes(), _core.default_thread_count()
         new_weights = validation.check_parameters("weights", weights, shapes, self._dtype, threads)
-        new_biases = validation.check_parameters("biases", biases, [(outputs,) for _, outputs in shapes], self._dtype, threads)
+        new_biases = validation.check_parameters(
+            "biases", biases, [(outputs,) for _, outputs in shapes], self._dtype, threads
+        )
         with self._reserved():
             for i, (w, b) in enumerate(zip(new_weights, new_biases)):
                 self._core.set_layer(i, w, b)
@@ -242,7 +244,9 @@ class Network:
         threads = self._threads(n_threads)
         return self._evaluate(self._dataset(X, y, threads), threads)
 
-    def loss_and_gradients(self, X: Any, y: Any, l1: float = 0.0, l2: float = 0.0, n_threads: int | None = None) -> Gradients:
+    def loss_and_gradients(
+        self, X: Any, y: Any, l1: float = 0.0, l2: float = 0.0, n_threads: int | None = None
+    ) -> Gradients:
         """The mean loss over the rows, the penalty, and the gradients of their sum.
 
         The penalty is ``l1 * sum|w| + l2/2 * sum(w**2)`` over weights, not biases; the subgradient

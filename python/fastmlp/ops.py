@@ -34,7 +34,9 @@ class LossAndGradient(NamedTuple):
     gradient: np.ndarray
 
 
-def matmul(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False, n_threads: int | None = None) -> np.ndarray:
+def matmul(
+    a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False, n_threads: int | None = None
+) -> np.ndarray:
     """The matrix product op(a) @ op(b), where op transposes if asked.
 
     Parameters
@@ -59,7 +61,9 @@ def matmul(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False,
     transpose_b = validation.check_flag("transpose_b", transpose_b)
     inner_a, inner_b = a.shape[0 if transpose_a else 1], b.shape[1 if transpose_b else 0]
     if inner_a != inner_b:
-        raise ValueError(f"the inner dimensions of a and b must agree, got {inner_a} and {inner_b} (shapes {a.shape} and {b.shape})")
+        raise ValueError(
+            f"the inner dimensions of a and b must agree, got {inner_a} and {inner_b} (shapes {a.shape} and {b.shape})"
+        )
     threads = validation.check_threads(n_threads) or _core.default_thread_count()
     return _core.matmul(a, b, transpose_a, transpose_b, threads)
 
@@ -139,7 +143,9 @@ def _matrices(**arrays: Any) -> list[np.ndarray]:
         if array.ndim != 2:
             raise ValueError(f"{name} must have 2 dimensions, got shape {array.shape}")
     if len({array.dtype for array in found.values()}) > 1:
-        raise TypeError(f"arrays must share one dtype, got {', '.join(f'{name} {array.dtype}' for name, array in found.items())}")
+        raise TypeError(
+            f"arrays must share one dtype, got {', '.join(f'{name} {array.dtype}' for name, array in found.items())}"
+        )
     return [np.require(array, dtype=array.dtype.newbyteorder("="), requirements=["C", "A"]) for array in found.values()]
 
 

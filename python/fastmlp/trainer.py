@@ -250,8 +250,18 @@ class Trainer:
         loss, hits, position = 0.0, 0, 0
         while position < rows:
             position, loss, hits = self._core.run(
-                data, order, batch_size, batches_per_update, self.learning_rate, self.l1, self.l2,
-                position, loss, hits, threads, SECONDS_PER_CALL,
+                data,
+                order,
+                batch_size,
+                batches_per_update,
+                self.learning_rate,
+                self.l1,
+                self.l2,
+                position,
+                loss,
+                hits,
+                threads,
+                SECONDS_PER_CALL,
             )
             progress.part_done(epoch, position / rows)
         metrics = {"loss": loss / rows, "penalty": self.network._penalty(self.l1, self.l2)}

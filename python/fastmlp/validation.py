@@ -33,12 +33,16 @@ def check_integer(name: str, value: Any, least: int, most: int = 2**63 - 1) -> i
     return int(value)
 
 
-def check_number(name: str, value: Any, above: float = -math.inf, least: float = -math.inf, below: float = math.inf) -> float:
+def check_number(
+    name: str, value: Any, above: float = -math.inf, least: float = -math.inf, below: float = math.inf
+) -> float:
     """A finite number > above, >= least and < below."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
     if not (math.isfinite(value) and value > above and value >= least and value < below):
-        bounds = [f"{sign} {bound:g}" for sign, bound in ((">", above), (">=", least), ("<", below)) if math.isfinite(bound)]
+        bounds = [
+            f"{sign} {bound:g}" for sign, bound in ((">", above), (">=", least), ("<", below)) if math.isfinite(bound)
+        ]
         raise ValueError(f"{name} must be a finite number {' and '.join(bounds)}".rstrip() + f", got {value!r}")
     return float(value)
 
