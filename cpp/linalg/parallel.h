@@ -7,9 +7,12 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
+#include <condition_variable>
 #include <cstdint>
-#include <new>
+#include <exception>
+#include <future>
+#include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -29,33 +32,59 @@ inline void pause_briefly() noexcept {
 #endif
 }
 
-// All workers wait until the last has come. Spins, then yields, then sleeps: a spin that never ends would
-// starve the worker it waits for when there are more threads than cores.
+// How many cores this process may run on.
+inline int available_cores() {
+#ifdef _OPENMP
+    return omp_get_num_procs();
+#else
+    return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+#endif
+}
+
+// All workers wait until the last has come. They spin for about 20 us, far longer than equal shares of work
+// differ on cores of their own, and then sleep: whoever spins on a core that the last worker needs makes
+// everybody wait for the scheduler. Where spinning was in vain, because other programs use the cores, the next
+// waits spin less; a team larger than the machine does not spin at all.
 class Barrier {
 public:
-    explicit Barrier(int workers) : workers_(workers) {}
+    explicit Barrier(int workers) : workers_(workers) {
+        if (workers <= available_cores()) spins_ = most_spins, least_spins_ = 64;
+    }
     void wait() noexcept {
-        if (workers_ == 1) return;
         const unsigned round = round_.load(std::memory_order_relaxed);
         if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == workers_) {
             arrived_.store(0, std::memory_order_relaxed);
-            round_.store(round + 1, std::memory_order_release);
+            round_.store(round + 1);
+            if (sleepers_.load() == 0) return;
+            const std::lock_guard<std::mutex> lock(mutex_);
+            wake_.notify_all();
             return;
         }
-        for (int tries = 0; round_.load(std::memory_order_acquire) == round; ++tries) {
-            if (tries < 2000)
-                pause_briefly();
-            else if (tries < 4000)
-                std::this_thread::yield();
-            else
-                std::this_thread::sleep_for(std::chrono::microseconds(50));
+        const int spins = spins_.load(std::memory_order_relaxed);
+        for (int spin = 0; spin < spins; ++spin) {
+            if (round_.load(std::memory_order_acquire) != round) {
+                if (spins < most_spins) spins_.store(spins + 16, std::memory_order_relaxed);
+                return;
+            }
+            pause_briefly();
         }
+        spins_.store(std::max(spins / 2, least_spins_), std::memory_order_relaxed);
+        std::unique_lock<std::mutex> lock(mutex_);
+        ++sleepers_;  // before round_ is read again: either the last worker sees a sleeper, or this one its round
+        wake_.wait(lock, [&] { return round_.load() != round; });
+        --sleepers_;
     }
 
 private:
+    static constexpr int most_spins = 2000;
     const int workers_;
+    int least_spins_ = 0;
+    std::atomic<int> spins_{0};
     alignas(64) std::atomic<int> arrived_{0};
     alignas(64) std::atomic<unsigned> round_{0};
+    std::atomic<int> sleepers_{0};
+    std::mutex mutex_;
+    std::condition_variable wake_;
 };
 
 struct Range {
@@ -69,7 +98,10 @@ struct Worker {
     int count;
     Barrier* barrier;
 
-    void wait_for_all() const noexcept { barrier->wait(); }
+    static Worker alone() { return {0, 1, nullptr}; }
+    void wait_for_all() const noexcept {
+        if (count > 1) barrier->wait();
+    }
     // This worker's part of 0 .. total: contiguous, sizes differ by at most one.
     Range share(int64_t total) const { return {total * index / count, total * (index + 1) / count}; }
 };
@@ -78,26 +110,28 @@ struct Worker {
 // f must not throw.
 template <class F> void run_team(int threads, F f) {
     static_assert(noexcept(f(Worker{})), "an exception would end the process");
-    if (threads <= 1) {
-        Barrier barrier(1);
-        f(Worker{0, 1, &barrier});
-        return;
-    }
+    if (threads <= 1) return f(Worker::alone());
+    std::optional<Barrier> barrier;
 #ifdef _OPENMP
-    alignas(Barrier) unsigned char place[sizeof(Barrier)];
-    Barrier* barrier = nullptr;
 #pragma omp parallel num_threads(threads)
     {
 #pragma omp single
-        barrier = new (place) Barrier(omp_get_num_threads());
-        f(Worker{omp_get_thread_num(), omp_get_num_threads(), barrier});
+        barrier.emplace(omp_get_num_threads());
+        f(Worker{omp_get_thread_num(), omp_get_num_threads(), &*barrier});
     }
 #else
-    Barrier barrier(threads);
+    std::promise<int> size;
+    const std::shared_future<int> granted(size.get_future());
     std::vector<std::thread> others;
-    others.reserve(static_cast<std::size_t>(threads - 1));
-    for (int i = 1; i < threads; ++i) others.emplace_back([&, i] { f(Worker{i, threads, &barrier}); });
-    f(Worker{0, threads, &barrier});
+    try {
+        others.reserve(static_cast<std::size_t>(threads - 1));
+        for (int i = 1; i < threads; ++i) others.emplace_back([&, i] { f(Worker{i, granted.get(), &*barrier}); });
+    } catch (const std::exception&) {  // fewer will do
+    }
+    const int count = static_cast<int>(others.size()) + 1;
+    barrier.emplace(count);
+    size.set_value(count);
+    f(Worker{0, count, &*barrier});
     for (std::thread& other : others) other.join();
 #endif
 }

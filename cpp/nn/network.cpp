@@ -49,8 +49,6 @@ template <class T> template <class F> void Network<T>::for_each_block(const Inpu
 
     run_team(threads, [&](const Worker& worker) noexcept {
         Workspace& mine = workspaces[static_cast<std::size_t>(worker.index)];
-        Barrier nobody(1);
-        const Worker alone{0, 1, &nobody};
         const Range range = worker.share(blocks);
         for (int64_t block = range.begin; block < range.end; ++block) {
             const Range part{block * rows, std::min(inputs.rows, (block + 1) * rows)};
@@ -65,7 +63,7 @@ template <class T> template <class F> void Network<T>::for_each_block(const Inpu
             for (std::size_t i = 0; i < layers_.size(); ++i) {
                 out = mine.side[i % 2].first_rows(part.size());
                 out.columns = layers_[i].outputs();
-                layers_[i].forward(alone, in, out);
+                layers_[i].forward(Worker::alone(), in, out);
                 in = out;
             }
             f(part, out);

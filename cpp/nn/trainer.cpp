@@ -93,12 +93,11 @@ void Trainer<T>::forward(const Worker& worker, const EpochPlan::Chunk& chunk, Ch
     const std::size_t last = layers.size() - 1;
     const Range mine = worker.share(chunk.size());
     if (mine.size() > 0) {
-        Barrier nobody(1);
         MatrixView<const T> in = inputs_of(last, chunk, buffers);
         MatrixView<T> z = outputs_[last].first_rows(chunk.size());
         in = {in.row(mine.begin), mine.size(), in.columns, in.stride};
         z = {z.row(mine.begin), mine.size(), z.columns, z.stride};
-        layers[last].forward(Worker{0, 1, &nobody}, in, z);
+        layers[last].forward(Worker::alone(), in, z);
         const bool labelled = network_.loss() == Loss::cross_entropy;
         const MatrixView<T> targets = buffers.targets.view();
         loss_and_gradient(network_.loss(), kernels_, z, labelled ? buffers.labels.data() + mine.begin : nullptr,
