@@ -17,6 +17,7 @@ from report import run_alone
 from results import Job
 from section import Part, Section, Table
 from session import Session
+from wording import counted
 
 NAME = "speed"
 
@@ -75,7 +76,7 @@ def run(session: Session) -> Section:
     cases = SMOKE_CASES if session.preset == "smoke" else tuple(CASES)
     jobs = [
         Job(
-            f"case {name}, {threads} thread(s)",
+            f"case {name}, {counted(threads, 'thread')}",
             {"experiment": NAME, "case": name, "threads": threads, "rounds": rounds},
             lambda name=name, threads=threads: measure_case(name, threads, rounds),
         )
@@ -110,7 +111,7 @@ def run(session: Session) -> Section:
         question="What share of the processor's multiply-add peak does a whole training step reach?",
         summary=[
             f"Up to {best['measured']['share_of_peak']:.0%} of the peak (case {best['configuration']['case']}, "
-            f"{best['configuration']['threads']} thread(s)); the table has every case."
+            f"{counted(best['configuration']['threads'], 'thread')}); the table has every case."
         ],
         claims=[],
         parts=[
@@ -120,7 +121,7 @@ def run(session: Session) -> Section:
                     "float32, plain SGD, shuffled rows of random data with four fifths zeros. The peak is measured in "
                     "turns with the epochs, in the same process: on a shared machine only the share means something."
                 ],
-                tables=[Table(f"Medians of {rounds} round(s)", header, rows)],
+                tables=[Table(f"Medians of {counted(rounds, 'round')}", header, rows)],
             )
         ],
         setup={"cases": ", ".join(cases), "rounds": str(rounds), "data": "random, 80 % zeros, float32"},
