@@ -544,9 +544,16 @@ def test_a_callback_cannot_fit_the_network_that_is_being_fitted():
 
 
 def run_script(script):
-    """In a process of its own, so that a hang is a failure and not the end of the suite."""
+    """In a process of its own, so that a hang is a failure and not the end of the suite.
+
+    Where the suite runs in the background of a shell, Ctrl-C is ignored, and its children inherit that.
+    """
+    heed_ctrl_c = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120
+        [sys.executable, "-W", "error", "-c", heed_ctrl_c + textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
 

@@ -12,16 +12,28 @@ from .trainer import History, Trainer
 
 __version__ = "0.1.0"
 
-__all__ = ["DataFileError", "DivergenceError", "History", "Network", "Trainer", "datasets", "ops", "show_config"]
+__all__ = [
+    "DataFileError",
+    "DivergenceError",
+    "History",
+    "Network",
+    "Trainer",
+    "datasets",
+    "fit_many",
+    "ops",
+    "show_config",
+]
 
 _core.current_isa()  # a FASTMLP_ISA that this machine lacks is told at once
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("datasets", "ops"):  # imported when first used, to keep the import quick
-        import importlib
+    import importlib  # what follows is imported when first used, to keep the import quick
 
+    if name in ("datasets", "ops"):
         return importlib.import_module(f".{name}", __name__)
+    if name == "fit_many":
+        return importlib.import_module(".many", __name__).fit_many
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -296,6 +296,13 @@ class Network:
             return self._core.dataset(X, validation.check_labels(y, len(X), outputs))
         return self._core.dataset(X, validation.check_targets(y, len(X), outputs, self._dtype, threads))
 
+    def _validation_set(self, validation_data: Any, threads: int) -> Any:
+        if validation_data is None:
+            return None
+        if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+            raise TypeError(f"validation_data must be a pair (X, y), got {type(validation_data).__name__}")
+        return self._dataset(*validation_data, threads)
+
     def _evaluate(self, data: Any, threads: int) -> Evaluation:
         step, loss, hits = self._rows_per_call(), 0.0, 0
         for begin in range(0, data.rows, step):

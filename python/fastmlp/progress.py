@@ -1,66 +1,126 @@
-"""The progress line of a fit: redrawn in place on a terminal, one line per epoch elsewhere when asked."""
+"""What a fit tells while it runs: one line redrawn in place on a terminal, one line per epoch elsewhere when asked."""
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 SECONDS_BETWEEN_REDRAWS = 0.1
 
 
-class Progress:
-    """A context manager; a line begun on a terminal is ended when the fit ends, however it ends."""
+class Progress(Protocol):
+    """What a training loop reports to; part_done may raise to end it between two updates."""
 
-    def __init__(self, verbose: bool | str, epochs: int) -> None:
+    def part_done(self, epoch: int, share: float) -> None: ...
+
+    def epoch_done(self, epoch: int, metrics: dict[str, float]) -> None: ...
+
+
+class Line:
+    """Text on stderr. A context manager: a line begun on a terminal is ended however the block ends.
+
+    Parameters
+    ----------
+    verbose : bool or "auto"
+        False: silent. "auto": only on a terminal.
+    """
+
+    def __init__(self, verbose: bool | str) -> None:
         if not isinstance(verbose, (bool, np.bool_)) and verbose != "auto":
             raise ValueError(f"verbose must be True, False or 'auto', got {verbose!r}")
         self._stream: Any = sys.stderr if verbose else None
         try:
-            self._terminal = self._stream is not None and self._stream.isatty()
+            self.on_terminal = self._stream is not None and self._stream.isatty()
         except (AttributeError, ValueError):  # not a file, or closed
-            self._terminal = False
-        if verbose == "auto" and not self._terminal:
+            self.on_terminal = False
+        if verbose == "auto" and not self.on_terminal:
             self._stream = None
-        self._epochs = epochs
         self._text = ""
         self._last_drawn = -1.0
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Line:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._terminal and self._text:
+        if self.on_terminal and self._text:
             self._write(f"\r{self._text}\n")
 
-    def part_done(self, epoch: int, share: float) -> None:
-        if self._terminal and share < 1:
-            metrics = self._text.partition("  ")[2]
-            self._redraw(f"epoch {epoch}/{self._epochs} {share:4.0%}", metrics)
-
-    def epoch_done(self, epoch: int, metrics: dict[str, float]) -> None:
-        if self._stream is None:
-            return
-        head = f"epoch {epoch}/{self._epochs}"
-        shown = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items() if name != "penalty" or value)
-        if self._terminal:
-            self._redraw(head, shown)
-        else:
-            self._write(f"{head}  {shown}\n")
-
-    def _redraw(self, head: str, metrics: str) -> None:
-        text = f"{head}  {metrics}"
-        now = time.monotonic()
-        if now - self._last_drawn >= SECONDS_BETWEEN_REDRAWS:
-            self._write("\r" + text.ljust(len(self._text)))
-            self._last_drawn = now
+    def redraw(self, text: str) -> None:
+        """On a terminal, the line becomes this text, at most ten times a second."""
         self._text = text.ljust(len(self._text))
+        now = time.monotonic()
+        if self.on_terminal and now - self._last_drawn >= SECONDS_BETWEEN_REDRAWS:
+            self._write(f"\r{self._text}")
+            self._last_drawn = now
+
+    def add(self, text: str) -> None:
+        """Elsewhere, a line of its own."""
+        if not self.on_terminal and self._stream is not None:
+            self._write(f"{text}\n")
 
     def _write(self, text: str) -> None:
         try:
             self._stream.write(text)
             self._stream.flush()
         except (OSError, ValueError):  # a closed terminal must not end a fit
-            self._stream, self._terminal = None, False
+            self._stream, self.on_terminal = None, False
+
+
+class FitProgress(Line):
+    """Of one fit."""
+
+    def __init__(self, verbose: bool | str, epochs: int) -> None:
+        super().__init__(verbose)
+        self._epochs = epochs
+        self._metrics = ""
+
+    def part_done(self, epoch: int, share: float) -> None:
+        if self.on_terminal and share < 1:
+            self.redraw(f"epoch {epoch}/{self._epochs} {share:4.0%}  {self._metrics}")
+
+    def epoch_done(self, epoch: int, metrics: dict[str, float]) -> None:
+        shown = (f"{name} {value:.4f}" for name, value in metrics.items() if name != "penalty" or value)
+        self._metrics = "  ".join(shown)
+        text = f"epoch {epoch}/{self._epochs}  {self._metrics}"
+        self.redraw(text)
+        self.add(text)
+
+
+class Cancelled(Exception):
+    """Ends a fit whose siblings were stopped."""
+
+
+class ManyProgress(Line):
+    """Of many fits at once: one line for all, and the means to stop them."""
+
+    def __init__(self, verbose: bool | str, fits: int, epochs: int) -> None:
+        super().__init__(verbose)
+        self._fits, self._epochs = fits, epochs
+        self._fits_done = self._epochs_done = 0
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def part_done(self, epoch: int, share: float) -> None:
+        if self._stopped.is_set():
+            raise Cancelled
+
+    def epoch_done(self, epoch: int, metrics: dict[str, float]) -> None:
+        with self._lock:
+            self._epochs_done += 1
+            self.redraw(self._summary())
+
+    def fit_done(self, description: str) -> None:
+        with self._lock:
+            self._fits_done += 1
+            self.redraw(self._summary())
+            self.add(f"{self._summary()}  {description}")
+
+    def _summary(self) -> str:
+        return f"{self._fits_done}/{self._fits} nets, {self._epochs_done}/{self._fits * self._epochs} epochs"

@@ -13,7 +13,7 @@ import numpy as np
 from . import _core, validation
 from .errors import DivergenceError
 from .network import SECONDS_PER_CALL, Network
-from .progress import Progress
+from .progress import FitProgress, Progress
 
 OPTIMIZERS = ("sgd", "adam")
 
@@ -208,35 +208,35 @@ class Trainer:
             On Ctrl-C; the network is as after its last update and can be used and trained on.
         """
         epochs = validation.check_integer("epochs", epochs, 1)
-        callbacks = _check_callbacks(callbacks)
+        callbacks = check_callbacks(callbacks)
         threads = self.network._threads(self.n_threads)
-        progress = Progress(verbose, epochs)
+        progress = FitProgress(verbose, epochs)
         data = self.network._dataset(X, y, threads)
-        validation_set = None
-        if validation_data is not None:
-            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-                raise TypeError(f"validation_data must be a pair (X, y), got {type(validation_data).__name__}")
-            validation_set = self.network._dataset(*validation_data, threads)
-
-        history = History()
+        validation_set = self.network._validation_set(validation_data, threads)
         with self.network._reserved(), progress:
-            for epoch in range(1, epochs + 1):
-                metrics = self._train_epoch(data, threads, epoch, progress)
-                if validation_set is not None:
-                    loss, accuracy = self.network._evaluate(validation_set, threads)
-                    metrics["val_loss"] = loss
-                    if self.network.loss == "cross_entropy":
-                        metrics["val_accuracy"] = accuracy
-                history._append(metrics)
-                progress.epoch_done(epoch, metrics)
-                if not math.isfinite(metrics["loss"]):
-                    raise DivergenceError(
-                        f"the loss is {metrics['loss']} after epoch {epoch} with learning_rate={self.learning_rate:g}; "
-                        "a smaller learning rate keeps it finite"
-                    )
-                info = EpochInfo(epoch, epochs, metrics, self.network)
-                if any([callback(info) for callback in callbacks]):
-                    break
+            return self._fit(data, validation_set, epochs, callbacks, threads, progress)
+
+    def _fit(
+        self, data: Any, validation_set: Any, epochs: int, callbacks: list[Callback], threads: int, progress: Progress
+    ) -> History:
+        history = History()
+        for epoch in range(1, epochs + 1):
+            metrics = self._train_epoch(data, threads, epoch, progress)
+            if validation_set is not None:
+                loss, accuracy = self.network._evaluate(validation_set, threads)
+                metrics["val_loss"] = loss
+                if self.network.loss == "cross_entropy":
+                    metrics["val_accuracy"] = accuracy
+            history._append(metrics)
+            progress.epoch_done(epoch, metrics)
+            if not math.isfinite(metrics["loss"]):
+                raise DivergenceError(
+                    f"the loss is {metrics['loss']} after epoch {epoch} with learning_rate={self.learning_rate:g}; "
+                    "a smaller learning rate keeps it finite"
+                )
+            info = EpochInfo(epoch, epochs, metrics, self.network)
+            if any([callback(info) for callback in callbacks]):
+                break
         return history
 
     def _train_epoch(self, data: Any, threads: int, epoch: int, progress: Progress) -> dict[str, float]:
@@ -271,7 +271,7 @@ class Trainer:
         return metrics
 
 
-def _check_callbacks(callbacks: Any) -> list[Callback]:
+def check_callbacks(callbacks: Any) -> list[Callback]:
     if not isinstance(callbacks, Iterable):
         raise TypeError(f"callbacks must be an iterable of callables, got {callbacks!r}")
     found = list(callbacks)

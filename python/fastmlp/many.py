@@ -1,0 +1,123 @@
+"""fit_many: different networks at once, one per core, on one copy of the data."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import Any
+
+import numpy as np
+
+from . import _core, validation
+from .progress import Cancelled, ManyProgress
+from .trainer import Callback, History, Trainer, check_callbacks
+
+
+def fit_many(
+    trainers: Sequence[Trainer],
+    X: Any,
+    y: Any,
+    epochs: int,
+    validation_data: tuple[Any, Any] | None = None,
+    callbacks: Iterable[Callback] = (),
+    verbose: bool | str = "auto",
+    n_threads: int | None = None,
+) -> list[History]:
+    """Train several networks at once, each on one core; the same bits as one after another.
+
+    Small nets gain most: a net of its own per core needs no barriers. The longest start first. All read
+    one copy of the data.
+
+    Parameters
+    ----------
+    trainers : sequence of Trainer
+        Of different networks, which must take the same X and y. Their own n_threads is not used.
+    X, y, epochs, validation_data
+        As in `Trainer.fit`.
+    callbacks : iterable of callable
+        As in `Trainer.fit`, for every net; ``info.network`` tells which. Called one at a time, from the
+        threads that train; True ends the fit of that net.
+    verbose : bool or "auto"
+        One progress line for all nets, or one line per finished net elsewhere than on a terminal.
+    n_threads : int >= 1, optional
+        Nets at work at the same time. Default: as many as `Trainer.fit` would use threads.
+
+    Returns
+    -------
+    list of History
+        In the order of the trainers.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument does not fit; no network is changed then.
+    Exception
+        The first that a fit or a callback raises; its message begins with the trainer's place and
+        network. The other fits end after their last update, as on Ctrl-C (KeyboardInterrupt).
+    """
+    trainers = _check_trainers(trainers)
+    epochs = validation.check_integer("epochs", epochs, 1)
+    callbacks = [
+        _one_at_a_time(callback, lock) for lock in [threading.Lock()] for callback in check_callbacks(callbacks)
+    ]
+    threads = validation.check_threads(n_threads) or _core.default_thread_count()
+    progress = ManyProgress(verbose, len(trainers), epochs)
+    X, y = np.asarray(X), np.asarray(y)  # lists and the like are converted once, not once per net
+    data = [trainer.network._dataset(X, y, threads) for trainer in trainers]
+    validation_sets = [trainer.network._validation_set(validation_data, threads) for trainer in trainers]
+
+    def fit(index: int) -> History:
+        trainer = trainers[index]
+        try:
+            with trainer.network._reserved():
+                history = trainer._fit(data[index], validation_sets[index], epochs, callbacks, 1, progress)
+        except Cancelled:
+            raise
+        except Exception as error:
+            progress.stop()
+            error.args = (f"trainers[{index}], {trainer.network!r}: {error}", *error.args[1:])
+            raise
+        progress.fit_done(f"trainers[{index}], {trainer.network!r}, loss {history.loss[-1]:.4f}")
+        return history
+
+    cost = [trainer.network._core.training_operations for trainer in trainers]
+    longest_first = sorted(range(len(trainers)), key=lambda index: -cost[index])
+    with progress, ThreadPoolExecutor(min(threads, len(trainers)), "fastmlp.fit_many") as pool:
+        futures = {index: pool.submit(fit, index) for index in longest_first}
+        try:
+            wait(futures.values(), return_when=FIRST_EXCEPTION)
+        finally:  # after an exception or Ctrl-C; where all are done it changes nothing
+            progress.stop()
+            pool.shutdown(cancel_futures=True)
+    failures = [future.exception() for future in futures.values() if not future.cancelled()]
+    for failure in failures:
+        if failure is not None and not isinstance(failure, Cancelled):
+            raise failure
+    return [futures[index].result() for index in range(len(trainers))]
+
+
+def _check_trainers(trainers: Any) -> list[Trainer]:
+    if not isinstance(trainers, Iterable):
+        raise TypeError(f"trainers must be a sequence of Trainer, got {trainers!r}")
+    found = list(trainers)
+    if not found:
+        raise ValueError("trainers must have at least one entry, got none")
+    seen: dict[int, int] = {}
+    for index, trainer in enumerate(found):
+        if not isinstance(trainer, Trainer):
+            raise TypeError(f"trainers[{index}] must be a fastmlp.Trainer, got {trainer!r}")
+        first = seen.setdefault(id(trainer.network), index)
+        if first != index:
+            raise ValueError(
+                f"trainers must train different networks, but trainers[{first}] and trainers[{index}] share one"
+            )
+    return found
+
+
+def _one_at_a_time(callback: Callback, lock: threading.Lock) -> Callback:
+    def locked(info: Any) -> bool | None:
+        with lock:
+            return callback(info)
+
+    return locked

@@ -1,0 +1,154 @@
+"""fit_many: the bits of one fit after another, errors that name the net, and how it stops."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+
+import numpy as np
+import pytest
+
+from fastmlp import DivergenceError, Network, Trainer, fit_many
+
+SIZES = [(6, 3), (6, 40, 3), (6, 12, 9, 3), (6, 64, 3), (6, 5, 3)]
+
+
+def problem(rows=150):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(rows, 6))
+    return X, np.abs(X[:, :3]).argmax(axis=1)
+
+
+def trainers(**settings):
+    return [
+        Trainer(
+            Network(sizes, activation="tanh", seed=i, dtype="float64" if i % 2 else "float32"),
+            learning_rate=0.2,
+            batch_size=16,
+            seed=i,
+            **settings,
+        )
+        for i, sizes in enumerate(SIZES)
+    ]
+
+
+def parameters(trainer):
+    return trainer.network.weights + trainer.network.biases
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 7, None])
+def test_many_fits_equal_one_after_another(n_threads):
+    X, y = problem()
+    alone, together = trainers(momentum=0.5), trainers(momentum=0.5)
+    expected = [trainer.fit(X, y, epochs=4, validation_data=(X[:40], y[:40])) for trainer in alone]
+    found = fit_many(together, X, y, epochs=4, validation_data=(X[:40], y[:40]), n_threads=n_threads)
+    for one, other in zip(alone, together, strict=True):
+        for p, q in zip(parameters(one), parameters(other), strict=True):
+            np.testing.assert_array_equal(p, q)
+    for one, other in zip(expected, found, strict=True):
+        assert (one.loss, one.accuracy, one.val_loss) == (other.loss, other.accuracy, other.val_loss)
+
+
+def test_callbacks_come_one_at_a_time_and_stop_their_own_net():
+    X, y = problem()
+    many = trainers()
+    inside, seen = threading.Lock(), []
+
+    def watch(info):
+        assert inside.acquire(blocking=False), "two callbacks at once"
+        seen.append((many_networks.index(info.network), info.epoch))
+        inside.release()
+        return info.network is many[2].network and info.epoch == 2
+
+    many_networks = [trainer.network for trainer in many]
+    histories = fit_many(many, X, y, epochs=5, callbacks=[watch], n_threads=3)
+    assert [len(history.loss) for history in histories] == [5, 5, 2, 5, 5]
+    assert sorted(seen) == [(i, e) for i in range(5) for e in range(1, 3 if i == 2 else 6)]
+
+
+def test_an_error_names_the_net_and_ends_the_others():
+    X, y = problem()
+    many = trainers()
+    many[3] = Trainer(Network((6, 64, 3), activation="identity", dtype="float32"), learning_rate=1e30, batch_size=16)
+    with np.errstate(all="ignore"), pytest.raises(DivergenceError, match=r"trainers\[3\], Network\(\(6, 64, 3\).*loss"):
+        fit_many(many, X, y, epochs=10**7, n_threads=2)
+    for trainer in many[:3]:
+        assert all(np.isfinite(p).all() for p in parameters(trainer))
+        trainer.fit(X, y, epochs=1)  # nothing is left locked
+
+
+def test_an_error_of_a_callback_keeps_its_type():
+    X, y = problem()
+
+    def fail(info):
+        if info.epoch == 3:
+            raise KeyError("three")
+
+    with pytest.raises(KeyError, match=r"trainers\[\d\].*three"):
+        fit_many(trainers(), X, y, epochs=10, callbacks=[fail])
+
+
+@pytest.mark.parametrize(
+    "change, error, found",
+    [
+        (lambda many: [], ValueError, "at least one"),
+        (lambda many: 3, TypeError, "3"),
+        (lambda many: [many[0], "net"], TypeError, r"trainers\[1\].*'net'"),
+        (lambda many: [many[0], many[1], Trainer(many[0].network)], ValueError, r"trainers\[0\] and trainers\[2\]"),
+        (lambda many: [*many, Trainer(Network((7, 3)))], ValueError, r"\(samples, 7\).*\(150, 6\)"),
+    ],
+)
+def test_trainers_that_do_not_fit_are_refused_and_change_nothing(change, error, found):
+    X, y = problem()
+    many = trainers()
+    before = [p for trainer in many for p in parameters(trainer)]
+    with pytest.raises(error, match=found):
+        fit_many(change(many), X, y, epochs=2)
+    for p, q in zip([p for trainer in many for p in parameters(trainer)], before, strict=True):
+        np.testing.assert_array_equal(p, q)
+
+
+def test_a_network_under_training_is_refused():
+    X, y = problem()
+    many = trainers()
+    with many[1].network._reserved(), pytest.raises(RuntimeError, match=r"trainers\[1\].*under way"):
+        fit_many(many, X, y, epochs=2)
+
+
+def test_verbose_writes_one_line_per_net(capfd):
+    X, y = problem()
+    fit_many(trainers(), X, y, epochs=2, verbose=True)
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 5
+    assert lines[-1].startswith("5/5 nets, 10/10 epochs")
+    fit_many(trainers(), X, y, epochs=2)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_ctrl_c_ends_all_fits():
+    script = """
+        import os, signal, threading
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        import numpy as np
+        import fastmlp
+
+        X, y = np.random.default_rng(0).normal(size=(500, 6)), np.arange(500) % 3
+        many = [fastmlp.Trainer(fastmlp.Network((6, 20 + i, 3), seed=i), learning_rate=0.01) for i in range(5)]
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        try:
+            fastmlp.fit_many(many, X, y, epochs=10**7)
+        except KeyboardInterrupt:
+            print("interrupted")
+        assert threading.active_count() <= 2, "the timer may still be ending, nothing else"
+        assert all(np.isfinite(w).all() for t in many for w in t.network.weights)
+        print(len(fastmlp.fit_many(many, X, y, epochs=2)))
+    """
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=dict(os.environ),
+    )
+    assert result.stdout.split() == ["interrupted", "5"], result.stderr
