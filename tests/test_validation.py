@@ -405,3 +405,11 @@ def test_data_may_not_be_changed_by_training():
     Trainer(classifier(), batch_size=4).fit(X, labels, epochs=2)
     np.testing.assert_array_equal(X, X_before)
     np.testing.assert_array_equal(labels, labels_before)
+
+
+def test_inputs_that_overflow_when_scaled_are_refused_by_predictions():
+    net = Network((5, 3), input_scale=1e30)
+    X = np.full((2, 5), 1e20)
+    with pytest.raises(ValueError, match=r"input_scale=1e\+30.*float32"):
+        net.forward(X)
+    assert np.isfinite(Network((5, 3), input_scale=1e30, dtype="float64").forward(X)).all()

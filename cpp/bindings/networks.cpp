@@ -64,13 +64,16 @@ std::unique_ptr<BoundDataset<T>> target_dataset(const Network<T>& network, const
     return data;
 }
 
-template <class T> Array<T> predict(const Network<T>& network, const py::array& x, int threads) {
+template <class T> py::object predict(const Network<T>& network, const py::array& x, int threads) {
     const Inputs inputs = inputs_view(x, network.inputs());
     Array<T> out = new_matrix<T>(inputs.rows, network.outputs());
     T* data = out.mutable_data();
-    py::gil_scoped_release release;
-    network.predict(inputs, data, threads);
-    return out;
+    bool finite;
+    {
+        py::gil_scoped_release release;
+        finite = network.predict(inputs, data, threads);
+    }
+    return finite ? py::object(out) : py::none();
 }
 
 template <class T>

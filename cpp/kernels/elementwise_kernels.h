@@ -225,6 +225,21 @@ template <class T, class Input> void convert_kernel(T* out, const void* in, int6
     for (int64_t j = 0; j < columns; ++j) out[j] = static_cast<T>(x[j]) * scale;
 }
 
+// x - x is 0 for finite x and NaN otherwise, and a sum never loses a NaN.
+template <class T> bool finite_kernel(const T* x, int64_t size) {
+    using V = Vec<T>;
+    V sums[4] = {V::zero(), V::zero(), V::zero(), V::zero()};
+    int64_t i = 0;
+    for (; i + 4 * V::lanes <= size; i += 4 * V::lanes)
+        FOR_UNROLLED(j, 4) {
+            const V v = V::load(x + i + j * V::lanes);
+            sums[j] = sums[j] + (v - v);
+        }
+    T sum = sum_of_lanes<T>((sums[0] + sums[1]) + (sums[2] + sums[3]));
+    for (; i < size; ++i) sum += x[i] - x[i];
+    return sum == 0;
+}
+
 // A square block of one vector per row, by rounds of perfect shuffles: log2(lanes) of them transpose it.
 template <class T> inline void transpose_block(T* out, int64_t out_stride, const T* in, int64_t in_stride) {
     using V = Vec<T>;

@@ -84,6 +84,9 @@ template <class T> struct Kernels {
     // out (columns) = in (columns) * scale; any number of columns
     void (*convert[3])(T* out, const void* in, std::int64_t columns, T scale);
 
+    // whether no element is NaN or infinite; any size
+    bool (*finite)(const T* x, std::int64_t size);
+
     // out (columns, rows) = the transpose of in (rows, columns); any numbers
     void (*transpose)(T* out, std::int64_t out_stride, const T* in, std::int64_t in_stride, std::int64_t rows,
                       std::int64_t columns);

@@ -31,7 +31,9 @@ template <class T> double Network<T>::training_operations() const {
     return 3 * forward_operations() - 2.0 * static_cast<double>(sizes_[0]) * static_cast<double>(sizes_[1]);
 }
 
-template <class T> template <class F> void Network<T>::for_each_block(const Inputs& inputs, int threads, F f) const {
+template <class T>
+template <class OnInputs, class OnOutputs>
+void Network<T>::for_each_block(const Inputs& inputs, int threads, OnInputs on_inputs, OnOutputs on_outputs) const {
     const int64_t rows = std::min(inputs.rows, block_rows);
     const int64_t blocks = rows ? (inputs.rows + rows - 1) / rows : 0;
     threads = static_cast<int>(
@@ -59,6 +61,7 @@ template <class T> template <class F> void Network<T>::for_each_block(const Inpu
                 RowGather<T>(kernels(), inputs, nullptr, part.begin, part.size(), input_scale_, converted).read_all();
                 in = converted;
             }
+            on_inputs(in);
             MatrixView<T> out{};
             for (std::size_t i = 0; i < layers_.size(); ++i) {
                 out = mine.side[i % 2].first_rows(part.size());
@@ -66,21 +69,28 @@ template <class T> template <class F> void Network<T>::for_each_block(const Inpu
                 layers_[i].forward(Worker::alone(), in, out);
                 in = out;
             }
-            f(part, out);
+            on_outputs(part, out);
         }
     });
 }
 
-template <class T> void Network<T>::predict(const Inputs& inputs, T* out, int threads) const {
-    for_each_block(inputs, threads, [&](Range part, MatrixView<T> z) noexcept {
+template <class T> bool Network<T>::predict(const Inputs& inputs, T* out, int threads) const {
+    std::atomic<bool> all_finite{true};
+    const auto check = [&](MatrixView<const T> x) noexcept {
+        for (int64_t i = 0; i < x.rows; ++i)
+            if (!kernels().finite(x.row(i), x.columns)) all_finite = false;
+    };
+    for_each_block(inputs, threads, check, [&](Range part, MatrixView<T> z) noexcept {
         if (loss_ == Loss::cross_entropy) kernels().softmax(z.data, z.stride, z.rows, z.columns);
         for (int64_t i = 0; i < z.rows; ++i) std::copy_n(z.row(i), z.columns, out + (part.begin + i) * z.columns);
     });
+    return all_finite;
 }
 
 template <class T> void Network<T>::evaluate(const Dataset<T>& data, int threads, LossSum& sum) const {
     RowLosses<T> losses(data.inputs.rows);
-    for_each_block(data.inputs, threads, [&](Range part, MatrixView<T> z) noexcept {
+    const auto checked_before = [](MatrixView<const T>) noexcept {};
+    for_each_block(data.inputs, threads, checked_before, [&](Range part, MatrixView<T> z) noexcept {
         loss_and_gradient(loss_, kernels(), z, data.labels_from(part.begin), data.targets + part.begin * z.columns,
                           z.columns, T(1), losses, part.begin);
     });

@@ -30,8 +30,9 @@ public:
     double forward_operations() const;
     double training_operations() const;
 
-    // out (rows, outputs), unpadded: probabilities for cross_entropy, values for squared_error.
-    void predict(const Inputs& inputs, T* out, int threads) const;
+    // out (rows, outputs), unpadded: probabilities for cross_entropy, values for squared_error. Returns whether
+    // all scaled inputs are finite numbers of T; if not, `out` means nothing.
+    bool predict(const Inputs& inputs, T* out, int threads) const;
 
     // Adds the losses of all rows of the data, and their hits, to `sum`.
     void evaluate(const Dataset<T>& data, int threads, LossSum& sum) const;
@@ -40,9 +41,10 @@ public:
     void weight_norms(double sums[2]) const;
 
 private:
-    // Cuts the rows into blocks that stay in the L2 cache through all layers and calls
-    // f(range, z) with the output layer's values of each; blocks run on several workers.
-    template <class F> void for_each_block(const Inputs& inputs, int threads, F f) const;
+    // Cuts the rows into blocks that stay in the L2 cache through all layers, shares them among workers, and
+    // calls on_inputs(x) with the scaled inputs of each and then on_outputs(range, z) with the output layer's values.
+    template <class OnInputs, class OnOutputs>
+    void for_each_block(const Inputs& inputs, int threads, OnInputs on_inputs, OnOutputs on_outputs) const;
 
     std::vector<int64_t> sizes_;
     Activation hidden_;

@@ -215,11 +215,13 @@ class Network:
             If X has a wrong shape or type, or holds NaN or inf.
         """
         threads = self._threads(n_threads)
-        X = self._check_inputs(X, threads)
+        X = validation.check_input_array(X, self._layer_sizes[0])
         step = self._rows_per_call()
-        if len(X) <= step:
-            return self._core.predict(X, threads)
-        return np.concatenate([self._core.predict(X[i : i + step], threads) for i in range(0, len(X), step)])
+        parts = [self._core.predict(X[i : i + step], threads) for i in range(0, len(X), step)]
+        if any(part is None for part in parts):  # the core checks values as it reads them, and here is the message
+            validation.check_finite("X", X, self._dtype, threads)
+            raise ValueError(f"X times input_scale={self._input_scale:g} must be within the range of {self._dtype}")
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def predict(self, X: Any, n_threads: int | None = None) -> np.ndarray:
         """The most probable class of each row, shape (samples,), int64; for ``squared_error`` the same as `forward`."""

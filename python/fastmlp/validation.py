@@ -92,7 +92,14 @@ def _physical_memory() -> float:
 
 
 def check_inputs(X: Any, features: int, dtype: np.dtype, threads: int) -> np.ndarray:
-    """X as a C-contiguous, aligned, native array of uint8, float32 or float64, checked to be finite in `dtype`."""
+    """X as `check_input_array` returns it, each value a finite number of `dtype`."""
+    X = check_input_array(X, features)
+    check_finite("X", X, dtype, threads)
+    return X
+
+
+def check_input_array(X: Any, features: int) -> np.ndarray:
+    """X as a C-contiguous, aligned, native array of uint8, float32 or float64, shape (samples >= 1, features)."""
     if hasattr(X, "toarray") and hasattr(X, "tocsr"):
         raise TypeError(f"X must be a dense array, got a sparse {type(X).__name__}: use X.toarray()")
     X = _real_array("X", X)
@@ -106,10 +113,7 @@ def check_inputs(X: Any, features: int, dtype: np.dtype, threads: int) -> np.nda
         X = X.astype(np.float32)
     elif X.dtype.kind == "f" and X.dtype.itemsize > 8:
         raise TypeError(f"X must be float32, float64 or integers, got {X.dtype}")
-    X = _plain(X)
-    if X.dtype != np.uint8:
-        check_finite("X", X, dtype, threads)
-    return X
+    return _plain(X)
 
 
 def check_labels(y: Any, rows: int, classes: int) -> np.ndarray:
@@ -156,7 +160,9 @@ def check_parameters(
 
 
 def check_finite(name: str, array: np.ndarray, dtype: np.dtype, threads: int) -> None:
-    """Raises ValueError if a value of a float32 or float64 array is NaN, infinite or beyond the range of dtype."""
+    """Raises ValueError if a value of a float array is NaN, infinite or beyond the range of dtype."""
+    if array.dtype == np.uint8:
+        return
     index = _core.first_not_finite(array, float(np.finfo(dtype).max), threads)
     if index >= 0:
         position = ", ".join(map(str, np.unravel_index(index, array.shape)))
