@@ -52,6 +52,28 @@ void gemm_tile_kernel(std::int64_t k, const T* a, std::int64_t a_stride,  // (m,
         FOR_UNROLLED(j, vectors) sum[i][j].store(c + i * c_stride + j * Vec<T>::lanes);
 }
 
+// One row times four full panels at once. A tile of one row has two chains of additions, each waiting for the
+// last; eight of them keep the multiply-adders busy.
+template <class T>
+void gemm_row_kernel(std::int64_t k,
+                     const T* a,                             // (k)
+                     const T* b, std::int64_t panel_stride,  // four panels (k, 2 * lanes), so many elements apart
+                     T* c) {                                 // (4 * 2 * lanes)
+    using V = Vec<T>;
+    constexpr int width = panel_vectors * V::lanes;
+    V sum[row_panels][panel_vectors];
+    FOR_UNROLLED(p, row_panels)
+        FOR_UNROLLED(j, panel_vectors) sum[p][j] = V::zero();
+    for (std::int64_t kk = 0; kk < k; ++kk) {
+        const V a_k = V::broadcast(a[kk]);
+        FOR_UNROLLED(p, row_panels)
+            FOR_UNROLLED(j, panel_vectors)
+                sum[p][j] = fma(a_k, V::load(b + p * panel_stride + kk * width + j * V::lanes), sum[p][j]);
+    }
+    FOR_UNROLLED(p, row_panels)
+        FOR_UNROLLED(j, panel_vectors) sum[p][j].store(c + p * width + j * V::lanes);
+}
+
 template <class T, int m, int vectors>
 void outer_tile_kernel(std::int64_t k, const T* a, std::int64_t a_stride,  // (k, m), row-major: A is its transpose
                        const T* b, std::int64_t b_stride,                  // (k, vectors * lanes)

@@ -12,6 +12,7 @@ enum class InputKind { uint8, float32, float64 };
 
 inline constexpr int max_row_tile = 14;     // the tallest register tile of any instruction set
 inline constexpr int panel_vectors = 2;     // a panel is two vectors wide
+inline constexpr int row_panels = 4;        // panels that a product of a single row passes over together
 inline constexpr int alignment_bytes = 64;  // a cache line, and the widest vector
 
 // What one update does to a parameter, with g the gradient of the mean data loss.
@@ -48,6 +49,8 @@ template <class T> struct Kernels {
     int row_tile;  // the tallest tile
 
     GemmTile<T> gemm_tile[max_row_tile][panel_vectors];
+    void (*gemm_row)(std::int64_t k, const T* a, const T* b, std::int64_t panel_stride,
+                     T* c);  // a single row, row_panels panels
     OuterTile<T> outer_tile[max_row_tile][panel_vectors];
     OuterSgd<T> outer_sgd[max_row_tile][panel_vectors];
 

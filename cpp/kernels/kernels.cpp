@@ -31,6 +31,7 @@ template <class T> constexpr Kernels<T> all_kernels() {
     k.lanes = Vec<T>::lanes;
     k.row_tile = row_tile;
     fill_tiles<T, row_tile>(k);
+    k.gemm_row = gemm_row_kernel<T>;
     fill_activation<T, Activation::identity>(k);
     fill_activation<T, Activation::relu>(k);
     fill_activation<T, Activation::tanh>(k);

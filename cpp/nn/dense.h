@@ -43,6 +43,7 @@ public:
 
     // out (rows, outputs) = activation(in (rows, inputs) * W + b); this worker's tiles.
     void forward(const Worker& worker, MatrixView<const T> in, MatrixView<T> out) const noexcept {
+        if (in.rows == 1 && worker.count == 1) return forward_row(in.data, out.data);
         for_each_tile(kernels_->row_tile, in.rows, shape_, worker, [&](int64_t row, int64_t rows, int64_t panel) {
             const int64_t first = panel * shape_.full_width();
             T* tile = out.row(row) + first;
@@ -96,6 +97,18 @@ public:
     }
 
 private:
+    void forward_row(const T* in, T* out) const noexcept {
+        const int64_t full_panels = shape_.vectors() / panel_vectors;
+        int64_t panel = 0;
+        for (; panel + row_panels <= full_panels; panel += row_panels)
+            kernels_->gemm_row(inputs_, in, weights_.data() + shape_.offset_of(panel), shape_.offset_of(1),
+                               out + panel * shape_.full_width());
+        for (; panel < shape_.panels(); ++panel)
+            panel_tile(*kernels_, {in, 1, inputs_, inputs_}, shape_, weights_.data(), 0, 1, panel,
+                       out + panel * shape_.full_width(), 0);
+        kernels_->activate[activation_](out, 0, biases_.data(), 1, shape_.padded_columns());
+    }
+
     int64_t inputs_, outputs_;
     int activation_;
     const Kernels<T>* kernels_;

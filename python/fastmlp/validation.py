@@ -180,6 +180,9 @@ def _real_array(name: str, values: Any) -> np.ndarray:
 
 def _plain(array: np.ndarray) -> np.ndarray:
     """The same values, C-contiguous, aligned and in native byte order; a copy only where needed."""
+    flags = array.flags
+    if flags.c_contiguous and flags.aligned and array.dtype.isnative:
+        return array
     return np.require(array, dtype=array.dtype.newbyteorder("="), requirements=["C", "A"])
 
 
