@@ -660,3 +660,27 @@ def test_auto_redraws_one_line_on_a_terminal(monkeypatch):
 def test_a_missing_stderr_is_no_error(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)  # pythonw, daemons
     fit_with("auto")
+
+
+@pytest.mark.parametrize("penalties", [dict(), dict(l1=1e-3, l2=1e-2)])
+@pytest.mark.parametrize("x_dtype", [np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_skipped_columns_give_the_bits_of_the_full_product(isa, dtype, x_dtype, penalties, monkeypatch):
+    """Half of the columns are zero in any batch, none in all rows; one layer and three, for each thread count."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(1, 200, (400, 150)).astype(x_dtype)
+    X[rng.random(X.shape) < 0.97] = 0
+    y = rng.integers(0, 5, 400)
+    for layer_sizes in [(150, 5), (150, 300, 40, 5)]:
+        results = []
+        for skip, n_threads in [(False, 1), (True, 1), (True, 2), (True, 7)]:
+            net = Network(layer_sizes, dtype=dtype, seed=1, input_scale=1 / 64)
+            trainer = Trainer(net, learning_rate=0.1, batch_size=21, seed=2, n_threads=n_threads, **penalties)
+            with monkeypatch.context() as patch:
+                if not skip:  # a data set that was never looked through for zeros
+                    patch.setattr(Network, "_training_set", Network._dataset)
+                history = trainer.fit(X, y, epochs=2)
+            results.append((parameters(net), history.loss))
+        for params, loss in results[1:]:
+            assert_equal_bits(params, results[0][0])
+            assert loss == results[0][1]

@@ -8,6 +8,16 @@ namespace fastmlp {
 // A data set and the arrays that it looks at, kept alive.
 template <class T> struct BoundDataset : Dataset<T> {
     py::object inputs_owner, targets_owner;
+    NonzeroBits nonzero_bits;
+
+    // Looks for columns that training can skip.
+    void find_nonzero(int threads) {
+        {
+            py::gil_scoped_release release;
+            nonzero_bits = NonzeroBits(this->inputs, threads);
+        }
+        this->nonzero = nonzero_bits.empty() ? nullptr : &nonzero_bits;
+    }
 };
 
 template <class T> Array<T> weights_of(const Network<T>& network, std::size_t index) {
@@ -167,7 +177,8 @@ template <class T> void register_network(py::module_& m, const std::string& suff
         .def("weight_norms", &weight_norms<T>);
 
     py::class_<BoundDataset<T>>(m, ("Dataset" + suffix).c_str())
-        .def_property_readonly("rows", [](const BoundDataset<T>& data) { return data.inputs.rows; });
+        .def_property_readonly("rows", [](const BoundDataset<T>& data) { return data.inputs.rows; })
+        .def("find_nonzero", &BoundDataset<T>::find_nonzero, arg("threads"));
 
     py::class_<Trainer<T>>(m, ("Trainer" + suffix).c_str())
         .def(py::init([](Network<T>& network, UpdateKind kind, double momentum, bool nesterov, double beta_1,

@@ -225,6 +225,24 @@ template <class T, class Input> void convert_kernel(T* out, const void* in, int6
     for (int64_t j = 0; j < columns; ++j) out[j] = static_cast<T>(x[j]) * scale;
 }
 
+template <class T, class Input>
+void compress_kernel(T* out, const void* in, const std::uint64_t* mask, int64_t columns, T scale) {
+    using V = Vec<T>;
+    const Input* x = static_cast<const Input*>(in);
+    for (int64_t j = 0; j < columns; j += V::lanes) {
+        const unsigned bits = static_cast<unsigned>(mask[j / 64] >> (j % 64)) & ((1u << V::lanes) - 1);
+        if (bits == 0) continue;
+        T lane[V::lanes] = {};
+        const int64_t count = columns - j < V::lanes ? columns - j : V::lanes;
+        if (count == V::lanes)
+            for (int i = 0; i < V::lanes; ++i) lane[i] = static_cast<T>(x[j + i]);
+        else
+            for (int64_t i = 0; i < count; ++i) lane[i] = static_cast<T>(x[j + i]);
+        (V::load(lane) * V::broadcast(scale)).compress_store(out, bits);
+        out += __builtin_popcount(bits);
+    }
+}
+
 // x - x is 0 for finite x and NaN otherwise, and a sum never loses a NaN.
 template <class T> bool finite_kernel(const T* x, int64_t size) {
     using V = Vec<T>;

@@ -20,21 +20,23 @@ namespace fastmlp::FASTMLP_ISA {
 // What a row of A is: a row of the tile, or (A transposed) a step of k.
 enum class Operand { row_major, transposed };
 
-template <class T, int m, int vectors, Operand operand>
+// With `rows_of_b`, step kk uses row rows_of_b[kk] of B: A then holds the columns that are not all zero.
+template <class T, int m, int vectors, Operand operand, bool sparse = false>
 inline void accumulate_tile(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride,
-                            const char* fetch, std::int64_t fetch_step, Vec<T> (&sum)[m][vectors]) {
+                            const char* fetch, std::int64_t fetch_step, Vec<T> (&sum)[m][vectors],
+                            const std::int32_t* rows_of_b = nullptr) {
     using V = Vec<T>;
     FOR_UNROLLED(i, m)
         FOR_UNROLLED(j, vectors) sum[i][j] = V::zero();
     for (std::int64_t kk = 0; kk < k; ++kk) {
         V b_row[vectors];
-        FOR_UNROLLED(j, vectors) b_row[j] = V::load(b + j * V::lanes);
+        FOR_UNROLLED(j, vectors) b_row[j] = V::load((sparse ? b + rows_of_b[kk] * b_stride : b) + j * V::lanes);
         FOR_UNROLLED(i, m) {
             const V a_i = V::broadcast(operand == Operand::row_major ? a[i * a_stride] : a[i]);
             FOR_UNROLLED(j, vectors) sum[i][j] = fma(a_i, b_row[j], sum[i][j]);
         }
         a += operand == Operand::row_major ? 1 : a_stride;
-        b += b_stride;
+        if (!sparse) b += b_stride;
         if constexpr (operand == Operand::transposed) {
             __builtin_prefetch(fetch);
             fetch += fetch_step;
@@ -48,6 +50,15 @@ void gemm_tile_kernel(std::int64_t k, const T* a, std::int64_t a_stride,  // (m,
                       T* c, std::int64_t c_stride) {                      // (m, vectors * lanes)
     Vec<T> sum[m][vectors];
     accumulate_tile<T, m, vectors, Operand::row_major>(k, a, a_stride, b, b_stride, nullptr, 0, sum);
+    FOR_UNROLLED(i, m)
+        FOR_UNROLLED(j, vectors) sum[i][j].store(c + i * c_stride + j * Vec<T>::lanes);
+}
+
+template <class T, int m, int vectors>
+void gemm_sparse_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
+                        std::int64_t c_stride, const std::int32_t* rows_of_b) {
+    Vec<T> sum[m][vectors];
+    accumulate_tile<T, m, vectors, Operand::row_major, true>(k, a, a_stride, b, b_stride, nullptr, 0, sum, rows_of_b);
     FOR_UNROLLED(i, m)
         FOR_UNROLLED(j, vectors) sum[i][j].store(c + i * c_stride + j * Vec<T>::lanes);
 }
@@ -86,28 +97,31 @@ void outer_tile_kernel(std::int64_t k, const T* a, std::int64_t a_stride,  // (k
         FOR_UNROLLED(j, vectors) sum[i][j].store(c + i * width + j * Vec<T>::lanes);
 }
 
-// The same tile as the gradient of the weights w (m, vectors * lanes), used while it is in registers.
+// The same tile as the gradient of weights, used while it is in registers: row i of the tile belongs to row
+// rows[i] of w, or to row i if `rows` is null.
 template <class T, int m, int vectors>
 void outer_sgd_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* w,
-                      const char* fetch, std::int64_t fetch_step, const UpdateRule<T>& rule) {
+                      const std::int32_t* rows, const char* fetch, std::int64_t fetch_step, const UpdateRule<T>& rule) {
     using V = Vec<T>;
     constexpr int width = vectors * V::lanes;
+    T* row[m];
+    FOR_UNROLLED(i, m) row[i] = w + (rows ? rows[i] : i) * width;
     FOR_UNROLLED(i, m)
-        FOR_UNROLLED(j, vectors) __builtin_prefetch(w + i * width + j * V::lanes, 1);  // wanted when the sums are done
+        FOR_UNROLLED(j, vectors) __builtin_prefetch(row[i] + j * V::lanes, 1);  // wanted when the sums are done
     V sum[m][vectors];
     accumulate_tile<T, m, vectors, Operand::transposed>(k, a, a_stride, b, b_stride, fetch, fetch_step, sum);
     if (rule.l1 == 0 && rule.l2 == 0) {  // the penalty's seven operations a vector are a fifth of a small batch's tile
         const V step = V::broadcast(-rule.learning_rate);
         FOR_UNROLLED(i, m)
             FOR_UNROLLED(j, vectors) {
-                T* p = w + i * width + j * V::lanes;
+                T* p = row[i] + j * V::lanes;
                 fma(step, sum[i][j], V::load(p)).store(p);
             }
         return;
     }
     FOR_UNROLLED(i, m)
         FOR_UNROLLED(j, vectors) {
-            T* p = w + i * width + j * V::lanes;
+            T* p = row[i] + j * V::lanes;
             sgd_step<T>(V::load(p), sum[i][j], rule).store(p);
         }
 }

@@ -37,10 +37,17 @@ template <class T>
 using OuterTile = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
                            const char* fetch, std::int64_t fetch_step);
 
-// The same product as the gradient of w (m, vectors * lanes), to which one step of SGD is applied.
+// The same with row rows_of_b[kk] of B in step kk.
+template <class T>
+using GemmSparse = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
+                            std::int64_t c_stride, const std::int32_t* rows_of_b);
+
+// The outer product as the gradient of rows of w (.., vectors * lanes), to which one step of SGD is applied; `rows`
+// null means the first m.
 template <class T>
 using OuterSgd = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* w,
-                          const char* fetch, std::int64_t fetch_step, const UpdateRule<T>& rule);
+                          const std::int32_t* rows, const char* fetch, std::int64_t fetch_step,
+                          const UpdateRule<T>& rule);
 
 // Arrays over an activation, an update or an input kind are indexed by its enum.
 // Unless said otherwise: `columns` is a multiple of `lanes`, and rows have room up to it (padding is zero).
@@ -51,6 +58,7 @@ template <class T> struct Kernels {
     GemmTile<T> gemm_tile[max_row_tile][panel_vectors];
     void (*gemm_row)(std::int64_t k, const T* a, const T* b, std::int64_t panel_stride,
                      T* c);  // a single row, row_panels panels
+    GemmSparse<T> gemm_sparse[max_row_tile][panel_vectors];
     OuterTile<T> outer_tile[max_row_tile][panel_vectors];
     OuterSgd<T> outer_sgd[max_row_tile][panel_vectors];
 
@@ -86,6 +94,10 @@ template <class T> struct Kernels {
 
     // out (columns) = in (columns) * scale; any number of columns
     void (*convert[3])(T* out, const void* in, std::int64_t columns, T scale);
+
+    // out = those of in (columns) * scale whose bit is set in `mask`, one after another; up to a vector beyond them
+    // is overwritten
+    void (*compress[3])(T* out, const void* in, const std::uint64_t* mask, std::int64_t columns, T scale);
 
     // whether no element is NaN or infinite; any size
     bool (*finite)(const T* x, std::int64_t size);

@@ -9,6 +9,8 @@ template <class T, int m> constexpr void fill_tiles(Kernels<T>& k) {
     if constexpr (m >= 1) {
         k.gemm_tile[m - 1][0] = gemm_tile_kernel<T, m, 1>;
         k.gemm_tile[m - 1][1] = gemm_tile_kernel<T, m, 2>;
+        k.gemm_sparse[m - 1][0] = gemm_sparse_kernel<T, m, 1>;
+        k.gemm_sparse[m - 1][1] = gemm_sparse_kernel<T, m, 2>;
         k.outer_tile[m - 1][0] = outer_tile_kernel<T, m, 1>;
         k.outer_tile[m - 1][1] = outer_tile_kernel<T, m, 2>;
         k.outer_sgd[m - 1][0] = outer_sgd_kernel<T, m, 1>;
@@ -48,6 +50,9 @@ template <class T> constexpr Kernels<T> all_kernels() {
     k.convert[static_cast<int>(InputKind::uint8)] = convert_kernel<T, std::uint8_t>;
     k.convert[static_cast<int>(InputKind::float32)] = convert_kernel<T, float>;
     k.convert[static_cast<int>(InputKind::float64)] = convert_kernel<T, double>;
+    k.compress[static_cast<int>(InputKind::uint8)] = compress_kernel<T, std::uint8_t>;
+    k.compress[static_cast<int>(InputKind::float32)] = compress_kernel<T, float>;
+    k.compress[static_cast<int>(InputKind::float64)] = compress_kernel<T, double>;
     k.finite = finite_kernel<T>;
     k.transpose = transpose_kernel<T>;
     k.fma_rounds = fma_rounds_kernel<T>;

@@ -46,6 +46,10 @@ template <> struct Vec<float> {
     friend Vec select_less(Vec a, Vec b, Vec yes, Vec no) {
         return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), no.v, yes.v)};
     }
+    // the lanes whose bit is set, one after another; whatever follows them up to a whole vector is overwritten
+    void compress_store(float* p, unsigned bits) const {
+        _mm512_storeu_ps(p, _mm512_maskz_compress_ps(static_cast<__mmask16>(bits), v));
+    }
     // a0 b0 a1 b1 ... of the lower and of the upper halves
     friend Vec interleave_low(Vec a, Vec b) {
         return {_mm512_permutex2var_ps(a.v, _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23),
@@ -84,6 +88,9 @@ template <> struct Vec<double> {
     }
     friend Vec select_less(Vec a, Vec b, Vec yes, Vec no) {
         return {_mm512_mask_blend_pd(_mm512_cmp_pd_mask(a.v, b.v, _CMP_LT_OQ), no.v, yes.v)};
+    }
+    void compress_store(double* p, unsigned bits) const {
+        _mm512_storeu_pd(p, _mm512_maskz_compress_pd(static_cast<__mmask8>(bits), v));
     }
     friend Vec interleave_low(Vec a, Vec b) {
         return {_mm512_permutex2var_pd(a.v, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b.v)};
@@ -124,6 +131,14 @@ template <> struct Vec<float> {
     friend Vec select_less(Vec a, Vec b, Vec yes, Vec no) {
         return {_mm256_blendv_ps(no.v, yes.v, _mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ))};
     }
+    void compress_store(float* p, unsigned bits) const {
+        float lane[lanes];
+        store(lane);
+        for (int i = 0; i < lanes; ++i) {
+            *p = lane[i];
+            p += bits >> i & 1;
+        }
+    }
     friend Vec interleave_low(Vec a, Vec b) {
         return {_mm256_permute2f128_ps(_mm256_unpacklo_ps(a.v, b.v), _mm256_unpackhi_ps(a.v, b.v), 0x20)};
     }
@@ -158,6 +173,14 @@ template <> struct Vec<double> {
     }
     friend Vec select_less(Vec a, Vec b, Vec yes, Vec no) {
         return {_mm256_blendv_pd(no.v, yes.v, _mm256_cmp_pd(a.v, b.v, _CMP_LT_OQ))};
+    }
+    void compress_store(double* p, unsigned bits) const {
+        double lane[lanes];
+        store(lane);
+        for (int i = 0; i < lanes; ++i) {
+            *p = lane[i];
+            p += bits >> i & 1;
+        }
     }
     friend Vec interleave_low(Vec a, Vec b) {
         return {_mm256_permute2f128_pd(_mm256_unpacklo_pd(a.v, b.v), _mm256_unpackhi_pd(a.v, b.v), 0x20)};
@@ -230,6 +253,12 @@ template <class T> struct Vec {
     }
     friend Vec select_less(Vec a, Vec b, Vec yes, Vec no) {
         return each([&](int i) { return a.v[i] < b.v[i] ? yes.v[i] : no.v[i]; });
+    }
+    void compress_store(T* p, unsigned bits) const {
+        for (int i = 0; i < lanes; ++i) {
+            *p = v[i];
+            p += bits >> i & 1;
+        }
     }
     friend Vec interleave_low(Vec a, Vec b) {
         return each([&](int i) { return (i % 2 ? b : a).v[i / 2]; });

@@ -39,6 +39,15 @@ void panel_tile(const Kernels<T>& kernels, MatrixView<const T> a, const PanelSha
                                           vectors * shape.lanes, c, c_stride);
 }
 
+// The same where A holds only some columns, those of rows rows_of_b[0 .. a.columns) of B.
+template <class T>
+void panel_tile_sparse(const Kernels<T>& kernels, MatrixView<const T> a, const PanelShape& shape, const T* panels,
+                       const std::int32_t* rows_of_b, int64_t row, int64_t m, int64_t panel, T* c, int64_t c_stride) {
+    const int64_t vectors = shape.vectors_of(panel);
+    kernels.gemm_sparse[m - 1][vectors - 1](a.columns, a.row(row), a.stride, panels + shape.offset_of(panel),
+                                            vectors * shape.lanes, c, c_stride, rows_of_b);
+}
+
 // Memory that is brought near while a tile is computed: `bytes` from `from` on.
 struct Fetch {
     const char* from = nullptr;
@@ -48,9 +57,10 @@ struct Fetch {
 // One tile of C = Aᵀ * B, with A (k, m) and B (k, n) row-major, where C has the layout of panels.
 template <class T> struct OuterProduct {
     const Kernels<T>& kernels;
-    MatrixView<const T> a, b;  // from the tile's first column on
-    int64_t rows, vectors;     // of the tile
-    int64_t offset;            // of the tile in the panels
+    MatrixView<const T> a, b;    // from the tile's first column on
+    int64_t rows, vectors;       // of the tile
+    int64_t offset;              // of the tile in the panels; of the whole panel if `places` is not null
+    const std::int32_t* places;  // the rows of the panel that the tile's rows belong to; null: they follow each other
 
     int64_t size() const { return rows * vectors * kernels.lanes; }
     void compute(T* tile, Fetch fetch) const {
@@ -59,7 +69,7 @@ template <class T> struct OuterProduct {
     }
     // Takes one step of SGD along the product instead; `weights` are all panels.
     void update(T* weights, const UpdateRule<T>& rule, Fetch fetch) const {
-        kernels.outer_sgd[rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride, weights + offset,
+        kernels.outer_sgd[rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride, weights + offset, places,
                                                  from(fetch), step(fetch), rule);
     }
 
@@ -72,10 +82,12 @@ private:
 
 template <class T>
 OuterProduct<T> outer_product(const Kernels<T>& kernels, MatrixView<const T> a, MatrixView<const T> b,
-                              const PanelShape& shape, int64_t row, int64_t rows, int64_t panel) {
+                              const PanelShape& shape, int64_t row, int64_t rows, int64_t panel,
+                              const std::int32_t* places = nullptr) {
     a.data += row;
     b.data += panel * shape.full_width();
-    return {kernels, a, b, rows, shape.vectors_of(panel), shape.offset_of(panel) + row * shape.width_of(panel)};
+    const int64_t offset = shape.offset_of(panel) + (places ? 0 : row * shape.width_of(panel));
+    return {kernels, a, b, rows, shape.vectors_of(panel), offset, places ? places + row : nullptr};
 }
 
 // c (m, n) = op(a) * op(b); op transposes if asked. All row-major and unpadded. Throws std::bad_alloc.

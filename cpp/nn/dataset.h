@@ -17,10 +17,13 @@ struct Inputs {
     const char* row(int64_t i) const { return static_cast<const char*>(data) + i * row_bytes(); }
 };
 
+class NonzeroBits;  // columns.h
+
 template <class T> struct Dataset {
     Inputs inputs;
-    std::vector<std::int32_t> labels;  // cross_entropy: one per row, a copy that nobody else can change
-    const T* targets = nullptr;        // squared_error: (rows, outputs)
+    const NonzeroBits* nonzero = nullptr;  // null where no columns can be skipped
+    std::vector<std::int32_t> labels;      // cross_entropy: one per row, a copy that nobody else can change
+    const T* targets = nullptr;            // squared_error: (rows, outputs)
 
     const std::int32_t* labels_from(int64_t row) const { return labels.empty() ? nullptr : labels.data() + row; }
 };
@@ -30,10 +33,12 @@ template <class T> struct Dataset {
 // DRAM and no hardware foresees them; read at one go they cost an eighth of a training step.
 template <class T> class RowGather {
 public:
-    // `order` null means rows first, first + 1, ...
+    // `order` null means rows first, first + 1, ... With a mask, only the columns whose bit is set are read.
     RowGather(const Kernels<T>& kernels, const Inputs& inputs, const int64_t* order, int64_t first, int64_t rows,
-              T scale, MatrixView<T> out) noexcept
+              T scale, MatrixView<T> out, const std::uint64_t* mask = nullptr) noexcept
         : convert_(kernels.convert[static_cast<int>(inputs.kind)]),
+          compress_(kernels.compress[static_cast<int>(inputs.kind)]),
+          mask_(mask),
           inputs_(inputs),
           order_(order),
           first_(first),
@@ -45,7 +50,11 @@ public:
 
     void read(int64_t rows) noexcept {
         const int64_t end = std::min(done_ + rows, rows_);
-        for (; done_ < end; ++done_) convert_(out_.row(done_), source(done_), inputs_.columns, scale_);
+        for (; done_ < end; ++done_)
+            if (mask_)
+                compress_(out_.row(done_), source(done_), mask_, inputs_.columns, scale_);
+            else
+                convert_(out_.row(done_), source(done_), inputs_.columns, scale_);
     }
     void read_all() noexcept { read(rows_); }
 
@@ -53,6 +62,8 @@ private:
     const char* source(int64_t i) const noexcept { return inputs_.row(order_ ? order_[first_ + i] : first_ + i); }
 
     void (*convert_)(T*, const void*, int64_t, T);
+    void (*compress_)(T*, const void*, const std::uint64_t*, int64_t, T);
+    const std::uint64_t* mask_;
     Inputs inputs_;
     const int64_t* order_;
     int64_t first_, rows_, done_ = 0;

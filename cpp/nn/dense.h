@@ -5,7 +5,7 @@
 // in panels too, refreshed after each update.
 #pragma once
 
-#include "../linalg/gemm.h"
+#include "columns.h"
 
 namespace fastmlp {
 
@@ -35,19 +35,28 @@ public:
     int64_t inputs() const { return inputs_; }
     int64_t outputs() const { return outputs_; }
     const PanelShape& shape() const { return shape_; }
-    int64_t weight_tiles() const { return (inputs_ + kernels_->row_tile - 1) / kernels_->row_tile * shape_.panels(); }
+    // of the weights that belong to so many inputs
+    int64_t weight_tiles(int64_t inputs) const {
+        return (inputs + kernels_->row_tile - 1) / kernels_->row_tile * shape_.panels();
+    }
     Buffer<T>& weights() { return weights_; }
     const Buffer<T>& weights() const { return weights_; }
     Buffer<T>& biases() { return biases_; }
     const Buffer<T>& biases() const { return biases_; }
 
-    // out (rows, outputs) = activation(in (rows, inputs) * W + b); this worker's tiles.
-    void forward(const Worker& worker, MatrixView<const T> in, MatrixView<T> out) const noexcept {
-        if (in.rows == 1 && worker.count == 1) return forward_row(in.data, out.data);
+    // out (rows, outputs) = activation(in (rows, inputs) * W + b); this worker's tiles. With `active`, `in` holds
+    // these columns only and the others are zero.
+    void forward(const Worker& worker, MatrixView<const T> in, MatrixView<T> out,
+                 const ActiveColumns* active = nullptr) const noexcept {
+        if (in.rows == 1 && worker.count == 1 && !active) return forward_row(in.data, out.data);
         for_each_tile(kernels_->row_tile, in.rows, shape_, worker, [&](int64_t row, int64_t rows, int64_t panel) {
             const int64_t first = panel * shape_.full_width();
             T* tile = out.row(row) + first;
-            panel_tile(*kernels_, in, shape_, weights_.data(), row, rows, panel, tile, out.stride);
+            if (active)
+                panel_tile_sparse(*kernels_, in, shape_, weights_.data(), active->index(), row, rows, panel, tile,
+                                  out.stride);
+            else
+                panel_tile(*kernels_, in, shape_, weights_.data(), row, rows, panel, tile, out.stride);
             kernels_->activate[activation_](tile, out.stride, biases_.data() + first, rows, shape_.width_of(panel));
         });
     }
@@ -67,18 +76,29 @@ public:
     }
 
     // Calls on_tile(OuterProduct) for each tile of inᵀ * gradient, and on_biases(first, sums, columns) with the
-    // gradient's column sums, in the layout of the parameters.
+    // gradient's column sums, in the layout of the parameters. With `active`, `in` holds these columns only.
     template <class OnTile, class OnBiases>
     void weight_gradient(const Worker& worker, MatrixView<const T> in, MatrixView<const T> gradient, OnTile on_tile,
-                         OnBiases on_biases) const noexcept {
-        for_each_tile(kernels_->row_tile, inputs_, shape_, worker, [&](int64_t row, int64_t rows, int64_t panel) {
-            on_tile(outer_product(*kernels_, in, gradient, shape_, row, rows, panel));
+                         OnBiases on_biases, const ActiveColumns* active = nullptr) const noexcept {
+        const std::int32_t* places = active ? active->index() : nullptr;
+        for_each_tile(kernels_->row_tile, in.columns, shape_, worker, [&](int64_t row, int64_t rows, int64_t panel) {
+            on_tile(outer_product(*kernels_, in, gradient, shape_, row, rows, panel, places));
             if (row > 0) return;
             alignas(alignment_bytes) T sums[panel_vectors * alignment_bytes / sizeof(T)];
             const int64_t width = shape_.width_of(panel), first = panel * shape_.full_width();
             kernels_->column_sums(gradient.data + first, gradient.stride, gradient.rows, width, sums);
             on_biases(first, sums, width);
         });
+    }
+
+    // Calls on_weights(offset, size) for the weights of each column that is not active; this worker's part.
+    template <class OnWeights>
+    void for_inactive(const Worker& worker, const ActiveColumns& active, OnWeights on_weights) const noexcept {
+        const Range mine = worker.share(inputs_);
+        for (int64_t panel = 0; panel < shape_.panels(); ++panel)
+            for (int64_t row = mine.begin; row < mine.end; ++row)
+                if (!active.contains(row))
+                    on_weights(shape_.offset_of(panel) + row * shape_.width_of(panel), shape_.width_of(panel));
     }
 
     // Makes this worker's part of the transposed copy equal to the weights again.

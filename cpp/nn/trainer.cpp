@@ -61,8 +61,11 @@ template <class T> void Trainer<T>::make_room(const EpochPlan& plan) {
 
 template <class T>
 RowGather<T> Trainer<T>::gather(const Worker& worker, const Dataset<T>& data, const int64_t* order,
-                                const EpochPlan::Chunk& chunk, ChunkBuffers& to) const noexcept {
+                                const EpochPlan::Chunk& chunk, ChunkBuffers& to) noexcept {
     const Range mine = worker.share(chunk.size());
+    if (!to.columns.empty())
+        to.columns[static_cast<std::size_t>(worker.index)].find(*data.nonzero, order, chunk.begin, chunk.size());
+    const ActiveColumns* active = active_columns(worker, to);
     for (int64_t i = mine.begin; i < mine.end; ++i) {
         const int64_t source = order ? order[chunk.begin + i] : chunk.begin + i;
         if (network_.loss() == Loss::cross_entropy)
@@ -72,32 +75,46 @@ RowGather<T> Trainer<T>::gather(const Worker& worker, const Dataset<T>& data, co
     }
     MatrixView<T> inputs = to.inputs.view();
     inputs.data = inputs.row(mine.begin);
-    return {kernels_, data.inputs, order, chunk.begin + mine.begin, mine.size(), network_.input_scale(), inputs};
+    return {kernels_,    data.inputs,
+            order,       chunk.begin + mine.begin,
+            mine.size(), network_.input_scale(),
+            inputs,      active ? active->mask() : nullptr};
+}
+
+template <class T> void Trainer<T>::make_room_for_columns(int workers) {
+    for (ChunkBuffers& chunk : chunks_)
+        if (static_cast<int>(chunk.columns.size()) < workers)
+            chunk.columns.assign(static_cast<std::size_t>(workers), ActiveColumns(network_.inputs()));
 }
 
 template <class T>
-MatrixView<const T> Trainer<T>::inputs_of(std::size_t layer, const EpochPlan::Chunk& chunk, ChunkBuffers& buffers) {
-    return (layer == 0 ? buffers.inputs : outputs_[layer - 1]).first_rows(chunk.size());
+MatrixView<const T> Trainer<T>::inputs_of(std::size_t layer, const EpochPlan::Chunk& chunk, ChunkBuffers& buffers,
+                                          const ActiveColumns* active) {
+    MatrixView<T> inputs = (layer == 0 ? buffers.inputs : outputs_[layer - 1]).first_rows(chunk.size());
+    if (layer == 0 && active) inputs.columns = active->count();
+    return inputs;
 }
 
 template <class T>
 void Trainer<T>::forward(const Worker& worker, const EpochPlan::Chunk& chunk, ChunkBuffers& buffers) noexcept {
     auto& layers = network_.layers();
+    const ActiveColumns* active = active_columns(worker, buffers);
     if (chunk.first)
         for (std::size_t i = 1; i < layers.size(); ++i) layers[i].refresh_transposed(worker);
     for (std::size_t i = 0; i + 1 < layers.size(); ++i) {
-        layers[i].forward(worker, inputs_of(i, chunk, buffers), outputs_[i].first_rows(chunk.size()));
+        layers[i].forward(worker, inputs_of(i, chunk, buffers, active), outputs_[i].first_rows(chunk.size()),
+                          i == 0 ? active : nullptr);
         worker.wait_for_all();
     }
 
     const std::size_t last = layers.size() - 1;
     const Range mine = worker.share(chunk.size());
     if (mine.size() > 0) {
-        MatrixView<const T> in = inputs_of(last, chunk, buffers);
+        MatrixView<const T> in = inputs_of(last, chunk, buffers, active);
         MatrixView<T> z = outputs_[last].first_rows(chunk.size());
         in = {in.row(mine.begin), mine.size(), in.columns, in.stride};
         z = {z.row(mine.begin), mine.size(), z.columns, z.stride};
-        layers[last].forward(Worker::alone(), in, z);
+        layers[last].forward(Worker::alone(), in, z, last == 0 ? active : nullptr);
         const bool labelled = network_.loss() == Loss::cross_entropy;
         const MatrixView<T> targets = buffers.targets.view();
         loss_and_gradient(network_.loss(), kernels_, z, labelled ? buffers.labels.data() + mine.begin : nullptr,
@@ -132,12 +149,13 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
     };
     const auto weight_rule = update_rule<T>(optimizer_, step, steps_ + 1, true);
     const auto bias_rule = update_rule<T>(optimizer_, step, steps_ + 1, false);
-    const int64_t first_tiles = layers[0].weight_tiles(),
-                  rows_per_tile = (chunk.size() + first_tiles - 1) / first_tiles;
+    const ActiveColumns* active = active_columns(worker, buffers);
+    const int64_t first_tiles = layers[0].weight_tiles(active ? active->count() : network_.inputs());
+    const int64_t rows_per_tile = chunk.size() / std::max<int64_t>(1, first_tiles) + 1;
 
     for (std::size_t i = layers.size(); i-- > 0;) {
         const MatrixView<T> gradient = (i + 1 == layers.size() ? outputs_[i] : gradients_[i]).first_rows(chunk.size());
-        const MatrixView<const T> in = inputs_of(i, chunk, buffers);
+        const MatrixView<const T> in = inputs_of(i, chunk, buffers, active);
         if (i > 0)
             layers[i].input_gradient(worker, gradient, in, network_.hidden_activation(),
                                      gradients_[i - 1].first_rows(chunk.size()));
@@ -153,12 +171,19 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
             }
             if (i == 0) next_rows.read(rows_per_tile);
         };
-        layers[i].weight_gradient(worker, in, gradient, on_tile, [&](int64_t first, const T* sums, int64_t columns) {
+        const auto on_biases = [&](int64_t first, const T* sums, int64_t columns) {
             take(biases, bias_rule, first, sums, columns);
-        });
+        };
+        layers[i].weight_gradient(worker, in, gradient, on_tile, on_biases, i == 0 ? active : nullptr);
         if (i > 0) worker.wait_for_all();
     }
     next_rows.read_all();
+    if (active && (step.l1 != 0 || step.l2 != 0)) {  // where the gradient is zero, the penalty still pulls
+        const T zeros[panel_vectors * alignment_bytes / sizeof(T)] = {};
+        const ParameterBlock<T> weights = states_[0].weights_of(layers[0]);
+        layers[0].for_inactive(worker, *active,
+                               [&](int64_t offset, int64_t size) { take(weights, weight_rule, offset, zeros, size); });
+    }
 }
 
 template <class T>
@@ -172,8 +197,15 @@ int64_t Trainer<T>::run_chunks(const Dataset<T>& data, const int64_t* order, con
     const double operations = network_.training_operations() * static_cast<double>(plan.largest_chunk());
     const clock::time_point deadline =
         clock::now() + std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(seconds));
+    threads = useful_threads(threads, operations / (2 * layers));
+    // Skipping needs an update that leaves alone what has no gradient, and no sums over chunks.
+    const bool skips = settings && data.nonzero && optimizer_.kind == UpdateKind::sgd && !plan.sums_chunks();
+    if (skips)
+        make_room_for_columns(threads);
+    else
+        for (ChunkBuffers& chunk : chunks_) chunk.columns.clear();
     bool stop = false;
-    run_team(useful_threads(threads, operations / (2 * layers)), [&](const Worker& worker) noexcept {
+    run_team(threads, [&](const Worker& worker) noexcept {
         EpochPlan::Chunk chunk = plan.chunk_at(position);
         gather(worker, data, order, chunk, chunks_[0]).read_all();
         worker.wait_for_all();

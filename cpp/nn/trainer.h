@@ -57,17 +57,26 @@ private:
         Matrix<T> inputs;
         Buffer<std::int32_t> labels;
         Matrix<T> targets;
+        std::vector<ActiveColumns> columns;  // the same for each worker, found by itself to save a barrier
     };
+    // The columns that the chunk's inputs hold; null if all.
+    const ActiveColumns* active_columns(const Worker& worker, const ChunkBuffers& chunk) const noexcept {
+        if (chunk.columns.empty()) return nullptr;
+        const ActiveColumns& columns = chunk.columns[static_cast<std::size_t>(worker.index)];
+        return columns.worth_it(kernels_.lanes) ? &columns : nullptr;
+    }
     int64_t run_chunks(const Dataset<T>& data, const int64_t* order, const EpochPlan& plan,
                        const StepSettings* settings, int64_t position, int threads, double seconds, LossSum& sum);
     void make_room(const EpochPlan& plan);
+    void make_room_for_columns(int workers);
     // Labels or targets of this worker's rows of the chunk at once, its inputs as the caller asks for them.
     RowGather<T> gather(const Worker& worker, const Dataset<T>& data, const int64_t* order,
-                        const EpochPlan::Chunk& chunk, ChunkBuffers& to) const noexcept;
+                        const EpochPlan::Chunk& chunk, ChunkBuffers& to) noexcept;
     void forward(const Worker& worker, const EpochPlan::Chunk& chunk, ChunkBuffers& chunk_buffers) noexcept;
     void backward(const Worker& worker, const EpochPlan::Chunk& chunk, ChunkBuffers& chunk_buffers,
                   const StepSettings* settings, RowGather<T> next_rows) noexcept;
-    MatrixView<const T> inputs_of(std::size_t layer, const EpochPlan::Chunk& chunk, ChunkBuffers& buffers);
+    MatrixView<const T> inputs_of(std::size_t layer, const EpochPlan::Chunk& chunk, ChunkBuffers& buffers,
+                                  const ActiveColumns* active);
 
     Network<T>& network_;
     const Kernels<T>& kernels_;

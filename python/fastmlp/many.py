@@ -64,7 +64,7 @@ def fit_many(
     threads = validation.check_threads(n_threads) or _core.default_thread_count()
     progress = ManyProgress(verbose, len(trainers), epochs)
     X, y = np.asarray(X), np.asarray(y)  # lists and the like are converted once, not once per net
-    data = [trainer.network._dataset(X, y, threads) for trainer in trainers]
+    data = [trainer.network._training_set(X, y, threads) for trainer in trainers]
     validation_sets = [trainer.network._validation_set(validation_data, threads) for trainer in trainers]
 
     def fit(index: int) -> History:

@@ -298,6 +298,12 @@ class Network:
             return self._core.dataset(X, validation.check_labels(y, len(X), outputs))
         return self._core.dataset(X, validation.check_targets(y, len(X), outputs, self._dtype, threads))
 
+    def _training_set(self, X: Any, y: Any, threads: int) -> Any:
+        """The same, looked through for columns that training can skip."""
+        data = self._dataset(X, y, threads)
+        data.find_nonzero(threads)
+        return data
+
     def _validation_set(self, validation_data: Any, threads: int) -> Any:
         if validation_data is None:
             return None

@@ -211,7 +211,7 @@ class Trainer:
         callbacks = check_callbacks(callbacks)
         threads = self.network._threads(self.n_threads)
         progress = FitProgress(verbose, epochs)
-        data = self.network._dataset(X, y, threads)
+        data = self.network._training_set(X, y, threads)
         validation_set = self.network._validation_set(validation_data, threads)
         with self.network._reserved(), progress:
             return self._fit(data, validation_set, epochs, callbacks, threads, progress)

@@ -1,0 +1,66 @@
+// Finds the columns of the inputs that are zero in a whole chunk.
+#include "columns.h"
+
+namespace fastmlp {
+
+namespace {
+
+template <class Input> void nonzero_bits(const Inputs& inputs, int64_t row, std::uint64_t* bits) noexcept {
+    const Input* x = static_cast<const Input*>(static_cast<const void*>(inputs.row(row)));
+    for (int64_t begin = 0; begin < inputs.columns; begin += 64) {
+        const int64_t end = std::min<int64_t>(64, inputs.columns - begin);
+        std::uint64_t word = 0;
+        for (int64_t j = 0; j < end; ++j) word |= static_cast<std::uint64_t>(x[begin + j] != 0) << j;
+        bits[begin / 64] = word;
+    }
+}
+
+void nonzero_bits_of_row(const Inputs& inputs, int64_t row, std::uint64_t* bits) noexcept {
+    switch (inputs.kind) {
+        case InputKind::uint8:
+            return nonzero_bits<std::uint8_t>(inputs, row, bits);
+        case InputKind::float32:
+            return nonzero_bits<float>(inputs, row, bits);
+        case InputKind::float64:
+            return nonzero_bits<double>(inputs, row, bits);
+    }
+}
+
+// Whether 128 rows from all over the data leave a tenth of the columns at zero.
+bool worth_finding(const Inputs& inputs, int64_t words) {
+    std::vector<std::uint64_t> any(static_cast<std::size_t>(words)), row(static_cast<std::size_t>(words));
+    const int64_t samples = std::min<int64_t>(128, inputs.rows);
+    int64_t active = 0;
+    for (int64_t i = 0; i < samples; ++i) {
+        nonzero_bits_of_row(inputs, inputs.rows * i / samples, row.data());
+        for (std::size_t word = 0; word < any.size(); ++word) any[word] |= row[word];
+    }
+    for (const std::uint64_t word : any) active += __builtin_popcountll(word);
+    return active * 10 <= inputs.columns * 9;
+}
+
+}  // namespace
+
+NonzeroBits::NonzeroBits(const Inputs& inputs, int threads) : words_((inputs.columns + 63) / 64) {
+    if (!worth_finding(inputs, words_)) return;
+    bits_.resize(static_cast<std::size_t>(inputs.rows * words_));
+    const double operations = static_cast<double>(inputs.rows) * static_cast<double>(inputs.columns);
+    run_team(useful_threads(threads, operations), [&](const Worker& worker) noexcept {
+        const Range mine = worker.share(inputs.rows);
+        for (int64_t i = mine.begin; i < mine.end; ++i) nonzero_bits_of_row(inputs, i, bits_.data() + i * words_);
+    });
+}
+
+void ActiveColumns::find(const NonzeroBits& bits, const int64_t* order, int64_t first, int64_t rows) noexcept {
+    std::fill(mask_.begin(), mask_.end(), 0);
+    for (int64_t i = first; i < first + rows; ++i) {
+        const std::uint64_t* row = bits.row(order ? order[i] : i);
+        for (std::size_t word = 0; word < mask_.size(); ++word) mask_[word] |= row[word];
+    }
+    count_ = 0;
+    for (std::size_t word = 0; word < mask_.size(); ++word)
+        for (std::uint64_t left = mask_[word]; left; left &= left - 1)
+            index_[static_cast<std::size_t>(count_++)] = static_cast<std::int32_t>(word * 64) + __builtin_ctzll(left);
+}
+
+}  // namespace fastmlp
