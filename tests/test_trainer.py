@@ -1,5 +1,6 @@
 """The training loop: trajectories against the oracle, accumulation, equal bits, history, interruption."""
 
+import copy
 import io
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 import reference
-from fastmlp import Network, Trainer
+from fastmlp import DivergenceError, Network, Trainer
 
 DTYPES = ["float32", "float64"]
 LAYER_SIZES = (11, 17, 9, 4)
@@ -684,3 +685,100 @@ def test_skipped_columns_give_the_bits_of_the_full_product(isa, dtype, x_dtype, 
         for params, loss in results[1:]:
             assert_equal_bits(params, results[0][0])
             assert loss == results[0][1]
+
+
+@pytest.mark.parametrize("answer", [1, "x", 2.5, np.zeros(2), object()])
+def test_only_a_boolean_may_stop(answer):
+    """A callback that returns what file.write returned must not end the training unnoticed."""
+    X, y = problem(40)
+    trainer = Trainer(Network(LAYER_SIZES, dtype="float64"), learning_rate=0.1, batch_size=16)
+    with pytest.raises(TypeError, match="True"):
+        trainer.fit(X, y, epochs=3, callbacks=[lambda info: answer])
+    for stop in (np.True_, True):
+        assert len(trainer.fit(X, y, epochs=3, callbacks=[lambda info, stop=stop: stop]).loss) == 1
+
+
+def test_gradients_on_the_side_leave_a_fit_alone():
+    """Each trainer has transposed weights of its own."""
+    layer_sizes = (16, 200, 200, 4)
+    X, y = problem(400, "cross_entropy", "float32", layer_sizes)
+    results = []
+    for disturbed in (False, True):
+        net = Network(layer_sizes, seed=1)
+        stop = threading.Event()
+
+        def disturb(net=net, stop=stop):
+            while not stop.is_set():
+                net.loss_and_gradients(X[:1], y[:1])
+
+        thread = threading.Thread(target=disturb)
+        if disturbed:
+            thread.start()
+        Trainer(net, learning_rate=0.05, batch_size=8, n_threads=1).fit(X, y, epochs=6)
+        stop.set()
+        if disturbed:
+            thread.join()
+        results.append(parameters(net))
+    assert_equal_bits(*results)
+
+
+def test_a_blow_up_in_the_last_update_is_told():
+    X, y = problem(64, "squared_error", "float32")
+    net = Network(LAYER_SIZES, loss="squared_error", activation="identity")
+    with pytest.raises(DivergenceError, match="last update"):
+        Trainer(net, learning_rate=3e38, batch_size=64).fit(100 * X, y, epochs=1)
+    assert np.isnan(copy.deepcopy(net).forward(X)).any(), "a diverged network can still be copied and looked at"
+
+
+def test_parameters_set_after_a_divergence_are_clean():
+    """NaN must not stay in the padding of the weights."""
+    X, y = problem(64, "cross_entropy", "float32")
+    net = Network(LAYER_SIZES)
+    weights, biases = net.weights, net.biases
+    with pytest.raises(DivergenceError):
+        Trainer(net, learning_rate=1e30, batch_size=16).fit(X, y, epochs=3)
+    net.set_parameters(weights, biases)
+    history = Trainer(net, learning_rate=0.1, batch_size=16, l2=1e-3).fit(X, y, epochs=1)
+    assert np.isfinite(history.penalty).all()
+    assert np.isfinite(net.loss_and_gradients(X, y, l2=1.0).penalty)
+
+
+def test_a_reservation_ends_with_its_holder():
+    """An interrupt between taking and keeping it must not lock the network for good."""
+    X, y = problem(40)
+    net = Network(LAYER_SIZES, dtype="float64")
+    reservation = net._core.reserve()
+    with pytest.raises(RuntimeError, match="under way"):
+        Trainer(net).fit(X, y, epochs=1)
+    del reservation
+    Trainer(net).fit(X, y, epochs=1)
+
+
+def test_settings_that_may_change_are_checked_and_others_are_fixed():
+    X, y = problem(40)
+    trainer = Trainer(Network(LAYER_SIZES, dtype="float64"), learning_rate=0.1, batch_size=16)
+    for name, good, bad in [
+        ("learning_rate", 0.2, -1),
+        ("batch_size", 7, 0),
+        ("l1", 0.1, -1),
+        ("l2", 0.1, float("nan")),
+        ("accumulate", "epoch", "Epoch"),
+        ("n_threads", 2, 0),
+    ]:
+        setattr(trainer, name, good)
+        with pytest.raises(ValueError, match=name):
+            setattr(trainer, name, bad)
+        assert getattr(trainer, name) == good
+    for name in ("network", "optimizer", "leraning_rate"):
+        with pytest.raises(AttributeError):
+            setattr(trainer, name, 1)
+    assert len(trainer.fit(X, y, epochs=1).loss) == 1
+
+
+def test_data_of_another_network_are_refused_by_the_core():
+    """Also when somebody initialises a network again that a trainer holds."""
+    net = Network((4, 3))
+    trainer = Trainer(net)
+    net.__init__((400, 3))
+    with pytest.raises(ValueError, match="another network"):
+        trainer.fit(np.zeros((10, 400)), np.zeros(10, int), epochs=1)

@@ -413,3 +413,86 @@ def test_inputs_that_overflow_when_scaled_are_refused_by_predictions():
     with pytest.raises(ValueError, match=r"input_scale=1e\+30.*float32"):
         net.forward(X)
     assert np.isfinite(Network((5, 3), input_scale=1e30, dtype="float64").forward(X)).all()
+
+
+def test_numbers_must_survive_rounding_to_the_networks_dtype():
+    for settings in [
+        dict(learning_rate=1e-60),
+        dict(optimizer="adam", epsilon=1e-46),
+        dict(l2=1e39),
+        dict(momentum=1 - 1e-10),
+    ]:
+        with pytest.raises(ValueError, match="float32 rounds to"):
+            Trainer(classifier("float32"), **settings)
+        Trainer(classifier("float64"), **settings)
+    with pytest.raises(ValueError, match="learning_rate"):
+        Trainer(classifier(), learning_rate=10**400)
+    for scale in (0, 1e-60):
+        with pytest.raises(ValueError, match="input_scale must not be zero"):
+            Network((5, 3), input_scale=scale)
+    with pytest.raises(ValueError, match="input_scale.*float32"):
+        Network((5, 3), input_scale=1e300)
+
+
+def test_settings_that_would_be_ignored_are_refused():
+    with pytest.raises(ValueError, match="momentum.*adam"):
+        Trainer(classifier(), optimizer="adam", momentum=0.9)
+    with pytest.raises(ValueError, match="nesterov.*momentum"):
+        Trainer(classifier(), nesterov=True)
+
+
+def test_masked_entries_are_refused():
+    X, labels, targets = data()
+    mask = np.zeros(X.shape, bool)
+    assert np.isfinite(classifier().forward(np.ma.array(X, mask=mask))).all()
+    mask[3, 1] = True
+    assert_inputs_refused(classifier(), np.ma.array(X, mask=mask), labels, "masked.*1")
+    assert_refused(classifier(), X, np.ma.array(labels, mask=mask[:, 1]), "masked.*1")
+    assert_refused(regressor(), X, np.ma.array(targets, mask=mask[:, :2]), "masked.*1")
+
+
+@pytest.mark.parametrize("layer_sizes", [{5, 3}, {5: 1, 3: 1}, b"\x05\x03", np.array([[5], [3]]), np.array(5)])
+def test_layer_sizes_have_an_order(layer_sizes):
+    with pytest.raises((TypeError, ValueError), match="layer_sizes"):
+        Network(layer_sizes)
+
+
+def test_the_progress_line_fits_the_terminal(monkeypatch):
+    from fastmlp.progress import FitProgress
+
+    class Terminal:
+        text = ""
+
+        def isatty(self):
+            return True
+
+        def write(self, text):
+            self.text += text
+
+        def flush(self):
+            pass
+
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "60")
+    with FitProgress("auto", 10) as progress:
+        progress.epoch_done(1, {name: 0.5 for name in ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")})
+        progress.part_done(2, 0.5)
+    lines = terminal.text.replace("\n", "\r").split("\r")
+    assert "epoch 1/10" in terminal.text
+    assert max(map(len, lines)) == 59
+
+
+class Broken:
+    """Something in place of stderr that is no file."""
+
+    def isatty(self):
+        raise OSError("no terminal")
+
+
+def test_a_broken_stderr_does_not_end_a_fit(monkeypatch):
+    X, labels, _ = data()
+    for verbose in ("auto", True):
+        with monkeypatch.context() as patch:
+            patch.setattr("sys.stderr", Broken())
+            assert len(Trainer(classifier(), batch_size=4).fit(X, labels, epochs=2, verbose=verbose).loss) == 2

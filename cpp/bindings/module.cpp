@@ -1,7 +1,9 @@
 // The door to Python: what the extension module _core offers.
 #include "register.h"
 
-PYBIND11_MODULE(_core, m) {
+namespace py = pybind11;
+
+PYBIND11_MODULE(_core, m, py::multiple_interpreters::not_supported()) {
     m.doc() = "The C++ core of fastmlp; use it through fastmlp.Network, Trainer and ops.";
     fastmlp::register_config(m);
     fastmlp::register_networks(m);

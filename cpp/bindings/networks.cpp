@@ -5,19 +5,34 @@
 
 namespace fastmlp {
 
-// A data set and the arrays that it looks at, kept alive.
+// A data set, the arrays that it looks at, kept alive, and the kind of network that it is for.
 template <class T> struct BoundDataset : Dataset<T> {
-    py::object inputs_owner, targets_owner;
-    NonzeroBits nonzero_bits;
+    py::object inputs_owner, targets_owner, nonzero_owner;
+    int64_t outputs;
+    Loss loss;
 
-    // Looks for columns that training can skip.
-    void find_nonzero(int threads) {
-        {
-            py::gil_scoped_release release;
-            nonzero_bits = NonzeroBits(this->inputs, threads);
-        }
-        this->nonzero = nonzero_bits.empty() ? nullptr : &nonzero_bits;
+    bool fits(const Network<T>& network) const {
+        return this->inputs.columns == network.inputs() && outputs == network.outputs() && loss == network.loss();
     }
+};
+
+// The right to change a network's parameters: at most one at a time, nobody waits for it, and it ends with this
+// object, however the code that holds it is left.
+template <class T> class Reservation {
+public:
+    explicit Reservation(Network<T>& network) : network_(&network) {
+        if (network.reserved().exchange(true))
+            throw std::runtime_error("a fit of this network is under way; its parameters cannot be changed by another");
+    }
+    Reservation(const Reservation&) = delete;
+    ~Reservation() { release(); }
+    void release() {
+        if (network_) network_->reserved() = false;
+        network_ = nullptr;
+    }
+
+private:
+    Network<T>* network_;
 };
 
 template <class T> Array<T> weights_of(const Network<T>& network, std::size_t index) {
@@ -39,15 +54,33 @@ void set_layer(Network<T>& network, std::size_t index, const Array<T>& weights, 
     require(view.rows == layer.inputs() && view.columns == layer.outputs() && biases.ndim() == 1 &&
                 biases.shape(0) == layer.outputs(),
             "weights or biases have the wrong shape");
+    std::fill_n(layer.weights().data(), layer.weights().size(), T(0));  // padding too: a diverged fit leaves NaN there
+    std::fill_n(layer.biases().data(), layer.biases().size(), T(0));
     pack_panels(layer.shape(), view.data, view.stride, layer.weights().data());
     std::copy_n(biases.data(), layer.outputs(), layer.biases().data());
 }
 
 template <class T>
-std::unique_ptr<BoundDataset<T>> labelled_dataset(const Network<T>& network, const py::array& inputs,
-                                                  const Array<std::int64_t>& labels) {
+std::unique_ptr<BoundDataset<T>> new_dataset(const Network<T>& network, const py::array& inputs,
+                                             const py::object& nonzero) {
     auto data = std::make_unique<BoundDataset<T>>();
     data->inputs = inputs_view(inputs, network.inputs());
+    data->inputs_owner = inputs;
+    data->outputs = network.outputs();
+    data->loss = network.loss();
+    if (!nonzero.is_none()) {
+        const auto& bits = nonzero.cast<const NonzeroBits&>();
+        require(bits.empty() || bits.describes(data->inputs), "nonzero must be of the same inputs");
+        data->nonzero_owner = nonzero;
+        data->nonzero = bits.empty() ? nullptr : &bits;
+    }
+    return data;
+}
+
+template <class T>
+std::unique_ptr<BoundDataset<T>> labelled_dataset(const Network<T>& network, const py::array& inputs,
+                                                  const Array<std::int64_t>& labels, const py::object& nonzero) {
+    auto data = new_dataset(network, inputs, nonzero);
     require(network.loss() == Loss::cross_entropy, "integer labels belong to cross_entropy");
     require(labels.ndim() == 1 && labels.shape(0) == data->inputs.rows, "labels must have one entry per row");
     data->labels.reserve(static_cast<std::size_t>(data->inputs.rows));
@@ -56,22 +89,26 @@ std::unique_ptr<BoundDataset<T>> labelled_dataset(const Network<T>& network, con
         require(label >= 0 && label < network.outputs(), "labels must lie in [0, classes)");
         data->labels.push_back(static_cast<std::int32_t>(label));
     }
-    data->inputs_owner = inputs;
     return data;
 }
 
 template <class T>
 std::unique_ptr<BoundDataset<T>> target_dataset(const Network<T>& network, const py::array& inputs,
-                                                const Array<T>& targets) {
-    auto data = std::make_unique<BoundDataset<T>>();
-    data->inputs = inputs_view(inputs, network.inputs());
+                                                const Array<T>& targets, const py::object& nonzero) {
+    auto data = new_dataset(network, inputs, nonzero);
     require(network.loss() == Loss::squared_error, "real targets belong to squared_error");
     require(targets.ndim() == 2 && targets.shape(0) == data->inputs.rows && targets.shape(1) == network.outputs(),
             "targets must have shape (rows, outputs)");
     data->targets = targets.data();
-    data->inputs_owner = inputs;
     data->targets_owner = targets;
     return data;
+}
+
+std::unique_ptr<NonzeroBits> find_nonzero(const py::array& inputs, int threads) {
+    require(inputs.ndim() == 2, "inputs must have 2 dimensions");
+    const Inputs view = inputs_view(inputs, inputs.shape(1));
+    py::gil_scoped_release release;
+    return std::make_unique<NonzeroBits>(view, threads);
 }
 
 template <class T> py::object predict(const Network<T>& network, const py::array& x, int threads) {
@@ -89,6 +126,7 @@ template <class T> py::object predict(const Network<T>& network, const py::array
 template <class T>
 py::tuple evaluate(const Network<T>& network, const BoundDataset<T>& data, int64_t begin, int64_t end, double loss,
                    int64_t hits, int threads) {
+    require(data.fits(network), "the data set is of another network");
     require(0 <= begin && begin <= end && end <= data.inputs.rows, "rows out of range");
     Dataset<T> part;
     part.inputs = {data.inputs.row(begin), data.inputs.kind, end - begin, data.inputs.columns};
@@ -112,8 +150,10 @@ py::tuple run(Trainer<T>& trainer, const BoundDataset<T>& data, const Array<std:
             "invalid plan of an epoch");
     const std::int64_t* rows = order.data();
     const int64_t count = order.shape(0);
-    for (int64_t i = position; i < count; ++i)
-        require(0 <= rows[i] && rows[i] < data.inputs.rows, "order names a row that the data lack");
+    require(data.fits(trainer.network()), "the data set is of another network");
+    if (position == 0)  // the same array comes back with each slice of its epoch
+        for (int64_t i = 0; i < count; ++i)
+            require(0 <= rows[i] && rows[i] < data.inputs.rows, "order names a row that the data lack");
     LossSum sum{loss, hits};
     {
         py::gil_scoped_release release;
@@ -126,6 +166,7 @@ py::tuple run(Trainer<T>& trainer, const BoundDataset<T>& data, const Array<std:
 template <class T>
 py::tuple sum_gradients(Trainer<T>& trainer, const BoundDataset<T>& data, int64_t position, double loss, int threads,
                         double seconds) {
+    require(data.fits(trainer.network()), "the data set is of another network");
     LossSum sum{loss, 0};
     {
         py::gil_scoped_release release;
@@ -134,7 +175,8 @@ py::tuple sum_gradients(Trainer<T>& trainer, const BoundDataset<T>& data, int64_
     return py::make_tuple(position, sum.loss);
 }
 
-template <class T> py::tuple gradients(const Trainer<T>& trainer, const Network<T>& network) {
+template <class T> py::tuple gradients(const Trainer<T>& trainer) {
+    const Network<T>& network = trainer.network();
     py::list weights, biases;
     for (std::size_t i = 0; i < network.layers().size(); ++i) {
         const DenseLayer<T>& layer = network.layers()[i];
@@ -164,21 +206,26 @@ template <class T> void register_network(py::module_& m, const std::string& suff
                  return std::make_unique<Network<T>>(sizes, activation, loss, input_scale, current_table());
              }),
              arg("sizes"), arg("activation"), arg("loss"), arg("input_scale"))
-        .def_property_readonly("isa", [](const Network<T>& network) { return network.table().isa; })
         .def_property_readonly("training_operations", &Network<T>::training_operations)
         .def_property_readonly("forward_operations", &Network<T>::forward_operations)
         .def("weights", &weights_of<T>, arg("layer"))
         .def("biases", &biases_of<T>, arg("layer"))
         .def("set_layer", &set_layer<T>, arg("layer"), arg("weights").noconvert(), arg("biases").noconvert())
-        .def("dataset", &labelled_dataset<T>, arg("inputs"), arg("labels").noconvert())
-        .def("dataset", &target_dataset<T>, arg("inputs"), arg("targets").noconvert())
+        .def("dataset", &labelled_dataset<T>, arg("inputs"), arg("labels").noconvert(), arg("nonzero") = py::none())
+        .def("dataset", &target_dataset<T>, arg("inputs"), arg("targets").noconvert(), arg("nonzero") = py::none())
         .def("predict", &predict<T>, arg("inputs"), arg("threads"))
         .def("evaluate", &evaluate<T>, arg("data"), arg("begin"), arg("end"), arg("loss"), arg("hits"), arg("threads"))
-        .def("weight_norms", &weight_norms<T>);
+        .def("weight_norms", &weight_norms<T>)
+        .def(
+            "reserve", [](Network<T>& network) { return std::make_unique<Reservation<T>>(network); },
+            py::keep_alive<0, 1>());
+
+    py::class_<Reservation<T>>(m, ("Reservation" + suffix).c_str())
+        .def("__enter__", [](Reservation<T>&) {})
+        .def("__exit__", [](Reservation<T>& reservation, const py::args&) { reservation.release(); });
 
     py::class_<BoundDataset<T>>(m, ("Dataset" + suffix).c_str())
-        .def_property_readonly("rows", [](const BoundDataset<T>& data) { return data.inputs.rows; })
-        .def("find_nonzero", &BoundDataset<T>::find_nonzero, arg("threads"));
+        .def_property_readonly("rows", [](const BoundDataset<T>& data) { return data.inputs.rows; });
 
     py::class_<Trainer<T>>(m, ("Trainer" + suffix).c_str())
         .def(py::init([](Network<T>& network, UpdateKind kind, double momentum, bool nesterov, double beta_1,
@@ -193,10 +240,11 @@ template <class T> void register_network(py::module_& m, const std::string& suff
              arg("seconds"))
         .def("sum_gradients", &sum_gradients<T>, arg("data"), arg("position"), arg("loss"), arg("threads"),
              arg("seconds"))
-        .def("gradients", &gradients<T>, arg("network"));
+        .def("gradients", &gradients<T>);
 }
 
 void register_networks(py::module_& m) {
+    using py::arg;
     py::enum_<Activation>(m, "Activation")
         .value("identity", Activation::identity)
         .value("relu", Activation::relu)
@@ -207,6 +255,7 @@ void register_networks(py::module_& m) {
         .value("sgd", UpdateKind::sgd)
         .value("momentum", UpdateKind::momentum)
         .value("adam", UpdateKind::adam);
+    py::class_<NonzeroBits>(m, "NonzeroBits").def(py::init(&find_nonzero), arg("inputs"), arg("threads"));
     register_network<float>(m, "Float32");
     register_network<double>(m, "Float64");
 }

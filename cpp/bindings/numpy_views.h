@@ -22,12 +22,13 @@ template <> constexpr InputKind input_kind_of<std::uint8_t>() { return InputKind
 template <> constexpr InputKind input_kind_of<float>() { return InputKind::float32; }
 template <> constexpr InputKind input_kind_of<double>() { return InputKind::float64; }
 
-inline void require(bool holds, const std::string& message) {
+inline void require(bool holds, const char* message) {
     if (!holds) throw std::invalid_argument(message);
 }
 
 template <class T> MatrixView<const T> matrix_view(const Array<T>& array, const char* name) {
-    require(array.ndim() == 2, std::string(name) + " must have 2 dimensions, got " + std::to_string(array.ndim()));
+    if (array.ndim() != 2)
+        throw std::invalid_argument(std::string(name) + " must have 2 dimensions, got " + std::to_string(array.ndim()));
     return {array.data(), array.shape(0), array.shape(1), array.shape(1)};
 }
 
@@ -36,7 +37,8 @@ template <class T> MatrixView<T> matrix_view_of_new(Array<T>& array) {
 }
 
 inline Inputs inputs_view(const py::array& x, int64_t features) {
-    require(x.ndim() == 2 && x.shape(1) == features, "inputs must have shape (rows, " + std::to_string(features) + ")");
+    if (x.ndim() != 2 || x.shape(1) != features)
+        throw std::invalid_argument("inputs must have shape (rows, " + std::to_string(features) + ")");
     require((x.flags() & py::array::c_style) && (x.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_),
             "inputs must be C-contiguous and aligned");
     InputKind kind;

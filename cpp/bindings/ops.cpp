@@ -12,8 +12,7 @@ Array<T> matmul_of(const Array<T>& a, const Array<T>& b, bool transpose_a, bool 
     const MatrixView<const T> a_view = matrix_view(a, "a"), b_view = matrix_view(b, "b");
     const int64_t inner_a = transpose_a ? a_view.rows : a_view.columns,
                   inner_b = transpose_b ? b_view.columns : b_view.rows;
-    require(inner_a == inner_b,
-            "inner dimensions must agree, got " + std::to_string(inner_a) + " and " + std::to_string(inner_b));
+    require(inner_a == inner_b, "inner dimensions must agree");
     Array<T> c = new_matrix<T>(transpose_a ? a_view.columns : a_view.rows, transpose_b ? b_view.rows : b_view.columns);
     const MatrixView<T> c_view = matrix_view_of_new(c);
     py::gil_scoped_release release;
@@ -41,9 +40,14 @@ template <class T> int64_t padded_columns(MatrixView<const T> view, const Kernel
 template <class T> Array<T> activate(const Array<T>& z, Activation kind) {
     const auto& kernels = kernels_of<T>(current_table());
     const auto from = matrix_view(z, "z");
-    Matrix<T> copy = padded_copy(from);
-    const auto view = copy.view();
-    kernels.activate[static_cast<int>(kind)](view.data, view.stride, nullptr, view.rows, padded_columns(from, kernels));
+    Matrix<T> copy;
+    {
+        py::gil_scoped_release release;
+        copy = padded_copy(from);
+        const auto view = copy.view();
+        kernels.activate[static_cast<int>(kind)](view.data, view.stride, nullptr, view.rows,
+                                                 padded_columns(from, kernels));
+    }
     return unpadded(copy);
 }
 
@@ -52,38 +56,55 @@ template <class T> Array<T> activation_gradient(const Array<T>& output, const Ar
     const auto from = matrix_view(output, "output"), from_gradient = matrix_view(gradient, "grad_output");
     require(from.rows == from_gradient.rows && from.columns == from_gradient.columns,
             "output and grad_output must have equal shapes");
-    Matrix<T> outputs = padded_copy(from), gradients = padded_copy(from_gradient);
-    kernels.activation_gradient[static_cast<int>(kind)](gradients.view().data, gradients.view().stride,
-                                                        outputs.view().data, outputs.view().stride, from.rows,
-                                                        padded_columns(from, kernels));
+    Matrix<T> gradients;
+    {
+        py::gil_scoped_release release;
+        Matrix<T> outputs = padded_copy(from);
+        gradients = padded_copy(from_gradient);
+        kernels.activation_gradient[static_cast<int>(kind)](gradients.view().data, gradients.view().stride,
+                                                            outputs.view().data, outputs.view().stride, from.rows,
+                                                            padded_columns(from, kernels));
+    }
     return unpadded(gradients);
 }
 
 template <class T> Array<T> softmax(const Array<T>& z) {
-    Matrix<T> copy = padded_copy(matrix_view(z, "z"));
-    const auto view = copy.view();
-    if (view.columns > 0) kernels_of<T>(current_table()).softmax(view.data, view.stride, view.rows, view.columns);
+    const auto& kernels = kernels_of<T>(current_table());
+    const auto from = matrix_view(z, "z");
+    Matrix<T> copy;
+    {
+        py::gil_scoped_release release;
+        copy = padded_copy(from);
+        const auto view = copy.view();
+        if (view.columns > 0) kernels.softmax(view.data, view.stride, view.rows, view.columns);
+    }
     return unpadded(copy);
 }
 
 template <class T> py::tuple loss_of(Loss loss, const Array<T>& z, const std::int32_t* labels, const T* targets) {
-    Matrix<T> copy = padded_copy(matrix_view(z, "z"));
-    const auto view = copy.view();
-    require(view.rows > 0 && view.columns > 0, "z must not be empty");
-    RowLosses<T> losses(view.rows);
-    loss_and_gradient(loss, kernels_of<T>(current_table()), view, labels, targets, view.columns,
-                      T(1) / static_cast<T>(view.rows), losses, 0);
+    const auto& kernels = kernels_of<T>(current_table());
+    const auto from = matrix_view(z, "z");
+    require(from.rows > 0 && from.columns > 0, "z must not be empty");
+    Matrix<T> copy;
     LossSum sum;
-    sum.add(losses, view.rows);
-    return py::make_tuple(sum.loss / static_cast<double>(view.rows), unpadded(copy));
+    {
+        py::gil_scoped_release release;
+        copy = padded_copy(from);
+        RowLosses<T> losses(from.rows);
+        loss_and_gradient(loss, kernels, copy.view(), labels, targets, from.columns, T(1) / static_cast<T>(from.rows),
+                          losses, 0);
+        sum.add(losses, from.rows);
+    }
+    return py::make_tuple(sum.loss / static_cast<double>(from.rows), unpadded(copy));
 }
 
 template <class T> py::tuple softmax_cross_entropy(const Array<T>& z, const Array<std::int32_t>& labels) {
     const auto view = matrix_view(z, "z");
     require(labels.ndim() == 1 && labels.shape(0) == view.rows, "labels must have one entry per row of z");
-    for (int64_t i = 0; i < view.rows; ++i)
-        require(labels.data()[i] >= 0 && labels.data()[i] < view.columns, "labels must lie in [0, classes)");
-    return loss_of<T>(Loss::cross_entropy, z, labels.data(), nullptr);
+    const std::vector<std::int32_t> copy(labels.data(), labels.data() + view.rows);  // that no other thread can change
+    for (const std::int32_t label : copy)
+        require(label >= 0 && label < view.columns, "labels must lie in [0, classes)");
+    return loss_of<T>(Loss::cross_entropy, z, copy.data(), nullptr);
 }
 
 template <class T> py::tuple squared_error(const Array<T>& prediction, const Array<T>& target) {

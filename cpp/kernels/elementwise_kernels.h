@@ -160,7 +160,7 @@ void softmax_cross_entropy_kernel(T* z, int64_t stride, int64_t rows, int64_t ou
         T largest;
         std::int32_t predicted;
         sum[i] = exponentiate_row(z, outputs, &largest, &predicted);
-        hit[i] = predicted == labels[i];
+        hit[i] = predicted == labels[i] && sum[i] == sum[i];  // NaN hits nothing
         margin[i] = largest - z_label;
         const T e_label = z[labels[i]];
         const V factor = V::broadcast(scale / sum[i]);

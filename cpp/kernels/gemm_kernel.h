@@ -3,8 +3,8 @@
 // Legend: m rows of the tile (1 .. row_tile), n its columns, k the summed dimension; kk runs over k.
 // Nothing is packed here: A is read by broadcasts, straight from row-major activations or from their
 // transpose (an outer product of two contiguous rows), B by whole vectors. The tile stays in registers over
-// all of k. An element of C is one chain of fused multiply-adds over kk = 0 .. k-1, starting from zero,
-// whatever the tile's height and width: its bits do not depend on where in the matrix it stands.
+// all of k. An element of C is one chain of multiply-adds (fused, but on generic) over kk = 0 .. k-1, starting from
+// zero, whatever the tile's height and width: its bits do not depend on where in the matrix it stands.
 //
 // The outer-product tile also asks the memory for one line per step of k, of data that its caller reads next:
 // 50 lines asked for at once fill the core's miss buffers and stall it, one now and then costs nothing.

@@ -50,7 +50,7 @@ using OuterSgd = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, con
                           const UpdateRule<T>& rule);
 
 // Arrays over an activation, an update or an input kind are indexed by its enum.
-// Unless said otherwise: `columns` is a multiple of `lanes`, and rows have room up to it (padding is zero).
+// Unless said otherwise: `columns` is a multiple of `lanes`, and rows have room up to it.
 template <class T> struct Kernels {
     int lanes;     // elements of one vector
     int row_tile;  // the tallest tile

@@ -18,9 +18,11 @@ template <class T> int64_t first_not_finite(const T* x, int64_t size, double lim
             bool good = true;
             for (int64_t j = i; j < end; ++j) good &= std::abs(x[j]) <= most;  // false for NaN
             if (good) continue;
-            while (std::abs(x[i]) <= most) ++i;
+            int64_t at = i;
+            while (at < end && std::abs(x[at]) <= most) ++at;
+            if (at == end) continue;  // another thread has changed the array meanwhile
             int64_t earliest = found.load();
-            while (i < earliest && !found.compare_exchange_weak(earliest, i)) {
+            while (at < earliest && !found.compare_exchange_weak(earliest, at)) {
             }
             return;
         }

@@ -52,7 +52,7 @@ template <class T> struct MatrixView {
     operator MatrixView<const T>() const { return {data, rows, columns, stride}; }
 };
 
-// A row-major matrix whose rows are padded with zeros.
+// A row-major matrix whose rows are padded. Padding starts as zero; what a kernel leaves there never reaches a result.
 template <class T> class Matrix {
 public:
     Matrix() = default;

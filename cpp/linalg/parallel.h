@@ -106,10 +106,13 @@ struct Worker {
     Range share(int64_t total) const { return {total * index / count, total * (index + 1) / count}; }
 };
 
-// Runs f(worker) on up to `threads` workers at once; the team is as large as the system grants.
-// f must not throw.
+// More workers than this help nobody, and libgomp ends the process if the system refuses it a thread.
+inline int most_workers() { return std::max(16, 2 * available_cores()); }
+
+// Runs f(worker) on up to `threads` workers at once. f must not throw.
 template <class F> void run_team(int threads, F f) {
     static_assert(noexcept(f(Worker{})), "an exception would end the process");
+    threads = std::min(threads, most_workers());
     if (threads <= 1) return f(Worker::alone());
     std::optional<Barrier> barrier;
 #ifdef _OPENMP
@@ -139,7 +142,7 @@ template <class F> void run_team(int threads, F f) {
 // The threads that a call from this thread may use when the user names no number.
 inline int default_thread_count() {
 #ifdef _OPENMP
-    return omp_get_max_threads();
+    return std::min(omp_get_max_threads(), most_workers());
 #else
     return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 #endif

@@ -41,7 +41,8 @@ bool worth_finding(const Inputs& inputs, int64_t words) {
 
 }  // namespace
 
-NonzeroBits::NonzeroBits(const Inputs& inputs, int threads) : words_((inputs.columns + 63) / 64) {
+NonzeroBits::NonzeroBits(const Inputs& inputs, int threads)
+    : rows_(inputs.rows), columns_(inputs.columns), words_((inputs.columns + 63) / 64) {
     if (!worth_finding(inputs, words_)) return;
     bits_.resize(static_cast<std::size_t>(inputs.rows * words_));
     const double operations = static_cast<double>(inputs.rows) * static_cast<double>(inputs.columns);

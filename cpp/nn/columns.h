@@ -18,11 +18,11 @@ public:
     NonzeroBits(const Inputs& inputs, int threads);
 
     bool empty() const { return bits_.empty(); }
-    int64_t words_per_row() const { return words_; }
+    bool describes(const Inputs& inputs) const { return inputs.rows == rows_ && inputs.columns == columns_; }
     const std::uint64_t* row(int64_t i) const { return bits_.data() + i * words_; }
 
 private:
-    int64_t words_ = 0;
+    int64_t rows_ = 0, columns_ = 0, words_ = 0;
     std::vector<std::uint64_t> bits_;
 };
 

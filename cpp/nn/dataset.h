@@ -26,6 +26,7 @@ template <class T> struct Dataset {
     const T* targets = nullptr;            // squared_error: (rows, outputs)
 
     const std::int32_t* labels_from(int64_t row) const { return labels.empty() ? nullptr : labels.data() + row; }
+    const T* targets_from(int64_t row, int64_t outputs) const { return targets ? targets + row * outputs : nullptr; }
 };
 
 // Reads rows order[first + i] of the inputs, scaled, into row i of `out`, a row at a time, so that the caller

@@ -1,8 +1,8 @@
 // One dense layer: its parameters, and the three products of forward and backward.
 //
 // Weights (inputs, outputs) live permanently in column panels; gradients and optimizer state share that
-// layout, so an update is one pass over equal blocks. Backward needs the weights transposed as well: a copy,
-// in panels too, refreshed after each update.
+// layout, so an update is one pass over equal blocks. Backward needs the weights transposed as well: a copy, in
+// panels too, that belongs to whoever trains and is refreshed after each update.
 #pragma once
 
 #include "columns.h"
@@ -29,12 +29,12 @@ public:
           shape_{inputs, outputs, kernels.lanes},
           transposed_shape_{outputs, inputs, kernels.lanes},
           weights_(shape_.size()),
-          biases_(shape_.padded_columns()),
-          transposed_(transposed_shape_.size()) {}
+          biases_(shape_.padded_columns()) {}
 
     int64_t inputs() const { return inputs_; }
     int64_t outputs() const { return outputs_; }
     const PanelShape& shape() const { return shape_; }
+    const PanelShape& transposed_shape() const { return transposed_shape_; }
     // of the weights that belong to so many inputs
     int64_t weight_tiles(int64_t inputs) const {
         return (inputs + kernels_->row_tile - 1) / kernels_->row_tile * shape_.panels();
@@ -63,14 +63,14 @@ public:
 
     // in_gradient (rows, inputs) = (gradient (rows, outputs) * Wᵀ) ∘ the derivative of the layer below, whose
     // outputs are `in`; this worker's tiles.
-    void input_gradient(const Worker& worker, MatrixView<const T> gradient, MatrixView<const T> in,
+    void input_gradient(const Worker& worker, MatrixView<const T> gradient, const T* transposed, MatrixView<const T> in,
                         Activation activation_below, MatrixView<T> in_gradient) const noexcept {
         const auto derivative = kernels_->activation_gradient[static_cast<int>(activation_below)];
         const PanelShape& shape = transposed_shape_;
         for_each_tile(kernels_->row_tile, in.rows, shape, worker, [&](int64_t row, int64_t rows, int64_t panel) {
             const int64_t first = panel * shape.full_width();
             T* tile = in_gradient.row(row) + first;
-            panel_tile(*kernels_, gradient, shape, transposed_.data(), row, rows, panel, tile, in_gradient.stride);
+            panel_tile(*kernels_, gradient, shape, transposed, row, rows, panel, tile, in_gradient.stride);
             derivative(tile, in_gradient.stride, in.row(row) + first, in.stride, rows, shape.width_of(panel));
         });
     }
@@ -101,15 +101,15 @@ public:
                     on_weights(shape_.offset_of(panel) + row * shape_.width_of(panel), shape_.width_of(panel));
     }
 
-    // Makes this worker's part of the transposed copy equal to the weights again.
-    void refresh_transposed(const Worker& worker) noexcept {
+    // Makes this worker's part of the transposed copy (in panels of transposed_shape()) equal to the weights again.
+    void refresh_transposed(const Worker& worker, T* transposed) const noexcept {
         const Range mine = worker.share(transposed_shape_.panels());
         for (int64_t panel = mine.begin; panel < mine.end; ++panel) {
             const int64_t first = panel * transposed_shape_.full_width(), width = transposed_shape_.width_of(panel);
             const int64_t rows = std::min(width, inputs_ - first);
             for (int64_t p = 0; p < shape_.panels(); ++p) {
                 const int64_t from = p * shape_.full_width();
-                kernels_->transpose(transposed_.data() + transposed_shape_.offset_of(panel) + from * width, width,
+                kernels_->transpose(transposed + transposed_shape_.offset_of(panel) + from * width, width,
                                     weights_.data() + shape_.offset_of(p) + first * shape_.width_of(p),
                                     shape_.width_of(p), rows, std::min(shape_.width_of(p), outputs_ - from));
             }
@@ -134,7 +134,7 @@ private:
     const Kernels<T>* kernels_;
     PanelShape shape_;             // of the weights (inputs, outputs)
     PanelShape transposed_shape_;  // of their transpose (outputs, inputs)
-    Buffer<T> weights_, biases_, transposed_;
+    Buffer<T> weights_, biases_;
 };
 
 }  // namespace fastmlp

@@ -91,7 +91,7 @@ template <class T> void Network<T>::evaluate(const Dataset<T>& data, int threads
     RowLosses<T> losses(data.inputs.rows);
     const auto checked_before = [](MatrixView<const T>) noexcept {};
     for_each_block(data.inputs, threads, checked_before, [&](Range part, MatrixView<T> z) noexcept {
-        loss_and_gradient(loss_, kernels(), z, data.labels_from(part.begin), data.targets + part.begin * z.columns,
+        loss_and_gradient(loss_, kernels(), z, data.labels_from(part.begin), data.targets_from(part.begin, z.columns),
                           z.columns, T(1), losses, part.begin);
     });
     sum.add(losses, data.inputs.rows);

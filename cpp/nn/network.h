@@ -15,12 +15,12 @@ public:
     Network(const std::vector<int64_t>& sizes, Activation hidden, Loss loss, double input_scale,
             const KernelTable& table);
 
-    const std::vector<int64_t>& sizes() const { return sizes_; }
     int64_t inputs() const { return sizes_.front(); }
     int64_t outputs() const { return sizes_.back(); }
     Activation hidden_activation() const { return hidden_; }
     Loss loss() const { return loss_; }
     T input_scale() const { return input_scale_; }
+    std::atomic<bool>& reserved() { return reserved_; }  // whether somebody changes the parameters
     const KernelTable& table() const { return *table_; }
     const Kernels<T>& kernels() const { return kernels_of<T>(*table_); }
     std::vector<DenseLayer<T>>& layers() { return layers_; }
@@ -52,6 +52,7 @@ private:
     T input_scale_;
     const KernelTable* table_;
     std::vector<DenseLayer<T>> layers_;
+    std::atomic<bool> reserved_{false};
 };
 
 }  // namespace fastmlp

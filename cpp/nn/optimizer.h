@@ -23,7 +23,8 @@ struct StepSettings {
     double l1 = 0, l2 = 0;
 };
 
-// Gradient sums and optimizer state of one layer, in the layout of its parameters. Throws std::bad_alloc.
+// What training keeps beside the parameters of one layer: gradient sums and optimizer state, in their layout,
+// and the transposed weights that backward reads. Throws std::bad_alloc.
 template <class T> class LayerState {
 public:
     LayerState(const DenseLayer<T>& layer, UpdateKind kind) {
@@ -32,10 +33,13 @@ public:
         if (kind == UpdateKind::adam) state_[2] = Buffer<T>(weights), state_[3] = Buffer<T>(biases);
     }
     void make_room_for_gradients(const DenseLayer<T>& layer) {
-        if (gradients_[0].size()) return;
-        gradients_[0] = Buffer<T>(layer.weights().size());
-        gradients_[1] = Buffer<T>(layer.biases().size());
+        if (!gradients_[0].size()) gradients_[0] = Buffer<T>(layer.weights().size());
+        if (!gradients_[1].size()) gradients_[1] = Buffer<T>(layer.biases().size());
     }
+    void make_room_for_transposed(const DenseLayer<T>& layer) {
+        if (!transposed_.size()) transposed_ = Buffer<T>(layer.transposed_shape().size());
+    }
+    T* transposed() { return transposed_.data(); }
     ParameterBlock<T> weights_of(DenseLayer<T>& layer) {
         return {layer.weights().data(), gradients_[0].data(), state_[0].data(), state_[2].data(), true};
     }
@@ -47,6 +51,7 @@ public:
 
 private:
     Buffer<T> gradients_[2];
+    Buffer<T> transposed_;
     Buffer<T> state_[4];
 };
 

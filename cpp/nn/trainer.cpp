@@ -18,6 +18,10 @@ constexpr int64_t most_chunk_rows = 256;
 // Operations of a chunk, so that a slice ends soon after its time even for huge layers: about 20 ms.
 constexpr double most_chunk_operations = 5e9;
 
+static int64_t rows_of_chunks(double operations_per_row) {
+    return std::clamp<int64_t>(static_cast<int64_t>(most_chunk_operations / operations_per_row), 1, most_chunk_rows);
+}
+
 EpochPlan::Chunk EpochPlan::chunk_at(int64_t row) const {
     if (row >= rows) return {rows, rows, 0, false, false};
     const int64_t batch = row / batch_rows, batch_begin = batch * batch_rows;
@@ -39,6 +43,7 @@ Trainer<T>::Trainer(Network<T>& network, const OptimizerSettings& optimizer)
 }
 
 template <class T> void Trainer<T>::make_room(const EpochPlan& plan) {
+    for (std::size_t i = 1; i < states_.size(); ++i) states_[i].make_room_for_transposed(network_.layers()[i]);
     if (plan.sums_chunks())
         for (std::size_t i = 0; i < states_.size(); ++i) states_[i].make_room_for_gradients(network_.layers()[i]);
     const int64_t rows = plan.largest_chunk();
@@ -100,7 +105,7 @@ void Trainer<T>::forward(const Worker& worker, const EpochPlan::Chunk& chunk, Ch
     auto& layers = network_.layers();
     const ActiveColumns* active = active_columns(worker, buffers);
     if (chunk.first)
-        for (std::size_t i = 1; i < layers.size(); ++i) layers[i].refresh_transposed(worker);
+        for (std::size_t i = 1; i < layers.size(); ++i) layers[i].refresh_transposed(worker, states_[i].transposed());
     for (std::size_t i = 0; i + 1 < layers.size(); ++i) {
         layers[i].forward(worker, inputs_of(i, chunk, buffers, active), outputs_[i].first_rows(chunk.size()),
                           i == 0 ? active : nullptr);
@@ -157,7 +162,7 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
         const MatrixView<T> gradient = (i + 1 == layers.size() ? outputs_[i] : gradients_[i]).first_rows(chunk.size());
         const MatrixView<const T> in = inputs_of(i, chunk, buffers, active);
         if (i > 0)
-            layers[i].input_gradient(worker, gradient, in, network_.hidden_activation(),
+            layers[i].input_gradient(worker, gradient, states_[i].transposed(), in, network_.hidden_activation(),
                                      gradients_[i - 1].first_rows(chunk.size()));
         const ParameterBlock<T> weights = states_[i].weights_of(layers[i]), biases = states_[i].biases_of(layers[i]);
         const auto on_tile = [&](const OuterProduct<T>& product) {
@@ -233,8 +238,7 @@ template <class T>
 int64_t Trainer<T>::run(const Dataset<T>& data, const int64_t* order, int64_t rows, int64_t batch_rows,
                         int64_t batches_per_update, const StepSettings& settings, int64_t position, int threads,
                         double seconds, LossSum& sum) {
-    const int64_t chunk_rows = std::clamp<int64_t>(
-        static_cast<int64_t>(most_chunk_operations / network_.training_operations()), 1, most_chunk_rows);
+    const int64_t chunk_rows = rows_of_chunks(network_.training_operations());
     return run_chunks(data, order, {rows, batch_rows, batches_per_update, chunk_rows}, &settings, position, threads,
                       seconds, sum);
 }
@@ -242,8 +246,7 @@ int64_t Trainer<T>::run(const Dataset<T>& data, const int64_t* order, int64_t ro
 template <class T>
 int64_t Trainer<T>::sum_gradients(const Dataset<T>& data, int64_t position, int threads, double seconds, LossSum& sum) {
     const int64_t rows = data.inputs.rows;
-    const int64_t chunk_rows = std::clamp<int64_t>(
-        static_cast<int64_t>(most_chunk_operations / network_.training_operations()), 1, most_chunk_rows);
+    const int64_t chunk_rows = rows_of_chunks(network_.training_operations());
     for (std::size_t i = 0; i < states_.size(); ++i) states_[i].make_room_for_gradients(network_.layers()[i]);
     return run_chunks(data, nullptr, {rows, rows, 1, chunk_rows}, nullptr, position, threads, seconds, sum);
 }

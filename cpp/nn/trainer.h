@@ -50,6 +50,7 @@ public:
     // position returned is the number of rows, it stands in layer_states().
     int64_t sum_gradients(const Dataset<T>& data, int64_t position, int threads, double seconds, LossSum& sum);
 
+    const Network<T>& network() const { return network_; }
     const std::vector<LayerState<T>>& layer_states() const { return states_; }
 
 private:

@@ -84,8 +84,7 @@ def load_mnist(folder: str | os.PathLike[str] | None = None, download: bool = Tr
         (``train-images-idx3-ubyte.gz``) or not (``train-images-idx3-ubyte`` or
         ``train-images.idx3-ubyte``).
     download : bool, default True
-        Whether the network may be used. Needs pooch: ``pip install
-        "fastmlp[data]"``. Reading needs nothing but NumPy.
+        Whether the network may be used. Needs pooch (``pip install pooch``). Reading needs nothing but NumPy.
 
     Returns
     -------
@@ -330,7 +329,7 @@ def _download_mnist(cache: Path, searched: list[str]) -> None:
     try:
         import pooch
     except ImportError as failure:
-        searched.append('download: needs pooch, which is not installed: pip install "fastmlp[data]"')
+        searched.append("download: needs pooch, which is not installed: pip install pooch")
         raise _not_found(searched) from failure
 
     fetch = pooch.HTTPDownloader(timeout=DOWNLOAD_TIMEOUT, chunk_size=1 << 16)
@@ -355,12 +354,12 @@ def _not_found(searched: list[str]) -> DataFileError:
     lines = ["MNIST was not found. Searched:"]
     lines += [f"  {entry}" for entry in searched]
     lines += [
-        'To get it: pip install "fastmlp[data]" and let load_mnist download it, or put these files',
+        "To get it: pip install pooch, and let load_mnist download it, or put these files",
         "(compressed or not) into one folder, and name it in FASTMLP_DATA or as load_mnist(folder):",
     ]
     lines += [f"  {MNIST_MIRRORS[0]}{file.name}.gz (md5 {file.md5})" for file in MNIST_FILES]
     lines += [f"  also at {mirror}" for mirror in MNIST_MIRRORS[1:]]
-    lines += ["fastmlp.datasets.make_digits() gives a stand-in without data or network."]
+    lines += ["With matplotlib installed, fastmlp.datasets.make_digits() gives a stand-in without data or network."]
     return DataFileError("\n".join(lines))
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any
 
-import numpy as np
-
 from . import _core, validation
+from .network import Network
 from .progress import Cancelled, ManyProgress
 from .trainer import Callback, History, Trainer, check_callbacks
 
@@ -53,8 +52,9 @@ def fit_many(
     ValueError, TypeError
         If an argument does not fit; no network is changed then.
     Exception
-        The first that a fit or a callback raises; its message begins with the trainer's place and
-        network. The other fits end after their last update, as on Ctrl-C (KeyboardInterrupt).
+        The first that a fit or a callback raises; a note (Python 3.11; before that, its message) names the
+        trainer's place and network. The other fits end after their last update, as on Ctrl-C
+        (KeyboardInterrupt).
     """
     trainers = _check_trainers(trainers)
     epochs = validation.check_integer("epochs", epochs, 1)
@@ -63,20 +63,23 @@ def fit_many(
     ]
     threads = validation.check_threads(n_threads) or _core.default_thread_count()
     progress = ManyProgress(verbose, len(trainers), epochs)
-    X, y = np.asarray(X), np.asarray(y)  # lists and the like are converted once, not once per net
-    data = [trainer.network._training_set(X, y, threads) for trainer in trainers]
-    validation_sets = [trainer.network._validation_set(validation_data, threads) for trainer in trainers]
+    networks = [trainer.network for trainer in trainers]
+    data = _share(networks, X, y, threads)
+    validation_sets = [None] * len(networks)
+    if validation_data is not None:
+        validation.check_pair("validation_data", validation_data)
+        validation_sets = _share(networks, *validation_data, threads)
 
     def fit(index: int) -> History:
         trainer = trainers[index]
         try:
-            with trainer.network._reserved():
+            with trainer.network._core.reserve():
                 history = trainer._fit(data[index], validation_sets[index], epochs, callbacks, 1, progress)
         except Cancelled:
             raise
         except Exception as error:
             progress.stop()
-            error.args = (f"trainers[{index}], {trainer.network!r}: {error}", *error.args[1:])
+            _name(error, f"trainers[{index}], {trainer.network!r}")
             raise
         progress.fit_done(f"trainers[{index}], {trainer.network!r}, loss {history.loss[-1]:.4f}")
         return history
@@ -84,8 +87,10 @@ def fit_many(
     cost = [trainer.network._core.training_operations for trainer in trainers]
     longest_first = sorted(range(len(trainers)), key=lambda index: -cost[index])
     with progress, ThreadPoolExecutor(min(threads, len(trainers)), "fastmlp.fit_many") as pool:
-        futures = {index: pool.submit(fit, index) for index in longest_first}
+        futures: dict[int, Future[History]] = {}
         try:
+            for index in longest_first:
+                futures[index] = pool.submit(fit, index)
             wait(futures.values(), return_when=FIRST_EXCEPTION)
         finally:  # after an exception or Ctrl-C; where all are done it changes nothing
             progress.stop()
@@ -113,6 +118,36 @@ def _check_trainers(trainers: Any) -> list[Trainer]:
                 f"trainers must train different networks, but trainers[{first}] and trainers[{index}] share one"
             )
     return found
+
+
+def _share(networks: Sequence[Network], X: Any, y: Any, threads: int) -> list[Any]:
+    """A data set for each network; what they can share, converted, checked and looked through once."""
+    inputs: dict[Any, Any] = {}
+    targets: dict[Any, Any] = {}
+    found = []
+    for index, network in enumerate(networks):
+        kind = (network.layer_sizes[0], network.dtype, network.input_scale)
+        try:
+            if kind not in inputs:
+                checked = network._check_inputs(X, threads)
+                inputs[kind] = (checked, _core.NonzeroBits(checked, threads))
+                X = checked  # what one network has converted, the next need not
+            kind_of_target = (network.loss, network.layer_sizes[-1], network.dtype)
+            if kind_of_target not in targets:
+                targets[kind_of_target] = network._check_targets(y, len(inputs[kind][0]), threads)
+        except Exception as error:
+            _name(error, f"trainers[{index}], {network!r}")
+            raise
+        shared, nonzero = inputs[kind]
+        found.append(network._core.dataset(shared, targets[kind_of_target], nonzero))
+    return found
+
+
+def _name(error: Exception, which: str) -> None:
+    if hasattr(error, "add_note"):
+        error.add_note(which)
+    else:  # Python 3.10
+        error.args = (f"{which}: {error}", *error.args[1:])
 
 
 def _one_at_a_time(callback: Callback, lock: threading.Lock) -> Callback:

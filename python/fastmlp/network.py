@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -110,7 +109,7 @@ class Network:
         self._layer_sizes = validation.check_layer_sizes(layer_sizes, self._dtype)
         self._activation = validation.check_choice("activation", activation, ACTIVATIONS)
         self._loss = validation.check_choice("loss", loss, LOSSES)
-        self._input_scale = validation.check_number("input_scale", input_scale)
+        self._input_scale = validation.check_scale("input_scale", input_scale, self._dtype)
         seed = validation.check_seed(seed)
         self._create_core()
         rng = np.random.default_rng(seed)
@@ -127,7 +126,6 @@ class Network:
             getattr(_core.Loss, self._loss),
             self._input_scale,
         )
-        self._busy = threading.Lock()  # held by what changes the parameters
 
     def _shapes(self) -> list[tuple[int, int]]:
         return list(zip(self._layer_sizes, self._layer_sizes[1:]))
@@ -187,12 +185,9 @@ class Network:
         new_biases = validation.check_parameters(
             "biases", biases, [(outputs,) for _, outputs in shapes], self._dtype, threads
         )
-        with self._reserved():
+        with self._core.reserve():
             for i, (w, b) in enumerate(zip(new_weights, new_biases)):
                 self._core.set_layer(i, w, b)
-
-    def _reserved(self) -> _Reservation:
-        return _Reservation(self._busy)
 
     def forward(self, X: Any, n_threads: int | None = None) -> np.ndarray:
         """Predict.
@@ -219,8 +214,8 @@ class Network:
         step = self._rows_per_call()
         parts = [self._core.predict(X[i : i + step], threads) for i in range(0, len(X), step)]
         if any(part is None for part in parts):  # the core checks values as it reads them, and here is the message
-            validation.check_finite("X", X, self._dtype, threads)
-            raise ValueError(f"X times input_scale={self._input_scale:g} must be within the range of {self._dtype}")
+            self._check_inputs(X, threads)
+            raise ValueError("X was changed by another thread while it was read")
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def predict(self, X: Any, n_threads: int | None = None) -> np.ndarray:
@@ -274,7 +269,7 @@ class Network:
         loss, position = 0.0, 0
         while position < data.rows:
             position, loss = core.sum_gradients(data, position, loss, threads, SECONDS_PER_CALL)
-        weight_gradients, bias_gradients = core.gradients(self._core)
+        weight_gradients, bias_gradients = core.gradients()
         if l1 or l2:
             for gradient, w in zip(weight_gradients, self.weights):
                 gradient += l2 * w + l1 * np.sign(w)
@@ -288,27 +283,27 @@ class Network:
         return 128 * max(1, int(blocks))  # whole blocks of the core: the same sums however the calls are cut
 
     def _check_inputs(self, X: Any, threads: int) -> np.ndarray:
-        return validation.check_inputs(X, self._layer_sizes[0], self._dtype, threads)
+        return validation.check_inputs(X, self._layer_sizes[0], self._dtype, self._input_scale, threads)
+
+    def _check_targets(self, y: Any, rows: int, threads: int) -> np.ndarray:
+        if self._loss == "cross_entropy":
+            return validation.check_labels(y, rows, self._layer_sizes[-1])
+        return validation.check_targets(y, rows, self._layer_sizes[-1], self._dtype, threads)
 
     def _dataset(self, X: Any, y: Any, threads: int) -> Any:
         """X and y, checked, as the core's data set."""
         X = self._check_inputs(X, threads)
-        outputs = self._layer_sizes[-1]
-        if self._loss == "cross_entropy":
-            return self._core.dataset(X, validation.check_labels(y, len(X), outputs))
-        return self._core.dataset(X, validation.check_targets(y, len(X), outputs, self._dtype, threads))
+        return self._core.dataset(X, self._check_targets(y, len(X), threads))
 
     def _training_set(self, X: Any, y: Any, threads: int) -> Any:
         """The same, looked through for columns that training can skip."""
-        data = self._dataset(X, y, threads)
-        data.find_nonzero(threads)
-        return data
+        X = self._check_inputs(X, threads)
+        return self._core.dataset(X, self._check_targets(y, len(X), threads), _core.NonzeroBits(X, threads))
 
     def _validation_set(self, validation_data: Any, threads: int) -> Any:
         if validation_data is None:
             return None
-        if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-            raise TypeError(f"validation_data must be a pair (X, y), got {type(validation_data).__name__}")
+        validation.check_pair("validation_data", validation_data)
         return self._dataset(*validation_data, threads)
 
     def _evaluate(self, data: Any, threads: int) -> Evaluation:
@@ -329,14 +324,15 @@ class Network:
         return core_type(self._core, getattr(_core.UpdateKind, kind), **settings)
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {name: value for name, value in self.__dict__.items() if name not in ("_core", "_busy")}
+        state = {name: value for name, value in self.__dict__.items() if name != "_core"}
         return {**state, "weights": self.weights, "biases": self.biases}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         weights, biases = state.pop("weights"), state.pop("biases")
         self.__dict__.update(state)
         self._create_core()
-        self.set_parameters(weights, biases)
+        for i, (w, b) in enumerate(zip(weights, biases)):  # unchecked: a diverged network may travel, too
+            self._core.set_layer(i, w, b)
 
     def __repr__(self) -> str:
         scale = "" if self._input_scale == 1 else f", input_scale={self._input_scale!r}"
@@ -344,17 +340,3 @@ class Network:
             f"Network({self._layer_sizes}, activation={self._activation!r}, loss={self._loss!r}, "
             f"dtype={self._dtype.name!r}{scale})"
         )
-
-
-class _Reservation:
-    """The right to change a network's parameters; at most one at a time, and nobody waits for it."""
-
-    def __init__(self, lock: threading.Lock) -> None:
-        self._lock = lock
-
-    def __enter__(self) -> None:
-        if not self._lock.acquire(blocking=False):
-            raise RuntimeError("a fit of this network is under way; its parameters cannot be changed by another")
-
-    def __exit__(self, *exception: object) -> None:
-        self._lock.release()

@@ -49,7 +49,7 @@ def matmul(
     Returns
     -------
     array, shape (m, n)
-        Each element is one chain of fused multiply-adds over k, for every number of threads.
+        Each element is one chain of multiply-adds over k, for every number of threads.
 
     Raises
     ------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 import time
@@ -30,12 +31,12 @@ class Line:
     """
 
     def __init__(self, verbose: bool | str) -> None:
-        if not isinstance(verbose, (bool, np.bool_)) and verbose != "auto":
+        if not isinstance(verbose, (bool, np.bool_)) and not (isinstance(verbose, str) and verbose == "auto"):
             raise ValueError(f"verbose must be True, False or 'auto', got {verbose!r}")
         self._stream: Any = sys.stderr if verbose else None
         try:
             self.on_terminal = self._stream is not None and self._stream.isatty()
-        except (AttributeError, ValueError):  # not a file, or closed
+        except Exception:  # not a file, closed, or something else that only looks like one
             self.on_terminal = False
         if verbose == "auto" and not self.on_terminal:
             self._stream = None
@@ -51,7 +52,8 @@ class Line:
 
     def redraw(self, text: str) -> None:
         """On a terminal, the line becomes this text, at most ten times a second."""
-        self._text = text.ljust(len(self._text))
+        width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be redrawn
+        self._text = text[:width].ljust(min(len(self._text), width))
         now = time.monotonic()
         if self.on_terminal and now - self._last_drawn >= SECONDS_BETWEEN_REDRAWS:
             self._write(f"\r{self._text}")
@@ -66,7 +68,7 @@ class Line:
         try:
             self._stream.write(text)
             self._stream.flush()
-        except (OSError, ValueError):  # a closed terminal must not end a fit
+        except Exception:  # whatever becomes of stderr must not end a fit
             self._stream, self.on_terminal = None, False
 
 
@@ -86,6 +88,8 @@ class FitProgress(Line):
         shown = (f"{name} {value:.4f}" for name, value in metrics.items() if name != "penalty" or value)
         self._metrics = "  ".join(shown)
         text = f"epoch {epoch}/{self._epochs}  {self._metrics}"
+        if self.on_terminal:
+            self._metrics = self._metrics.partition("  seconds")[0]
         self.redraw(text)
         self.add(text)
 

@@ -204,7 +204,7 @@ def _distance_fields() -> np.ndarray:
         from matplotlib.textpath import TextPath
     except ImportError as failure:
         raise ImportError(
-            'make_digits draws with the fonts of matplotlib, which is not installed: pip install "fastmlp[experiments]"'
+            "make_digits draws with the fonts of matplotlib, which is not installed: pip install matplotlib"
         ) from failure
 
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, validation
+from . import validation
 from .errors import DivergenceError
 from .network import SECONDS_PER_CALL, Network
 from .progress import FitProgress, Progress
@@ -121,6 +121,21 @@ class Trainer:
     array([0, 1, 1, 0])
     """
 
+    __slots__ = (  # so that a misspelt setting is an AttributeError
+        "__weakref__",
+        "_accumulate",
+        "_batch_size",
+        "_core",
+        "_l1",
+        "_l2",
+        "_learning_rate",
+        "_n_threads",
+        "_network",
+        "_optimizer",
+        "_rng",
+        "_shuffle",
+    )
+
     def __init__(
         self,
         network: Network,
@@ -142,30 +157,97 @@ class Trainer:
     ) -> None:
         if not isinstance(network, Network):
             raise TypeError(f"network must be a fastmlp.Network, got {network!r}")
-        self.network = network
-        self.optimizer = validation.check_choice("optimizer", optimizer, OPTIMIZERS)
-        self.learning_rate = validation.check_number("learning_rate", learning_rate, above=0)
-        self.batch_size = validation.check_integer("batch_size", batch_size, 1)
-        self.momentum = validation.check_number("momentum", momentum, least=0, below=1)
-        self.nesterov = validation.check_flag("nesterov", nesterov)
-        self.beta_1 = validation.check_number("beta_1", beta_1, least=0, below=1)
-        self.beta_2 = validation.check_number("beta_2", beta_2, least=0, below=1)
-        self.epsilon = validation.check_number("epsilon", epsilon, above=0)
-        self.l1 = validation.check_number("l1", l1, least=0)
-        self.l2 = validation.check_number("l2", l2, least=0)
-        if isinstance(accumulate, str):
-            self.accumulate: int | str = validation.check_choice("accumulate", accumulate, ("epoch",))
-        else:
-            self.accumulate = validation.check_integer("accumulate", accumulate, 1)
-        self.shuffle = validation.check_flag("shuffle", shuffle)
+        dtype = network.dtype
+        self._network = network
+        self._optimizer = validation.check_choice("optimizer", optimizer, OPTIMIZERS)
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.l1 = l1
+        self.l2 = l2
+        self.accumulate = accumulate
+        self.n_threads = n_threads
+        momentum = validation.check_number("momentum", momentum, least=0, below=1, dtype=dtype)
+        nesterov = validation.check_flag("nesterov", nesterov)
+        if momentum and optimizer != "sgd":
+            raise ValueError(f"momentum belongs to optimizer='sgd', got momentum={momentum!r} with {optimizer!r}")
+        if nesterov and not momentum:
+            raise ValueError("nesterov=True needs a momentum above 0, got momentum=0")
+        beta_1 = validation.check_number("beta_1", beta_1, least=0, below=1, dtype=dtype)
+        beta_2 = validation.check_number("beta_2", beta_2, least=0, below=1, dtype=dtype)
+        epsilon = validation.check_number("epsilon", epsilon, above=0, dtype=dtype)
+        self._shuffle = validation.check_flag("shuffle", shuffle)
         self._rng = np.random.default_rng(validation.check_seed(seed))
-        self.n_threads = validation.check_threads(n_threads)
-        if self.optimizer == "adam":
-            self._core = network._new_core_trainer("adam", beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon)
-        elif self.momentum > 0:
-            self._core = network._new_core_trainer("momentum", momentum=self.momentum, nesterov=self.nesterov)
+        if optimizer == "adam":
+            self._core = network._new_core_trainer("adam", beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
+        elif momentum:
+            self._core = network._new_core_trainer("momentum", momentum=momentum, nesterov=nesterov)
         else:
             self._core = network._new_core_trainer("sgd")
+
+    @property
+    def network(self) -> Network:
+        """The network that is trained."""
+        return self._network
+
+    @property
+    def optimizer(self) -> str:
+        return self._optimizer
+
+    @property
+    def learning_rate(self) -> float:
+        """May be changed between epochs, also by a callback."""
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._learning_rate = validation.check_number("learning_rate", value, above=0, dtype=self._network.dtype)
+
+    @property
+    def batch_size(self) -> int:
+        """May be changed between epochs."""
+        return self._batch_size
+
+    @batch_size.setter
+    def batch_size(self, value: int) -> None:
+        self._batch_size = validation.check_integer("batch_size", value, 1)
+
+    @property
+    def l1(self) -> float:
+        """May be changed between epochs."""
+        return self._l1
+
+    @l1.setter
+    def l1(self, value: float) -> None:
+        self._l1 = validation.check_number("l1", value, least=0, dtype=self._network.dtype)
+
+    @property
+    def l2(self) -> float:
+        """May be changed between epochs."""
+        return self._l2
+
+    @l2.setter
+    def l2(self, value: float) -> None:
+        self._l2 = validation.check_number("l2", value, least=0, dtype=self._network.dtype)
+
+    @property
+    def accumulate(self) -> int | str:
+        """May be changed between epochs."""
+        return self._accumulate
+
+    @accumulate.setter
+    def accumulate(self, value: int | str) -> None:
+        if isinstance(value, str) and value != "epoch":
+            raise ValueError(f"accumulate must be an integer >= 1 or 'epoch', got {value!r}")
+        self._accumulate = value if isinstance(value, str) else validation.check_integer("accumulate", value, 1)
+
+    @property
+    def n_threads(self) -> int | None:
+        """May be changed between fits."""
+        return self._n_threads
+
+    @n_threads.setter
+    def n_threads(self, value: int | None) -> None:
+        self._n_threads = validation.check_threads(value)
 
     def fit(
         self,
@@ -201,7 +283,8 @@ class Trainer:
         ValueError, TypeError
             If an argument does not fit; the network is unchanged.
         DivergenceError
-            After an epoch whose loss is not finite.
+            After an epoch whose loss is not finite, or at the end if the weights are not. The network is
+            left as it is.
         RuntimeError
             If another fit of this network is under way.
         KeyboardInterrupt
@@ -213,7 +296,7 @@ class Trainer:
         progress = FitProgress(verbose, epochs)
         data = self.network._training_set(X, y, threads)
         validation_set = self.network._validation_set(validation_data, threads)
-        with self.network._reserved(), progress:
+        with self.network._core.reserve(), progress:
             return self._fit(data, validation_set, epochs, callbacks, threads, progress)
 
     def _fit(
@@ -229,20 +312,26 @@ class Trainer:
                     metrics["val_accuracy"] = accuracy
             history._append(metrics)
             progress.epoch_done(epoch, metrics)
-            if not math.isfinite(metrics["loss"]):
-                raise DivergenceError(
-                    f"the loss is {metrics['loss']} after epoch {epoch} with learning_rate={self.learning_rate:g}; "
-                    "a smaller learning rate keeps it finite"
-                )
+            for name in ("loss", "val_loss"):
+                if not math.isfinite(metrics.get(name, 0)):
+                    raise self._divergence(f"the {name} is {metrics[name]} after epoch {epoch}")
             info = EpochInfo(epoch, epochs, metrics, self.network)
-            if any([callback(info) for callback in callbacks]):
+            if any([_wants_to_stop(callback, info) for callback in callbacks]):
                 break
+        if not all(map(math.isfinite, self.network._core.weight_norms())):  # the last update has no loss after it
+            raise self._divergence("the weights are not finite after the last update")
         return history
+
+    def _divergence(self, what: str) -> DivergenceError:
+        return DivergenceError(
+            f"{what}, with learning_rate={self.learning_rate:g}; start again from finite weights, with a new Trainer and "
+            "a smaller learning rate or penalty"
+        )
 
     def _train_epoch(self, data: Any, threads: int, epoch: int, progress: Progress) -> dict[str, float]:
         rows = data.rows
         start = time.perf_counter()
-        order = self._rng.permutation(rows) if self.shuffle else np.arange(rows)
+        order = self._rng.permutation(rows) if self._shuffle else np.arange(rows)
         order = order.astype(np.int64, copy=False)
         batch_size = min(self.batch_size, rows)
         batches = -(-rows // batch_size)
@@ -269,6 +358,13 @@ class Trainer:
             metrics["accuracy"] = hits / rows
         metrics["seconds"] = time.perf_counter() - start
         return metrics
+
+
+def _wants_to_stop(callback: Callback, info: EpochInfo) -> bool:
+    answer = callback(info)
+    if answer is not None and not isinstance(answer, (bool, np.bool_)):
+        raise TypeError(f"callbacks must return None, False or True (which stops), got {answer!r} from {callback!r}")
+    return bool(answer)
 
 
 def check_callbacks(callbacks: Any) -> list[Callback]:

@@ -34,17 +34,50 @@ def check_integer(name: str, value: Any, least: int, most: int = 2**63 - 1) -> i
 
 
 def check_number(
-    name: str, value: Any, above: float = -math.inf, least: float = -math.inf, below: float = math.inf
+    name: str,
+    value: Any,
+    above: float = -math.inf,
+    least: float = -math.inf,
+    below: float = math.inf,
+    dtype: np.dtype | None = None,
 ) -> float:
-    """A finite number > above, >= least and < below."""
+    """A finite number > above, >= least and < below; with a dtype, also once it is rounded to that."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    if not (math.isfinite(value) and value > above and value >= least and value < below):
+    found = _as_float(value)
+    with np.errstate(over="ignore", under="ignore"):
+        rounded = found if dtype is None else float(dtype.type(found))
+    if not all(math.isfinite(number) and above < number and least <= number < below for number in (found, rounded)):
         bounds = [
             f"{sign} {bound:g}" for sign, bound in ((">", above), (">=", least), ("<", below)) if math.isfinite(bound)
         ]
-        raise ValueError(f"{name} must be a finite number {' and '.join(bounds)}".rstrip() + f", got {value!r}")
-    return float(value)
+        as_used = "" if rounded == found or not math.isfinite(found) else f", which {dtype} rounds to {rounded:g}"
+        raise ValueError(
+            f"{name} must be a finite number {' and '.join(bounds)}".rstrip() + f", got {value!r}{as_used}"
+        )
+    return found
+
+
+def check_scale(name: str, value: Any, dtype: np.dtype) -> float:
+    """A finite number other than zero, of either sign."""
+    scale = check_number(name, value, dtype=dtype)
+    if float(dtype.type(scale)) == 0:
+        raise ValueError(f"{name} must not be zero in {dtype}, got {value!r}")
+    return scale
+
+
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return math.inf
+
+
+def check_pair(name: str, value: Any) -> None:
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        kind = type(value).__name__
+        found = f"a {kind} of {len(value)}" if isinstance(value, (tuple, list)) else kind
+        raise TypeError(f"{name} must be a pair (X, y), got {found}")
 
 
 def check_flag(name: str, value: Any) -> bool:
@@ -72,13 +105,16 @@ def check_dtype(dtype: Any) -> np.dtype:
 
 
 def check_layer_sizes(layer_sizes: Any, dtype: np.dtype) -> tuple[int, ...]:
-    if isinstance(layer_sizes, str) or not hasattr(layer_sizes, "__len__"):
+    if isinstance(layer_sizes, np.ndarray) and layer_sizes.ndim == 1:
+        layer_sizes = tuple(layer_sizes)
+    if isinstance(layer_sizes, (str, bytes)) or not isinstance(layer_sizes, Sequence):
         raise TypeError(f"layer_sizes must be a sequence of integers such as (784, 128, 10), got {layer_sizes!r}")
     if len(layer_sizes) < 2:
         raise ValueError(f"layer_sizes must have at least two entries (features, outputs), got {tuple(layer_sizes)!r}")
     sizes = tuple(check_integer(f"layer_sizes[{i}]", size, 1, 2**31 - 1) for i, size in enumerate(layer_sizes))
-    weights = sum(inputs * outputs for inputs, outputs in zip(sizes, sizes[1:]))
-    needed, present = 2 * weights * dtype.itemsize, _physical_memory()  # the weights and their transposed copy
+    # The weights, each row padded to a cache line, and for training their transposed copy.
+    padded = sum(inputs * (outputs + 15) + outputs * (inputs + 15) for inputs, outputs in zip(sizes, sizes[1:]))
+    needed, present = padded * dtype.itemsize, _physical_memory()
     if needed > present:
         raise MemoryError(f"layer_sizes {sizes} need {needed:.3g} bytes for weights, this machine has {present:.3g}")
     return sizes
@@ -91,10 +127,18 @@ def _physical_memory() -> float:
         return math.inf
 
 
-def check_inputs(X: Any, features: int, dtype: np.dtype, threads: int) -> np.ndarray:
-    """X as `check_input_array` returns it, each value a finite number of `dtype`."""
+def check_inputs(X: Any, features: int, dtype: np.dtype, scale: float, threads: int) -> np.ndarray:
+    """X as `check_input_array` returns it; each value and its product with `scale` a finite number of `dtype`."""
     X = check_input_array(X, features)
+    if X.dtype == np.uint8:
+        return X
     check_finite("X", X, dtype, threads)
+    if abs(scale) > 1:
+        most = float(np.finfo(dtype).max) / abs(scale)
+        if _core.first_not_finite(X, most, threads) >= 0:
+            raise ValueError(
+                f"X times input_scale={scale:g} must be within the range of {dtype}, which ends at X = {most:g}"
+            )
     return X
 
 
@@ -118,7 +162,7 @@ def check_input_array(X: Any, features: int) -> np.ndarray:
 
 def check_labels(y: Any, rows: int, classes: int) -> np.ndarray:
     """y as int64, shape (rows,), each in [0, classes)."""
-    y = np.asarray(y)
+    y = _array("y", y)
     if y.dtype.kind not in "biu":
         found = y.dtype
         if y.dtype.kind == "f" and y.size:
@@ -161,18 +205,22 @@ def check_parameters(
 
 def check_finite(name: str, array: np.ndarray, dtype: np.dtype, threads: int) -> None:
     """Raises ValueError if a value of a float array is NaN, infinite or beyond the range of dtype."""
-    if array.dtype == np.uint8:
-        return
     index = _core.first_not_finite(array, float(np.finfo(dtype).max), threads)
     if index >= 0:
         position = ", ".join(map(str, np.unravel_index(index, array.shape)))
-        value = array.ravel()[index]
+        value = array.flat[index]
         expected = "finite" if not np.isfinite(value) else f"within the range of {dtype}"
         raise ValueError(f"{name} must be {expected}, got {value} at [{position}]")
 
 
+def _array(name: str, values: Any) -> np.ndarray:
+    if hasattr(values, "mask") and np.ma.is_masked(values):
+        raise ValueError(f"{name} must have no masked entries, got {np.ma.count_masked(values)} of them")
+    return np.asarray(values)
+
+
 def _real_array(name: str, values: Any) -> np.ndarray:
-    array = np.asarray(values)
+    array = _array(name, values)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must be an array of real numbers, got dtype {array.dtype}")
     return array
@@ -187,6 +235,8 @@ def _plain(array: np.ndarray) -> np.ndarray:
 
 
 def _in_dtype(name: str, array: np.ndarray, dtype: np.dtype, threads: int) -> np.ndarray:
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        raise TypeError(f"{name} must be float32, float64 or integers, got {array.dtype}")
     if array.dtype not in (np.float32, np.float64):
         array = array.astype(np.float64)
     array = _plain(array)
