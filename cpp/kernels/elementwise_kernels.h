@@ -225,20 +225,13 @@ template <class T, class Input> void convert_kernel(T* out, const void* in, int6
     for (int64_t j = 0; j < columns; ++j) out[j] = static_cast<T>(x[j]) * scale;
 }
 
-template <class T, class Input>
-void compress_kernel(T* out, const void* in, const std::uint64_t* mask, int64_t columns, T scale) {
+// In place: what is written never reaches beyond what has been read.
+template <class T> void compress_kernel(T* row, const std::uint64_t* mask, int64_t columns) {
     using V = Vec<T>;
-    const Input* x = static_cast<const Input*>(in);
+    T* out = row;
     for (int64_t j = 0; j < columns; j += V::lanes) {
         const unsigned bits = static_cast<unsigned>(mask[j / 64] >> (j % 64)) & ((1u << V::lanes) - 1);
-        if (bits == 0) continue;
-        T lane[V::lanes] = {};
-        const int64_t count = columns - j < V::lanes ? columns - j : V::lanes;
-        if (count == V::lanes)
-            for (int i = 0; i < V::lanes; ++i) lane[i] = static_cast<T>(x[j + i]);
-        else
-            for (int64_t i = 0; i < count; ++i) lane[i] = static_cast<T>(x[j + i]);
-        (V::load(lane) * V::broadcast(scale)).compress_store(out, bits);
+        V::load(row + j).compress_store(out, bits);
         out += __builtin_popcount(bits);
     }
 }

@@ -95,9 +95,8 @@ template <class T> struct Kernels {
     // out (columns) = in (columns) * scale; any number of columns
     void (*convert[3])(T* out, const void* in, std::int64_t columns, T scale);
 
-    // out = those of in (columns) * scale whose bit is set in `mask`, one after another; up to a vector beyond them
-    // is overwritten
-    void (*compress[3])(T* out, const void* in, const std::uint64_t* mask, std::int64_t columns, T scale);
+    // row = those of its columns whose bit is set in `mask`, one after another; what follows them means nothing
+    void (*compress)(T* row, const std::uint64_t* mask, std::int64_t columns);
 
     // whether no element is NaN or infinite; any size
     bool (*finite)(const T* x, std::int64_t size);

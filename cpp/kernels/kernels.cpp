@@ -50,9 +50,7 @@ template <class T> constexpr Kernels<T> all_kernels() {
     k.convert[static_cast<int>(InputKind::uint8)] = convert_kernel<T, std::uint8_t>;
     k.convert[static_cast<int>(InputKind::float32)] = convert_kernel<T, float>;
     k.convert[static_cast<int>(InputKind::float64)] = convert_kernel<T, double>;
-    k.compress[static_cast<int>(InputKind::uint8)] = compress_kernel<T, std::uint8_t>;
-    k.compress[static_cast<int>(InputKind::float32)] = compress_kernel<T, float>;
-    k.compress[static_cast<int>(InputKind::float64)] = compress_kernel<T, double>;
+    k.compress = compress_kernel<T>;
     k.finite = finite_kernel<T>;
     k.transpose = transpose_kernel<T>;
     k.fma_rounds = fma_rounds_kernel<T>;

@@ -38,8 +38,8 @@ public:
     // Of rows order[first] .. order[first + rows); `order` null means rows first, first + 1, ...
     void find(const NonzeroBits& bits, const int64_t* order, int64_t first, int64_t rows) noexcept;
 
-    // Whether so many can be skipped that it pays, and a vector's overhang fits into a row.
-    bool worth_it(int64_t lanes) const { return count_ + std::max(lanes, columns_ / 10) <= columns_; }
+    // Whether so many can be skipped that it pays.
+    bool worth_it() const { return count_ <= columns_ - columns_ / 10 && count_ < columns_; }
     int64_t count() const { return count_; }
     const std::uint64_t* mask() const { return mask_.data(); }
     const std::int32_t* index() const { return index_.data(); }  // (count), ascending

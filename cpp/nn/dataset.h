@@ -34,11 +34,11 @@ template <class T> struct Dataset {
 // DRAM and no hardware foresees them; read at one go they cost an eighth of a training step.
 template <class T> class RowGather {
 public:
-    // `order` null means rows first, first + 1, ... With a mask, only the columns whose bit is set are read.
+    // `order` null means rows first, first + 1, ... With a mask, only the columns whose bit is set are kept.
     RowGather(const Kernels<T>& kernels, const Inputs& inputs, const int64_t* order, int64_t first, int64_t rows,
               T scale, MatrixView<T> out, const std::uint64_t* mask = nullptr) noexcept
         : convert_(kernels.convert[static_cast<int>(inputs.kind)]),
-          compress_(kernels.compress[static_cast<int>(inputs.kind)]),
+          compress_(kernels.compress),
           mask_(mask),
           inputs_(inputs),
           order_(order),
@@ -51,11 +51,10 @@ public:
 
     void read(int64_t rows) noexcept {
         const int64_t end = std::min(done_ + rows, rows_);
-        for (; done_ < end; ++done_)
-            if (mask_)
-                compress_(out_.row(done_), source(done_), mask_, inputs_.columns, scale_);
-            else
-                convert_(out_.row(done_), source(done_), inputs_.columns, scale_);
+        for (; done_ < end; ++done_) {
+            convert_(out_.row(done_), source(done_), inputs_.columns, scale_);
+            if (mask_) compress_(out_.row(done_), mask_, inputs_.columns);
+        }
     }
     void read_all() noexcept { read(rows_); }
 
@@ -63,7 +62,7 @@ private:
     const char* source(int64_t i) const noexcept { return inputs_.row(order_ ? order_[first_ + i] : first_ + i); }
 
     void (*convert_)(T*, const void*, int64_t, T);
-    void (*compress_)(T*, const void*, const std::uint64_t*, int64_t, T);
+    void (*compress_)(T*, const std::uint64_t*, int64_t);
     const std::uint64_t* mask_;
     Inputs inputs_;
     const int64_t* order_;

@@ -64,7 +64,7 @@ private:
     const ActiveColumns* active_columns(const Worker& worker, const ChunkBuffers& chunk) const noexcept {
         if (chunk.columns.empty()) return nullptr;
         const ActiveColumns& columns = chunk.columns[static_cast<std::size_t>(worker.index)];
-        return columns.worth_it(kernels_.lanes) ? &columns : nullptr;
+        return columns.worth_it() ? &columns : nullptr;
     }
     int64_t run_chunks(const Dataset<T>& data, const int64_t* order, const EpochPlan& plan,
                        const StepSettings* settings, int64_t position, int threads, double seconds, LossSum& sum);
