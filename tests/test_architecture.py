@@ -1,5 +1,6 @@
 """The floors of the core: who may include whom, what lives in one place only, what the binary holds."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -102,3 +103,51 @@ def test_avx512_objects_hold_avx512():
     """The twin of the test above: its pattern finds what it looks for."""
     (path,) = objects("kernels_avx512.dir/**/kernels.cpp.o")
     assert re.search(r"\tv[a-z0-9]+[sp][sd] .*%zmm\d", output_of("objdump", "-d", "--no-show-raw-insn", str(path)))
+
+
+def innermost_loops(disassembly):
+    """(function, instructions) of each loop that holds no other, from `objdump -d`."""
+    for function in re.split(r"\n(?=[0-9a-f]+ <)", disassembly):
+        name = function.partition("\n")[0]
+        lines = re.findall(r"^\s*([0-9a-f]+):\s+(.*)$", function, re.M)
+        addresses = [int(address, 16) for address, _ in lines]
+        loops = []
+        for i, (_, instruction) in enumerate(lines):
+            jump = re.match(r"j\w+\s+([0-9a-f]+) <", instruction)
+            if jump and int(jump[1], 16) in addresses[: i + 1]:
+                loops.append((addresses.index(int(jump[1], 16)), i))
+        for begin, end in loops:
+            if not any((b, e) != (begin, end) and begin <= b and e <= end for b, e in loops):
+                yield name, [instruction for _, instruction in lines[begin : end + 1]]
+
+
+@pytest.mark.parametrize("instruction_set, tile_rows", [("avx2", 6), ("avx512", 14)])
+def test_accumulators_stay_in_registers(instruction_set, tile_rows):
+    """A vector stored on the stack inside the loop over k is a spilled accumulator: a tile at a third of its speed.
+
+    The compiler's output is the same on every machine, however busy; a timed test would not be.
+    """
+    if not os.environ.get("CI"):
+        pytest.skip("another compiler may choose otherwise: a slower build, not a wrong one")
+    (path,) = objects(f"kernels_{instruction_set}.dir/**/kernels.cpp.o")
+    disassembly = output_of("objdump", "-d", "-C", "--no-show-raw-insn", str(path))
+    found = set()
+    for function, instructions in innermost_loops(disassembly):
+        tile = re.search(
+            r"(gemm_tile|gemm_sparse|outer_tile|outer_sgd)_kernel<(float|double), (\d+), ([12])>", function
+        )
+        multiply_adds = sum("fmadd" in instruction for instruction in instructions)
+        if not tile or not multiply_adds:
+            continue
+        kind, dtype, rows, vectors = tile.groups()
+        assert multiply_adds % (int(rows) * int(vectors)) == 0, function
+        stores = [
+            instruction for instruction in instructions if re.match(r"v?mov\w+\s+%[xyz]mm\d+,[^%]*\(%r[sb]p", instruction)
+        ]
+        assert not stores, f"{function} spills in its inner loop: {stores[0]}"
+        found.add((kind, dtype, int(rows), int(vectors)))
+    kinds = ("gemm_tile", "gemm_sparse", "outer_tile", "outer_sgd")
+    missing = {
+        (k, d, r, v) for k in kinds for d in ("float", "double") for r in range(1, tile_rows + 1) for v in (1, 2)
+    } - found
+    assert not missing, f"no inner loop found in {sorted(missing)[:4]}"
