@@ -142,7 +142,9 @@ def test_accumulators_stay_in_registers(instruction_set, tile_rows):
         kind, dtype, rows, vectors = tile.groups()
         assert multiply_adds % (int(rows) * int(vectors)) == 0, function
         stores = [
-            instruction for instruction in instructions if re.match(r"v?mov\w+\s+%[xyz]mm\d+,[^%]*\(%r[sb]p", instruction)
+            instruction
+            for instruction in instructions
+            if re.match(r"v?mov\w+\s+%[xyz]mm\d+,[^%]*\(%r[sb]p", instruction)
         ]
         assert not stores, f"{function} spills in its inner loop: {stores[0]}"
         found.add((kind, dtype, int(rows), int(vectors)))

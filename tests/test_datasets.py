@@ -359,7 +359,7 @@ def test_damaged_cache_without_download(tiny_mnist, tmp_path):
 
 def test_download_without_pooch_names_the_extra(tiny_mnist, monkeypatch):
     monkeypatch.setitem(sys.modules, "pooch", None)
-    with pytest.raises(DataFileError, match=r'needs pooch.*pip install pooch'):
+    with pytest.raises(DataFileError, match=r"needs pooch.*pip install pooch"):
         datasets.load_mnist()
 
 

@@ -100,13 +100,6 @@ def test_an_unknown_instruction_set_is_told_at_import():
     assert "mmx" in result.stderr and "generic" in result.stderr
 
 
-def test_omp_num_threads_is_the_default():
-    if _core.threading_name() != "OpenMP":
-        pytest.skip("built without OpenMP")
-    result = run_python("import fastmlp; print(fastmlp.show_config('dicts')['threads'])", OMP_NUM_THREADS="3")
-    assert result.stdout.split() == ["3"]
-
-
 def test_networks_travel_by_pickle_and_copy():
     import copy
     import pickle

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import _core
+from .threads import default_thread_count
 
 
 def show_config(mode: str = "stdout") -> dict[str, Any] | None:
@@ -25,7 +26,7 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
         "instruction_set": _core.current_isa(),
         "instruction_sets": _core.available_isas(),
         "threading": _core.threading_name(),
-        "threads": _core.default_thread_count(),
+        "threads": default_thread_count(),
     }
     if mode == "dicts":
         return config

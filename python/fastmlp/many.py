@@ -10,6 +10,7 @@ from typing import Any
 from . import _core, validation
 from .network import Network
 from .progress import Cancelled, ManyProgress
+from .threads import default_thread_count
 from .trainer import Callback, History, Trainer, check_callbacks
 
 
@@ -61,7 +62,7 @@ def fit_many(
     callbacks = [
         _one_at_a_time(callback, lock) for lock in [threading.Lock()] for callback in check_callbacks(callbacks)
     ]
-    threads = validation.check_threads(n_threads) or _core.default_thread_count()
+    threads = validation.check_threads(n_threads) or default_thread_count()
     progress = ManyProgress(verbose, len(trainers), epochs)
     networks = [trainer.network for trainer in trainers]
     data = _share(networks, X, y, threads)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _core, validation
+from .threads import default_thread_count
 
 ACTIVATIONS = ("relu", "tanh", "logistic", "identity")
 LOSSES = ("cross_entropy", "squared_error")
@@ -180,7 +181,7 @@ class Network:
         RuntimeError
             If a fit of this network is under way.
         """
-        shapes, threads = self._shapes(), _core.default_thread_count()
+        shapes, threads = self._shapes(), default_thread_count()
         new_weights = validation.check_parameters("weights", weights, shapes, self._dtype, threads)
         new_biases = validation.check_parameters(
             "biases", biases, [(outputs,) for _, outputs in shapes], self._dtype, threads
@@ -197,7 +198,7 @@ class Network:
         X : array of float32, float64 or uint8, shape (samples, features)
             Copied once if not C-contiguous.
         n_threads : int >= 1, optional
-            Default: what OpenMP would use (OMP_NUM_THREADS, threadpoolctl, the process's cores).
+            Default: threadpoolctl's limit, else OMP_NUM_THREADS, else the cores that the process may use.
 
         Returns
         -------
@@ -276,7 +277,7 @@ class Network:
         return Gradients(loss / data.rows, self._penalty(l1, l2), weight_gradients, bias_gradients)
 
     def _threads(self, n_threads: int | None) -> int:
-        return validation.check_threads(n_threads) or _core.default_thread_count()
+        return validation.check_threads(n_threads) or default_thread_count()
 
     def _rows_per_call(self) -> int:
         blocks = OPERATIONS_PER_CALL / self._core.forward_operations / 128

@@ -12,6 +12,7 @@ import numpy as np
 
 from . import _core, validation
 from .network import ACTIVATIONS
+from .threads import default_thread_count
 
 __all__ = [
     "LossAndGradient",
@@ -64,7 +65,7 @@ def matmul(
         raise ValueError(
             f"the inner dimensions of a and b must agree, got {inner_a} and {inner_b} (shapes {a.shape} and {b.shape})"
         )
-    threads = validation.check_threads(n_threads) or _core.default_thread_count()
+    threads = validation.check_threads(n_threads) or default_thread_count()
     return _core.matmul(a, b, transpose_a, transpose_b, threads)
 
 

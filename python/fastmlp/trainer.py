@@ -103,7 +103,7 @@ class Trainer:
     seed : int >= 0
         Of the permutations.
     n_threads : int >= 1, optional
-        Default: what OpenMP would use (OMP_NUM_THREADS, threadpoolctl, the process's cores).
+        Default: threadpoolctl's limit, else OMP_NUM_THREADS, else the cores that the process may use.
         The results have the same bits for every number.
 
     Raises

@@ -1,0 +1,69 @@
+"""The number of threads when none is named: quotas of containers, OMP_NUM_THREADS, affinity."""
+
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+
+from fastmlp import _core
+from fastmlp.threads import cgroup_quota
+
+
+def write(root, path, text):
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).write_text(text)
+
+
+def test_a_quota_of_cgroup_v2(tmp_path):
+    write(tmp_path, "proc/self/cgroup", "0::/pod/box\n")
+    assert cgroup_quota(tmp_path) == math.inf
+    write(tmp_path, "sys/fs/cgroup/pod/box/cpu.max", "max 100000\n")
+    assert cgroup_quota(tmp_path) == math.inf
+    write(tmp_path, "sys/fs/cgroup/pod/cpu.max", "350000 100000\n")
+    assert cgroup_quota(tmp_path) == 3.5, "a parent's quota holds"
+    write(tmp_path, "sys/fs/cgroup/pod/box/cpu.max", "50000 100000\n")
+    assert cgroup_quota(tmp_path) == 0.5
+
+
+def test_a_quota_of_cgroup_v1(tmp_path):
+    write(tmp_path, "proc/self/cgroup", "5:memory:/box\n3:cpu,cpuacct:/box\n1:name=systemd:/\n")
+    write(tmp_path, "sys/fs/cgroup/cpu/box/cpu.cfs_quota_us", "-1\n")
+    assert cgroup_quota(tmp_path) == math.inf
+    write(tmp_path, "sys/fs/cgroup/cpu/box/cpu.cfs_quota_us", "200000\n")
+    write(tmp_path, "sys/fs/cgroup/cpu/box/cpu.cfs_period_us", "100000\n")
+    assert cgroup_quota(tmp_path) == 2
+
+
+@pytest.mark.parametrize("text", ["", "nonsense\n", "100000\n", "a b\n"])
+def test_files_that_say_nothing_limit_nothing(tmp_path, text):
+    assert cgroup_quota(tmp_path) == math.inf
+    write(tmp_path, "proc/self/cgroup", "0::/\n")
+    write(tmp_path, "sys/fs/cgroup/cpu.max", text)
+    assert cgroup_quota(tmp_path) == math.inf
+
+
+def threads_of_new_process(before="", **environment):
+    script = f"{before}\nimport fastmlp; print(fastmlp.show_config('dicts')['threads'])"
+    clean = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env={**clean, **environment}, timeout=60
+    )
+    assert result.returncode == 0, result.stderr
+    return int(result.stdout)
+
+
+def test_omp_num_threads_is_obeyed():
+    if _core.threading_name() != "OpenMP":
+        pytest.skip("built without OpenMP")
+    assert threads_of_new_process(OMP_NUM_THREADS="3") == 3
+    assert threads_of_new_process(OMP_NUM_THREADS="1") == 1
+    assert threads_of_new_process(OMP_NUM_THREADS="100000") < 1000, "no machine has so many cores"
+
+
+def test_affinity_is_obeyed():
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("this system has no affinity")
+    one = min(os.sched_getaffinity(0))
+    assert threads_of_new_process(f"import os; os.sched_setaffinity(0, {{{one}}})") == 1
