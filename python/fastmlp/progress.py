@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import threading
 import time
@@ -52,6 +51,8 @@ class Line:
 
     def redraw(self, text: str) -> None:
         """On a terminal, the line becomes this text, at most ten times a second."""
+        import shutil  # here, to keep the package's import quick
+
         width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be redrawn
         self._text = text[:width].ljust(min(len(self._text), width))
         now = time.monotonic()
