@@ -209,6 +209,8 @@ def check_finite(name: str, array: np.ndarray, dtype: np.dtype, threads: int) ->
     if index >= 0:
         position = ", ".join(map(str, np.unravel_index(index, array.shape)))
         value = array.flat[index]
+        if np.isfinite(value) and abs(value) <= np.finfo(dtype).max:
+            raise ValueError(f"{name} was changed by another thread while it was checked, at [{position}]")
         expected = "finite" if not np.isfinite(value) else f"within the range of {dtype}"
         raise ValueError(f"{name} must be {expected}, got {value} at [{position}]")
 
