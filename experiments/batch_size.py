@@ -22,10 +22,10 @@ from batch_size_measurements import (
     measure,
 )
 from batch_size_tables import write_tables
+from campaign import Campaign
 from figures import save
 from report import run_alone
 from section import Figure, Part, Section
-from session import Session
 from wording import counted, duration, listing
 
 NAME = "batch_size"
@@ -38,9 +38,9 @@ QUESTION = (
 )
 
 
-def run(session: Session) -> Section:
-    results = session.results(NAME)
-    measured = measure(session, results)
+def run(campaign: Campaign) -> Section:
+    results = campaign.results(NAME)
+    measured = measure(campaign, results)
     tables = write_tables(measured, results)
 
     def figure(name: str, drawing: object, caption: str, alt: str, *data: str) -> Figure:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from campaign import Campaign
 from curves import METRICS, Curves
 from digits import Digits
 from fastmlp import DivergenceError, Network, Trainer, show_config
 from memory_probe import TRAINERS, peak_training_bytes
 from results import Job, Record, Results
-from session import Session
 
 LAYER_SIZES = (784, 128, 10)
 LEARNING_RATE = 0.4
@@ -96,12 +96,12 @@ def scaled_rate(base_rate: float, batch_size: int) -> float:
     return base_rate * batch_size / SCALING_REFERENCE
 
 
-def measure(session: Session, results: Results) -> Measurements:
-    plan = PLANS[session.preset]
-    digits = session.digits(plan.train_rows, plan.test_rows)
+def measure(campaign: Campaign, results: Results) -> Measurements:
+    plan = PLANS[campaign.preset]
+    digits = campaign.digits(plan.train_rows, plan.test_rows)
 
     def say(part: str) -> Callable[[str], None]:
-        return lambda text: session.say(f"batch size, {part} {text}")
+        return lambda text: campaign.say(f"batch size, {part} {text}")
 
     return Measurements(
         plan=plan,

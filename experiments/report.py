@@ -6,12 +6,12 @@ import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from campaign import PRESETS, Campaign, parse_command_line
 from page import write_page
 from section import Section
-from session import PRESETS, Session, parse_command_line
 
 EXPERIMENTS = ("batch_size", "speed")
-"""Modules of this folder with a function ``run(session) -> Section``, in the order of the page."""
+"""Modules of this folder with a function ``run(campaign) -> Section``, in the order of the page."""
 
 TITLE = "Multilayer perceptrons on handwritten digits"
 INTRODUCTION = (
@@ -21,22 +21,22 @@ INTRODUCTION = (
 
 
 def main(arguments: Sequence[str] | None = None) -> Path:
-    session = parse_command_line(__doc__, arguments)
-    sections = [importlib.import_module(name).run(session) for name in EXPERIMENTS]
-    return _write(session, "index.html", sections)
+    campaign = parse_command_line(__doc__, arguments)
+    sections = [importlib.import_module(name).run(campaign) for name in EXPERIMENTS]
+    return _write(campaign, "index.html", sections)
 
 
-def run_alone(run: Callable[[Session], Section], description: str, arguments: Sequence[str] | None = None) -> Path:
+def run_alone(run: Callable[[Campaign], Section], description: str, arguments: Sequence[str] | None = None) -> Path:
     """The command line of one experiment; its page is <output>/<experiment>.html."""
-    session = parse_command_line(description, arguments)
-    section = run(session)
-    return _write(session, f"{section.name}.html", [section])
+    campaign = parse_command_line(description, arguments)
+    section = run(campaign)
+    return _write(campaign, f"{section.name}.html", [section])
 
 
-def _write(session: Session, name: str, sections: Sequence[Section]) -> Path:
-    path = session.output / name
-    write_page(path, TITLE, [INTRODUCTION, f"Preset: {session.preset} ({PRESETS[session.preset]})."], sections)
-    session.say("done")
+def _write(campaign: Campaign, name: str, sections: Sequence[Section]) -> Path:
+    path = campaign.output / name
+    write_page(path, TITLE, [INTRODUCTION, f"Preset: {campaign.preset} ({PRESETS[campaign.preset]})."], sections)
+    campaign.say("done")
     print(path)
     return path
 

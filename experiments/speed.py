@@ -12,11 +12,11 @@ from typing import Any
 
 import fastmlp
 import numpy as np
+from campaign import Campaign
 from fastmlp import _core
 from report import run_alone
 from results import Job
 from section import Part, Section, Table
-from session import Session
 from wording import counted
 
 NAME = "speed"
@@ -69,11 +69,11 @@ def measure_case(name: str, threads: int, rounds: int) -> tuple[dict[str, Any], 
     }
 
 
-def run(session: Session) -> Section:
-    results = session.results(NAME)
-    rounds = ROUNDS[session.preset]
+def run(campaign: Campaign) -> Section:
+    results = campaign.results(NAME)
+    rounds = ROUNDS[campaign.preset]
     thread_counts = sorted({1, _core.default_thread_count()})
-    cases = SMOKE_CASES if session.preset == "smoke" else tuple(CASES)
+    cases = SMOKE_CASES if campaign.preset == "smoke" else tuple(CASES)
     jobs = [
         Job(
             f"case {name}, {counted(threads, 'thread')}",
@@ -83,7 +83,7 @@ def run(session: Session) -> Section:
         for name in cases
         for threads in thread_counts
     ]
-    records = results.complete(jobs, session.say)
+    records = results.complete(jobs, campaign.say)
     header = ["case", "net", "batch", "threads", "ms per epoch", "GFLOP/s", "peak", "share of the peak"]
     rows = []
     for record in records:

@@ -24,11 +24,11 @@ import batch_size_measurements as measurements
 import report
 import section
 from batch_size_tables import write_tables
+from campaign import Campaign
 from curves import Curves
 from digits import STAND_IN_NOTICE, Digits
 from fastmlp import DataFileError, Trainer, datasets
 from results import Job, Results
-from session import Session
 
 SIZES = (128, 1024, 60000)
 ROWS = 60000
@@ -97,8 +97,8 @@ def test_a_second_report_trains_nothing_and_writes_the_same_figures(smoke, monke
 
 def test_equal_seeds_give_equal_results(smoke, tmp_path, monkeypatch):
     monkeypatch.setattr(datasets, "load_mnist", no_mnist)
-    results = Session("smoke", tmp_path).results("batch_size")
-    measured = measurements.measure(Session("smoke", tmp_path), results)
+    results = Campaign("smoke", tmp_path).results("batch_size")
+    measured = measurements.measure(Campaign("smoke", tmp_path), results)
     tables = write_tables(measured, results)
     earlier = smoke / "results" / "batch_size"
 

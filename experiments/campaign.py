@@ -18,8 +18,8 @@ PRESETS = {
 }
 
 
-class Session:
-    """What an experiment's ``run(session) -> Section`` gets.
+class Campaign:
+    """What an experiment's ``run(campaign) -> Section`` gets.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Session:
         print(f"[{self.seconds:6.1f} s] {text}", flush=True)
 
 
-def parse_command_line(description: str, arguments: Sequence[str] | None = None) -> Session:
+def parse_command_line(description: str, arguments: Sequence[str] | None = None) -> Campaign:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.epilog = "presets:\n" + "\n".join(f"  {name:8}{meaning}" for name, meaning in PRESETS.items())
     parser.add_argument("--preset", choices=PRESETS, default="quick", help="default: quick")
@@ -60,4 +60,4 @@ def parse_command_line(description: str, arguments: Sequence[str] | None = None)
     )
     parser.add_argument("--fresh", action="store_true", help="train again what an earlier run has finished")
     chosen = parser.parse_args(arguments)
-    return Session(chosen.preset, chosen.output, chosen.fresh)
+    return Campaign(chosen.preset, chosen.output, chosen.fresh)
