@@ -782,3 +782,17 @@ def test_data_of_another_network_are_refused_by_the_core():
     net.__init__((400, 3))
     with pytest.raises(ValueError, match="another network"):
         trainer.fit(np.zeros((10, 400)), np.zeros(10, int), epochs=1)
+
+
+def test_a_batch_of_zeros_still_trains_the_biases(isa):
+    """Every column of such a batch may be skipped, but the biases have a gradient."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, 20)), rng.integers(0, 3, 30)
+    X[:, 5:] = 0
+    X[::2] = 0
+    net = Network((20, 7, 3), activation="tanh", dtype="float64", seed=1)
+    weights, biases, _ = reference.train(
+        net.weights, net.biases, X, y, [np.arange(30)] * 2, 1, reference.SGD(0.1), l2=0.01, activation="tanh"
+    )
+    Trainer(net, learning_rate=0.1, batch_size=1, l2=0.01, shuffle=False).fit(X, y, epochs=2)
+    assert_close(parameters(net), weights + biases, 1e-12)

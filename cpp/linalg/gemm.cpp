@@ -21,7 +21,7 @@ void matmul(MatrixView<const T> a, bool transpose_a, MatrixView<const T> b, bool
     threads = useful_threads(threads, 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k));
     run_team(threads, [&](const Worker& worker) noexcept {
         for_each_tile(kernels.row_tile, m, shape, worker, [&](int64_t row, int64_t rows, int64_t panel) {
-            alignas(alignment_bytes) T tile[max_row_tile * panel_vectors * alignment_bytes / sizeof(T)];
+            alignas(alignment_bytes) T tile[max_row_tile * panel_width<T>];
             const int64_t width = shape.width_of(panel), first = panel * shape.full_width();
             const T* packed = panels.data() + shape.offset_of(panel);
             if (transpose_a)

@@ -34,6 +34,10 @@ private:
     std::unique_ptr<T, Free> data_;
 };
 
+// Elements of the widest panel of any instruction set.
+template <class T>
+inline constexpr int64_t panel_width = panel_vectors * alignment_bytes / static_cast<int64_t>(sizeof(T));
+
 constexpr int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 // Elements from one row to the next: whole cache lines, and an odd number of them, so that the rows of a

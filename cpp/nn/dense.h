@@ -15,7 +15,6 @@ template <class T> struct ParameterBlock {
     T* gradient;  // sums of an update that spans several chunks of rows
     T* state_1;   // of the optimizer, null where it has none
     T* state_2;
-    bool penalized;  // weights are, biases are not
 };
 
 template <class T> class DenseLayer {
@@ -83,12 +82,14 @@ public:
         const std::int32_t* places = active ? active->index() : nullptr;
         for_each_tile(kernels_->row_tile, in.columns, shape_, worker, [&](int64_t row, int64_t rows, int64_t panel) {
             on_tile(outer_product(*kernels_, in, gradient, shape_, row, rows, panel, places));
-            if (row > 0) return;
-            alignas(alignment_bytes) T sums[panel_vectors * alignment_bytes / sizeof(T)];
+        });
+        const Range mine = worker.share(shape_.panels());
+        for (int64_t panel = mine.begin; panel < mine.end; ++panel) {
+            alignas(alignment_bytes) T sums[panel_width<T>];
             const int64_t width = shape_.width_of(panel), first = panel * shape_.full_width();
             kernels_->column_sums(gradient.data + first, gradient.stride, gradient.rows, width, sums);
             on_biases(first, sums, width);
-        });
+        }
     }
 
     // Calls on_weights(offset, size) for the weights of each column that is not active; this worker's part.

@@ -41,10 +41,10 @@ public:
     }
     T* transposed() { return transposed_.data(); }
     ParameterBlock<T> weights_of(DenseLayer<T>& layer) {
-        return {layer.weights().data(), gradients_[0].data(), state_[0].data(), state_[2].data(), true};
+        return {layer.weights().data(), gradients_[0].data(), state_[0].data(), state_[2].data()};
     }
     ParameterBlock<T> biases_of(DenseLayer<T>& layer) {
-        return {layer.biases().data(), gradients_[1].data(), state_[1].data(), state_[3].data(), false};
+        return {layer.biases().data(), gradients_[1].data(), state_[1].data(), state_[3].data()};
     }
     const Buffer<T>& weight_gradients() const { return gradients_[0]; }
     const Buffer<T>& bias_gradients() const { return gradients_[1]; }

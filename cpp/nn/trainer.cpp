@@ -170,7 +170,7 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
             if (whole && optimizer_.kind == UpdateKind::sgd) {
                 product.update(weights.value, weight_rule, fetch);
             } else {
-                alignas(alignment_bytes) T tile[max_row_tile * panel_vectors * alignment_bytes / sizeof(T)];
+                alignas(alignment_bytes) T tile[max_row_tile * panel_width<T>];
                 product.compute(tile, fetch);
                 take(weights, weight_rule, product.offset, tile, product.size());
             }
@@ -184,7 +184,7 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
     }
     next_rows.read_all();
     if (active && (step.l1 != 0 || step.l2 != 0)) {  // where the gradient is zero, the penalty still pulls
-        const T zeros[panel_vectors * alignment_bytes / sizeof(T)] = {};
+        const T zeros[panel_width<T>] = {};
         const ParameterBlock<T> weights = states_[0].weights_of(layers[0]);
         layers[0].for_inactive(worker, *active,
                                [&](int64_t offset, int64_t size) { take(weights, weight_rule, offset, zeros, size); });

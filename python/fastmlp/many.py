@@ -59,9 +59,8 @@ def fit_many(
     """
     trainers = _check_trainers(trainers)
     epochs = validation.check_integer("epochs", epochs, 1)
-    callbacks = [
-        _one_at_a_time(callback, lock) for lock in [threading.Lock()] for callback in check_callbacks(callbacks)
-    ]
+    lock = threading.Lock()
+    callbacks = [_one_at_a_time(callback, lock) for callback in check_callbacks(callbacks)]
     threads = validation.check_threads(n_threads) or default_thread_count()
     progress = ManyProgress(verbose, len(trainers), epochs)
     networks = [trainer.network for trainer in trainers]

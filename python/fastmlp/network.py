@@ -280,8 +280,7 @@ class Network:
         return validation.check_threads(n_threads) or default_thread_count()
 
     def _rows_per_call(self) -> int:
-        blocks = OPERATIONS_PER_CALL / self._core.forward_operations / 128
-        return 128 * max(1, int(blocks))  # whole blocks of the core: the same sums however the calls are cut
+        return max(128, int(OPERATIONS_PER_CALL / self._core.forward_operations))
 
     def _check_inputs(self, X: Any, threads: int) -> np.ndarray:
         return validation.check_inputs(X, self._layer_sizes[0], self._dtype, self._input_scale, threads)
