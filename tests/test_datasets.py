@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from fastmlp import datasets
 from fastmlp.errors import DataFileError
 from fastmlp.idx import load_idx, read_idx

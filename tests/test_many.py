@@ -8,7 +8,6 @@ import threading
 
 import numpy as np
 import pytest
-
 from fastmlp import DivergenceError, Network, Trainer, fit_many
 
 SIZES = [(6, 3), (6, 40, 3), (6, 12, 9, 3), (6, 64, 3), (6, 5, 3)]

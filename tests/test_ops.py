@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 import pytest
-
 import reference
 from fastmlp import ops
 

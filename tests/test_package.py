@@ -7,10 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fastmlp
 import numpy as np
 import pytest
-
-import fastmlp
 from fastmlp import _core, datasets
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 import reference
 
 EPS = np.finfo(np.float64).eps

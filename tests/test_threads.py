@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import pytest
-
 from fastmlp import _core
 from fastmlp.threads import cgroup_quota
 

@@ -1,64 +1,24 @@
-"""The training loop: trajectories against the oracle, accumulation, equal bits, history, interruption."""
+"""The training loop: trajectories against the oracle, accumulation, equal bits, history, settings."""
 
 import copy
-import io
-import subprocess
-import sys
-import textwrap
-import threading
-import time
 
 import numpy as np
 import pytest
-
 import reference
 from fastmlp import DivergenceError, Network, Trainer
+from problems import (
+    DTYPES,
+    LAYER_SIZES,
+    OPTIMIZERS,
+    THREADED,
+    assert_close,
+    assert_equal_bits,
+    parameters,
+    problem,
+    row_orders,
+)
 
-DTYPES = ["float32", "float64"]
-LAYER_SIZES = (11, 17, 9, 4)
-
-OPTIMIZERS = {
-    "sgd": (dict(optimizer="sgd", learning_rate=0.2), lambda: reference.SGD(0.2)),
-    "momentum": (dict(optimizer="sgd", learning_rate=0.1, momentum=0.9), lambda: reference.Momentum(0.1, 0.9)),
-    "nesterov": (
-        dict(optimizer="sgd", learning_rate=0.1, momentum=0.9, nesterov=True),
-        lambda: reference.Nesterov(0.1, 0.9),
-    ),
-    "adam": (dict(optimizer="adam", learning_rate=0.02), lambda: reference.Adam(0.02)),
-    "adam with its own settings": (
-        dict(optimizer="adam", learning_rate=0.03, beta_1=0.8, beta_2=0.99, epsilon=1e-3),
-        lambda: reference.Adam(0.03, 0.8, 0.99, 1e-3),
-    ),
-}
 PENALTIES = [(0.0, 0.0), (0.003, 0.0), (0.0, 0.02), (0.003, 0.02)]
-
-
-def problem(rows, loss="cross_entropy", dtype="float64", layer_sizes=LAYER_SIZES, seed=0):
-    """Targets that depend on the inputs, so that training has something to do."""
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(rows, layer_sizes[0]))
-    values = np.sin(X @ rng.normal(size=(layer_sizes[0], layer_sizes[-1])))
-    values += 0.1 * rng.normal(size=values.shape)
-    return X.astype(dtype), values.argmax(axis=1) if loss == "cross_entropy" else values.astype(dtype)
-
-
-def parameters(net):
-    return net.weights + net.biases
-
-
-def assert_equal_bits(params, expected):
-    for p, q in zip(params, expected, strict=True):
-        np.testing.assert_array_equal(p, q)
-
-
-def assert_close(params, expected, tolerance):
-    for p, q in zip(params, expected, strict=True):
-        np.testing.assert_allclose(p, q, rtol=0, atol=tolerance)
-
-
-def row_orders(seed, rows, epochs):
-    rng = np.random.default_rng(seed)
-    return [rng.permutation(rows) for _ in range(epochs)]
 
 
 @pytest.mark.parametrize("loss", reference.LOSSES)
@@ -246,9 +206,6 @@ def test_accumulation_equals_one_large_batch(isa, name, accumulate, one_batch):
     np.testing.assert_allclose(history.loss, losses, rtol=1e-10)
 
 
-THREADED = (64, 300, 50, 10)  # wide enough that each thread has panels of its own
-
-
 def train_threaded(dtype, n_threads, X, y, **settings):
     net = Network(THREADED, dtype=dtype, seed=6)
     settings = dict(settings, learning_rate=0.05, l1=1e-4, l2=1e-3, seed=8)
@@ -303,20 +260,6 @@ def test_small_batches_give_equal_bits_for_every_thread_count(isa):
         Trainer(net, learning_rate=0.05, batch_size=13, seed=8, n_threads=n_threads).fit(X, y, epochs=2)
         expected = expected or parameters(net)
         assert_equal_bits(parameters(net), expected)
-
-
-def test_columns_that_are_zero_change_nothing(isa):
-    """Skipping inputs that are zero in a batch must be exact, also for penalties and momentum."""
-    X, y = problem(120, layer_sizes=(40, 8, 4))
-    X[np.random.default_rng(1).random(X.shape) < 0.9] = 0
-    X[:, ::3] = 0
-    for name, (settings, oracle_optimizer) in OPTIMIZERS.items():
-        net = Network((40, 8, 4), activation="tanh", dtype="float64", seed=1)
-        weights, biases, _ = reference.train(
-            net.weights, net.biases, X, y, row_orders(2, 120, 4), 7, oracle_optimizer(), 0.003, 0.02, activation="tanh"
-        )
-        Trainer(net, batch_size=7, l1=0.003, l2=0.02, seed=2, **settings).fit(X, y, epochs=4)
-        assert_close(parameters(net), weights + biases, 1e-10)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -417,198 +360,9 @@ def test_only_true_stops():
         assert len(history.loss) == epochs
 
 
-def test_exceptions_of_callbacks_propagate_and_a_later_fit_works():
-    class Unexpected(Exception):
-        pass
-
-    def fail(info):
-        if info.epoch == 2:
-            raise Unexpected
-
-    X, y = problem(40)
-    broken, whole = [Network(LAYER_SIZES, dtype="float64", seed=1) for _ in range(2)]
-    trainer = Trainer(broken, learning_rate=0.1, batch_size=16, momentum=0.9, seed=3)
-    with pytest.raises(Unexpected):
-        trainer.fit(X, y, epochs=5, callbacks=[fail])
-    trainer.fit(X, y, epochs=3)
-    Trainer(whole, learning_rate=0.1, batch_size=16, momentum=0.9, seed=3).fit(X, y, epochs=5)
-    assert_equal_bits(parameters(broken), parameters(whole))
-
-
 def test_trainer_names_its_network():
     net = Network(LAYER_SIZES)
     assert Trainer(net).network is net
-
-
-@pytest.mark.parametrize("n_threads", [1, 2])
-def test_two_fits_in_two_python_threads_give_serial_bits(n_threads):
-    X, y = problem(1500, "cross_entropy", "float32", THREADED)
-
-    def fit(seed):
-        net = Network(THREADED, seed=seed)
-        Trainer(net, learning_rate=0.05, batch_size=128, seed=seed, n_threads=n_threads).fit(X, y, epochs=6)
-        return parameters(net)
-
-    serial, found = [fit(0), fit(1)], [None, None]
-    start = threading.Barrier(2)
-
-    def run(seed):
-        start.wait()
-        found[seed] = fit(seed)
-
-    threads = [threading.Thread(target=run, args=(seed,)) for seed in (0, 1)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert_equal_bits(found[0], serial[0])
-    assert_equal_bits(found[1], serial[1])
-
-
-def test_predictions_from_many_threads_at_once_are_right():
-    X, _ = problem(700, "cross_entropy", "float32", THREADED)
-    net = Network(THREADED, seed=0)
-    expected, wrong = net.forward(X), []
-
-    def predict(first):
-        for _ in range(20):
-            if (net.forward(X[first:]) != expected[first:]).any():
-                wrong.append(first)
-
-    threads = [threading.Thread(target=predict, args=(first,)) for first in (0, 1, 350)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
-
-
-def test_a_python_thread_keeps_running_during_a_fit():
-    """Processor time, not wall-clock time: a thread that only got the interpreter between native
-    calls would use a small part of what the fit uses; one that runs beside it uses about as much."""
-    X, y = problem(4000, "cross_entropy", "float32", (256, 512, 512, 10))
-    used, stop, started = [0.0], threading.Event(), threading.Event()
-
-    def count():
-        started.set()
-        while not stop.is_set():
-            used[0] = time.thread_time()
-
-    counter = threading.Thread(target=count)
-    counter.start()
-    started.wait()
-    trainer = Trainer(Network((256, 512, 512, 10)), learning_rate=0.01, batch_size=1000, n_threads=1)
-    counted_before, fit_before = used[0], time.thread_time()
-    trainer.fit(X, y, epochs=5)
-    counted, fitted = used[0] - counted_before, time.thread_time() - fit_before
-    stop.set()
-    counter.join()
-    assert counted > 0.3 * fitted
-
-
-@pytest.mark.parametrize("same_trainer", [True, False])
-def test_a_network_cannot_be_fitted_twice_at_once(same_trainer):
-    X, y = problem(40)
-    net = Network(LAYER_SIZES, dtype="float64", seed=1)
-    first = Trainer(net, learning_rate=0.1, batch_size=16, seed=2)
-    second = first if same_trainer else Trainer(net, learning_rate=0.1, batch_size=16)
-    inside, release, histories = threading.Event(), threading.Event(), []
-
-    def wait(info):
-        inside.set()
-        assert release.wait(timeout=60)
-
-    thread = threading.Thread(target=lambda: histories.append(first.fit(X, y, epochs=2, callbacks=[wait])))
-    thread.start()
-    assert inside.wait(timeout=60)
-    try:
-        with pytest.raises(RuntimeError, match="network"):
-            second.fit(X, y, epochs=1)
-        with pytest.raises(RuntimeError, match="network"):
-            net.set_parameters(net.weights, net.biases)
-    finally:
-        release.set()
-        thread.join()
-    assert len(histories[0].loss) == 2
-    undisturbed = Network(LAYER_SIZES, dtype="float64", seed=1)
-    Trainer(undisturbed, learning_rate=0.1, batch_size=16, seed=2).fit(X, y, epochs=2)
-    assert_equal_bits(parameters(net), parameters(undisturbed))
-    assert len(second.fit(X, y, epochs=1).loss) == 1
-
-
-def test_a_callback_cannot_fit_the_network_that_is_being_fitted():
-    X, y = problem(40)
-    trainer = Trainer(Network(LAYER_SIZES, dtype="float64"), learning_rate=0.1, batch_size=16)
-    with pytest.raises(RuntimeError, match="network"):
-        trainer.fit(X, y, epochs=2, callbacks=[lambda info: trainer.fit(X, y, epochs=1)])
-    assert len(trainer.fit(X, y, epochs=1).loss) == 1
-
-
-def run_script(script):
-    """In a process of its own, so that a hang is a failure and not the end of the suite.
-
-    Where the suite runs in the background of a shell, Ctrl-C is ignored, and its children inherit that.
-    """
-    heed_ctrl_c = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", heed_ctrl_c + textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
-
-def test_ctrl_c_ends_a_fit_within_an_epoch():
-    result = run_script("""
-        import os, signal, threading, time
-        import numpy as np
-        import fastmlp
-
-        def interrupt_after_an_update():
-            while (net.weights[0] == before[0]).all():
-                time.sleep(0.01)
-            os.kill(os.getpid(), signal.SIGINT)
-
-        rng = np.random.default_rng(0)
-        X, y = rng.normal(size=(400_000, 16)).astype(np.float32), rng.integers(0, 10, 400_000)
-        net = fastmlp.Network((16, 1024, 1024, 10))
-        before = net.weights
-        trainer = fastmlp.Trainer(net, learning_rate=0.01, batch_size=128)
-        finished = []
-        threading.Thread(target=interrupt_after_an_update).start()
-        try:
-            trainer.fit(X, y, epochs=1, callbacks=[lambda info: finished.append(info.epoch)])
-        except KeyboardInterrupt:
-            print("interrupted")
-        assert finished == [], "the epoch of 3000 updates ran to its end first"
-        assert all(np.isfinite(p).all() for p in net.weights + net.biases)
-        assert (net.weights[0] != before[0]).any(), "the updates made are kept"
-        print(len(trainer.fit(X[:256], y[:256], epochs=2).loss))
-    """)
-    assert result.stdout.split() == ["interrupted", "2"], result.stderr
-
-
-def test_ctrl_c_between_short_epochs():
-    result = run_script("""
-        import os, signal
-        import numpy as np
-        import fastmlp
-
-        X, y = np.ones((64, 3), np.float32), np.zeros(64, int)
-        trainer = fastmlp.Trainer(fastmlp.Network((3, 4, 2)), learning_rate=0.01, batch_size=16)
-
-        def interrupt(info):
-            if info.epoch == 5:
-                os.kill(os.getpid(), signal.SIGINT)
-
-        try:
-            trainer.fit(X, y, epochs=10**6, callbacks=[interrupt])
-        except KeyboardInterrupt:
-            print("interrupted")
-        assert all(np.isfinite(p).all() for p in trainer.network.weights)
-        print(len(trainer.fit(X, y, epochs=2).loss))
-    """)
-    assert result.stdout.split() == ["interrupted", "2"], result.stderr
 
 
 def test_divergence_is_visible():
@@ -617,74 +371,6 @@ def test_divergence_is_visible():
     net = Network(LAYER_SIZES, loss="squared_error", activation="identity")
     with pytest.raises((ArithmeticError, ValueError, RuntimeError), match="(?i)learning.rate|diverge|finite"):
         Trainer(net, learning_rate=1e6, batch_size=16).fit(X, y, epochs=50)
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def fit_with(verbose):
-    X, y = problem(40)
-    net = Network(LAYER_SIZES, dtype="float64")
-    Trainer(net, learning_rate=0.1, batch_size=16).fit(X, y, epochs=3, verbose=verbose, validation_data=(X, y))
-
-
-def test_verbose_writes_one_line_per_epoch(capfd):
-    fit_with(True)
-    captured = capfd.readouterr()
-    lines = captured.err.splitlines()
-    assert len(lines) == 3
-    for epoch, line in enumerate(lines, start=1):
-        assert f"{epoch}/3" in line
-        assert "loss" in line
-    assert captured.out == ""
-
-
-@pytest.mark.parametrize("verbose", ["auto", False])
-def test_no_output_off_a_terminal(capfd, verbose):
-    fit_with(verbose)
-    captured = capfd.readouterr()
-    assert (captured.out, captured.err) == ("", "")
-
-
-def test_auto_redraws_one_line_on_a_terminal(monkeypatch):
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    fit_with("auto")
-    text = terminal.getvalue()
-    assert "3/3" in text
-    assert "\r" in text
-    assert text.count("\n") == 1 and text.endswith("\n")
-
-
-def test_a_missing_stderr_is_no_error(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", None)  # pythonw, daemons
-    fit_with("auto")
-
-
-@pytest.mark.parametrize("penalties", [dict(), dict(l1=1e-3, l2=1e-2)])
-@pytest.mark.parametrize("x_dtype", [np.uint8, np.float32, np.float64])
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_skipped_columns_give_the_bits_of_the_full_product(isa, dtype, x_dtype, penalties, monkeypatch):
-    """Half of the columns are zero in any batch, none in all rows; one layer and three, for each thread count."""
-    rng = np.random.default_rng(0)
-    X = rng.integers(1, 200, (400, 150)).astype(x_dtype)
-    X[rng.random(X.shape) < 0.97] = 0
-    y = rng.integers(0, 5, 400)
-    for layer_sizes in [(150, 5), (150, 300, 40, 5)]:
-        results = []
-        for skip, n_threads in [(False, 1), (True, 1), (True, 2), (True, 7)]:
-            net = Network(layer_sizes, dtype=dtype, seed=1, input_scale=1 / 64)
-            trainer = Trainer(net, learning_rate=0.1, batch_size=21, seed=2, n_threads=n_threads, **penalties)
-            with monkeypatch.context() as patch:
-                if not skip:  # a data set that was never looked through for zeros
-                    patch.setattr(Network, "_training_set", Network._dataset)
-                history = trainer.fit(X, y, epochs=2)
-            results.append((parameters(net), history.loss))
-        for params, loss in results[1:]:
-            assert_equal_bits(params, results[0][0])
-            assert loss == results[0][1]
 
 
 @pytest.mark.parametrize("answer", [1, "x", 2.5, np.zeros(2), object()])
@@ -696,30 +382,6 @@ def test_only_a_boolean_may_stop(answer):
         trainer.fit(X, y, epochs=3, callbacks=[lambda info: answer])
     for stop in (np.True_, True):
         assert len(trainer.fit(X, y, epochs=3, callbacks=[lambda info, stop=stop: stop]).loss) == 1
-
-
-def test_gradients_on_the_side_leave_a_fit_alone():
-    """Each trainer has transposed weights of its own."""
-    layer_sizes = (16, 200, 200, 4)
-    X, y = problem(400, "cross_entropy", "float32", layer_sizes)
-    results = []
-    for disturbed in (False, True):
-        net = Network(layer_sizes, seed=1)
-        stop = threading.Event()
-
-        def disturb(net=net, stop=stop):
-            while not stop.is_set():
-                net.loss_and_gradients(X[:1], y[:1])
-
-        thread = threading.Thread(target=disturb)
-        if disturbed:
-            thread.start()
-        Trainer(net, learning_rate=0.05, batch_size=8, n_threads=1).fit(X, y, epochs=6)
-        stop.set()
-        if disturbed:
-            thread.join()
-        results.append(parameters(net))
-    assert_equal_bits(*results)
 
 
 def test_a_blow_up_in_the_last_update_is_told():
@@ -741,17 +403,6 @@ def test_parameters_set_after_a_divergence_are_clean():
     history = Trainer(net, learning_rate=0.1, batch_size=16, l2=1e-3).fit(X, y, epochs=1)
     assert np.isfinite(history.penalty).all()
     assert np.isfinite(net.loss_and_gradients(X, y, l2=1.0).penalty)
-
-
-def test_a_reservation_ends_with_its_holder():
-    """An interrupt between taking and keeping it must not lock the network for good."""
-    X, y = problem(40)
-    net = Network(LAYER_SIZES, dtype="float64")
-    reservation = net._core.reserve()
-    with pytest.raises(RuntimeError, match="under way"):
-        Trainer(net).fit(X, y, epochs=1)
-    del reservation
-    Trainer(net).fit(X, y, epochs=1)
 
 
 def test_settings_that_may_change_are_checked_and_others_are_fixed():
@@ -782,17 +433,3 @@ def test_data_of_another_network_are_refused_by_the_core():
     net.__init__((400, 3))
     with pytest.raises(ValueError, match="another network"):
         trainer.fit(np.zeros((10, 400)), np.zeros(10, int), epochs=1)
-
-
-def test_a_batch_of_zeros_still_trains_the_biases(isa):
-    """Every column of such a batch may be skipped, but the biases have a gradient."""
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(30, 20)), rng.integers(0, 3, 30)
-    X[:, 5:] = 0
-    X[::2] = 0
-    net = Network((20, 7, 3), activation="tanh", dtype="float64", seed=1)
-    weights, biases, _ = reference.train(
-        net.weights, net.biases, X, y, [np.arange(30)] * 2, 1, reference.SGD(0.1), l2=0.01, activation="tanh"
-    )
-    Trainer(net, learning_rate=0.1, batch_size=1, l2=0.01, shuffle=False).fit(X, y, epochs=2)
-    assert_close(parameters(net), weights + biases, 1e-12)

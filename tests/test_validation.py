@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from fastmlp import Network, Trainer
 
 REFUSED = (ValueError, TypeError)
@@ -455,44 +454,3 @@ def test_masked_entries_are_refused():
 def test_layer_sizes_have_an_order(layer_sizes):
     with pytest.raises((TypeError, ValueError), match="layer_sizes"):
         Network(layer_sizes)
-
-
-def test_the_progress_line_fits_the_terminal(monkeypatch):
-    from fastmlp.progress import FitProgress
-
-    class Terminal:
-        text = ""
-
-        def isatty(self):
-            return True
-
-        def write(self, text):
-            self.text += text
-
-        def flush(self):
-            pass
-
-    terminal = Terminal()
-    monkeypatch.setattr("sys.stderr", terminal)
-    monkeypatch.setenv("COLUMNS", "60")
-    with FitProgress("auto", 10) as progress:
-        progress.epoch_done(1, {name: 0.5 for name in ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")})
-        progress.part_done(2, 0.5)
-    lines = terminal.text.replace("\n", "\r").split("\r")
-    assert "epoch 1/10" in terminal.text
-    assert max(map(len, lines)) == 59
-
-
-class Broken:
-    """Something in place of stderr that is no file."""
-
-    def isatty(self):
-        raise OSError("no terminal")
-
-
-def test_a_broken_stderr_does_not_end_a_fit(monkeypatch):
-    X, labels, _ = data()
-    for verbose in ("auto", True):
-        with monkeypatch.context() as patch:
-            patch.setattr("sys.stderr", Broken())
-            assert len(Trainer(classifier(), batch_size=4).fit(X, labels, epochs=2, verbose=verbose).loss) == 2

@@ -1,0 +1,53 @@
+"""What tests of training share: small problems, optimizers beside their oracles, and how results are compared."""
+
+import numpy as np
+import reference
+
+DTYPES = ["float32", "float64"]
+
+
+LAYER_SIZES = (11, 17, 9, 4)
+THREADED = (64, 300, 50, 10)  # wide enough that each thread has panels of its own
+
+
+OPTIMIZERS = {
+    "sgd": (dict(optimizer="sgd", learning_rate=0.2), lambda: reference.SGD(0.2)),
+    "momentum": (dict(optimizer="sgd", learning_rate=0.1, momentum=0.9), lambda: reference.Momentum(0.1, 0.9)),
+    "nesterov": (
+        dict(optimizer="sgd", learning_rate=0.1, momentum=0.9, nesterov=True),
+        lambda: reference.Nesterov(0.1, 0.9),
+    ),
+    "adam": (dict(optimizer="adam", learning_rate=0.02), lambda: reference.Adam(0.02)),
+    "adam with its own settings": (
+        dict(optimizer="adam", learning_rate=0.03, beta_1=0.8, beta_2=0.99, epsilon=1e-3),
+        lambda: reference.Adam(0.03, 0.8, 0.99, 1e-3),
+    ),
+}
+
+
+def problem(rows, loss="cross_entropy", dtype="float64", layer_sizes=LAYER_SIZES, seed=0):
+    """Targets that depend on the inputs, so that training has something to do."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(rows, layer_sizes[0]))
+    values = np.sin(X @ rng.normal(size=(layer_sizes[0], layer_sizes[-1])))
+    values += 0.1 * rng.normal(size=values.shape)
+    return X.astype(dtype), values.argmax(axis=1) if loss == "cross_entropy" else values.astype(dtype)
+
+
+def parameters(net):
+    return net.weights + net.biases
+
+
+def assert_equal_bits(params, expected):
+    for p, q in zip(params, expected, strict=True):
+        np.testing.assert_array_equal(p, q)
+
+
+def assert_close(params, expected, tolerance):
+    for p, q in zip(params, expected, strict=True):
+        np.testing.assert_allclose(p, q, rtol=0, atol=tolerance)
+
+
+def row_orders(seed, rows, epochs):
+    rng = np.random.default_rng(seed)
+    return [rng.permutation(rows) for _ in range(epochs)]
