@@ -61,7 +61,7 @@ void set_layer(Network<T>& network, std::size_t index, const Array<T>& weights, 
 }
 
 template <class T>
-std::unique_ptr<BoundDataset<T>> new_dataset(const Network<T>& network, const py::array& inputs,
+std::unique_ptr<BoundDataset<T>> new_dataset(const Network<T>& network, const py::object& inputs,
                                              const py::object& nonzero) {
     auto data = std::make_unique<BoundDataset<T>>();
     data->inputs = inputs_view(inputs, network.inputs());
@@ -78,7 +78,7 @@ std::unique_ptr<BoundDataset<T>> new_dataset(const Network<T>& network, const py
 }
 
 template <class T>
-std::unique_ptr<BoundDataset<T>> labelled_dataset(const Network<T>& network, const py::array& inputs,
+std::unique_ptr<BoundDataset<T>> labelled_dataset(const Network<T>& network, const py::object& inputs,
                                                   const Array<std::int64_t>& labels, const py::object& nonzero) {
     auto data = new_dataset(network, inputs, nonzero);
     require(network.loss() == Loss::cross_entropy, "integer labels belong to cross_entropy");
@@ -93,7 +93,7 @@ std::unique_ptr<BoundDataset<T>> labelled_dataset(const Network<T>& network, con
 }
 
 template <class T>
-std::unique_ptr<BoundDataset<T>> target_dataset(const Network<T>& network, const py::array& inputs,
+std::unique_ptr<BoundDataset<T>> target_dataset(const Network<T>& network, const py::object& inputs,
                                                 const Array<T>& targets, const py::object& nonzero) {
     auto data = new_dataset(network, inputs, nonzero);
     require(network.loss() == Loss::squared_error, "real targets belong to squared_error");
@@ -104,15 +104,17 @@ std::unique_ptr<BoundDataset<T>> target_dataset(const Network<T>& network, const
     return data;
 }
 
-std::unique_ptr<NonzeroBits> find_nonzero(const py::array& inputs, int threads) {
-    require(inputs.ndim() == 2, "inputs must have 2 dimensions");
-    const Inputs view = inputs_view(inputs, inputs.shape(1));
+std::unique_ptr<NonzeroBits> find_nonzero(const py::object& inputs, int threads) {
+    const Inputs view = inputs_view(inputs);
     py::gil_scoped_release release;
     return std::make_unique<NonzeroBits>(view, threads);
 }
 
-template <class T> py::object predict(const Network<T>& network, const py::array& x, int threads) {
-    const Inputs inputs = inputs_view(x, network.inputs());
+template <class T>
+py::object predict(const Network<T>& network, const py::object& x, int64_t begin, int64_t end, int threads) {
+    const Inputs all = inputs_view(x, network.inputs());
+    require(0 <= begin && begin <= end && end <= all.rows, "rows out of range");
+    const Inputs inputs = all.part(begin, end);
     Array<T> out = new_matrix<T>(inputs.rows, network.outputs());
     T* data = out.mutable_data();
     bool finite;
@@ -129,7 +131,7 @@ py::tuple evaluate(const Network<T>& network, const BoundDataset<T>& data, int64
     require(data.fits(network), "the data set is of another network");
     require(0 <= begin && begin <= end && end <= data.inputs.rows, "rows out of range");
     Dataset<T> part;
-    part.inputs = {data.inputs.row(begin), data.inputs.kind, end - begin, data.inputs.columns};
+    part.inputs = data.inputs.part(begin, end);
     if (data.targets)
         part.targets = data.targets + begin * network.outputs();
     else
@@ -213,7 +215,7 @@ template <class T> void register_network(py::module_& m, const std::string& suff
         .def("set_layer", &set_layer<T>, arg("layer"), arg("weights").noconvert(), arg("biases").noconvert())
         .def("dataset", &labelled_dataset<T>, arg("inputs"), arg("labels").noconvert(), arg("nonzero") = py::none())
         .def("dataset", &target_dataset<T>, arg("inputs"), arg("targets").noconvert(), arg("nonzero") = py::none())
-        .def("predict", &predict<T>, arg("inputs"), arg("threads"))
+        .def("predict", &predict<T>, arg("inputs"), arg("begin"), arg("end"), arg("threads"))
         .def("evaluate", &evaluate<T>, arg("data"), arg("begin"), arg("end"), arg("loss"), arg("hits"), arg("threads"))
         .def("weight_norms", &weight_norms<T>)
         .def(
@@ -255,6 +257,21 @@ void register_networks(py::module_& m) {
         .value("sgd", UpdateKind::sgd)
         .value("momentum", UpdateKind::momentum)
         .value("adam", UpdateKind::adam);
+    py::class_<CsrInputs>(m, "CsrInputs")
+        .def(py::init<const py::array&, const Array<std::int32_t>&, const Array<std::int64_t>&, int64_t>(),
+             arg("values"), arg("column_index").noconvert(), arg("row_starts").noconvert(), arg("columns"))
+        .def_readonly("values", &CsrInputs::values)
+        .def_property_readonly("ascending", [](const CsrInputs& inputs) { return inputs.indices.ascending(); })
+        .def_property_readonly(
+            "shape", [](const CsrInputs& inputs) { return py::make_tuple(inputs.view().rows, inputs.view().columns); })
+        .def("__len__", [](const CsrInputs& inputs) { return inputs.view().rows; })
+        .def(
+            "position",
+            [](const CsrInputs& inputs, int64_t value) {
+                require(0 <= value && value < inputs.values.shape(0), "value out of range");
+                return py::make_tuple(inputs.indices.row_of(value), inputs.indices.column_of(value));
+            },
+            arg("value"));
     py::class_<NonzeroBits>(m, "NonzeroBits").def(py::init(&find_nonzero), arg("inputs"), arg("threads"));
     register_network<float>(m, "Float32");
     register_network<double>(m, "Float64");

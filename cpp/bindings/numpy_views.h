@@ -36,21 +36,53 @@ template <class T> MatrixView<T> matrix_view_of_new(Array<T>& array) {
     return {array.mutable_data(), array.shape(0), array.shape(1), array.shape(1)};
 }
 
-inline Inputs inputs_view(const py::array& x, int64_t features) {
-    if (x.ndim() != 2 || x.shape(1) != features)
-        throw std::invalid_argument("inputs must have shape (rows, " + std::to_string(features) + ")");
-    require((x.flags() & py::array::c_style) && (x.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_),
+inline InputKind input_kind(const py::array& values) {
+    require((values.flags() & py::array::c_style) && (values.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_),
             "inputs must be C-contiguous and aligned");
+    if (values.dtype().equal(py::dtype::of<std::uint8_t>())) return InputKind::uint8;
+    if (values.dtype().equal(py::dtype::of<float>())) return InputKind::float32;
+    if (values.dtype().equal(py::dtype::of<double>())) return InputKind::float64;
+    throw std::invalid_argument("inputs must be uint8, float32 or float64, got " +
+                                std::string(py::str(values.dtype())));
+}
+
+// A CSR matrix: a copy of its indices, and the caller's values, kept alive.
+struct CsrInputs {
+    py::array values;  // (values)
     InputKind kind;
-    if (x.dtype().equal(py::dtype::of<std::uint8_t>()))
-        kind = InputKind::uint8;
-    else if (x.dtype().equal(py::dtype::of<float>()))
-        kind = InputKind::float32;
-    else if (x.dtype().equal(py::dtype::of<double>()))
-        kind = InputKind::float64;
-    else
-        throw std::invalid_argument("inputs must be uint8, float32 or float64, got " + std::string(py::str(x.dtype())));
-    return {x.data(), kind, x.shape(0), x.shape(1)};
+    CsrIndices indices;
+
+    CsrInputs(const py::array& values, const Array<std::int32_t>& column_index, const Array<std::int64_t>& row_starts,
+              int64_t columns)
+        : values(values), kind(input_kind(values)), indices(checked(values, column_index, row_starts, columns)) {}
+    Inputs view() const { return indices.with_values(values.data(), kind); }
+
+private:
+    static CsrIndices checked(const py::array& values, const Array<std::int32_t>& column_index,
+                              const Array<std::int64_t>& row_starts, int64_t columns) {
+        require(values.ndim() == 1 && column_index.ndim() == 1 && values.shape(0) == column_index.shape(0) &&
+                    row_starts.ndim() == 1 && row_starts.shape(0) >= 1,
+                "values and column_index must have shape (values,), row_starts (rows + 1,)");
+        return {row_starts.data(), row_starts.shape(0) - 1, column_index.data(), column_index.shape(0), columns};
+    }
+};
+
+// Of an array (rows, columns) or CsrInputs.
+inline Inputs inputs_view(const py::object& x) {
+    if (!py::isinstance<py::array>(x)) {
+        require(py::isinstance<CsrInputs>(x), "inputs must be an array or CsrInputs");
+        return x.cast<const CsrInputs&>().view();
+    }
+    const auto array = py::reinterpret_borrow<py::array>(x);
+    require(array.ndim() == 2, "inputs must have 2 dimensions");
+    return {array.data(), input_kind(array), array.shape(0), array.shape(1)};
+}
+
+inline Inputs inputs_view(const py::object& x, int64_t features) {
+    const Inputs inputs = inputs_view(x);
+    if (inputs.columns != features)
+        throw std::invalid_argument("inputs must have shape (rows, " + std::to_string(features) + ")");
+    return inputs;
 }
 
 template <class T> Array<T> new_matrix(int64_t rows, int64_t columns) {

@@ -43,7 +43,7 @@ bool worth_finding(const Inputs& inputs, int64_t words) {
 
 NonzeroBits::NonzeroBits(const Inputs& inputs, int threads)
     : rows_(inputs.rows), columns_(inputs.columns), words_((inputs.columns + 63) / 64) {
-    if (!worth_finding(inputs, words_)) return;
+    if (inputs.sparse() || !worth_finding(inputs, words_)) return;
     bits_.resize(static_cast<std::size_t>(inputs.rows * words_));
     const double operations = static_cast<double>(inputs.rows) * static_cast<double>(inputs.columns);
     run_team(useful_threads(threads, operations), [&](const Worker& worker) noexcept {
@@ -58,10 +58,29 @@ void ActiveColumns::find(const NonzeroBits& bits, const int64_t* order, int64_t 
         const std::uint64_t* row = bits.row(order ? order[i] : i);
         for (std::size_t word = 0; word < mask_.size(); ++word) mask_[word] |= row[word];
     }
+    list();
+    in_use_ = count_ <= columns_ - columns_ / 10 && count_ < columns_;
+}
+
+void ActiveColumns::find(const Inputs& csr, const int64_t* order, int64_t first, int64_t rows) noexcept {
+    std::fill(mask_.begin(), mask_.end(), 0);
+    for (int64_t i = first; i < first + rows; ++i) {
+        const int64_t row = order ? order[i] : i;
+        for (int64_t j = csr.first_value(row); j < csr.first_value(row + 1); ++j)
+            mask_[static_cast<std::size_t>(csr.column_index[j] / 64)] |= std::uint64_t{1} << csr.column_index[j] % 64;
+    }
+    list();
+    in_use_ = true;
+}
+
+void ActiveColumns::list() noexcept {
     count_ = 0;
     for (std::size_t word = 0; word < mask_.size(); ++word)
-        for (std::uint64_t left = mask_[word]; left; left &= left - 1)
-            index_[static_cast<std::size_t>(count_++)] = static_cast<std::int32_t>(word * 64) + __builtin_ctzll(left);
+        for (std::uint64_t left = mask_[word]; left; left &= left - 1) {
+            const std::int32_t column = static_cast<std::int32_t>(word * 64) + __builtin_ctzll(left);
+            place_[static_cast<std::size_t>(column)] = static_cast<std::int32_t>(count_);
+            index_[static_cast<std::size_t>(count_++)] = column;
+        }
 }
 
 }  // namespace fastmlp

@@ -1,7 +1,8 @@
 // Input columns that are zero in every row of a chunk: their products are zero, so they are skipped.
 //
 // Of MNIST's 784 columns a batch of 128 touches 529. The result is that of the full product, to the last bit:
-// what is left out are additions of zero.
+// what is left out are additions of zero. CSR inputs come down the same way: a chunk of theirs is a dense matrix of
+// the columns that its rows name, so no buffer is as wide as the data.
 #pragma once
 
 #include <vector>
@@ -14,7 +15,8 @@ namespace fastmlp {
 class NonzeroBits {
 public:
     NonzeroBits() = default;
-    // Stays empty where batches have few columns to skip. Throws std::bad_alloc.
+    // Stays empty where batches have few columns to skip, and for CSR inputs, which name their columns. Throws
+    // std::bad_alloc.
     NonzeroBits(const Inputs& inputs, int threads);
 
     bool empty() const { return bits_.empty(); }
@@ -33,22 +35,30 @@ public:
     explicit ActiveColumns(int64_t columns)
         : columns_(columns),
           mask_(static_cast<std::size_t>(columns + 63) / 64),
-          index_(static_cast<std::size_t>(columns)) {}
+          index_(static_cast<std::size_t>(columns)),
+          place_(static_cast<std::size_t>(columns)) {}
 
     // Of rows order[first] .. order[first + rows); `order` null means rows first, first + 1, ...
     void find(const NonzeroBits& bits, const int64_t* order, int64_t first, int64_t rows) noexcept;
+    // The same for CSR inputs, whose explicit zeros count as active.
+    void find(const Inputs& csr, const int64_t* order, int64_t first, int64_t rows) noexcept;
 
-    // Whether so many can be skipped that it pays.
-    bool worth_it() const { return count_ <= columns_ - columns_ / 10 && count_ < columns_; }
+    // Whether the chunk's inputs hold no other columns: always for CSR, whose chunks have room for no others;
+    // otherwise if so many can be skipped that it pays.
+    bool in_use() const { return in_use_; }
     int64_t count() const { return count_; }
     const std::uint64_t* mask() const { return mask_.data(); }
     const std::int32_t* index() const { return index_.data(); }  // (count), ascending
+    int64_t place_of(int64_t active_column) const { return place_[static_cast<std::size_t>(active_column)]; }
     bool contains(int64_t column) const { return mask_[static_cast<std::size_t>(column / 64)] >> (column % 64) & 1; }
 
 private:
+    void list() noexcept;
+
     int64_t columns_ = 0, count_ = 0;
+    bool in_use_ = false;
     std::vector<std::uint64_t> mask_;
-    std::vector<std::int32_t> index_;
+    std::vector<std::int32_t> index_, place_;  // index_[place_[column]] = column
 };
 
 }  // namespace fastmlp

@@ -40,14 +40,17 @@ void Network<T>::for_each_block(const Inputs& inputs, int threads, OnInputs on_i
         std::min<int64_t>(useful_threads(threads, forward_operations() * static_cast<double>(inputs.rows)),
                           std::max<int64_t>(1, blocks)));
     const int64_t widest = *std::max_element(sizes_.begin() + 1, sizes_.end());
-    const bool direct = input_scale_ == 1 && inputs.kind == (sizeof(T) == 4 ? InputKind::float32 : InputKind::float64);
+    const bool direct = !inputs.sparse() && input_scale_ == 1 &&
+                        inputs.kind == (sizeof(T) == 4 ? InputKind::float32 : InputKind::float64);
     struct Workspace {
         Matrix<T> inputs, side[2];
+        ActiveColumns columns;  // of CSR inputs
     };
     std::vector<Workspace> workspaces;
     for (int i = 0; i < threads; ++i)
-        workspaces.push_back({direct ? Matrix<T>() : Matrix<T>(rows, inputs.columns),
-                              {Matrix<T>(rows, widest), Matrix<T>(rows, widest)}});
+        workspaces.push_back({direct ? Matrix<T>() : Matrix<T>(rows, inputs.most_columns(rows)),
+                              {Matrix<T>(rows, widest), Matrix<T>(rows, widest)},
+                              inputs.sparse() ? ActiveColumns(inputs.columns) : ActiveColumns()});
 
     run_team(threads, [&](const Worker& worker) noexcept {
         Workspace& mine = workspaces[static_cast<std::size_t>(worker.index)];
@@ -56,9 +59,13 @@ void Network<T>::for_each_block(const Inputs& inputs, int threads, OnInputs on_i
             const Range part{block * rows, std::min(inputs.rows, (block + 1) * rows)};
             MatrixView<const T> in{static_cast<const T*>(static_cast<const void*>(inputs.row(part.begin))), part.size(),
                                    inputs.columns, inputs.columns};
+            const ActiveColumns* active = inputs.sparse() ? &mine.columns : nullptr;
+            if (active) mine.columns.find(inputs, nullptr, part.begin, part.size());
             if (!direct) {
-                const MatrixView<T> converted = mine.inputs.first_rows(part.size());
-                RowGather<T>(kernels(), inputs, nullptr, part.begin, part.size(), input_scale_, converted).read_all();
+                MatrixView<T> converted = mine.inputs.first_rows(part.size());
+                if (active) converted.columns = active->count();
+                RowGather<T>(kernels(), inputs, nullptr, part.begin, part.size(), input_scale_, converted, active)
+                    .read_all();
                 in = converted;
             }
             on_inputs(in);
@@ -66,7 +73,7 @@ void Network<T>::for_each_block(const Inputs& inputs, int threads, OnInputs on_i
             for (std::size_t i = 0; i < layers_.size(); ++i) {
                 out = mine.side[i % 2].first_rows(part.size());
                 out.columns = layers_[i].outputs();
-                layers_[i].forward(Worker::alone(), in, out);
+                layers_[i].forward(Worker::alone(), in, out, i == 0 ? active : nullptr);
                 in = out;
             }
             on_outputs(part, out);

@@ -5,6 +5,7 @@
 
 #include "../kernels/dispatch.h"
 #include "dense.h"
+#include "gather.h"
 #include "loss.h"
 
 namespace fastmlp {

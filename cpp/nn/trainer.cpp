@@ -42,17 +42,17 @@ Trainer<T>::Trainer(Network<T>& network, const OptimizerSettings& optimizer)
     for (const auto& layer : network.layers()) states_.emplace_back(layer, optimizer.kind);
 }
 
-template <class T> void Trainer<T>::make_room(const EpochPlan& plan) {
+template <class T> void Trainer<T>::make_room(const EpochPlan& plan, const Inputs& inputs) {
     for (std::size_t i = 1; i < states_.size(); ++i) states_[i].make_room_for_transposed(network_.layers()[i]);
     if (plan.sums_chunks())
         for (std::size_t i = 0; i < states_.size(); ++i) states_[i].make_room_for_gradients(network_.layers()[i]);
-    const int64_t rows = plan.largest_chunk();
-    if (rows <= room_) return;
+    const int64_t rows = plan.largest_chunk(), columns = inputs.most_columns(rows);
+    if (rows <= room_ && columns <= input_room_) return;
     room_ = 0;
     outputs_.clear();
     gradients_.clear();
     for (ChunkBuffers& chunk : chunks_) {
-        chunk.inputs = Matrix<T>(rows, network_.inputs());
+        chunk.inputs = Matrix<T>(rows, columns);
         if (network_.loss() == Loss::cross_entropy)
             chunk.labels = Buffer<std::int32_t>(rows);
         else
@@ -62,14 +62,20 @@ template <class T> void Trainer<T>::make_room(const EpochPlan& plan) {
     for (std::size_t i = 0; i + 1 < outputs_.size(); ++i) gradients_.emplace_back(rows, network_.layers()[i].outputs());
     losses_ = RowLosses<T>(rows);
     room_ = rows;
+    input_room_ = columns;
 }
 
 template <class T>
 RowGather<T> Trainer<T>::gather(const Worker& worker, const Dataset<T>& data, const int64_t* order,
                                 const EpochPlan::Chunk& chunk, ChunkBuffers& to) noexcept {
     const Range mine = worker.share(chunk.size());
-    if (!to.columns.empty())
-        to.columns[static_cast<std::size_t>(worker.index)].find(*data.nonzero, order, chunk.begin, chunk.size());
+    if (!to.columns.empty()) {
+        ActiveColumns& columns = to.columns[static_cast<std::size_t>(worker.index)];
+        if (data.nonzero)
+            columns.find(*data.nonzero, order, chunk.begin, chunk.size());
+        else
+            columns.find(data.inputs, order, chunk.begin, chunk.size());
+    }
     const ActiveColumns* active = active_columns(worker, to);
     for (int64_t i = mine.begin; i < mine.end; ++i) {
         const int64_t source = order ? order[chunk.begin + i] : chunk.begin + i;
@@ -80,10 +86,8 @@ RowGather<T> Trainer<T>::gather(const Worker& worker, const Dataset<T>& data, co
     }
     MatrixView<T> inputs = to.inputs.view();
     inputs.data = inputs.row(mine.begin);
-    return {kernels_,    data.inputs,
-            order,       chunk.begin + mine.begin,
-            mine.size(), network_.input_scale(),
-            inputs,      active ? active->mask() : nullptr};
+    return {kernels_, data.inputs, order, chunk.begin + mine.begin, mine.size(), network_.input_scale(),
+            inputs,   active};
 }
 
 template <class T> void Trainer<T>::make_room_for_columns(int workers) {
@@ -172,7 +176,13 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
             } else {
                 alignas(alignment_bytes) T tile[max_row_tile * panel_width<T>];
                 product.compute(tile, fetch);
-                take(weights, weight_rule, product.offset, tile, product.size());
+                if (product.places) {
+                    const int64_t width = product.size() / product.rows;
+                    for (int64_t j = 0; j < product.rows; ++j)
+                        take(weights, weight_rule, product.offset + product.places[j] * width, tile + j * width, width);
+                } else {
+                    take(weights, weight_rule, product.offset, tile, product.size());
+                }
             }
             if (i == 0) next_rows.read(rows_per_tile);
         };
@@ -183,7 +193,9 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
         if (i > 0) worker.wait_for_all();
     }
     next_rows.read_all();
-    if (active && (step.l1 != 0 || step.l2 != 0)) {  // where the gradient is zero, the penalty still pulls
+    // Where the chunk's gradient is zero, penalties and the optimizer's state still pull, and sums begin and are used.
+    const bool pulled = step.l1 != 0 || step.l2 != 0 || optimizer_.kind != UpdateKind::sgd;
+    if (active && (whole ? pulled : chunk.first || updates)) {
         const T zeros[panel_width<T>] = {};
         const ParameterBlock<T> weights = states_[0].weights_of(layers[0]);
         layers[0].for_inactive(worker, *active,
@@ -197,14 +209,20 @@ int64_t Trainer<T>::run_chunks(const Dataset<T>& data, const int64_t* order, con
                                LossSum& sum) {
     using clock = std::chrono::steady_clock;
     if (position >= plan.rows) return plan.rows;
-    make_room(plan);
+    make_room(plan, data.inputs);
     const double layers = static_cast<double>(network_.layers().size());
-    const double operations = network_.training_operations() * static_cast<double>(plan.largest_chunk());
+    const int64_t rows = plan.largest_chunk(), skipped = network_.inputs() - data.inputs.most_columns(rows);
+    const double operations =
+        (network_.training_operations() -
+         4.0 * static_cast<double>(skipped) * static_cast<double>(network_.layers()[0].outputs())) *
+        static_cast<double>(rows);
     const clock::time_point deadline =
         clock::now() + std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(seconds));
     threads = useful_threads(threads, operations / (2 * layers));
-    // Skipping needs an update that leaves alone what has no gradient, and no sums over chunks.
-    const bool skips = settings && data.nonzero && optimizer_.kind == UpdateKind::sgd && !plan.sums_chunks();
+    // Chunks of CSR data have room for active columns only. Skipping columns of dense data pays where the update
+    // leaves alone what has no gradient, and where no sums span chunks.
+    const bool skips =
+        data.inputs.sparse() || (settings && data.nonzero && optimizer_.kind == UpdateKind::sgd && !plan.sums_chunks());
     if (skips)
         make_room_for_columns(threads);
     else

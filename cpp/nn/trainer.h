@@ -64,11 +64,11 @@ private:
     const ActiveColumns* active_columns(const Worker& worker, const ChunkBuffers& chunk) const noexcept {
         if (chunk.columns.empty()) return nullptr;
         const ActiveColumns& columns = chunk.columns[static_cast<std::size_t>(worker.index)];
-        return columns.worth_it() ? &columns : nullptr;
+        return columns.in_use() ? &columns : nullptr;
     }
     int64_t run_chunks(const Dataset<T>& data, const int64_t* order, const EpochPlan& plan,
                        const StepSettings* settings, int64_t position, int threads, double seconds, LossSum& sum);
-    void make_room(const EpochPlan& plan);
+    void make_room(const EpochPlan& plan, const Inputs& inputs);
     void make_room_for_columns(int workers);
     // Labels or targets of this worker's rows of the chunk at once, its inputs as the caller asks for them.
     RowGather<T> gather(const Worker& worker, const Dataset<T>& data, const int64_t* order,
@@ -85,6 +85,7 @@ private:
     std::vector<LayerState<T>> states_;
     int64_t steps_ = 0;                 // updates so far
     int64_t room_ = 0;                  // rows that the buffers below hold
+    int64_t input_room_ = 0;            // columns of inputs that they hold
     ChunkBuffers chunks_[2];            // the chunk at work, and the next one
     std::vector<Matrix<T>> outputs_;    // of each layer; the last one's become its gradient
     std::vector<Matrix<T>> gradients_;  // of each hidden layer's sums

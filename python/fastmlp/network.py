@@ -195,8 +195,8 @@ class Network:
 
         Parameters
         ----------
-        X : array of float32, float64 or uint8, shape (samples, features)
-            Copied once if not C-contiguous.
+        X : array or SciPy CSR matrix of float32, float64 or uint8, shape (samples, features)
+            Copied once if not C-contiguous; other sparse formats are converted to CSR.
         n_threads : int >= 1, optional
             Default: threadpoolctl's limit, else OMP_NUM_THREADS, else the cores that the process may use.
 
@@ -213,7 +213,7 @@ class Network:
         threads = self._threads(n_threads)
         X = validation.check_input_array(X, self._layer_sizes[0])
         step = self._rows_per_call()
-        parts = [self._core.predict(X[i : i + step], threads) for i in range(0, len(X), step)]
+        parts = [self._core.predict(X, i, min(i + step, len(X)), threads) for i in range(0, len(X), step)]
         if any(part is None for part in parts):  # the core checks values as it reads them, and here is the message
             self._check_inputs(X, threads)
             raise ValueError("X was changed by another thread while it was read")
@@ -229,7 +229,7 @@ class Network:
 
         Parameters
         ----------
-        X : array of float32, float64 or uint8, shape (samples, features), samples >= 1
+        X : array or SciPy CSR matrix of float32, float64 or uint8, shape (samples, features), samples >= 1
         y : integers in [0, classes), shape (samples,), or for ``squared_error`` reals, shape (samples, outputs)
             With one output, shape (samples,) will do.
         n_threads : int >= 1, optional
@@ -282,7 +282,7 @@ class Network:
     def _rows_per_call(self) -> int:
         return max(128, int(OPERATIONS_PER_CALL / self._core.forward_operations))
 
-    def _check_inputs(self, X: Any, threads: int) -> np.ndarray:
+    def _check_inputs(self, X: Any, threads: int) -> np.ndarray | _core.CsrInputs:
         return validation.check_inputs(X, self._layer_sizes[0], self._dtype, self._input_scale, threads)
 
     def _check_targets(self, y: Any, rows: int, threads: int) -> np.ndarray:

@@ -262,8 +262,11 @@ class Trainer:
 
         Parameters
         ----------
-        X : array of float32, float64 or uint8, shape (samples, features)
-            Copied once if not C-contiguous. A float32 network rounds float64 values as it reads them.
+        X : array or SciPy CSR matrix of float32, float64 or uint8, shape (samples, features)
+            Copied once if not C-contiguous; other sparse formats are converted to CSR. A float32 network rounds
+            float64 values as it reads them. A CSR matrix gives the bits of the dense array, which is never made:
+            the work follows the columns that a batch names, but for one pass over all weights per update with
+            l1, l2, momentum, Adam, accumulation or batches beyond some 256 rows.
         y : integers in [0, classes), shape (samples,), or for ``squared_error`` reals, shape (samples, outputs)
         epochs : int >= 1
         validation_data : (X, y), optional

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -127,30 +127,40 @@ def _physical_memory() -> float:
         return math.inf
 
 
-def check_inputs(X: Any, features: int, dtype: np.dtype, scale: float, threads: int) -> np.ndarray:
+def check_inputs(X: Any, features: int, dtype: np.dtype, scale: float, threads: int) -> np.ndarray | _core.CsrInputs:
     """X as `check_input_array` returns it; each value and its product with `scale` a finite number of `dtype`."""
     X = check_input_array(X, features)
-    if X.dtype == np.uint8:
+    values = X.values if isinstance(X, _core.CsrInputs) else X
+    if values.dtype == np.uint8:
         return X
-    check_finite("X", X, dtype, threads)
+    check_finite("X", values, dtype, threads, None if values is X else X.position)
     if abs(scale) > 1:
         most = float(np.finfo(dtype).max) / abs(scale)
-        if _core.first_not_finite(X, most, threads) >= 0:
+        if _core.first_not_finite(values, most, threads) >= 0:
             raise ValueError(
                 f"X times input_scale={scale:g} must be within the range of {dtype}, which ends at X = {most:g}"
             )
     return X
 
 
-def check_input_array(X: Any, features: int) -> np.ndarray:
-    """X as a C-contiguous, aligned, native array of uint8, float32 or float64, shape (samples >= 1, features)."""
-    if hasattr(X, "toarray") and hasattr(X, "tocsr"):
-        raise TypeError(f"X must be a dense array, got a sparse {type(X).__name__}: use X.toarray()")
-    X = _real_array("X", X)
-    if X.ndim != 2 or X.shape[1] != features:
+def check_input_array(X: Any, features: int) -> np.ndarray | _core.CsrInputs:
+    """X, shape (samples >= 1, features), as an array or CSR inputs of uint8, float32 or float64 that the core reads."""
+    sparse = hasattr(X, "tocsr")
+    if sparse:
+        X = X.tocsr()
+    elif not isinstance(X, _core.CsrInputs):  # one that comes back from an earlier check
+        X = _real_array("X", X)
+    if len(X.shape) != 2 or X.shape[1] != features:
         raise ValueError(f"X must have shape (samples, {features}), got {X.shape}")
-    if len(X) == 0:
+    if X.shape[0] == 0:
         raise ValueError(f"X must have at least one row, got shape {X.shape}")
+    if isinstance(X, _core.CsrInputs):
+        return X
+    return _csr_inputs(X) if sparse else _input_values(X)
+
+
+def _input_values(X: np.ndarray) -> np.ndarray:
+    """The same values as a C-contiguous, aligned, native array of uint8, float32 or float64."""
     if X.dtype.kind in "biu" and X.dtype != np.uint8:
         X = X.astype(np.float64)
     elif X.dtype == np.float16:
@@ -158,6 +168,52 @@ def check_input_array(X: Any, features: int) -> np.ndarray:
     elif X.dtype.kind == "f" and X.dtype.itemsize > 8:
         raise TypeError(f"X must be float32, float64 or integers, got {X.dtype}")
     return _plain(X)
+
+
+def _csr_inputs(X: Any) -> _core.CsrInputs:
+    """A CSR matrix whose rows name no column twice; X itself stays as it is."""
+    inputs = _checked_csr(X)
+    if not inputs.ascending:
+        X = X.copy()
+        X.sum_duplicates()
+        inputs = _checked_csr(X)
+        if not inputs.ascending:
+            raise ValueError("X was changed by another thread while it was read")
+    return inputs
+
+
+def _checked_csr(X: Any) -> _core.CsrInputs:
+    values, (indices, indptr) = _real_array("X", X.data), (_indices(name, X) for name in ("indices", "indptr"))
+    rows, columns = X.shape
+    if values.shape != indices.shape or values.ndim != 1:
+        raise ValueError(f"X.indices must have the shape of X.data, (values,), got {indices.shape} and {values.shape}")
+    if indptr.shape != (rows + 1,):
+        raise ValueError(f"X.indptr must have shape ({rows + 1},), one more than rows, got {indptr.shape}")
+    if indptr[0] != 0 or indptr[-1] != len(values):
+        raise ValueError(
+            f"X.indptr must go from 0 to {len(values)}, the length of X.data, got {indptr[0]} to {indptr[-1]}"
+        )
+    falls = indptr[1:] < indptr[:-1]
+    if falls.any():
+        row = int(falls.argmax())
+        raise ValueError(f"X.indptr must not decrease, got {indptr[row + 1]} after {indptr[row]} at row {row}")
+    if len(indices) and not 0 <= indices.min() <= indices.max() < columns:
+        index = int(((indices < 0) | (indices >= columns)).argmax())
+        row = int(np.searchsorted(indptr, index, side="right")) - 1
+        raise ValueError(f"X.indices must lie in [0, {columns}), got {indices[index]} in row {row}")
+    return _core.CsrInputs(
+        _input_values(values),
+        _plain(indices.astype(np.int32, copy=False)),
+        _plain(indptr.astype(np.int64, copy=False)),
+        columns,
+    )
+
+
+def _indices(name: str, X: Any) -> np.ndarray:
+    array = np.asarray(getattr(X, name))
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"X.{name} must be integers, got {array.dtype}")
+    return array
 
 
 def check_labels(y: Any, rows: int, classes: int) -> np.ndarray:
@@ -203,11 +259,18 @@ def check_parameters(
     return arrays
 
 
-def check_finite(name: str, array: np.ndarray, dtype: np.dtype, threads: int) -> None:
+def check_finite(
+    name: str,
+    array: np.ndarray,
+    dtype: np.dtype,
+    threads: int,
+    position_of: Callable[[int], tuple[int, ...]] | None = None,
+) -> None:
     """Raises ValueError if a value of a float array is NaN, infinite or beyond the range of dtype."""
     index = _core.first_not_finite(array, float(np.finfo(dtype).max), threads)
     if index >= 0:
-        position = ", ".join(map(str, np.unravel_index(index, array.shape)))
+        place = position_of(index) if position_of else np.unravel_index(index, array.shape)
+        position = ", ".join(map(str, place))
         value = array.flat[index]
         if np.isfinite(value) and abs(value) <= np.finfo(dtype).max:
             raise ValueError(f"{name} was changed by another thread while it was checked, at [{position}]")
