@@ -64,9 +64,15 @@ void ActiveColumns::find(const NonzeroBits& bits, const int64_t* order, int64_t 
 
 void ActiveColumns::find(const Inputs& csr, const int64_t* order, int64_t first, int64_t rows) noexcept {
     std::fill(mask_.begin(), mask_.end(), 0);
-    for (int64_t i = first; i < first + rows; ++i) {
+    const auto values_of = [&](int64_t i) {
         const int64_t row = order ? order[i] : i;
-        for (int64_t j = csr.first_value(row); j < csr.first_value(row + 1); ++j)
+        return Range{csr.first_value(row), csr.first_value(row + 1)};
+    };
+    for (int64_t i = first; i < first + rows; ++i) {
+        const Range next = values_of(std::min(i + 1, first + rows - 1));  // wanted soon, and far away if shuffled
+        for (int64_t j = next.begin; j < next.end; j += 16) __builtin_prefetch(csr.column_index + j);
+        const Range values = values_of(i);
+        for (int64_t j = values.begin; j < values.end; ++j)
             mask_[static_cast<std::size_t>(csr.column_index[j] / 64)] |= std::uint64_t{1} << csr.column_index[j] % 64;
     }
     list();
