@@ -176,14 +176,11 @@ def test_explicit_zeros_and_the_order_within_a_row_mean_nothing(isa):
     assert_equal_bits(results(untidy, y, (80, 9, 5), 1), results(dense, y, (80, 9, 5), 1))
 
 
-def test_duplicates_are_summed_in_a_copy():
-    X = Csr(
-        np.array([1.0, 0.5, 2.0, 4.0, 0.25, 8.0], np.float32),
-        np.array([2, 0, 2, 1, 1, 0]),
-        np.array([0, 3, 3, 6]),
-        (3, 4),
-    )
-    dense = np.array([[0.5, 0, 3, 0], [0, 0, 0, 0], [8, 4.25, 0, 0]], np.float32)
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4, 5], [2, 0, 1, 5, 4, 3]], ids=["ascending", "unsorted"])
+def test_duplicates_are_summed_in_a_copy(order):
+    data, columns = np.array([0.5, 1, 2, 4, 0.25, 8], np.float32), np.array([0, 2, 2, 1, 1, 3])
+    X = Csr(data[order], columns[order], np.array([0, 3, 3, 6]), (3, 4))
+    dense = np.array([[0.5, 0, 3, 0], [0, 0, 0, 0], [0, 4.25, 0, 8]], np.float32)
     before = X.copy()
     assert_equal_bits(results(X, np.arange(3), (4, 6, 3), 1), results(dense, np.arange(3), (4, 6, 3), 1))
     for name in ("data", "indices", "indptr"):
