@@ -183,8 +183,9 @@ def _csr_inputs(X: Any) -> _core.CsrInputs:
 
 
 def _checked_csr(X: Any) -> _core.CsrInputs:
-    values, (indices, indptr) = _real_array("X", X.data), (_indices(name, X) for name in ("indices", "indptr"))
+    """Its values in a type that the core reads; its indices the core copies, and checks again in its copy."""
     rows, columns = X.shape
+    values, indices, indptr = _real_array("X", X.data), _indices("indices", X), _indices("indptr", X)
     if values.shape != indices.shape or values.ndim != 1:
         raise ValueError(f"X.indices must have the shape of X.data, (values,), got {indices.shape} and {values.shape}")
     if indptr.shape != (rows + 1,):
