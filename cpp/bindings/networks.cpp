@@ -3,6 +3,8 @@
 #include "numpy_views.h"
 #include "register.h"
 
+#include <optional>
+
 namespace fastmlp {
 
 // A data set, the arrays that it looks at, kept alive, and the kind of network that it is for.
@@ -158,7 +160,8 @@ py::tuple run(Trainer<T>& trainer, const BoundDataset<T>& data, const Array<std:
             require(0 <= rows[i] && rows[i] < data.inputs.rows, "order names a row that the data lack");
     LossSum sum{loss, hits};
     {
-        py::gil_scoped_release release;
+        std::optional<py::gil_scoped_release> release;
+        if (!training_holds_gil) release.emplace();
         position = trainer.run(data, rows, count, batch_rows, batches_per_update, {learning_rate, l1, l2}, position,
                                threads, seconds, sum);
     }

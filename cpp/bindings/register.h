@@ -10,4 +10,7 @@ void register_networks(pybind11::module_& m);  // networks.cpp
 void register_ops(pybind11::module_& m);       // ops.cpp
 void register_testing(pybind11::module_& m);   // testing.cpp
 
+// Whether training keeps Python's lock: only for the experiment that measures what that would cost.
+inline bool training_holds_gil = false;
+
 }  // namespace fastmlp

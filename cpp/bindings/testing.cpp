@@ -1,4 +1,4 @@
-// A private door for the tests: one process compares the instruction sets of its machine.
+// A private door for tests and measurements: instruction sets compared in one process, Python's lock held.
 #include "../kernels/dispatch.h"
 #include "numpy_views.h"
 #include "register.h"
@@ -6,10 +6,11 @@
 namespace fastmlp {
 
 void register_testing(py::module_& m) {
-    py::module_ testing = m.def_submodule("testing", "For fastmlp's own tests.");
+    py::module_ testing = m.def_submodule("testing", "For fastmlp's own tests and experiments.");
     testing.def("available_isas", [m] { return m.attr("available_isas")(); });
     testing.def("current_isa", [] { return current_table().isa; });
     testing.def("use_isa", &use_table, py::arg("name"));
+    testing.def("hold_gil", [](bool hold) { training_holds_gil = hold; }, py::arg("hold"));
 }
 
 }  // namespace fastmlp
