@@ -22,6 +22,7 @@ import batch_size_costs as costs
 import batch_size_findings as findings
 import batch_size_measurements as measurements
 import report
+import rivals
 import section
 from batch_size_tables import write_tables
 from campaign import Campaign
@@ -29,6 +30,7 @@ from curves import Curves
 from digits import STAND_IN_NOTICE, Digits
 from fastmlp import DataFileError, Trainer, datasets
 from results import Job, Results
+from worker import Worker
 
 SIZES = (128, 1024, 60000)
 ROWS = 60000
@@ -44,6 +46,7 @@ def smoke(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets, "load_mnist", no_mnist)
+        patch.setattr(rivals, "installed", lambda: ["fastmlp", "NumPy"])
         path = report.main(["--preset", "smoke", "--output", str(folder)])
     assert path == folder / "index.html"
     return folder
@@ -89,7 +92,9 @@ def test_a_second_report_trains_nothing_and_writes_the_same_figures(smoke, monke
 
     before = {path: path.read_bytes() for path in smoke.rglob("*") if path.suffix in (".jsonl", ".csv", ".svg")}
     monkeypatch.setattr(datasets, "load_mnist", no_mnist)
+    monkeypatch.setattr(rivals, "installed", lambda: ["fastmlp", "NumPy"])
     monkeypatch.setattr(Trainer, "fit", refuse)
+    monkeypatch.setattr(Worker, "ask", refuse)
     report.main(["--preset", "smoke", "--output", str(smoke)])
     assert len([path for path in before if path.parent.name == "batch_size"]) == 12
     assert {path: path.read_bytes() for path in before} == before
@@ -275,7 +280,7 @@ def test_pictures_are_small(smoke):
         assert path.with_suffix(".png").stat().st_size < 200_000
 
 
-@pytest.mark.parametrize("script", ["report.py", "batch_size.py"])
+@pytest.mark.parametrize("script", ["report.py", "batch_size.py", "speed_vs_rivals.py"])
 def test_scripts_run_from_any_directory(script, tmp_path):
     shown = subprocess.run(
         [sys.executable, EXPERIMENTS / script, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True
