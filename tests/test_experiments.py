@@ -280,7 +280,7 @@ def test_pictures_are_small(smoke):
         assert path.with_suffix(".png").stat().st_size < 200_000
 
 
-@pytest.mark.parametrize("script", ["report.py", "batch_size.py", "speed_vs_rivals.py"])
+@pytest.mark.parametrize("script", ["report.py", "batch_size.py", "speed_vs_rivals.py", "multicore.py"])
 def test_scripts_run_from_any_directory(script, tmp_path):
     shown = subprocess.run(
         [sys.executable, EXPERIMENTS / script, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True
