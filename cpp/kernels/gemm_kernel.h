@@ -17,17 +17,21 @@
 
 namespace fastmlp::FASTMLP_ISA {
 
+template <class T, int m, int vectors> inline void set_zero(Vec<T> (&sum)[m][vectors]) {
+    FOR_UNROLLED(i, m)
+        FOR_UNROLLED(j, vectors) sum[i][j] = Vec<T>::zero();
+}
+
 // What a row of A is: a row of the tile, or (A transposed) a step of k.
 enum class Operand { row_major, transposed };
 
+// Adds steps 0 .. k-1 to the sums, and asks for the lines at fetch, fetch + fetch_step, ... if A is transposed.
 // With `rows_of_b`, step kk uses row rows_of_b[kk] of B: A then holds the columns that are not all zero.
 template <class T, int m, int vectors, Operand operand, bool sparse = false>
 inline void accumulate_tile(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride,
                             const char* fetch, std::int64_t fetch_step, Vec<T> (&sum)[m][vectors],
                             const std::int32_t* rows_of_b = nullptr) {
     using V = Vec<T>;
-    FOR_UNROLLED(i, m)
-        FOR_UNROLLED(j, vectors) sum[i][j] = V::zero();
     for (std::int64_t kk = 0; kk < k; ++kk) {
         V b_row[vectors];
         FOR_UNROLLED(j, vectors) b_row[j] = V::load((sparse ? b + rows_of_b[kk] * b_stride : b) + j * V::lanes);
@@ -49,6 +53,7 @@ void gemm_tile_kernel(std::int64_t k, const T* a, std::int64_t a_stride,  // (m,
                       const T* b, std::int64_t b_stride,                  // (k, vectors * lanes)
                       T* c, std::int64_t c_stride) {                      // (m, vectors * lanes)
     Vec<T> sum[m][vectors];
+    set_zero<T>(sum);
     accumulate_tile<T, m, vectors, Operand::row_major>(k, a, a_stride, b, b_stride, nullptr, 0, sum);
     FOR_UNROLLED(i, m)
         FOR_UNROLLED(j, vectors) sum[i][j].store(c + i * c_stride + j * Vec<T>::lanes);
@@ -58,6 +63,7 @@ template <class T, int m, int vectors>
 void gemm_sparse_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
                         std::int64_t c_stride, const std::int32_t* rows_of_b) {
     Vec<T> sum[m][vectors];
+    set_zero<T>(sum);
     accumulate_tile<T, m, vectors, Operand::row_major, true>(k, a, a_stride, b, b_stride, nullptr, 0, sum, rows_of_b);
     FOR_UNROLLED(i, m)
         FOR_UNROLLED(j, vectors) sum[i][j].store(c + i * c_stride + j * Vec<T>::lanes);
@@ -85,14 +91,25 @@ void gemm_row_kernel(std::int64_t k,
         FOR_UNROLLED(j, panel_vectors) sum[p][j].store(c + p * width + j * V::lanes);
 }
 
+// The sums of an outer product, its steps shared evenly among the ranges that are fetched meanwhile.
+template <class T, int m, int vectors>
+inline void accumulate_outer(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride,
+                             const Fetch& fetch, Vec<T> (&sum)[m][vectors]) {
+    set_zero<T>(sum);
+    const std::int64_t steps = k / fetch.count + 1, fetch_step = (fetch.bytes + steps - 1) / steps;
+    for (const char* const* from = fetch.from; k > 0; ++from, k -= steps, a += steps * a_stride, b += steps * b_stride)
+        accumulate_tile<T, m, vectors, Operand::transposed>(k < steps ? k : steps, a, a_stride, b, b_stride, *from,
+                                                            fetch_step, sum);
+}
+
 template <class T, int m, int vectors>
 void outer_tile_kernel(std::int64_t k, const T* a, std::int64_t a_stride,  // (k, m), row-major: A is its transpose
                        const T* b, std::int64_t b_stride,                  // (k, vectors * lanes)
                        T* c,                                               // (m, vectors * lanes)
-                       const char* fetch, std::int64_t fetch_step) {
+                       const Fetch& fetch) {
     constexpr int width = vectors * Vec<T>::lanes;
     Vec<T> sum[m][vectors];
-    accumulate_tile<T, m, vectors, Operand::transposed>(k, a, a_stride, b, b_stride, fetch, fetch_step, sum);
+    accumulate_outer<T>(k, a, a_stride, b, b_stride, fetch, sum);
     FOR_UNROLLED(i, m)
         FOR_UNROLLED(j, vectors) sum[i][j].store(c + i * width + j * Vec<T>::lanes);
 }
@@ -101,7 +118,7 @@ void outer_tile_kernel(std::int64_t k, const T* a, std::int64_t a_stride,  // (k
 // rows[i] of w, or to row i if `rows` is null.
 template <class T, int m, int vectors>
 void outer_sgd_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* w,
-                      const std::int32_t* rows, const char* fetch, std::int64_t fetch_step, const UpdateRule<T>& rule) {
+                      const std::int32_t* rows, const Fetch& fetch, const UpdateRule<T>& rule) {
     using V = Vec<T>;
     constexpr int width = vectors * V::lanes;
     T* row[m];
@@ -109,7 +126,7 @@ void outer_sgd_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T
     FOR_UNROLLED(i, m)
         FOR_UNROLLED(j, vectors) __builtin_prefetch(row[i] + j * V::lanes, 1);  // wanted when the sums are done
     V sum[m][vectors];
-    accumulate_tile<T, m, vectors, Operand::transposed>(k, a, a_stride, b, b_stride, fetch, fetch_step, sum);
+    accumulate_outer<T>(k, a, a_stride, b, b_stride, fetch, sum);
     if (rule.l1 == 0 && rule.l2 == 0) {  // the penalty's seven operations a vector are a fifth of a small batch's tile
         const V step = V::broadcast(-rule.learning_rate);
         FOR_UNROLLED(i, m)

@@ -31,11 +31,18 @@ template <class T>
 using GemmTile = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
                           std::int64_t c_stride);
 
-// The same for the transpose of a row-major A (k, m), with C contiguous; meanwhile the memory at fetch,
-// fetch + fetch_step, ... (k steps) is brought near.
+// Memory to bring near while a tile is computed: `bytes` from each of from[0 .. count) on, with count >= 1.
+struct Fetch {
+    static constexpr int most = 4;
+    const char* from[most] = {""};
+    int count = 1;
+    std::int64_t bytes = 0;
+};
+
+// The same for the transpose of a row-major A (k, m), with C contiguous.
 template <class T>
 using OuterTile = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
-                           const char* fetch, std::int64_t fetch_step);
+                           const Fetch& fetch);
 
 // The same with row rows_of_b[kk] of B in step kk.
 template <class T>
@@ -46,8 +53,7 @@ using GemmSparse = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, c
 // null means the first m.
 template <class T>
 using OuterSgd = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* w,
-                          const std::int32_t* rows, const char* fetch, std::int64_t fetch_step,
-                          const UpdateRule<T>& rule);
+                          const std::int32_t* rows, const Fetch& fetch, const UpdateRule<T>& rule);
 
 // Arrays over an activation, an update or an input kind are indexed by its enum.
 // Unless said otherwise: `columns` is a multiple of `lanes`, and rows have room up to it.

@@ -48,12 +48,6 @@ void panel_tile_sparse(const Kernels<T>& kernels, MatrixView<const T> a, const P
                                             vectors * shape.lanes, c, c_stride, rows_of_b);
 }
 
-// Memory that is brought near while a tile is computed: `bytes` from `from` on.
-struct Fetch {
-    const char* from = nullptr;
-    int64_t bytes = 0;
-};
-
 // One tile of C = Aᵀ * B, with A (k, m) and B (k, n) row-major, where C has the layout of panels.
 template <class T> struct OuterProduct {
     const Kernels<T>& kernels;
@@ -63,21 +57,14 @@ template <class T> struct OuterProduct {
     const std::int32_t* places;  // the rows of the panel that the tile's rows belong to; null: they follow each other
 
     int64_t size() const { return rows * vectors * kernels.lanes; }
-    void compute(T* tile, Fetch fetch) const {
-        kernels.outer_tile[rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride, tile, from(fetch),
-                                                  step(fetch));
+    void compute(T* tile, const Fetch& fetch) const {
+        kernels.outer_tile[rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride, tile, fetch);
     }
     // Takes one step of SGD along the product instead; `weights` are all panels.
-    void update(T* weights, const UpdateRule<T>& rule, Fetch fetch) const {
+    void update(T* weights, const UpdateRule<T>& rule, const Fetch& fetch) const {
         kernels.outer_sgd[rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride, weights + offset, places,
-                                                 from(fetch), step(fetch), rule);
+                                                 fetch, rule);
     }
-
-private:
-    const char* from(Fetch fetch) const {
-        return fetch.bytes ? fetch.from : static_cast<const char*>(static_cast<const void*>(b.data));
-    }
-    int64_t step(Fetch fetch) const { return (fetch.bytes + a.rows - 1) / a.rows; }
 };
 
 template <class T>

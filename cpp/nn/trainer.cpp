@@ -160,7 +160,7 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
     const auto bias_rule = update_rule<T>(optimizer_, step, steps_ + 1, false);
     const ActiveColumns* active = active_columns(worker, buffers);
     const int64_t first_tiles = layers[0].weight_tiles(active ? active->count() : network_.inputs());
-    const int64_t rows_per_tile = chunk.size() / std::max<int64_t>(1, first_tiles) + 1;
+    next_rows.spread_over(first_tiles / worker.count);
 
     for (std::size_t i = layers.size(); i-- > 0;) {
         const MatrixView<T> gradient = (i + 1 == layers.size() ? outputs_[i] : gradients_[i]).first_rows(chunk.size());
@@ -170,7 +170,7 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
                                      gradients_[i - 1].first_rows(chunk.size()));
         const ParameterBlock<T> weights = states_[i].weights_of(layers[i]), biases = states_[i].biases_of(layers[i]);
         const auto on_tile = [&](const OuterProduct<T>& product) {
-            const Fetch fetch = i == 0 ? next_rows.next_row() : Fetch{};
+            const Fetch fetch = i == 0 ? next_rows.next() : Fetch{};
             if (whole && optimizer_.kind == UpdateKind::sgd) {
                 product.update(weights.value, weight_rule, fetch);
             } else {
@@ -184,7 +184,7 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
                     take(weights, weight_rule, product.offset, tile, product.size());
                 }
             }
-            if (i == 0) next_rows.read(rows_per_tile);
+            if (i == 0) next_rows.read();
         };
         const auto on_biases = [&](int64_t first, const T* sums, int64_t columns) {
             take(biases, bias_rule, first, sums, columns);
