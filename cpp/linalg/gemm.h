@@ -5,8 +5,8 @@
 //   panel of B        about k * 128 bytes; stays in L2 while all row tiles pass over it
 //     row tile of A   row_tile * k elements; streams from L2, or from L3 if the batch is large
 //       k             the accumulators stay in registers
-// Workers share the tiles by their cost in this order, so each mostly owns its panels: its part of the
-// weights stays in the L2 cache of its core.
+// Workers share the tiles in this order, so each mostly owns its panels: its part of the weights stays in the L2
+// cache of its core.
 #pragma once
 
 #include "matrix.h"
@@ -18,16 +18,10 @@ namespace fastmlp {
 // have equal heights, up to one row, rather than full ones and a stub.
 template <class F> void for_each_tile(int row_tile, int64_t rows, const PanelShape& shape, const Worker& worker, F f) {
     const int64_t tiles = (rows + row_tile - 1) / row_tile;
-    const Range cost = worker.share(tiles * shape.vectors());
-    for (int64_t panel = 0; panel < shape.panels(); ++panel) {
-        const int64_t start = panel * panel_vectors * tiles, width = shape.vectors_of(panel);
-        if (start >= cost.end) break;
-        int64_t tile = std::max<int64_t>(0, (cost.begin - start + width - 1) / width);
-        for (; tile < tiles && start + tile * width < cost.end; ++tile) {
-            const int64_t row = rows * tile / tiles;
-            f(row, rows * (tile + 1) / tiles - row, panel);
-        }
-    }
+    worker.share_out(tiles * shape.panels(), [&](int64_t i) {
+        const int64_t panel = i / tiles, tile = i % tiles, row = rows * tile / tiles;
+        f(row, rows * (tile + 1) / tiles - row, panel);
+    });
 }
 
 // One tile of C = A * panels: rows [row, row + m), the columns of one panel.
