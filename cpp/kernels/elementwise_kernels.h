@@ -199,14 +199,8 @@ template <class T> void add_kernel(T* sum, const T* x, int64_t size) {
 
 template <class T, UpdateKind kind>
 void update_kernel(T* w, const T* g, T* state_1, T* state_2, int64_t size, const UpdateRule<T>& rule) {
-    using V = Vec<T>;
-    for (int64_t i = 0; i < size; i += V::lanes) {
-        const V value = V::load(w + i), gradient = V::load(g + i);
-        if constexpr (kind == UpdateKind::sgd) sgd_step<T>(value, gradient, rule).store(w + i);
-        if constexpr (kind == UpdateKind::momentum) momentum_step<T>(value, gradient, rule, state_1 + i).store(w + i);
-        if constexpr (kind == UpdateKind::adam)
-            adam_step<T>(value, gradient, rule, state_1 + i, state_2 + i).store(w + i);
-    }
+    for (int64_t i = 0; i < size; i += Vec<T>::lanes)
+        update_step<T, kind>(i, Vec<T>::load(g + i), w, state_1, state_2, rule);
 }
 
 // In double, several lanes at a time: a float sum of 10^5 squares would lose four digits.

@@ -22,6 +22,11 @@ template <class T, int m, int vectors> inline void set_zero(Vec<T> (&sum)[m][vec
         FOR_UNROLLED(j, vectors) sum[i][j] = Vec<T>::zero();
 }
 
+template <class T, int m, int vectors> inline void store_tile(const Vec<T> (&sum)[m][vectors], T* c) {
+    FOR_UNROLLED(i, m)
+        FOR_UNROLLED(j, vectors) sum[i][j].store(c + (i * vectors + j) * Vec<T>::lanes);
+}
+
 // What a row of A is: a row of the tile, or (A transposed) a step of k.
 enum class Operand { row_major, transposed };
 
@@ -91,15 +96,24 @@ void gemm_row_kernel(std::int64_t k,
         FOR_UNROLLED(j, panel_vectors) sum[p][j].store(c + p * width + j * V::lanes);
 }
 
-// The sums of an outer product, its steps shared evenly among the ranges that are fetched meanwhile.
-template <class T, int m, int vectors>
+// The sums of an outer product, its steps shared evenly among the ranges that are fetched meanwhile. After every
+// `period` steps, between() may do something else.
+template <class T, int m, int vectors, class Between>
 inline void accumulate_outer(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride,
-                             const Fetch& fetch, Vec<T> (&sum)[m][vectors]) {
+                             const Fetch& fetch, Vec<T> (&sum)[m][vectors], std::int64_t period, Between between) {
     set_zero<T>(sum);
-    const std::int64_t steps = k / fetch.count + 1, fetch_step = (fetch.bytes + steps - 1) / steps;
-    for (const char* const* from = fetch.from; k > 0; ++from, k -= steps, a += steps * a_stride, b += steps * b_stride)
-        accumulate_tile<T, m, vectors, Operand::transposed>(k < steps ? k : steps, a, a_stride, b, b_stride, *from,
-                                                            fetch_step, sum);
+    const std::int64_t range = k / fetch.count + 1, fetch_step = (fetch.bytes + range - 1) / range;
+    for (const char* const* from = fetch.from; k > 0; ++from, k -= range) {
+        const char* line = *from;
+        for (std::int64_t left = k < range ? k : range, steps; left > 0; left -= steps) {
+            steps = left < period ? left : period;
+            accumulate_tile<T, m, vectors, Operand::transposed>(steps, a, a_stride, b, b_stride, line, fetch_step, sum);
+            a += steps * a_stride;
+            b += steps * b_stride;
+            line += steps * fetch_step;
+            between();
+        }
+    }
 }
 
 template <class T, int m, int vectors>
@@ -107,40 +121,59 @@ void outer_tile_kernel(std::int64_t k, const T* a, std::int64_t a_stride,  // (k
                        const T* b, std::int64_t b_stride,                  // (k, vectors * lanes)
                        T* c,                                               // (m, vectors * lanes)
                        const Fetch& fetch) {
-    constexpr int width = vectors * Vec<T>::lanes;
     Vec<T> sum[m][vectors];
-    accumulate_outer<T>(k, a, a_stride, b, b_stride, fetch, sum);
-    FOR_UNROLLED(i, m)
-        FOR_UNROLLED(j, vectors) sum[i][j].store(c + i * width + j * Vec<T>::lanes);
+    accumulate_outer<T>(k, a, a_stride, b, b_stride, fetch, sum, k, [] {});
+    store_tile<T>(sum, c);
 }
 
-// The same tile as the gradient of weights, used while it is in registers: row i of the tile belongs to row
-// rows[i] of w, or to row i if `rows` is null.
+// Updates vector i of the tile's parameters.
+template <class T, UpdateKind kind>
+inline void update_vector(const TileUpdate<T>& tile, std::int64_t i, const UpdateRule<T>& rule) {
+    constexpr int lanes = Vec<T>::lanes;
+    const std::int64_t row = i >> (tile.vectors - 1);
+    const std::int64_t place = tile.places ? tile.places[row] : row;
+    const std::int64_t at = tile.offset + (place * tile.vectors + (i & (tile.vectors - 1))) * lanes;
+    update_step<T, kind>(at, Vec<T>::load(tile.gradient + i * lanes), tile.w, tile.state_1, tile.state_2, rule);
+}
+
+template <class T, UpdateKind kind> void update_tile_kernel(const TileUpdate<T>& tile, const UpdateRule<T>& rule) {
+    for (std::int64_t i = 0; i < tile.rows * tile.vectors; ++i) update_vector<T, kind>(tile, i, rule);
+}
+
+// The tile as the gradient of weights, used while it is in registers: its row i belongs to row places[i] of w, or to
+// row i if `places` is null.
 template <class T, int m, int vectors>
 void outer_sgd_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* w,
-                      const std::int32_t* rows, const Fetch& fetch, const UpdateRule<T>& rule) {
+                      const std::int32_t* places, const Fetch& fetch, const UpdateRule<T>& rule) {
     using V = Vec<T>;
     constexpr int width = vectors * V::lanes;
     T* row[m];
-    FOR_UNROLLED(i, m) row[i] = w + (rows ? rows[i] : i) * width;
+    FOR_UNROLLED(i, m) row[i] = w + (places ? places[i] : i) * width;
     FOR_UNROLLED(i, m)
         FOR_UNROLLED(j, vectors) __builtin_prefetch(row[i] + j * V::lanes, 1);  // wanted when the sums are done
     V sum[m][vectors];
-    accumulate_outer<T>(k, a, a_stride, b, b_stride, fetch, sum);
-    if (rule.l1 == 0 && rule.l2 == 0) {  // the penalty's seven operations a vector are a fifth of a small batch's tile
-        const V step = V::broadcast(-rule.learning_rate);
-        FOR_UNROLLED(i, m)
-            FOR_UNROLLED(j, vectors) {
-                T* p = row[i] + j * V::lanes;
-                fma(step, sum[i][j], V::load(p)).store(p);
-            }
-        return;
-    }
+    accumulate_outer<T>(k, a, a_stride, b, b_stride, fetch, sum, k, [] {});
     FOR_UNROLLED(i, m)
         FOR_UNROLLED(j, vectors) {
-            T* p = row[i] + j * V::lanes;
-            sgd_step<T>(V::load(p), sum[i][j], rule).store(p);
+            update_step<T, UpdateKind::sgd>(j * V::lanes, sum[i][j], row[i], static_cast<T*>(nullptr),
+                                            static_cast<T*>(nullptr), rule);
         }
+}
+
+// Between the steps the tile before is updated, a vector at a time: Adam's roots and divisions take a third as long as
+// the sums of a batch of 128, and its states come from L2 or beyond; beside multiply-adds that costs next to nothing.
+template <class T, int m, int vectors>
+void outer_adam_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
+                       const Fetch& fetch, const TileUpdate<T>& earlier, const UpdateRule<T>& rule) {
+    Vec<T> sum[m][vectors];
+    const std::int64_t updates = earlier.rows * earlier.vectors;
+    const std::int64_t period = updates == 0 ? k : k < updates ? 1 : k / updates;
+    std::int64_t i = 0;
+    accumulate_outer<T>(k, a, a_stride, b, b_stride, fetch, sum, period, [&] {
+        if (i < updates) update_vector<T, UpdateKind::adam>(earlier, i++, rule);
+    });
+    while (i < updates) update_vector<T, UpdateKind::adam>(earlier, i++, rule);
+    store_tile<T>(sum, c);
 }
 
 }  // namespace fastmlp::FASTMLP_ISA

@@ -49,11 +49,26 @@ template <class T>
 using GemmSparse = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
                             std::int64_t c_stride, const std::int32_t* rows_of_b);
 
-// The outer product as the gradient of rows of w (.., vectors * lanes), to which one step of SGD is applied; `rows`
-// null means the first m.
+// A tile of a gradient, (rows, vectors * lanes), and the parameters it belongs to: its row i is row places[i], or row i
+// if `places` is null, of what lies at `offset` in w and the states.
+template <class T> struct TileUpdate {
+    const T* gradient = nullptr;
+    std::int64_t rows = 0, vectors = 0;
+    const std::int32_t* places = nullptr;
+    std::int64_t offset = 0;
+    T *w = nullptr, *state_1 = nullptr, *state_2 = nullptr;
+};
+
+// The outer product as the gradient of rows of w (.., vectors * lanes), to which one step of SGD is applied; `places`
+// as above.
 template <class T>
 using OuterSgd = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* w,
-                          const std::int32_t* rows, const Fetch& fetch, const UpdateRule<T>& rule);
+                          const std::int32_t* places, const Fetch& fetch, const UpdateRule<T>& rule);
+
+// The outer product; meanwhile Adam updates the parameters of a tile computed earlier.
+template <class T>
+using OuterAdam = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
+                           const Fetch& fetch, const TileUpdate<T>& earlier, const UpdateRule<T>& rule);
 
 // Arrays over an activation, an update or an input kind are indexed by its enum.
 // Unless said otherwise: `columns` is a multiple of `lanes`, and rows have room up to it.
@@ -67,6 +82,7 @@ template <class T> struct Kernels {
     GemmSparse<T> gemm_sparse[max_row_tile][panel_vectors];
     OuterTile<T> outer_tile[max_row_tile][panel_vectors];
     OuterSgd<T> outer_sgd[max_row_tile][panel_vectors];
+    OuterAdam<T> outer_adam[max_row_tile][panel_vectors];
 
     // z (rows, columns) = activation(z + bias), in place; bias may be null
     void (*activate[4])(T* z, std::int64_t stride, const T* bias, std::int64_t rows, std::int64_t columns);
@@ -92,7 +108,8 @@ template <class T> struct Kernels {
 
     void (*add)(T* sum, const T* x, std::int64_t size);  // sum += x
 
-    // one update of `size` parameters; state is {velocity} or {first moment, second moment}
+    // one update of `size` parameters, or of a tile of them; state is {velocity} or {first moment, second moment}
+    void (*update_tile[3])(const TileUpdate<T>& tile, const UpdateRule<T>& rule);
     void (*update[3])(T* w, const T* g, T* state_1, T* state_2, std::int64_t size, const UpdateRule<T>& rule);
 
     // sums[0] += sum |w|, sums[1] += sum w^2

@@ -15,6 +15,8 @@ template <class T, int m> constexpr void fill_tiles(Kernels<T>& k) {
         k.outer_tile[m - 1][1] = outer_tile_kernel<T, m, 2>;
         k.outer_sgd[m - 1][0] = outer_sgd_kernel<T, m, 1>;
         k.outer_sgd[m - 1][1] = outer_sgd_kernel<T, m, 2>;
+        k.outer_adam[m - 1][0] = outer_adam_kernel<T, m, 1>;
+        k.outer_adam[m - 1][1] = outer_adam_kernel<T, m, 2>;
         fill_tiles<T, m - 1>(k);
     }
 }
@@ -26,6 +28,7 @@ template <class T, Activation kind> constexpr void fill_activation(Kernels<T>& k
 
 template <class T, UpdateKind kind> constexpr void fill_update(Kernels<T>& k) {
     k.update[static_cast<int>(kind)] = update_kernel<T, kind>;
+    k.update_tile[static_cast<int>(kind)] = update_tile_kernel<T, kind>;
 }
 
 template <class T> constexpr Kernels<T> all_kernels() {

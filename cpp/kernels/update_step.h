@@ -7,34 +7,35 @@
 namespace fastmlp::FASTMLP_ISA {
 
 // The gradient with the penalty's: g + l2 * w + l1 * sign(w).
-template <class T> inline Vec<T> penalized(Vec<T> w, Vec<T> g, const UpdateRule<T>& rule) {
+template <class T> [[gnu::always_inline]] inline Vec<T> penalized(Vec<T> w, Vec<T> g, const UpdateRule<T>& rule) {
     using V = Vec<T>;
     const V zero = V::zero(), l1 = V::broadcast(rule.l1);
     const V sign = select_less(zero, w, l1, select_less(w, zero, zero - l1, zero));
     return fma(V::broadcast(rule.l2), w, g + sign);
 }
 
-template <class T> inline Vec<T> sgd_step(Vec<T> w, Vec<T> g, const UpdateRule<T>& rule) {
-    return fma(Vec<T>::broadcast(-rule.learning_rate), penalized<T>(w, g, rule), w);
-}
-
-template <class T> inline Vec<T> momentum_step(Vec<T> w, Vec<T> g, const UpdateRule<T>& rule, T* velocity) {
+// One update of the parameters w[at ..] of one vector with their gradient. The states lie as w does; those that the
+// kind lacks may be null.
+template <class T, UpdateKind kind>
+inline void update_step(std::int64_t at, Vec<T> g, T* parameters, T* state_1, T* state_2, const UpdateRule<T>& rule) {
     using V = Vec<T>;
-    const V momentum = V::broadcast(rule.momentum);
-    const V step = V::broadcast(-rule.learning_rate) * penalized<T>(w, g, rule);
-    const V speed = fma(momentum, V::load(velocity), step);
-    speed.store(velocity);
-    return rule.nesterov ? w + fma(momentum, speed, step) : w + speed;
-}
-
-template <class T> inline Vec<T> adam_step(Vec<T> w, Vec<T> g, const UpdateRule<T>& rule, T* mean, T* square) {
-    using V = Vec<T>;
-    g = penalized<T>(w, g, rule);
-    const V m = fma(V::broadcast(rule.beta_1), V::load(mean), V::broadcast(rule.rest_1) * g);
-    const V v = fma(V::broadcast(rule.beta_2), V::load(square), V::broadcast(rule.rest_2) * (g * g));
-    m.store(mean);
-    v.store(square);
-    return w - V::broadcast(rule.learning_rate) * m / (sqrt(v) + V::broadcast(rule.epsilon));
+    V w = V::load(parameters + at);
+    if (rule.l1 != 0 || rule.l2 != 0) g = penalized<T>(w, g, rule);
+    if constexpr (kind == UpdateKind::sgd) {
+        w = fma(V::broadcast(-rule.learning_rate), g, w);
+    } else if constexpr (kind == UpdateKind::momentum) {
+        const V momentum = V::broadcast(rule.momentum), step = V::broadcast(-rule.learning_rate) * g;
+        const V velocity = fma(momentum, V::load(state_1 + at), step);
+        velocity.store(state_1 + at);
+        w = rule.nesterov ? w + fma(momentum, velocity, step) : w + velocity;
+    } else {
+        const V mean = fma(V::broadcast(rule.beta_1), V::load(state_1 + at), V::broadcast(rule.rest_1) * g);
+        const V square = fma(V::broadcast(rule.beta_2), V::load(state_2 + at), V::broadcast(rule.rest_2) * (g * g));
+        mean.store(state_1 + at);
+        square.store(state_2 + at);
+        w = w - V::broadcast(rule.learning_rate) * mean / (sqrt(square) + V::broadcast(rule.epsilon));
+    }
+    w.store(parameters + at);
 }
 
 }  // namespace fastmlp::FASTMLP_ISA

@@ -55,9 +55,14 @@ template <class T> struct OuterProduct {
         kernels.outer_tile[rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride, tile, fetch);
     }
     // Takes one step of SGD along the product instead; `weights` are all panels.
-    void update(T* weights, const UpdateRule<T>& rule, const Fetch& fetch) const {
+    void sgd(T* weights, const Fetch& fetch, const UpdateRule<T>& rule) const {
         kernels.outer_sgd[rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride, weights + offset, places,
                                                  fetch, rule);
+    }
+    // Computes the product, and meanwhile Adam's step of a tile computed earlier.
+    void compute(T* tile, const Fetch& fetch, const TileUpdate<T>& earlier, const UpdateRule<T>& rule) const {
+        kernels.outer_adam[rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride, tile, fetch, earlier,
+                                                  rule);
     }
 };
 

@@ -9,6 +9,7 @@
 #include "trainer.h"
 
 #include <chrono>
+#include <utility>
 
 namespace fastmlp {
 
@@ -17,6 +18,8 @@ namespace fastmlp {
 constexpr int64_t most_chunk_rows = 256;
 // Operations of a chunk, so that a slice ends soon after its time even for huge layers: about 20 ms.
 constexpr double most_chunk_operations = 5e9;
+// A tile of fewer rows has too few steps to do Adam's update of another beside them.
+constexpr int64_t least_rows_to_overlap = 64;
 
 static int64_t rows_of_chunks(double operations_per_row) {
     return std::clamp<int64_t>(static_cast<int64_t>(most_chunk_operations / operations_per_row), 1, most_chunk_rows);
@@ -139,7 +142,7 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
     auto& layers = network_.layers();
     const bool updates = settings && chunk.last;
     const bool whole = chunk.first && updates;  // the chunk is the update: no sum is needed
-    const auto update = kernels_.update[static_cast<int>(optimizer_.kind)];
+    const int kind = static_cast<int>(optimizer_.kind);
     const StepSettings& step = settings ? *settings : StepSettings{};
     // Adds a part of the chunk's gradient to the sum over the update's chunks, or uses it at once.
     const auto take = [&](const ParameterBlock<T>& block, const UpdateRule<T>& rule, int64_t offset, const T* gradient,
@@ -153,14 +156,17 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
             gradient = sum;
         }
         if (updates)
-            update(block.value + offset, gradient, block.state_1 ? block.state_1 + offset : nullptr,
-                   block.state_2 ? block.state_2 + offset : nullptr, size, rule);
+            kernels_.update[kind](block.value + offset, gradient, block.state_1 ? block.state_1 + offset : nullptr,
+                                  block.state_2 ? block.state_2 + offset : nullptr, size, rule);
     };
     const auto weight_rule = update_rule<T>(optimizer_, step, steps_ + 1, true);
     const auto bias_rule = update_rule<T>(optimizer_, step, steps_ + 1, false);
     const ActiveColumns* active = active_columns(worker, buffers);
     const int64_t first_tiles = layers[0].weight_tiles(active ? active->count() : network_.inputs());
     next_rows.spread_over(first_tiles / worker.count);
+    alignas(alignment_bytes) T tiles[2][max_row_tile * panel_width<T>];  // the one at work, and the one before
+    int side = 0;
+    TileUpdate<T> earlier;
 
     for (std::size_t i = layers.size(); i-- > 0;) {
         const MatrixView<T> gradient = (i + 1 == layers.size() ? outputs_[i] : gradients_[i]).first_rows(chunk.size());
@@ -171,10 +177,14 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
         const ParameterBlock<T> weights = states_[i].weights_of(layers[i]), biases = states_[i].biases_of(layers[i]);
         const auto on_tile = [&](const OuterProduct<T>& product) {
             const Fetch fetch = i == 0 ? next_rows.next() : Fetch{};
+            T* const tile = tiles[side ^= 1];
             if (whole && optimizer_.kind == UpdateKind::sgd) {
-                product.update(weights.value, weight_rule, fetch);
+                product.sgd(weights.value, fetch, weight_rule);
+            } else if (whole && optimizer_.kind == UpdateKind::adam && chunk.size() >= least_rows_to_overlap) {
+                product.compute(tile, fetch, earlier, weight_rule);
+                earlier = {tile,           product.rows,  product.vectors,  product.places,
+                           product.offset, weights.value, weights.state_1, weights.state_2};
             } else {
-                alignas(alignment_bytes) T tile[max_row_tile * panel_width<T>];
                 product.compute(tile, fetch);
                 if (product.places) {
                     const int64_t width = product.size() / product.rows;
@@ -190,6 +200,7 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
             take(biases, bias_rule, first, sums, columns);
         };
         layers[i].weight_gradient(worker, in, gradient, on_tile, on_biases, i == 0 ? active : nullptr);
+        kernels_.update_tile[kind](std::exchange(earlier, {}), weight_rule);
         if (i > 0) worker.wait_for_all();
     }
     next_rows.read_all();
@@ -219,11 +230,7 @@ int64_t Trainer<T>::run_chunks(const Dataset<T>& data, const int64_t* order, con
     const clock::time_point deadline =
         clock::now() + std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(seconds));
     threads = useful_threads(threads, operations / (2 * layers));
-    // Chunks of CSR data have room for active columns only. Skipping columns of dense data pays where the update
-    // leaves alone what has no gradient, and where no sums span chunks.
-    const bool skips =
-        data.inputs.sparse() || (settings && data.nonzero && optimizer_.kind == UpdateKind::sgd && !plan.sums_chunks());
-    if (skips)
+    if (data.inputs.sparse() || data.nonzero)
         make_room_for_columns(threads);
     else
         for (ChunkBuffers& chunk : chunks_) chunk.columns.clear();
