@@ -25,8 +25,8 @@ void matmul(MatrixView<const T> a, bool transpose_a, MatrixView<const T> b, bool
             const int64_t width = shape.width_of(panel), first = panel * shape.full_width();
             const T* packed = panels.data() + shape.offset_of(panel);
             if (transpose_a)
-                kernels.outer_tile[rows - 1][shape.vectors_of(panel) - 1](
-                    k, a.data + row, a.stride, packed, width, tile, Fetch{});
+                kernels.outer_tile[rows - 1][shape.vectors_of(panel) - 1](k, a.data + row, a.stride, packed, width,
+                                                                          tile, Fetch{});
             else
                 panel_tile(kernels, a, shape, panels.data(), row, rows, panel, tile, width);
             for (int64_t i = 0; i < rows; ++i)

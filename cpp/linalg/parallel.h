@@ -180,7 +180,8 @@ template <class F> void run_team(int threads, F f) {
     std::vector<std::thread> others;
     try {
         others.reserve(static_cast<std::size_t>(threads - 1));
-        for (int i = 1; i < threads; ++i) others.emplace_back([&, i] { f(Worker{i, granted.get(), &*barrier, &cursors}); });
+        for (int i = 1; i < threads; ++i)
+            others.emplace_back([&, i] { f(Worker{i, granted.get(), &*barrier, &cursors}); });
     } catch (const std::exception&) {  // fewer will do
     }
     const int count = static_cast<int>(others.size()) + 1;

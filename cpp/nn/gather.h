@@ -29,7 +29,8 @@ public:
 
     // The caller will compute so many tiles, with next() before and read() after each.
     void spread_over(int64_t tiles) noexcept {
-        rows_per_tile_ = std::clamp<int64_t>(tiles < rows_ ? rows_ / std::max<int64_t>(1, tiles) + 1 : 1, 1, Fetch::most);
+        rows_per_tile_ =
+            std::clamp<int64_t>(tiles < rows_ ? rows_ / std::max<int64_t>(1, tiles) + 1 : 1, 1, Fetch::most);
         tiles_per_row_ = rows_ == 0 ? 1 : std::max<int64_t>(1, tiles / rows_);
     }
     Fetch next() noexcept {
@@ -40,8 +41,7 @@ public:
         fetch.count = static_cast<int>(std::min(rows_per_tile_, rows_ - asked_));
         for (int i = 0; i < fetch.count; ++i)
             fetch.bytes = std::max(fetch.bytes, inputs_.row_bytes(source(asked_ + i)) / tiles_per_row_ + 1);
-        for (int i = 0; i < fetch.count; ++i)
-            fetch.from[i] = inputs_.row(source(asked_ + i)) + part_ * fetch.bytes;
+        for (int i = 0; i < fetch.count; ++i) fetch.from[i] = inputs_.row(source(asked_ + i)) + part_ * fetch.bytes;
         if (++part_ == tiles_per_row_) part_ = 0, asked_ += fetch.count;
         return fetch;
     }

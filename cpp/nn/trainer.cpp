@@ -182,7 +182,7 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
                 product.sgd(weights.value, fetch, weight_rule);
             } else if (whole && optimizer_.kind == UpdateKind::adam && chunk.size() >= least_rows_to_overlap) {
                 product.compute(tile, fetch, earlier, weight_rule);
-                earlier = {tile,           product.rows,  product.vectors,  product.places,
+                earlier = {tile,           product.rows,  product.vectors, product.places,
                            product.offset, weights.value, weights.state_1, weights.state_2};
             } else {
                 product.compute(tile, fetch);
