@@ -17,7 +17,7 @@ from worker import Worker
 
 SECONDS_OF_PEAK = 0.03
 SECONDS_OF_TURN = 0.05  # at least: tiny nets train many epochs in it
-PAUSE = 0.05  # seconds, after which the waiting threads of the last contestant no longer spin
+PAUSE = 0.25  # seconds: for up to 0.2 the waiting threads of some libraries spin, on cores that the next one needs
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,7 @@ def test_accumulators_stay_in_registers(instruction_set, tile_rows):
     found = set()
     for function, instructions in innermost_loops(disassembly):
         tile = re.search(
-            r"(gemm_tile|gemm_sparse|outer_tile|outer_sgd)_kernel<(float|double), (\d+), ([12])>", function
+            r"(gemm_tile|gemm_sparse|outer_tile|outer_sgd|outer_adam)_kernel<(float|double), (\d+), ([12])>", function
         )
         multiply_adds = sum("fmadd" in instruction for instruction in instructions)
         if not tile or not multiply_adds:
@@ -148,7 +148,7 @@ def test_accumulators_stay_in_registers(instruction_set, tile_rows):
         ]
         assert not stores, f"{function} spills in its inner loop: {stores[0]}"
         found.add((kind, dtype, int(rows), int(vectors)))
-    kinds = ("gemm_tile", "gemm_sparse", "outer_tile", "outer_sgd")
+    kinds = ("gemm_tile", "gemm_sparse", "outer_tile", "outer_sgd", "outer_adam")
     missing = {
         (k, d, r, v) for k in kinds for d in ("float", "double") for r in range(1, tile_rows + 1) for v in (1, 2)
     } - found

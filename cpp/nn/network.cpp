@@ -54,8 +54,7 @@ void Network<T>::for_each_block(const Inputs& inputs, int threads, OnInputs on_i
 
     run_team(threads, [&](const Worker& worker) noexcept {
         Workspace& mine = workspaces[static_cast<std::size_t>(worker.index)];
-        const Range range = worker.share(blocks);
-        for (int64_t block = range.begin; block < range.end; ++block) {
+        worker.share_out(blocks, [&](int64_t block) {
             const Range part{block * rows, std::min(inputs.rows, (block + 1) * rows)};
             MatrixView<const T> in{static_cast<const T*>(static_cast<const void*>(inputs.row(part.begin))), part.size(),
                                    inputs.columns, inputs.columns};
@@ -77,7 +76,7 @@ void Network<T>::for_each_block(const Inputs& inputs, int threads, OnInputs on_i
                 in = out;
             }
             on_outputs(part, out);
-        }
+        });
     });
 }
 

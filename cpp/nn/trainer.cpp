@@ -1,11 +1,14 @@
 // The training step: forward, loss, backward and update of one chunk of rows after another.
 //
-// One team runs a whole slice. Between two barriers, each worker computes its share of one matrix product:
+// One team runs a whole slice. Between two barriers, the workers share out the tiles of one matrix product or two:
 //   forward   layer by layer; the output layer by rows, so that its loss needs no barrier
 //   backward  from the last layer: the gradient of the layer below, then this layer's weight gradient, whose
-//             tiles go into the update while they are in registers or L1; between the first layer's tiles the
-//             next chunk's rows are gathered, so that the memory brings one row while the core computes
-// That is 2 barriers per layer and chunk.
+//             tiles go into the update while they are in registers (SGD), in L1 (momentum), or, for Adam, beside
+//             the sums of the next tile; between the first layer's tiles the next chunk's rows are gathered, so
+//             that the memory brings one row while the core computes
+// That is 2 barriers per layer and chunk. What lies where: a worker's panels of weights and states stay in its L2 as
+// far as it reaches, for it begins with the same tiles each time; a chunk's inputs and activations pass through L2;
+// a tile's sums are in registers, and the gradient of all weights exists only if several chunks add up to it.
 #include "trainer.h"
 
 #include <chrono>
