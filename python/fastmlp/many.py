@@ -26,8 +26,8 @@ def fit_many(
 ) -> list[History]:
     """Train several networks at once, each on one core; the same bits as one after another.
 
-    Small nets gain most: a net of its own per core needs no barriers. The longest start first. All read
-    one copy of the data.
+    Small nets gain most: a net of its own per core needs no barriers. The longest start first, and the last
+    share the cores that have become free. All read one copy of the data.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def fit_many(
     verbose : bool or "auto"
         One progress line for all nets, or one line per finished net elsewhere than on a terminal.
     n_threads : int >= 1, optional
-        Nets at work at the same time. Default: as many as `Trainer.fit` would use threads.
+        Cores in use, and nets at work, at the same time. Default: as many as `Trainer.fit` would use threads.
 
     Returns
     -------
@@ -70,17 +70,25 @@ def fit_many(
         validation.check_pair("validation_data", validation_data)
         validation_sets = _share(networks, *validation_data, threads)
 
+    unfinished = len(trainers)
+
+    def cores_of_each() -> int:
+        return max(1, threads // unfinished)
+
     def fit(index: int) -> History:
+        nonlocal unfinished
         trainer = trainers[index]
         try:
             with trainer.network._core.reserve():
-                history = trainer._fit(data[index], validation_sets[index], epochs, callbacks, 1, progress)
+                history = trainer._fit(data[index], validation_sets[index], epochs, callbacks, cores_of_each, progress)
         except Cancelled:
             raise
         except Exception as error:
             progress.stop()
             _name(error, f"trainers[{index}], {trainer.network!r}")
             raise
+        with lock:
+            unfinished -= 1
         progress.fit_done(f"trainers[{index}], {trainer.network!r}, loss {history.loss[-1]:.4f}")
         return history
 

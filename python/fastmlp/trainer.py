@@ -300,16 +300,22 @@ class Trainer:
         data = self.network._training_set(X, y, threads)
         validation_set = self.network._validation_set(validation_data, threads)
         with self.network._core.reserve(), progress:
-            return self._fit(data, validation_set, epochs, callbacks, threads, progress)
+            return self._fit(data, validation_set, epochs, callbacks, lambda: threads, progress)
 
     def _fit(
-        self, data: Any, validation_set: Any, epochs: int, callbacks: list[Callback], threads: int, progress: Progress
+        self,
+        data: Any,
+        validation_set: Any,
+        epochs: int,
+        callbacks: list[Callback],
+        threads: Callable[[], int],  # asked before each call of the core
+        progress: Progress,
     ) -> History:
         history = History()
         for epoch in range(1, epochs + 1):
             metrics = self._train_epoch(data, threads, epoch, progress)
             if validation_set is not None:
-                loss, accuracy = self.network._evaluate(validation_set, threads)
+                loss, accuracy = self.network._evaluate(validation_set, threads())
                 metrics["val_loss"] = loss
                 if self.network.loss == "cross_entropy":
                     metrics["val_accuracy"] = accuracy
@@ -331,7 +337,7 @@ class Trainer:
             "a smaller learning rate or penalty"
         )
 
-    def _train_epoch(self, data: Any, threads: int, epoch: int, progress: Progress) -> dict[str, float]:
+    def _train_epoch(self, data: Any, threads: Callable[[], int], epoch: int, progress: Progress) -> dict[str, float]:
         rows = data.rows
         start = time.perf_counter()
         order = self._rng.permutation(rows) if self._shuffle else np.arange(rows)
@@ -352,7 +358,7 @@ class Trainer:
                 position,
                 loss,
                 hits,
-                threads,
+                threads(),
                 SECONDS_PER_CALL,
             )
             progress.part_done(epoch, position / rows)
