@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
@@ -14,6 +15,7 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #ifdef _OPENMP
@@ -47,11 +49,15 @@ inline int available_cores() {
 // All workers wait until the last has come. They spin for about 20 us, far longer than equal shares of work
 // differ on cores of their own, and then sleep: whoever spins on a core that the last worker needs makes
 // everybody wait for the scheduler. Where spinning was in vain, because other programs use the cores, the next
-// waits spin less; a team larger than the machine does not spin at all.
+// waits spin less. A team larger than the machine does not spin but yields, so that the others can come; if that
+// takes long, it yielded to another program, and will sleep instead.
 class Barrier {
 public:
     explicit Barrier(int workers) : workers_(workers) {
-        if (workers <= available_cores()) spins_ = most_spins, least_spins_ = 64;
+        if (workers <= available_cores())
+            spins_ = most_spins, least_spins_ = 64;
+        else
+            yields_ = most_yields;
     }
     void wait() noexcept {
         const unsigned round = round_.load(std::memory_order_relaxed);
@@ -72,6 +78,14 @@ public:
             pause_briefly();
         }
         spins_.store(std::max(spins / 2, least_spins_), std::memory_order_relaxed);
+        using clock = std::chrono::steady_clock;
+        clock::time_point before = clock::now();
+        for (int turn = 0; turn < yields_.load(std::memory_order_relaxed); ++turn) {
+            if (round_.load(std::memory_order_acquire) != round) return;
+            std::this_thread::yield();
+            const clock::time_point after = clock::now();
+            if (after - std::exchange(before, after) > std::chrono::milliseconds(1)) yields_.store(0);
+        }
         std::unique_lock<std::mutex> lock(mutex_);
         ++sleepers_;  // before round_ is read again: either the last worker sees a sleeper, or this one its round
         wake_.wait(lock, [&] { return round_.load() != round; });
@@ -79,10 +93,10 @@ public:
     }
 
 private:
-    static constexpr int most_spins = 2000;
+    static constexpr int most_spins = 2000, most_yields = 200;
     const int workers_;
     int least_spins_ = 0;
-    std::atomic<int> spins_{0};
+    std::atomic<int> spins_{0}, yields_{0};
     alignas(64) std::atomic<int> arrived_{0};
     alignas(64) std::atomic<unsigned> round_{0};
     std::atomic<int> sleepers_{0};
