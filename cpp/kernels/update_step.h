@@ -14,6 +14,10 @@ template <class T> [[gnu::always_inline]] inline Vec<T> penalized(Vec<T> w, Vec<
     return fma(V::broadcast(rule.l2), w, g + sign);
 }
 
+template <class T> inline Vec<T> sgd_step(Vec<T> w, Vec<T> g, const UpdateRule<T>& rule) {
+    return fma(Vec<T>::broadcast(-rule.learning_rate), g, w);
+}
+
 // One update of the parameters w[at ..] of one vector with their gradient. The states lie as w does; those that the
 // kind lacks may be null.
 template <class T, UpdateKind kind>
@@ -22,7 +26,7 @@ inline void update_step(std::int64_t at, Vec<T> g, T* parameters, T* state_1, T*
     V w = V::load(parameters + at);
     if (rule.l1 != 0 || rule.l2 != 0) g = penalized<T>(w, g, rule);
     if constexpr (kind == UpdateKind::sgd) {
-        w = fma(V::broadcast(-rule.learning_rate), g, w);
+        w = sgd_step<T>(w, g, rule);
     } else if constexpr (kind == UpdateKind::momentum) {
         const V momentum = V::broadcast(rule.momentum), step = V::broadcast(-rule.learning_rate) * g;
         const V velocity = fma(momentum, V::load(state_1 + at), step);
