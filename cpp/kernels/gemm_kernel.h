@@ -7,7 +7,7 @@
 // zero, whatever the tile's height and width: its bits do not depend on where in the matrix it stands.
 //
 // The outer-product tile also asks the memory for one line per step of k, of data that its caller reads next:
-// 50 lines asked for at once fill the core's miss buffers and stall it, one now and then costs nothing.
+// 50 lines asked for at once fill the core's miss buffers and stall it, one now and then costs little.
 #pragma once
 
 #include "update_step.h"
@@ -126,18 +126,18 @@ void outer_tile_kernel(std::int64_t k, const T* a, std::int64_t a_stride,  // (k
     store_tile<T>(sum, c);
 }
 
-// Updates vector i of the tile's parameters.
-template <class T, UpdateKind kind>
-inline void update_vector(const TileUpdate<T>& tile, std::int64_t i, const UpdateRule<T>& rule) {
+// Adam's update of vector i of the tile's parameters.
+template <class T> inline void adam_vector(const TileUpdate<T>& tile, std::int64_t i, const UpdateRule<T>& rule) {
     constexpr int lanes = Vec<T>::lanes;
     const std::int64_t row = i >> (tile.vectors - 1);
     const std::int64_t place = tile.places ? tile.places[row] : row;
     const std::int64_t at = tile.offset + (place * tile.vectors + (i & (tile.vectors - 1))) * lanes;
-    update_step<T, kind>(at, Vec<T>::load(tile.gradient + i * lanes), tile.w, tile.state_1, tile.state_2, rule);
+    update_step<T, UpdateKind::adam>(at, Vec<T>::load(tile.gradient + i * lanes), tile.w, tile.state_1, tile.state_2,
+                                     rule);
 }
 
-template <class T, UpdateKind kind> void update_tile_kernel(const TileUpdate<T>& tile, const UpdateRule<T>& rule) {
-    for (std::int64_t i = 0; i < tile.rows * tile.vectors; ++i) update_vector<T, kind>(tile, i, rule);
+template <class T> void adam_tile_kernel(const TileUpdate<T>& tile, const UpdateRule<T>& rule) {
+    for (std::int64_t i = 0; i < tile.rows * tile.vectors; ++i) adam_vector<T>(tile, i, rule);
 }
 
 // The tile as the gradient of weights, used while it is in registers: its row i belongs to row places[i] of w, or to
@@ -170,7 +170,8 @@ void outer_sgd_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T
 }
 
 // Between the steps the tile before is updated, a vector at a time: Adam's roots and divisions take a third as long as
-// the sums of a batch of 128, and its states come from L2 or beyond; beside multiply-adds that costs next to nothing.
+// the sums of a batch of 128, and beside multiply-adds there is time for them. What remains is the way of the states
+// from L2, or from beyond where they do not fit.
 template <class T, int m, int vectors>
 void outer_adam_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
                        const Fetch& fetch, const TileUpdate<T>& earlier, const UpdateRule<T>& rule) {
@@ -179,9 +180,9 @@ void outer_adam_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const 
     const std::int64_t period = updates == 0 ? k : k < updates ? 1 : k / updates;
     std::int64_t i = 0;
     accumulate_outer<T>(k, a, a_stride, b, b_stride, fetch, sum, period, [&] {
-        if (i < updates) update_vector<T, UpdateKind::adam>(earlier, i++, rule);
+        if (i < updates) adam_vector<T>(earlier, i++, rule);
     });
-    while (i < updates) update_vector<T, UpdateKind::adam>(earlier, i++, rule);
+    while (i < updates) adam_vector<T>(earlier, i++, rule);
     store_tile<T>(sum, c);
 }
 

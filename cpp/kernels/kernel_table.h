@@ -108,8 +108,10 @@ template <class T> struct Kernels {
 
     void (*add)(T* sum, const T* x, std::int64_t size);  // sum += x
 
-    // one update of `size` parameters, or of a tile of them; state is {velocity} or {first moment, second moment}
-    void (*update_tile[3])(const TileUpdate<T>& tile, const UpdateRule<T>& rule);
+    // Adam's update of a tile of parameters
+    void (*adam_tile)(const TileUpdate<T>& tile, const UpdateRule<T>& rule);
+
+    // one update of `size` parameters; state is {velocity} or {first moment, second moment}
     void (*update[3])(T* w, const T* g, T* state_1, T* state_2, std::int64_t size, const UpdateRule<T>& rule);
 
     // sums[0] += sum |w|, sums[1] += sum w^2

@@ -28,7 +28,6 @@ template <class T, Activation kind> constexpr void fill_activation(Kernels<T>& k
 
 template <class T, UpdateKind kind> constexpr void fill_update(Kernels<T>& k) {
     k.update[static_cast<int>(kind)] = update_kernel<T, kind>;
-    k.update_tile[static_cast<int>(kind)] = update_tile_kernel<T, kind>;
 }
 
 template <class T> constexpr Kernels<T> all_kernels() {
@@ -46,6 +45,7 @@ template <class T> constexpr Kernels<T> all_kernels() {
     k.squared_error = squared_error_kernel<T>;
     k.column_sums = column_sums_kernel<T>;
     k.add = add_kernel<T>;
+    k.adam_tile = adam_tile_kernel<T>;
     fill_update<T, UpdateKind::sgd>(k);
     fill_update<T, UpdateKind::momentum>(k);
     fill_update<T, UpdateKind::adam>(k);

@@ -203,7 +203,7 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
             take(biases, bias_rule, first, sums, columns);
         };
         layers[i].weight_gradient(worker, in, gradient, on_tile, on_biases, i == 0 ? active : nullptr);
-        kernels_.update_tile[kind](std::exchange(earlier, {}), weight_rule);
+        kernels_.adam_tile(std::exchange(earlier, {}), weight_rule);  // of the last tile, if it waits
         if (i > 0) worker.wait_for_all();
     }
     next_rows.read_all();
