@@ -133,7 +133,7 @@ def test_predictions_in_several_calls_join(monkeypatch):
     dense, sparse, y = sparse_problem(500, 30)
     net = Network((30, 5), seed=1)
     expected = net.forward(dense), net.evaluate(dense, y)
-    monkeypatch.setattr(Network, "_rows_per_call", lambda self: 128)
+    monkeypatch.setattr(net, "_rows_per_call", 128)
     np.testing.assert_array_equal(net.forward(sparse), expected[0])
     assert net.evaluate(sparse, y) == expected[1]
 

@@ -39,9 +39,9 @@ template <class T> MatrixView<T> matrix_view_of_new(Array<T>& array) {
 inline InputKind input_kind(const py::array& values) {
     require((values.flags() & py::array::c_style) && (values.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_),
             "inputs must be C-contiguous and aligned");
-    if (values.dtype().equal(py::dtype::of<std::uint8_t>())) return InputKind::uint8;
-    if (values.dtype().equal(py::dtype::of<float>())) return InputKind::float32;
-    if (values.dtype().equal(py::dtype::of<double>())) return InputKind::float64;
+    if (py::isinstance<Array<float>>(values)) return InputKind::float32;
+    if (py::isinstance<Array<double>>(values)) return InputKind::float64;
+    if (py::isinstance<Array<std::uint8_t>>(values)) return InputKind::uint8;
     throw std::invalid_argument("inputs must be uint8, float32 or float64, got " +
                                 std::string(py::str(values.dtype())));
 }

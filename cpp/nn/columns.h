@@ -34,14 +34,16 @@ public:
     ActiveColumns() = default;
     explicit ActiveColumns(int64_t columns)
         : columns_(columns),
-          mask_(static_cast<std::size_t>(columns + 63) / 64),
+          seen_(static_cast<std::size_t>(columns + 63) / 64),
+          mask_(seen_.size()),
           index_(static_cast<std::size_t>(columns)),
           place_(static_cast<std::size_t>(columns)) {}
 
-    // Of rows order[first] .. order[first + rows); `order` null means rows first, first + 1, ...
-    void find(const NonzeroBits& bits, const int64_t* order, int64_t first, int64_t rows) noexcept;
-    // The same for CSR inputs, whose explicit zeros count as active.
-    void find(const Inputs& csr, const int64_t* order, int64_t first, int64_t rows) noexcept;
+    // Workers each look at some of the chunk's rows, order[first] .. order[first + rows); `order` null means rows
+    // first, first + 1, ... Once all have, each unites what all have seen, so that everybody has the same list.
+    void look_at(const NonzeroBits& bits, const int64_t* order, int64_t first, int64_t rows) noexcept;
+    void look_at(const Inputs& csr, const int64_t* order, int64_t first, int64_t rows) noexcept;  // any stored value
+    void unite(const ActiveColumns* workers, int count) noexcept;
 
     // Whether the chunk's inputs hold no other columns: always for CSR, whose chunks have room for no others;
     // otherwise if so many can be skipped that it pays.
@@ -53,11 +55,9 @@ public:
     bool contains(int64_t column) const { return mask_[static_cast<std::size_t>(column / 64)] >> (column % 64) & 1; }
 
 private:
-    void list() noexcept;
-
     int64_t columns_ = 0, count_ = 0;
-    bool in_use_ = false;
-    std::vector<std::uint64_t> mask_;
+    bool sparse_ = false, in_use_ = false;
+    std::vector<std::uint64_t> seen_, mask_;   // by this worker in its rows; in the whole chunk
     std::vector<std::int32_t> index_, place_;  // index_[place_[column]] = column
 };
 

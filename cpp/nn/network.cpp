@@ -39,43 +39,55 @@ void Network<T>::for_each_block(const Inputs& inputs, int threads, OnInputs on_i
     threads = static_cast<int>(
         std::min<int64_t>(useful_threads(threads, forward_operations() * static_cast<double>(inputs.rows)),
                           std::max<int64_t>(1, blocks)));
-    const int64_t widest = *std::max_element(sizes_.begin() + 1, sizes_.end());
     const bool direct = !inputs.sparse() && input_scale_ == 1 &&
                         inputs.kind == (sizeof(T) == 4 ? InputKind::float32 : InputKind::float64);
+    const int64_t widest = *std::max_element(sizes_.begin() + 1, sizes_.end());
+    const int64_t columns = direct ? 0 : inputs.most_columns(rows);
+    const int64_t input_size = rows * padded_stride<T>(columns), side_size = rows * padded_stride<T>(widest);
+    // The block's inputs, the activations of a layer and of the next share `memory`.
+    const auto pass = [&](Range part, T* memory, ActiveColumns* found) noexcept {
+        MatrixView<const T> in{static_cast<const T*>(static_cast<const void*>(inputs.row(part.begin))), part.size(),
+                               inputs.columns, inputs.columns};
+        if (found) {
+            found->look_at(inputs, nullptr, part.begin, part.size());
+            found->unite(found, 1);
+        }
+        if (!direct) {
+            const MatrixView<T> converted{memory, part.size(), found ? found->count() : columns,
+                                          padded_stride<T>(columns)};
+            RowGather<T>(kernels(), inputs, nullptr, part.begin, part.size(), input_scale_, converted, found)
+                .read_all();
+            in = converted;
+        }
+        on_inputs(in);
+        MatrixView<T> out{};
+        for (std::size_t i = 0; i < layers_.size(); ++i) {
+            const int64_t side = i % 2 ? side_size : 0;
+            out = {memory + input_size + side, part.size(), layers_[i].outputs(), padded_stride<T>(widest)};
+            layers_[i].forward(Worker::alone(), in, out, i == 0 ? found : nullptr);
+            in = out;
+        }
+        on_outputs(part, out);
+    };
+    const int64_t size = input_size + 2 * side_size;
+    constexpr int64_t most_on_stack =
+        4096;  // a row of most networks: no allocation, which costs as much as a small net
+    if (inputs.rows == 1 && !inputs.sparse() && size <= most_on_stack) {
+        alignas(alignment_bytes) T memory[most_on_stack];
+        return pass({0, 1}, memory, nullptr);
+    }
     struct Workspace {
-        Matrix<T> inputs, side[2];
+        Buffer<T> memory;
         ActiveColumns columns;  // of CSR inputs
     };
     std::vector<Workspace> workspaces;
     for (int i = 0; i < threads; ++i)
-        workspaces.push_back({direct ? Matrix<T>() : Matrix<T>(rows, inputs.most_columns(rows)),
-                              {Matrix<T>(rows, widest), Matrix<T>(rows, widest)},
-                              inputs.sparse() ? ActiveColumns(inputs.columns) : ActiveColumns()});
-
+        workspaces.push_back({Buffer<T>(size), inputs.sparse() ? ActiveColumns(inputs.columns) : ActiveColumns()});
     run_team(threads, [&](const Worker& worker) noexcept {
         Workspace& mine = workspaces[static_cast<std::size_t>(worker.index)];
         worker.share_out(blocks, [&](int64_t block) {
-            const Range part{block * rows, std::min(inputs.rows, (block + 1) * rows)};
-            MatrixView<const T> in{static_cast<const T*>(static_cast<const void*>(inputs.row(part.begin))), part.size(),
-                                   inputs.columns, inputs.columns};
-            const ActiveColumns* active = inputs.sparse() ? &mine.columns : nullptr;
-            if (active) mine.columns.find(inputs, nullptr, part.begin, part.size());
-            if (!direct) {
-                MatrixView<T> converted = mine.inputs.first_rows(part.size());
-                if (active) converted.columns = active->count();
-                RowGather<T>(kernels(), inputs, nullptr, part.begin, part.size(), input_scale_, converted, active)
-                    .read_all();
-                in = converted;
-            }
-            on_inputs(in);
-            MatrixView<T> out{};
-            for (std::size_t i = 0; i < layers_.size(); ++i) {
-                out = mine.side[i % 2].first_rows(part.size());
-                out.columns = layers_[i].outputs();
-                layers_[i].forward(Worker::alone(), in, out, i == 0 ? active : nullptr);
-                in = out;
-            }
-            on_outputs(part, out);
+            pass({block * rows, std::min(inputs.rows, (block + 1) * rows)}, mine.memory.data(),
+                 inputs.sparse() ? &mine.columns : nullptr);
         });
     });
 }

@@ -72,16 +72,22 @@ template <class T> void Trainer<T>::make_room(const EpochPlan& plan, const Input
 }
 
 template <class T>
+void Trainer<T>::find_columns(const Worker& worker, const Dataset<T>& data, const int64_t* order,
+                              const EpochPlan::Chunk& chunk, ChunkBuffers& to) noexcept {
+    if (to.columns.empty()) return;
+    const Range mine = worker.share(chunk.size());
+    ActiveColumns& columns = to.columns[static_cast<std::size_t>(worker.index)];
+    if (data.nonzero)
+        columns.look_at(*data.nonzero, order, chunk.begin + mine.begin, mine.size());
+    else
+        columns.look_at(data.inputs, order, chunk.begin + mine.begin, mine.size());
+}
+
+template <class T>
 RowGather<T> Trainer<T>::gather(const Worker& worker, const Dataset<T>& data, const int64_t* order,
                                 const EpochPlan::Chunk& chunk, ChunkBuffers& to) noexcept {
     const Range mine = worker.share(chunk.size());
-    if (!to.columns.empty()) {
-        ActiveColumns& columns = to.columns[static_cast<std::size_t>(worker.index)];
-        if (data.nonzero)
-            columns.find(*data.nonzero, order, chunk.begin, chunk.size());
-        else
-            columns.find(data.inputs, order, chunk.begin, chunk.size());
-    }
+    if (!to.columns.empty()) to.columns[static_cast<std::size_t>(worker.index)].unite(to.columns.data(), worker.count);
     const ActiveColumns* active = active_columns(worker, to);
     for (int64_t i = mine.begin; i < mine.end; ++i) {
         const int64_t source = order ? order[chunk.begin + i] : chunk.begin + i;
@@ -240,10 +246,13 @@ int64_t Trainer<T>::run_chunks(const Dataset<T>& data, const int64_t* order, con
     bool stop = false;
     run_team(threads, [&](const Worker& worker) noexcept {
         EpochPlan::Chunk chunk = plan.chunk_at(position);
+        find_columns(worker, data, order, chunk, chunks_[0]);
+        worker.wait_for_all();
         gather(worker, data, order, chunk, chunks_[0]).read_all();
         worker.wait_for_all();
         for (int side = 0;; side ^= 1) {
             const EpochPlan::Chunk next = plan.chunk_at(chunk.end);
+            find_columns(worker, data, order, next, chunks_[side ^ 1]);
             forward(worker, chunk, chunks_[side]);
             backward(worker, chunk, chunks_[side], settings, gather(worker, data, order, next, chunks_[side ^ 1]));
             if (worker.index == 0) {

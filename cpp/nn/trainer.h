@@ -58,7 +58,7 @@ private:
         Matrix<T> inputs;
         Buffer<std::int32_t> labels;
         Matrix<T> targets;
-        std::vector<ActiveColumns> columns;  // the same for each worker, found by itself to save a barrier
+        std::vector<ActiveColumns> columns;  // of each worker; the same for all once united
     };
     // The columns that the chunk's inputs hold; null if all.
     const ActiveColumns* active_columns(const Worker& worker, const ChunkBuffers& chunk) const noexcept {
@@ -70,6 +70,9 @@ private:
                        const StepSettings* settings, int64_t position, int threads, double seconds, LossSum& sum);
     void make_room(const EpochPlan& plan, const Inputs& inputs);
     void make_room_for_columns(int workers);
+    // Looks for the columns of this worker's rows of a chunk; a barrier, and then they can be gathered.
+    void find_columns(const Worker& worker, const Dataset<T>& data, const int64_t* order, const EpochPlan::Chunk& chunk,
+                      ChunkBuffers& to) noexcept;
     // Labels or targets of this worker's rows of the chunk at once, its inputs as the caller asks for them.
     RowGather<T> gather(const Worker& worker, const Dataset<T>& data, const int64_t* order,
                         const EpochPlan::Chunk& chunk, ChunkBuffers& to) noexcept;

@@ -127,6 +127,7 @@ class Network:
             getattr(_core.Loss, self._loss),
             self._input_scale,
         )
+        self._rows_per_call = max(128, int(OPERATIONS_PER_CALL / self._core.forward_operations))
 
     def _shapes(self) -> list[tuple[int, int]]:
         return list(zip(self._layer_sizes, self._layer_sizes[1:]))
@@ -210,13 +211,19 @@ class Network:
         ValueError, TypeError
             If X has a wrong shape or type, or holds NaN or inf.
         """
-        threads = self._threads(n_threads)
+        threads = validation.check_threads(n_threads)
         X = validation.check_input_array(X, self._layer_sizes[0])
-        step = self._rows_per_call()
-        parts = [self._core.predict(X, i, min(i + step, len(X)), threads) for i in range(0, len(X), step)]
-        if any(part is None for part in parts):  # the core checks values as it reads them, and here is the message
-            self._check_inputs(X, threads)
-            raise ValueError("X was changed by another thread while it was read")
+        if len(X) == 1:  # needs no team
+            threads = 1
+        elif threads is None:
+            threads = default_thread_count()
+        step, parts = self._rows_per_call, []
+        for i in range(0, len(X), step):
+            part = self._core.predict(X, i, min(i + step, len(X)), threads)
+            if part is None:  # the core checks values as it reads them, and here is the message
+                self._check_inputs(X, threads)
+                raise ValueError("X was changed by another thread while it was read")
+            parts.append(part)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def predict(self, X: Any, n_threads: int | None = None) -> np.ndarray:
@@ -279,9 +286,6 @@ class Network:
     def _threads(self, n_threads: int | None) -> int:
         return validation.check_threads(n_threads) or default_thread_count()
 
-    def _rows_per_call(self) -> int:
-        return max(128, int(OPERATIONS_PER_CALL / self._core.forward_operations))
-
     def _check_inputs(self, X: Any, threads: int) -> np.ndarray | _core.CsrInputs:
         return validation.check_inputs(X, self._layer_sizes[0], self._dtype, self._input_scale, threads)
 
@@ -307,7 +311,7 @@ class Network:
         return self._dataset(*validation_data, threads)
 
     def _evaluate(self, data: Any, threads: int) -> Evaluation:
-        step, loss, hits = self._rows_per_call(), 0.0, 0
+        step, loss, hits = self._rows_per_call, 0.0, 0
         for begin in range(0, data.rows, step):
             loss, hits = self._core.evaluate(data, begin, min(begin + step, data.rows), loss, hits, threads)
         accuracy = hits / data.rows if self._loss == "cross_entropy" else math.nan
