@@ -9,7 +9,7 @@ namespace fastmlp {
 
 // A data set, the arrays that it looks at, kept alive, and the kind of network that it is for.
 template <class T> struct BoundDataset : Dataset<T> {
-    py::object inputs_owner, targets_owner, nonzero_owner;
+    py::object inputs_owner, targets_owner, nonzero_owner, weights_owner;
     int64_t outputs;
     Loss loss;
 
@@ -64,7 +64,7 @@ void set_layer(Network<T>& network, std::size_t index, const Array<T>& weights, 
 
 template <class T>
 std::unique_ptr<BoundDataset<T>> new_dataset(const Network<T>& network, const py::object& inputs,
-                                             const py::object& nonzero) {
+                                             const py::object& nonzero, const std::optional<Array<T>>& weights) {
     auto data = std::make_unique<BoundDataset<T>>();
     data->inputs = inputs_view(inputs, network.inputs());
     data->inputs_owner = inputs;
@@ -76,13 +76,19 @@ std::unique_ptr<BoundDataset<T>> new_dataset(const Network<T>& network, const py
         data->nonzero_owner = nonzero;
         data->nonzero = bits.empty() ? nullptr : &bits;
     }
+    if (weights) {
+        require(weights->ndim() == 1 && weights->shape(0) == data->inputs.rows, "weights must have one entry per row");
+        data->weights_owner = *weights;
+        data->weights = weights->data();
+    }
     return data;
 }
 
 template <class T>
 std::unique_ptr<BoundDataset<T>> labelled_dataset(const Network<T>& network, const py::object& inputs,
-                                                  const Array<std::int64_t>& labels, const py::object& nonzero) {
-    auto data = new_dataset(network, inputs, nonzero);
+                                                  const Array<std::int64_t>& labels, const py::object& nonzero,
+                                                  const std::optional<Array<T>>& weights) {
+    auto data = new_dataset(network, inputs, nonzero, weights);
     require(network.loss() == Loss::cross_entropy, "integer labels belong to cross_entropy");
     require(labels.ndim() == 1 && labels.shape(0) == data->inputs.rows, "labels must have one entry per row");
     data->labels.reserve(static_cast<std::size_t>(data->inputs.rows));
@@ -96,9 +102,10 @@ std::unique_ptr<BoundDataset<T>> labelled_dataset(const Network<T>& network, con
 
 template <class T>
 std::unique_ptr<BoundDataset<T>> target_dataset(const Network<T>& network, const py::object& inputs,
-                                                const Array<T>& targets, const py::object& nonzero) {
-    auto data = new_dataset(network, inputs, nonzero);
-    require(network.loss() == Loss::squared_error, "real targets belong to squared_error");
+                                                const Array<T>& targets, const py::object& nonzero,
+                                                const std::optional<Array<T>>& weights) {
+    auto data = new_dataset(network, inputs, nonzero, weights);
+    require(network.loss() != Loss::cross_entropy, "cross_entropy needs integer labels");
     require(targets.ndim() == 2 && targets.shape(0) == data->inputs.rows && targets.shape(1) == network.outputs(),
             "targets must have shape (rows, outputs)");
     data->targets = targets.data();
@@ -128,8 +135,8 @@ py::object predict(const Network<T>& network, const py::object& x, int64_t begin
 }
 
 template <class T>
-py::tuple evaluate(const Network<T>& network, const BoundDataset<T>& data, int64_t begin, int64_t end, double loss,
-                   int64_t hits, int threads) {
+void evaluate(const Network<T>& network, const BoundDataset<T>& data, int64_t begin, int64_t end, LossSum& sum,
+              int threads) {
     require(data.fits(network), "the data set is of another network");
     require(0 <= begin && begin <= end && end <= data.inputs.rows, "rows out of range");
     Dataset<T> part;
@@ -138,18 +145,19 @@ py::tuple evaluate(const Network<T>& network, const BoundDataset<T>& data, int64
         part.targets = data.targets + begin * network.outputs();
     else
         part.labels.assign(data.labels.begin() + begin, data.labels.begin() + end);
-    LossSum sum{loss, hits};
+    if (data.weights) part.weights = data.weights + begin;
+    LossSum total = sum;
     {
         py::gil_scoped_release release;
-        network.evaluate(part, threads, sum);
+        network.evaluate(part, threads, total);
     }
-    return py::make_tuple(sum.loss, sum.hits);
+    sum = total;
 }
 
 template <class T>
-py::tuple run(Trainer<T>& trainer, const BoundDataset<T>& data, const Array<std::int64_t>& order, int64_t batch_rows,
-              int64_t batches_per_update, double learning_rate, double l1, double l2, int64_t position, double loss,
-              int64_t hits, int threads, double seconds) {
+int64_t run(Trainer<T>& trainer, const BoundDataset<T>& data, const Array<std::int64_t>& order, int64_t batch_rows,
+            int64_t batches_per_update, const StepSettings& settings, int64_t position, LossSum& sum, int threads,
+            double seconds) {
     require(order.ndim() == 1 && batch_rows >= 1 && batches_per_update >= 1 && position >= 0,
             "invalid plan of an epoch");
     const std::int64_t* rows = order.data();
@@ -158,26 +166,81 @@ py::tuple run(Trainer<T>& trainer, const BoundDataset<T>& data, const Array<std:
     if (position == 0)  // the same array comes back with each slice of its epoch
         for (int64_t i = 0; i < count; ++i)
             require(0 <= rows[i] && rows[i] < data.inputs.rows, "order names a row that the data lack");
-    LossSum sum{loss, hits};
+    const StepSettings step = settings;  // which another thread might change meanwhile
+    LossSum total = sum;
     {
         std::optional<py::gil_scoped_release> release;
         if (!training_holds_gil) release.emplace();
-        position = trainer.run(data, rows, count, batch_rows, batches_per_update, {learning_rate, l1, l2}, position,
-                               threads, seconds, sum);
+        position =
+            trainer.run(data, rows, count, batch_rows, batches_per_update, step, position, threads, seconds, total);
     }
-    return py::make_tuple(position, sum.loss, sum.hits);
+    sum = total;
+    return position;
 }
 
 template <class T>
-py::tuple sum_gradients(Trainer<T>& trainer, const BoundDataset<T>& data, int64_t position, double loss, int threads,
-                        double seconds) {
+int64_t sum_gradients(Trainer<T>& trainer, const BoundDataset<T>& data, int64_t position, LossSum& sum, int threads,
+                      double seconds) {
     require(data.fits(trainer.network()), "the data set is of another network");
-    LossSum sum{loss, 0};
+    LossSum total = sum;
     {
         py::gil_scoped_release release;
-        position = trainer.sum_gradients(data, position, threads, seconds, sum);
+        position = trainer.sum_gradients(data, position, threads, seconds, total);
     }
-    return py::make_tuple(position, sum.loss);
+    sum = total;
+    return position;
+}
+
+// The optimizer's state: updates so far, and for each layer its arrays beside the weights and beside the biases, as
+// many as the optimizer keeps.
+template <class T> py::tuple state_of(Trainer<T>& trainer) {
+    py::list layers;
+    for (std::size_t i = 0; i < trainer.layer_states().size(); ++i) {
+        DenseLayer<T>& layer = trainer.network().layers()[i];
+        LayerState<T>& state = trainer.layer_states()[i];
+        const ParameterBlock<T> weights = state.weights_of(layer), biases = state.biases_of(layer);
+        py::list arrays;
+        for (const auto& [of_weights, of_biases] :
+             {std::pair{weights.state_1, biases.state_1}, {weights.state_2, biases.state_2}}) {
+            if (!of_weights) continue;
+            Array<T> matrix = new_matrix<T>(layer.inputs(), layer.outputs());
+            unpack_panels(layer.shape(), of_weights, matrix.mutable_data(), layer.outputs());
+            arrays.append(matrix);
+            arrays.append(Array<T>(layer.outputs(), of_biases));
+        }
+        layers.append(arrays);
+    }
+    return py::make_tuple(trainer.steps(), layers);
+}
+
+template <class T>
+void set_state(Trainer<T>& trainer, int64_t steps, const std::vector<std::vector<Array<T>>>& layers) {
+    require(steps >= 0 && layers.size() == trainer.layer_states().size(), "the state is of another network");
+    const std::size_t kinds = trainer.optimizer().kind == UpdateKind::sgd        ? 0
+                              : trainer.optimizer().kind == UpdateKind::momentum ? 1
+                                                                                 : 2;
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+        const DenseLayer<T>& layer = trainer.network().layers()[i];
+        require(layers[i].size() == 2 * kinds, "the state is of another optimizer");
+        for (std::size_t j = 0; j < layers[i].size(); j += 2) {
+            const Array<T>&weights = layers[i][j], &biases = layers[i][j + 1];
+            require(weights.ndim() == 2 && weights.shape(0) == layer.inputs() && weights.shape(1) == layer.outputs() &&
+                        biases.ndim() == 1 && biases.shape(0) == layer.outputs(),
+                    "the state is of a network of other sizes");
+        }
+    }
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+        DenseLayer<T>& layer = trainer.network().layers()[i];
+        const ParameterBlock<T> weights = trainer.layer_states()[i].weights_of(layer);
+        const ParameterBlock<T> biases = trainer.layer_states()[i].biases_of(layer);
+        T* const of_weights[] = {weights.state_1, weights.state_2};
+        T* const of_biases[] = {biases.state_1, biases.state_2};
+        for (std::size_t kind = 0; kind < kinds; ++kind) {
+            pack_panels(layer.shape(), layers[i][2 * kind].data(), layer.outputs(), of_weights[kind]);
+            std::copy_n(layers[i][2 * kind + 1].data(), layer.outputs(), of_biases[kind]);
+        }
+    }
+    trainer.set_steps(steps);
 }
 
 template <class T> py::tuple gradients(const Trainer<T>& trainer) {
@@ -207,19 +270,22 @@ template <class T> py::tuple weight_norms(const Network<T>& network) {
 template <class T> void register_network(py::module_& m, const std::string& suffix) {
     using py::arg;
     py::class_<Network<T>>(m, ("Network" + suffix).c_str())
-        .def(py::init([](const std::vector<int64_t>& sizes, Activation activation, Loss loss, double input_scale) {
-                 return std::make_unique<Network<T>>(sizes, activation, loss, input_scale, current_table());
+        .def(py::init([](const std::vector<int64_t>& sizes, Activation activation, Loss loss, double input_scale,
+                         bool clips_loss) {
+                 return std::make_unique<Network<T>>(sizes, activation, loss, input_scale, clips_loss, current_table());
              }),
-             arg("sizes"), arg("activation"), arg("loss"), arg("input_scale"))
+             arg("sizes"), arg("activation"), arg("loss"), arg("input_scale"), arg("clips_loss") = false)
         .def_property_readonly("training_operations", &Network<T>::training_operations)
         .def_property_readonly("forward_operations", &Network<T>::forward_operations)
         .def("weights", &weights_of<T>, arg("layer"))
         .def("biases", &biases_of<T>, arg("layer"))
         .def("set_layer", &set_layer<T>, arg("layer"), arg("weights").noconvert(), arg("biases").noconvert())
-        .def("dataset", &labelled_dataset<T>, arg("inputs"), arg("labels").noconvert(), arg("nonzero") = py::none())
-        .def("dataset", &target_dataset<T>, arg("inputs"), arg("targets").noconvert(), arg("nonzero") = py::none())
+        .def("dataset", &labelled_dataset<T>, arg("inputs"), arg("labels").noconvert(), arg("nonzero") = py::none(),
+             arg("weights").noconvert() = py::none())
+        .def("dataset", &target_dataset<T>, arg("inputs"), arg("targets").noconvert(), arg("nonzero") = py::none(),
+             arg("weights").noconvert() = py::none())
         .def("predict", &predict<T>, arg("inputs"), arg("begin"), arg("end"), arg("threads"))
-        .def("evaluate", &evaluate<T>, arg("data"), arg("begin"), arg("end"), arg("loss"), arg("hits"), arg("threads"))
+        .def("evaluate", &evaluate<T>, arg("data"), arg("begin"), arg("end"), arg("sum"), arg("threads"))
         .def("weight_norms", &weight_norms<T>)
         .def(
             "reserve", [](Network<T>& network) { return std::make_unique<Reservation<T>>(network); },
@@ -241,10 +307,11 @@ template <class T> void register_network(py::module_& m, const std::string& suff
              py::keep_alive<1, 2>(), arg("network"), arg("kind"), arg("momentum") = 0.0, arg("nesterov") = false,
              arg("beta_1") = 0.9, arg("beta_2") = 0.999, arg("epsilon") = 1e-8)
         .def("run", &run<T>, arg("data"), arg("order").noconvert(), arg("batch_rows"), arg("batches_per_update"),
-             arg("learning_rate"), arg("l1"), arg("l2"), arg("position"), arg("loss"), arg("hits"), arg("threads"),
+             arg("settings"), arg("position"), arg("sum"), arg("threads"), arg("seconds"))
+        .def("sum_gradients", &sum_gradients<T>, arg("data"), arg("position"), arg("sum"), arg("threads"),
              arg("seconds"))
-        .def("sum_gradients", &sum_gradients<T>, arg("data"), arg("position"), arg("loss"), arg("threads"),
-             arg("seconds"))
+        .def("state", &state_of<T>)
+        .def("set_state", &set_state<T>, arg("steps"), arg("layers").noconvert())
         .def("gradients", &gradients<T>);
 }
 
@@ -255,11 +322,27 @@ void register_networks(py::module_& m) {
         .value("relu", Activation::relu)
         .value("tanh", Activation::tanh)
         .value("logistic", Activation::logistic);
-    py::enum_<Loss>(m, "Loss").value("cross_entropy", Loss::cross_entropy).value("squared_error", Loss::squared_error);
+    py::enum_<Loss>(m, "Loss")
+        .value("cross_entropy", Loss::cross_entropy)
+        .value("squared_error", Loss::squared_error)
+        .value("binary_cross_entropy", Loss::binary_cross_entropy)
+        .value("poisson", Loss::poisson);
     py::enum_<UpdateKind>(m, "UpdateKind")
         .value("sgd", UpdateKind::sgd)
         .value("momentum", UpdateKind::momentum)
         .value("adam", UpdateKind::adam);
+    py::class_<StepSettings>(m, "StepSettings")
+        .def(py::init(
+                 [](double learning_rate, double l1, double l2, double alpha, bool proximal, bool measures_penalty) {
+                     return StepSettings{learning_rate, l1, l2, alpha, proximal, measures_penalty};
+                 }),
+             arg("learning_rate"), arg("l1") = 0.0, arg("l2") = 0.0, arg("alpha") = 0.0, arg("proximal") = false,
+             arg("measures_penalty") = false);
+    py::class_<LossSum>(m, "LossSum")
+        .def(py::init<>())
+        .def_readonly("loss", &LossSum::loss)
+        .def_readonly("hits", &LossSum::hits)
+        .def_readonly("penalty", &LossSum::penalty);
     py::class_<CsrInputs>(m, "CsrInputs")
         .def(py::init<const py::array&, const Array<std::int32_t>&, const Array<std::int64_t>&, int64_t>(),
              arg("values"), arg("column_index").noconvert(), arg("row_starts").noconvert(), arg("columns"))

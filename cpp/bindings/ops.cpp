@@ -91,8 +91,8 @@ template <class T> py::tuple loss_of(Loss loss, const Array<T>& z, const std::in
         py::gil_scoped_release release;
         copy = padded_copy(from);
         RowLosses<T> losses(from.rows);
-        loss_and_gradient(loss, kernels, copy.view(), labels, targets, from.columns, T(1) / static_cast<T>(from.rows),
-                          losses, 0);
+        loss_and_gradient(loss, false, kernels, copy.view(), {labels, targets, from.columns, nullptr},
+                          T(1) / static_cast<T>(from.rows), losses, 0);
         sum.add(losses, from.rows);
     }
     return py::make_tuple(sum.loss / static_cast<double>(from.rows), unpadded(copy));

@@ -12,6 +12,8 @@ namespace fastmlp::FASTMLP_ISA {
 
 using std::int64_t;
 
+template <class T> constexpr int log1p_degree = sizeof(T) == 4 ? 7 : 16;  // 9^-degree / (2 degree + 1) < eps/8
+
 template <class T> struct ExpConstants;
 template <> struct ExpConstants<float> {
     static constexpr float lowest = -87.3f, highest = 88.37f;  // 2^n stays a normal number
@@ -61,6 +63,15 @@ template <class T> inline Vec<T> expm1(Vec<T> x) {
     return fma(power, tail, power - Vec<T>::broadcast(1));
 }
 
+// log(1 + x) for x in [0, 1]: 2 atanh(s) with s = x / (2 + x) <= 1/3, by its series.
+template <class T> inline Vec<T> log1p_of_unit(Vec<T> x) {
+    using V = Vec<T>;
+    const V s = x / (x + V::broadcast(2)), square = s * s;
+    V series = V::zero();
+    for (int i = log1p_degree<T>; i >= 0; --i) series = fma(series, square, V::broadcast(T(1) / T(2 * i + 1)));
+    return (s + s) * series;
+}
+
 template <class T, Activation kind> inline Vec<T> activation(Vec<T> z) {
     using V = Vec<T>;
     const V one = V::broadcast(1);
@@ -72,6 +83,7 @@ template <class T, Activation kind> inline Vec<T> activation(Vec<T> z) {
         return with_sign_of(select_less(V::broadcast(20), abs(z), one, t), z);
     }
     if constexpr (kind == Activation::logistic) return one / (one + exp<T>(V::zero() - z));
+    if constexpr (kind == Activation::exponential) return exp<T>(z);
     return z;
 }
 
@@ -82,6 +94,7 @@ template <class T, Activation kind> inline Vec<T> gradient_of_activation(Vec<T> 
     if constexpr (kind == Activation::relu) return select_less(V::zero(), output, g, V::zero());
     if constexpr (kind == Activation::tanh) return g * fma(V::zero() - output, output, one);
     if constexpr (kind == Activation::logistic) return g * (output * (one - output));
+    if constexpr (kind == Activation::exponential) return g * output;
     return g;
 }
 
@@ -114,6 +127,13 @@ template <class T> inline Vec<T> first_lanes(int64_t count, Vec<T> a, Vec<T> b) 
     T index[Vec<T>::lanes];
     for (int i = 0; i < Vec<T>::lanes; ++i) index[i] = T(i);
     return select_less(Vec<T>::load(index), Vec<T>::broadcast(T(count)), a, b);
+}
+// p[0 .. count), and zeros: what follows may be nobody's memory.
+template <class T> inline Vec<T> load_first(int64_t count, const T* p) {
+    if (count >= Vec<T>::lanes) return Vec<T>::load(p);
+    T lane[Vec<T>::lanes] = {};
+    for (int64_t i = 0; i < count; ++i) lane[i] = p[i];
+    return Vec<T>::load(lane);
 }
 template <class T> inline T sum_of_lanes(Vec<T> a) {
     T lane[Vec<T>::lanes];
@@ -183,6 +203,41 @@ void squared_error_kernel(T* z, int64_t stride, int64_t rows, int64_t outputs, c
     }
 }
 
+// With e = exp(-|z|), no term overflows: p is 1 or e over 1 + e, -log p and -log(1 - p) are max(z, 0) - z * target
+// and log(1 + e).
+template <class T>
+void binary_cross_entropy_kernel(T* z, int64_t stride, int64_t rows, int64_t outputs, const T* targets,
+                                 int64_t target_stride, T scale, T most, T* loss) {
+    using V = Vec<T>;
+    const V zero = V::zero(), one = V::broadcast(1);
+    for (int64_t i = 0; i < rows; ++i, z += stride, targets += target_stride) {
+        V sum = zero;
+        for (int64_t j = 0; j < outputs; j += V::lanes) {
+            const V x = V::load(z + j), target = load_first(outputs - j, targets + j), e = exp<T>(zero - abs(x));
+            const V cost = max(zero, x) - x * target + log1p_of_unit<T>(e);
+            sum = sum + first_lanes<T>(outputs - j, min(V::broadcast(most), cost), zero);
+            const V p = select_less(x, zero, e, one) / (one + e);
+            first_lanes<T>(outputs - j, (p - target) * V::broadcast(scale), zero).store(z + j);
+        }
+        loss[i] = sum_of_lanes<T>(sum);
+    }
+}
+
+template <class T>
+void poisson_kernel(T* z, int64_t stride, int64_t rows, int64_t outputs, const T* targets, int64_t target_stride,
+                    T scale, T* loss) {
+    using V = Vec<T>;
+    for (int64_t i = 0; i < rows; ++i, z += stride, targets += target_stride) {
+        V sum = V::zero();
+        for (int64_t j = 0; j < outputs; j += V::lanes) {
+            const V x = V::load(z + j), target = load_first(outputs - j, targets + j), mean = exp<T>(x);
+            sum = sum + first_lanes<T>(outputs - j, mean - target * x, V::zero());
+            first_lanes<T>(outputs - j, (mean - target) * V::broadcast(scale), V::zero()).store(z + j);
+        }
+        loss[i] = sum_of_lanes<T>(sum);
+    }
+}
+
 template <class T> void column_sums_kernel(const T* x, int64_t stride, int64_t rows, int64_t columns, T* sums) {
     using V = Vec<T>;
     for (int64_t j = 0; j < columns; j += V::lanes) {
@@ -205,13 +260,17 @@ void update_kernel(T* w, const T* g, T* state_1, T* state_2, int64_t size, const
 
 // In double, several lanes at a time: a float sum of 10^5 squares would lose four digits.
 template <class T> void norms_kernel(const T* w, int64_t size, double* sums) {
-    double absolute[8] = {}, squares[8] = {};
-    for (int64_t i = 0; i < size; ++i) {
-        const double x = w[i];
-        absolute[i % 8] += x < 0 ? -x : x;
-        squares[i % 8] += x * x;
-    }
-    for (int lane = 0; lane < 8; ++lane) sums[0] += absolute[lane], sums[1] += squares[lane];
+    constexpr int lanes = 16;
+    double absolute[lanes] = {}, squares[lanes] = {};
+    const auto add = [&](int lane, double x) {
+        absolute[lane] += x < 0 ? -x : x;
+        squares[lane] += x * x;
+    };
+    int64_t i = 0;
+    for (; i + lanes <= size; i += lanes)
+        for (int lane = 0; lane < lanes; ++lane) add(lane, w[i + lane]);
+    for (int lane = 0; i < size; ++lane, ++i) add(lane, w[i]);
+    for (int lane = 0; lane < lanes; ++lane) sums[0] += absolute[lane], sums[1] += squares[lane];
 }
 
 template <class T, class Input> void convert_kernel(T* out, const void* in, int64_t columns, T scale) {

@@ -153,7 +153,8 @@ void outer_sgd_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T
         FOR_UNROLLED(j, vectors) __builtin_prefetch(row[i] + j * V::lanes, 1);  // wanted when the sums are done
     V sum[m][vectors];
     accumulate_outer<T>(k, a, a_stride, b, b_stride, fetch, sum, k, [] {});
-    if (rule.l1 == 0 && rule.l2 == 0) {  // the penalty's seven operations a vector are a fifth of a small batch's tile
+    if (rule.l1 == 0 && rule.l2 == 0 &&
+        rule.shrink == 0) {  // the penalty's seven operations a vector are a fifth of a small batch's tile
         FOR_UNROLLED(i, m)
             FOR_UNROLLED(j, vectors) {
                 T* p = row[i] + j * V::lanes;
@@ -165,7 +166,7 @@ void outer_sgd_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T
         FOR_UNROLLED(j, vectors) {
             T* p = row[i] + j * V::lanes;
             const V w = V::load(p);
-            sgd_step<T>(w, penalized<T>(w, sum[i][j], rule), rule).store(p);
+            shrunk<T>(sgd_step<T>(w, penalized<T>(w, sum[i][j], rule), rule), V::broadcast(rule.shrink)).store(p);
         }
 }
 

@@ -6,10 +6,11 @@
 
 namespace fastmlp {
 
-enum class Activation { identity, relu, tanh, logistic };
+enum class Activation { identity, relu, tanh, logistic, exponential };
 enum class UpdateKind { sgd, momentum, adam };
 enum class InputKind { uint8, float32, float64 };
 
+inline constexpr int activations = 5, update_kinds = 3, input_kinds = 3;
 inline constexpr int max_row_tile = 14;     // the tallest register tile of any instruction set
 inline constexpr int panel_vectors = 2;     // a panel is two vectors wide
 inline constexpr int row_panels = 4;        // panels that a product of a single row passes over together
@@ -19,6 +20,7 @@ inline constexpr int alignment_bytes = 64;  // a cache line, and the widest vect
 template <class T> struct UpdateRule {
     T learning_rate;  // for adam: corrected for the bias of the running means at this update
     T l1, l2;         // g += l2 * w + l1 * sign(w), with sign(0) = 0
+    T shrink;         // afterwards |w| falls by it, not below 0; for adam by it / (sqrt(second moment) + epsilon)
     T momentum;       // velocity = momentum * velocity - learning_rate * g
     bool nesterov;
     T beta_1, rest_1;  // of adam; the rests are 1 - beta, taken before rounding to T: 1 - 0.999f errs by 1e-5
@@ -85,11 +87,11 @@ template <class T> struct Kernels {
     OuterAdam<T> outer_adam[max_row_tile][panel_vectors];
 
     // z (rows, columns) = activation(z + bias), in place; bias may be null
-    void (*activate[4])(T* z, std::int64_t stride, const T* bias, std::int64_t rows, std::int64_t columns);
+    void (*activate[activations])(T* z, std::int64_t stride, const T* bias, std::int64_t rows, std::int64_t columns);
 
     // gradient (rows, columns) *= activation'(output), the derivative written in terms of the output
-    void (*activation_gradient[4])(T* gradient, std::int64_t stride, const T* output, std::int64_t output_stride,
-                                   std::int64_t rows, std::int64_t columns);
+    void (*activation_gradient[activations])(T* gradient, std::int64_t stride, const T* output,
+                                             std::int64_t output_stride, std::int64_t rows, std::int64_t columns);
 
     // z (rows, outputs) = softmax(z), each row; `outputs` is the true width, padding stays zero
     void (*softmax)(T* z, std::int64_t stride, std::int64_t rows, std::int64_t outputs);
@@ -103,6 +105,15 @@ template <class T> struct Kernels {
     void (*squared_error)(T* z, std::int64_t stride, std::int64_t rows, std::int64_t outputs, const T* targets,
                           std::int64_t target_stride, T scale, T* loss);
 
+    // z (rows, outputs) = (logistic(z) - target) * scale, targets in [0, 1]; loss of a row = the sum over its outputs
+    // of -target * log p - (1 - target) * log(1 - p), each term at most `most`
+    void (*binary_cross_entropy)(T* z, std::int64_t stride, std::int64_t rows, std::int64_t outputs, const T* targets,
+                                 std::int64_t target_stride, T scale, T most, T* loss);
+
+    // z (rows, outputs) = (e^z - target) * scale; loss of a row = the sum over its outputs of e^z - target * z
+    void (*poisson)(T* z, std::int64_t stride, std::int64_t rows, std::int64_t outputs, const T* targets,
+                    std::int64_t target_stride, T scale, T* loss);
+
     // sums (columns) = the sum of x (rows, columns) over its rows, in order
     void (*column_sums)(const T* x, std::int64_t stride, std::int64_t rows, std::int64_t columns, T* sums);
 
@@ -112,13 +123,14 @@ template <class T> struct Kernels {
     void (*adam_tile)(const TileUpdate<T>& tile, const UpdateRule<T>& rule);
 
     // one update of `size` parameters; state is {velocity} or {first moment, second moment}
-    void (*update[3])(T* w, const T* g, T* state_1, T* state_2, std::int64_t size, const UpdateRule<T>& rule);
+    void (*update[update_kinds])(T* w, const T* g, T* state_1, T* state_2, std::int64_t size,
+                                 const UpdateRule<T>& rule);
 
     // sums[0] += sum |w|, sums[1] += sum w^2
     void (*norms)(const T* w, std::int64_t size, double* sums);
 
     // out (columns) = in (columns) * scale; any number of columns
-    void (*convert[3])(T* out, const void* in, std::int64_t columns, T scale);
+    void (*convert[input_kinds])(T* out, const void* in, std::int64_t columns, T scale);
 
     // row = those of its columns whose bit is set in `mask`, one after another; what follows them means nothing
     void (*compress)(T* row, const std::uint64_t* mask, std::int64_t columns);

@@ -40,9 +40,12 @@ template <class T> constexpr Kernels<T> all_kernels() {
     fill_activation<T, Activation::relu>(k);
     fill_activation<T, Activation::tanh>(k);
     fill_activation<T, Activation::logistic>(k);
+    fill_activation<T, Activation::exponential>(k);
     k.softmax = softmax_kernel<T>;
     k.softmax_cross_entropy = softmax_cross_entropy_kernel<T>;
     k.squared_error = squared_error_kernel<T>;
+    k.binary_cross_entropy = binary_cross_entropy_kernel<T>;
+    k.poisson = poisson_kernel<T>;
     k.column_sums = column_sums_kernel<T>;
     k.add = add_kernel<T>;
     k.adam_tile = adam_tile_kernel<T>;

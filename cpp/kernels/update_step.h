@@ -14,6 +14,12 @@ template <class T> [[gnu::always_inline]] inline Vec<T> penalized(Vec<T> w, Vec<
     return fma(V::broadcast(rule.l2), w, g + sign);
 }
 
+// w moved towards zero by `by`, and no further: what a proximal step for l1 does.
+template <class T> inline Vec<T> shrunk(Vec<T> w, Vec<T> by) {
+    const Vec<T> zero = Vec<T>::zero();
+    return max(zero, w - by) + min(zero, w + by);
+}
+
 template <class T> inline Vec<T> sgd_step(Vec<T> w, Vec<T> g, const UpdateRule<T>& rule) {
     return fma(Vec<T>::broadcast(-rule.learning_rate), g, w);
 }
@@ -37,8 +43,11 @@ inline void update_step(std::int64_t at, Vec<T> g, T* parameters, T* state_1, T*
         const V square = fma(V::broadcast(rule.beta_2), V::load(state_2 + at), V::broadcast(rule.rest_2) * (g * g));
         mean.store(state_1 + at);
         square.store(state_2 + at);
-        w = w - V::broadcast(rule.learning_rate) * mean / (sqrt(square) + V::broadcast(rule.epsilon));
+        const V root = sqrt(square) + V::broadcast(rule.epsilon);
+        w = w - V::broadcast(rule.learning_rate) * mean / root;
+        if (rule.shrink != 0) w = shrunk<T>(w, V::broadcast(rule.shrink) / root);
     }
+    if (kind != UpdateKind::adam && rule.shrink != 0) w = shrunk<T>(w, V::broadcast(rule.shrink));
     w.store(parameters + at);
 }
 

@@ -68,7 +68,8 @@ template <class T> struct Dataset {
     Inputs inputs;
     const NonzeroBits* nonzero = nullptr;  // null where no columns can be skipped, and for CSR inputs
     std::vector<std::int32_t> labels;      // cross_entropy: one per row, a copy that nobody else can change
-    const T* targets = nullptr;            // squared_error: (rows, outputs)
+    const T* targets = nullptr;            // the other losses: (rows, outputs)
+    const T* weights = nullptr;            // of the rows; null: all 1
 
     const std::int32_t* labels_from(int64_t row) const { return labels.empty() ? nullptr : labels.data() + row; }
     const T* targets_from(int64_t row, int64_t outputs) const { return targets ? targets + row * outputs : nullptr; }

@@ -11,8 +11,13 @@ constexpr int64_t block_rows = 128;
 
 template <class T>
 Network<T>::Network(const std::vector<int64_t>& sizes, Activation hidden, Loss loss, double input_scale,
-                    const KernelTable& table)
-    : sizes_(sizes), hidden_(hidden), loss_(loss), input_scale_(static_cast<T>(input_scale)), table_(&table) {
+                    bool clips_loss, const KernelTable& table)
+    : sizes_(sizes),
+      hidden_(hidden),
+      loss_(loss),
+      input_scale_(static_cast<T>(input_scale)),
+      clips_loss_(clips_loss),
+      table_(&table) {
     if (sizes.size() < 2) throw std::invalid_argument("a network needs at least two layer sizes");
     for (const int64_t size : sizes)
         if (size < 1 || size > INT32_MAX) throw std::invalid_argument("layer sizes must lie in [1, 2^31)");
@@ -99,7 +104,13 @@ template <class T> bool Network<T>::predict(const Inputs& inputs, T* out, int th
             if (!kernels().finite(x.row(i), x.columns)) all_finite = false;
     };
     for_each_block(inputs, threads, check, [&](Range part, MatrixView<T> z) noexcept {
-        if (loss_ == Loss::cross_entropy) kernels().softmax(z.data, z.stride, z.rows, z.columns);
+        const int64_t padded = round_up(z.columns, kernels().lanes);
+        if (loss_ == Loss::cross_entropy)
+            kernels().softmax(z.data, z.stride, z.rows, z.columns);
+        else if (loss_ == Loss::binary_cross_entropy)
+            kernels().activate[static_cast<int>(Activation::logistic)](z.data, z.stride, nullptr, z.rows, padded);
+        else if (loss_ == Loss::poisson)
+            kernels().activate[static_cast<int>(Activation::exponential)](z.data, z.stride, nullptr, z.rows, padded);
         for (int64_t i = 0; i < z.rows; ++i) std::copy_n(z.row(i), z.columns, out + (part.begin + i) * z.columns);
     });
     return all_finite;
@@ -109,8 +120,9 @@ template <class T> void Network<T>::evaluate(const Dataset<T>& data, int threads
     RowLosses<T> losses(data.inputs.rows);
     const auto checked_before = [](MatrixView<const T>) noexcept {};
     for_each_block(data.inputs, threads, checked_before, [&](Range part, MatrixView<T> z) noexcept {
-        loss_and_gradient(loss_, kernels(), z, data.labels_from(part.begin), data.targets_from(part.begin, z.columns),
-                          z.columns, T(1), losses, part.begin);
+        const Wanted<T> wanted{data.labels_from(part.begin), data.targets_from(part.begin, z.columns), z.columns,
+                               data.weights ? data.weights + part.begin : nullptr};
+        loss_and_gradient(loss_, clips_loss_, kernels(), z, wanted, T(1), losses, part.begin);
     });
     sum.add(losses, data.inputs.rows);
 }

@@ -13,13 +13,14 @@ namespace fastmlp {
 template <class T> class Network {
 public:
     // sizes: features, hidden widths, outputs. Throws std::invalid_argument, std::bad_alloc.
-    Network(const std::vector<int64_t>& sizes, Activation hidden, Loss loss, double input_scale,
+    Network(const std::vector<int64_t>& sizes, Activation hidden, Loss loss, double input_scale, bool clips_loss,
             const KernelTable& table);
 
     int64_t inputs() const { return sizes_.front(); }
     int64_t outputs() const { return sizes_.back(); }
     Activation hidden_activation() const { return hidden_; }
     Loss loss() const { return loss_; }
+    bool clips_loss() const { return clips_loss_; }  // see loss_and_gradient
     T input_scale() const { return input_scale_; }
     std::atomic<bool>& reserved() { return reserved_; }  // whether somebody changes the parameters
     const KernelTable& table() const { return *table_; }
@@ -31,7 +32,7 @@ public:
     double forward_operations() const;
     double training_operations() const;
 
-    // out (rows, outputs), unpadded: probabilities for cross_entropy, values for squared_error. Returns whether
+    // out (rows, outputs), unpadded: what the loss compares with labels or targets. Returns whether
     // all scaled inputs are finite numbers of T; if not, `out` means nothing.
     bool predict(const Inputs& inputs, T* out, int threads) const;
 
@@ -51,6 +52,7 @@ private:
     Activation hidden_;
     Loss loss_;
     T input_scale_;
+    bool clips_loss_;
     const KernelTable* table_;
     std::vector<DenseLayer<T>> layers_;
     std::atomic<bool> reserved_{false};

@@ -20,7 +20,10 @@ struct OptimizerSettings {
 // What may change from one epoch to the next.
 struct StepSettings {
     double learning_rate = 0.1;
-    double l1 = 0, l2 = 0;
+    double l1 = 0, l2 = 0;          // of the penalty l1 * sum|w| + l2/2 * sum w^2
+    double alpha = 0;               // adds alpha / the rows of the update, or the sum of their weights, to l2
+    bool proximal = false;          // l1 by a proximal step instead of a subgradient
+    bool measures_penalty = false;  // before each update, for LossSum
 };
 
 // What training keeps beside the parameters of one layer: gradient sums and optimizer state, in their layout,
@@ -55,9 +58,18 @@ private:
     Buffer<T> state_[4];
 };
 
-// The rule of update number `step` (from 1).
+// The l2 of an update whose rows weigh so much.
+inline double l2_of_update(const StepSettings& settings, double weight) {
+    return settings.l2 + (weight > 0 ? settings.alpha / weight : 0);
+}
+
+// The rule of update number `step` (from 1), whose rows weigh so much.
+//
+// A proximal step for l1 leaves exact zeros: w <- argmin_v l1 |v| + (v - w)^2 / (2 s), which is w moved by s * l1
+// towards zero, where s is how far the optimizer goes for a gradient that lasts: the learning rate; with momentum
+// that / (1 - momentum); for Adam its element's own step. So it rests where the penalized loss is stationary.
 template <class T>
-UpdateRule<T> update_rule(const OptimizerSettings& optimizer, const StepSettings& settings, int64_t step,
+UpdateRule<T> update_rule(const OptimizerSettings& optimizer, const StepSettings& settings, int64_t step, double weight,
                           bool penalized) {
     double rate = settings.learning_rate;
     if (optimizer.kind == UpdateKind::adam) {
@@ -65,8 +77,9 @@ UpdateRule<T> update_rule(const OptimizerSettings& optimizer, const StepSettings
         rate *= std::sqrt(1 - std::pow(optimizer.beta_2, t)) / (1 - std::pow(optimizer.beta_1, t));
     }
     return {static_cast<T>(rate),
-            penalized ? static_cast<T>(settings.l1) : T(0),
-            penalized ? static_cast<T>(settings.l2) : T(0),
+            penalized && !settings.proximal ? static_cast<T>(settings.l1) : T(0),
+            penalized ? static_cast<T>(l2_of_update(settings, weight)) : T(0),
+            penalized && settings.proximal ? static_cast<T>(rate * settings.l1 / (1 - optimizer.momentum)) : T(0),
             static_cast<T>(optimizer.momentum),
             optimizer.nesterov,
             static_cast<T>(optimizer.beta_1),

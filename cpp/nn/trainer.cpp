@@ -29,7 +29,7 @@ static int64_t rows_of_chunks(double operations_per_row) {
 }
 
 EpochPlan::Chunk EpochPlan::chunk_at(int64_t row) const {
-    if (row >= rows) return {rows, rows, 0, false, false};
+    if (row >= rows) return {rows, rows, rows, rows, false, false, 0};
     const int64_t batch = row / batch_rows, batch_begin = batch * batch_rows;
     const int64_t batch_size = std::min(batch_rows, rows - batch_begin);
     const int64_t chunks = (batch_size + chunk_rows - 1) / chunk_rows;  // of equal size, up to one row
@@ -39,7 +39,13 @@ EpochPlan::Chunk EpochPlan::chunk_at(int64_t row) const {
     const int64_t whole_batches = (rows - update_begin + batch_rows - 1) / batch_rows;
     const int64_t update_end =
         whole_batches <= batches_per_update ? rows : update_begin + batches_per_update * batch_rows;
-    return {row, end, update_end - update_begin, row == update_begin, end == update_end};
+    return {row,
+            end,
+            update_begin,
+            update_end,
+            row == update_begin,
+            end == update_end,
+            static_cast<double>(update_end - update_begin)};
 }
 
 template <class T>
@@ -48,11 +54,17 @@ Trainer<T>::Trainer(Network<T>& network, const OptimizerSettings& optimizer)
     for (const auto& layer : network.layers()) states_.emplace_back(layer, optimizer.kind);
 }
 
-template <class T> void Trainer<T>::make_room(const EpochPlan& plan, const Inputs& inputs) {
+template <class T> void Trainer<T>::make_room(const EpochPlan& plan, const Dataset<T>& data) {
     for (std::size_t i = 1; i < states_.size(); ++i) states_[i].make_room_for_transposed(network_.layers()[i]);
     if (plan.sums_chunks())
         for (std::size_t i = 0; i < states_.size(); ++i) states_[i].make_room_for_gradients(network_.layers()[i]);
-    const int64_t rows = plan.largest_chunk(), columns = inputs.most_columns(rows);
+    const int64_t rows = plan.largest_chunk(), columns = data.inputs.most_columns(rows);
+    if (data.weights)
+        for (ChunkBuffers& chunk : chunks_)
+            if (chunk.weights.size() < rows) chunk.weights = Buffer<T>(rows);
+    int64_t panels = 0;
+    for (const auto& layer : network_.layers()) panels += layer.shape().panels();
+    norms_.resize(static_cast<std::size_t>(2 * panels));
     if (rows <= room_ && columns <= input_room_) return;
     room_ = 0;
     outputs_.clear();
@@ -95,6 +107,7 @@ RowGather<T> Trainer<T>::gather(const Worker& worker, const Dataset<T>& data, co
             to.labels.data()[i] = data.labels[static_cast<std::size_t>(source)];
         else
             std::copy_n(data.targets + source * network_.outputs(), network_.outputs(), to.targets.view().row(i));
+        if (data.weights) to.weights.data()[i] = data.weights[source];
     }
     MatrixView<T> inputs = to.inputs.view();
     inputs.data = inputs.row(mine.begin);
@@ -116,8 +129,29 @@ MatrixView<const T> Trainer<T>::inputs_of(std::size_t layer, const EpochPlan::Ch
     return inputs;
 }
 
+template <class T> void Trainer<T>::measure_weights(const Worker& worker) noexcept {
+    double* sums = norms_.data();
+    for (const auto& layer : network_.layers()) {
+        const PanelShape& shape = layer.shape();
+        const Range mine = worker.share(shape.panels());
+        for (int64_t panel = mine.begin; panel < mine.end; ++panel) {
+            std::fill_n(sums + 2 * panel, 2, 0.0);
+            kernels_.norms(layer.weights().data() + shape.offset_of(panel), shape.rows * shape.width_of(panel),
+                           sums + 2 * panel);
+        }
+        sums += 2 * shape.panels();
+    }
+}
+
+template <class T> double Trainer<T>::penalty(const StepSettings& settings, double weight) const noexcept {
+    double absolute = 0, squares = 0;
+    for (std::size_t i = 0; i < norms_.size(); i += 2) absolute += norms_[i], squares += norms_[i + 1];
+    return settings.l1 * absolute + l2_of_update(settings, weight) / 2 * squares;
+}
+
 template <class T>
-void Trainer<T>::forward(const Worker& worker, const EpochPlan::Chunk& chunk, ChunkBuffers& buffers) noexcept {
+void Trainer<T>::forward(const Worker& worker, const EpochPlan::Chunk& chunk, ChunkBuffers& buffers,
+                         bool weighted) noexcept {
     auto& layers = network_.layers();
     const ActiveColumns* active = active_columns(worker, buffers);
     if (chunk.first)
@@ -138,9 +172,11 @@ void Trainer<T>::forward(const Worker& worker, const EpochPlan::Chunk& chunk, Ch
         layers[last].forward(Worker::alone(), in, z, last == 0 ? active : nullptr);
         const bool labelled = network_.loss() == Loss::cross_entropy;
         const MatrixView<T> targets = buffers.targets.view();
-        loss_and_gradient(network_.loss(), kernels_, z, labelled ? buffers.labels.data() + mine.begin : nullptr,
-                          labelled ? nullptr : targets.row(mine.begin), targets.stride,
-                          T(1) / static_cast<T>(chunk.update_rows), losses_, mine.begin);
+        const Wanted<T> wanted{labelled ? buffers.labels.data() + mine.begin : nullptr,
+                               labelled ? nullptr : targets.row(mine.begin), targets.stride,
+                               weighted ? buffers.weights.data() + mine.begin : nullptr};
+        const T scale = chunk.weight > 0 ? T(1) / static_cast<T>(chunk.weight) : T(0);
+        loss_and_gradient(network_.loss(), network_.clips_loss(), kernels_, z, wanted, scale, losses_, mine.begin);
     }
     worker.wait_for_all();
 }
@@ -168,8 +204,8 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
             kernels_.update[kind](block.value + offset, gradient, block.state_1 ? block.state_1 + offset : nullptr,
                                   block.state_2 ? block.state_2 + offset : nullptr, size, rule);
     };
-    const auto weight_rule = update_rule<T>(optimizer_, step, steps_ + 1, true);
-    const auto bias_rule = update_rule<T>(optimizer_, step, steps_ + 1, false);
+    const auto weight_rule = update_rule<T>(optimizer_, step, steps_ + 1, chunk.weight, true);
+    const auto bias_rule = update_rule<T>(optimizer_, step, steps_ + 1, chunk.weight, false);
     const ActiveColumns* active = active_columns(worker, buffers);
     const int64_t first_tiles = layers[0].weight_tiles(active ? active->count() : network_.inputs());
     next_rows.spread_over(first_tiles / worker.count);
@@ -214,7 +250,7 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
     }
     next_rows.read_all();
     // Where the chunk's gradient is zero, penalties and the optimizer's state still pull, and sums begin and are used.
-    const bool pulled = step.l1 != 0 || step.l2 != 0 || optimizer_.kind != UpdateKind::sgd;
+    const bool pulled = step.l1 != 0 || l2_of_update(step, chunk.weight) != 0 || optimizer_.kind != UpdateKind::sgd;
     if (active && (whole ? pulled : chunk.first || updates)) {
         const T zeros[panel_width<T>] = {};
         const ParameterBlock<T> weights = states_[0].weights_of(layers[0]);
@@ -229,7 +265,8 @@ int64_t Trainer<T>::run_chunks(const Dataset<T>& data, const int64_t* order, con
                                LossSum& sum) {
     using clock = std::chrono::steady_clock;
     if (position >= plan.rows) return plan.rows;
-    make_room(plan, data.inputs);
+    make_room(plan, data);
+    const bool measures = settings && settings->measures_penalty;
     const double layers = static_cast<double>(network_.layers().size());
     const int64_t rows = plan.largest_chunk(), skipped = network_.inputs() - data.inputs.most_columns(rows);
     const double operations =
@@ -250,13 +287,26 @@ int64_t Trainer<T>::run_chunks(const Dataset<T>& data, const int64_t* order, con
         worker.wait_for_all();
         gather(worker, data, order, chunk, chunks_[0]).read_all();
         worker.wait_for_all();
+        int64_t weighed = -1;  // the update whose weight is known
+        double weight = 0;
         for (int side = 0;; side ^= 1) {
+            if (data.weights) {
+                if (std::exchange(weighed, chunk.update_begin) != chunk.update_begin) {
+                    weight = 0;
+                    for (int64_t i = chunk.update_begin; i < chunk.update_end; ++i)
+                        weight += static_cast<double>(data.weights[order ? order[i] : i]);
+                }
+                chunk.weight = weight;
+            }
+            if (measures && chunk.first) measure_weights(worker);
             const EpochPlan::Chunk next = plan.chunk_at(chunk.end);
             find_columns(worker, data, order, next, chunks_[side ^ 1]);
-            forward(worker, chunk, chunks_[side]);
+            forward(worker, chunk, chunks_[side], data.weights);
             backward(worker, chunk, chunks_[side], settings, gather(worker, data, order, next, chunks_[side ^ 1]));
             if (worker.index == 0) {
-                sum.add(losses_, chunk.size());
+                const double rows_of_update = static_cast<double>(chunk.update_rows());
+                sum.add(losses_, chunk.size(), chunk.weight > 0 ? rows_of_update / chunk.weight : 0);
+                if (measures && chunk.first) sum.penalty += rows_of_update * penalty(*settings, chunk.weight);
                 stop = next.size() == 0 || clock::now() >= deadline;
             }
             worker.wait_for_all();

@@ -20,12 +20,14 @@ struct EpochPlan {
     int64_t chunk_rows;
 
     struct Chunk {
-        int64_t begin, end;   // rows, in the epoch's order
-        int64_t update_rows;  // of the update that the chunk belongs to
-        bool first, last;     // of its update
+        int64_t begin, end;                // rows, in the epoch's order
+        int64_t update_begin, update_end;  // of the update that the chunk belongs to
+        bool first, last;                  // of its update
+        double weight;                     // of the update's rows: how many, or the sum of their weights
+        int64_t update_rows() const { return update_end - update_begin; }
         int64_t size() const { return end - begin; }
     };
-    // The chunk that starts at `row`, where the one before ended; empty at the end of the epoch.
+    // The chunk that starts at `row`, where the one before ended; empty at the end of the epoch. Its rows weigh 1.
     Chunk chunk_at(int64_t row) const;
     int64_t largest_chunk() const { return std::min({rows, batch_rows, chunk_rows}); }
     bool sums_chunks() const {
@@ -50,14 +52,19 @@ public:
     // position returned is the number of rows, it stands in layer_states().
     int64_t sum_gradients(const Dataset<T>& data, int64_t position, int threads, double seconds, LossSum& sum);
 
-    const Network<T>& network() const { return network_; }
+    Network<T>& network() const { return network_; }
     const std::vector<LayerState<T>>& layer_states() const { return states_; }
+    std::vector<LayerState<T>>& layer_states() { return states_; }
+    const OptimizerSettings& optimizer() const { return optimizer_; }
+    int64_t steps() const { return steps_; }
+    void set_steps(int64_t steps) { steps_ = steps; }
 
 private:
     struct ChunkBuffers {
         Matrix<T> inputs;
         Buffer<std::int32_t> labels;
         Matrix<T> targets;
+        Buffer<T> weights;                   // of the rows, if the data have them
         std::vector<ActiveColumns> columns;  // of each worker; the same for all once united
     };
     // The columns that the chunk's inputs hold; null if all.
@@ -68,7 +75,7 @@ private:
     }
     int64_t run_chunks(const Dataset<T>& data, const int64_t* order, const EpochPlan& plan,
                        const StepSettings* settings, int64_t position, int threads, double seconds, LossSum& sum);
-    void make_room(const EpochPlan& plan, const Inputs& inputs);
+    void make_room(const EpochPlan& plan, const Dataset<T>& data);
     void make_room_for_columns(int workers);
     // Looks for the columns of this worker's rows of a chunk; a barrier, and then they can be gathered.
     void find_columns(const Worker& worker, const Dataset<T>& data, const int64_t* order, const EpochPlan::Chunk& chunk,
@@ -76,7 +83,11 @@ private:
     // Labels or targets of this worker's rows of the chunk at once, its inputs as the caller asks for them.
     RowGather<T> gather(const Worker& worker, const Dataset<T>& data, const int64_t* order,
                         const EpochPlan::Chunk& chunk, ChunkBuffers& to) noexcept;
-    void forward(const Worker& worker, const EpochPlan::Chunk& chunk, ChunkBuffers& chunk_buffers) noexcept;
+    // This worker's part of the norms of the weights, which are summed panel by panel, whoever does it.
+    void measure_weights(const Worker& worker) noexcept;
+    double penalty(const StepSettings& settings, double weight) const noexcept;  // of the weights measured
+    void forward(const Worker& worker, const EpochPlan::Chunk& chunk, ChunkBuffers& chunk_buffers,
+                 bool weighted) noexcept;
     void backward(const Worker& worker, const EpochPlan::Chunk& chunk, ChunkBuffers& chunk_buffers,
                   const StepSettings* settings, RowGather<T> next_rows) noexcept;
     MatrixView<const T> inputs_of(std::size_t layer, const EpochPlan::Chunk& chunk, ChunkBuffers& buffers,
@@ -93,6 +104,7 @@ private:
     std::vector<Matrix<T>> outputs_;    // of each layer; the last one's become its gradient
     std::vector<Matrix<T>> gradients_;  // of each hidden layer's sums
     RowLosses<T> losses_{0};
+    std::vector<double> norms_;  // sum |w| and sum w^2 of each panel of each layer
 };
 
 }  // namespace fastmlp

@@ -274,14 +274,14 @@ class Network:
         threads = self._threads(n_threads)
         data = self._dataset(X, y, threads)
         core = self._new_core_trainer("sgd")
-        loss, position = 0.0, 0
+        sums, position = _core.LossSum(), 0
         while position < data.rows:
-            position, loss = core.sum_gradients(data, position, loss, threads, SECONDS_PER_CALL)
+            position = core.sum_gradients(data, position, sums, threads, SECONDS_PER_CALL)
         weight_gradients, bias_gradients = core.gradients()
         if l1 or l2:
             for gradient, w in zip(weight_gradients, self.weights):
                 gradient += l2 * w + l1 * np.sign(w)
-        return Gradients(loss / data.rows, self._penalty(l1, l2), weight_gradients, bias_gradients)
+        return Gradients(sums.loss / data.rows, self._penalty(l1, l2), weight_gradients, bias_gradients)
 
     def _threads(self, n_threads: int | None) -> int:
         return validation.check_threads(n_threads) or default_thread_count()
@@ -311,11 +311,11 @@ class Network:
         return self._dataset(*validation_data, threads)
 
     def _evaluate(self, data: Any, threads: int) -> Evaluation:
-        step, loss, hits = self._rows_per_call, 0.0, 0
+        step, sums = self._rows_per_call, _core.LossSum()
         for begin in range(0, data.rows, step):
-            loss, hits = self._core.evaluate(data, begin, min(begin + step, data.rows), loss, hits, threads)
-        accuracy = hits / data.rows if self._loss == "cross_entropy" else math.nan
-        return Evaluation(loss / data.rows, accuracy)
+            self._core.evaluate(data, begin, min(begin + step, data.rows), sums, threads)
+        accuracy = sums.hits / data.rows if self._loss == "cross_entropy" else math.nan
+        return Evaluation(sums.loss / data.rows, accuracy)
 
     def _penalty(self, l1: float, l2: float) -> float:
         if not (l1 or l2):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import validation
+from . import _core, validation
 from .errors import DivergenceError
 from .network import SECONDS_PER_CALL, Network
 from .progress import FitProgress, Progress
@@ -345,26 +345,16 @@ class Trainer:
         batch_size = min(self.batch_size, rows)
         batches = -(-rows // batch_size)
         batches_per_update = batches if self.accumulate == "epoch" else min(self.accumulate, batches)
-        loss, hits, position = 0.0, 0, 0
+        settings = _core.StepSettings(self.learning_rate, self.l1, self.l2)
+        sums, position = _core.LossSum(), 0
         while position < rows:
-            position, loss, hits = self._core.run(
-                data,
-                order,
-                batch_size,
-                batches_per_update,
-                self.learning_rate,
-                self.l1,
-                self.l2,
-                position,
-                loss,
-                hits,
-                threads(),
-                SECONDS_PER_CALL,
+            position = self._core.run(
+                data, order, batch_size, batches_per_update, settings, position, sums, threads(), SECONDS_PER_CALL
             )
             progress.part_done(epoch, position / rows)
-        metrics = {"loss": loss / rows, "penalty": self.network._penalty(self.l1, self.l2)}
+        metrics = {"loss": sums.loss / rows, "penalty": self.network._penalty(self.l1, self.l2)}
         if self.network.loss == "cross_entropy":
-            metrics["accuracy"] = hits / rows
+            metrics["accuracy"] = sums.hits / rows
         metrics["seconds"] = time.perf_counter() - start
         return metrics
 
