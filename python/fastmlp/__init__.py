@@ -16,6 +16,8 @@ __all__ = [
     "DataFileError",
     "DivergenceError",
     "History",
+    "MLPClassifier",
+    "MLPRegressor",
     "Network",
     "Trainer",
     "datasets",
@@ -34,6 +36,12 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f".{name}", __name__)
     if name == "fit_many":
         return importlib.import_module(".many", __name__).fit_many
+    if name in ("MLPClassifier", "MLPRegressor"):
+        try:
+            import sklearn  # noqa: F401
+        except ModuleNotFoundError:
+            raise ImportError(f"fastmlp.{name} needs scikit-learn: pip install 'fastmlp[sklearn]'") from None
+        return getattr(importlib.import_module(".estimators", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -12,7 +12,7 @@ from . import _core, validation
 from .threads import default_thread_count
 
 ACTIVATIONS = ("relu", "tanh", "logistic", "identity")
-LOSSES = ("cross_entropy", "squared_error")
+LOSSES = ("cross_entropy", "squared_error", "binary_cross_entropy", "poisson")
 
 OPERATIONS_PER_CALL = 2e9
 """Of one native call: about 10 ms on one fast core, so that signals are looked at often."""
@@ -48,7 +48,7 @@ class Evaluation(NamedTuple):
     loss : float
         The mean data loss over the rows.
     accuracy : float
-        The share of rows whose most probable class is their label; NaN for ``squared_error``.
+        The share of rows whose most probable class is their label; NaN for losses without labels.
     """
 
     loss: float
@@ -64,10 +64,14 @@ class Network:
         Features, hidden widths, outputs. ``(784, 10)`` is a linear model.
     activation : {"relu", "tanh", "logistic", "identity"}
         Of the hidden layers.
-    loss : {"cross_entropy", "squared_error"}
+    loss : {"cross_entropy", "squared_error", "binary_cross_entropy", "poisson"}
         ``cross_entropy``: softmax outputs, integer labels, the mean of -log softmax(z)[label].
         ``squared_error``: linear outputs, real targets, the mean over rows of
-        1/2 * sum over outputs of (prediction - target)^2, as in scikit-learn's MLPRegressor.
+        1/2 * sum over outputs of (prediction - target)^2.
+        ``binary_cross_entropy``: logistic outputs p, targets in [0, 1], the mean over rows of
+        the sum over outputs of -target * log p - (1 - target) * log(1 - p).
+        ``poisson``: outputs p = e^z, targets >= 0, the mean over rows of the sum over outputs of
+        target * log(target / p) - target + p, half the Poisson deviance.
     dtype : {"float32", "float64"}
         Of parameters, computation and results.
     seed : int >= 0
@@ -111,6 +115,7 @@ class Network:
         self._activation = validation.check_choice("activation", activation, ACTIVATIONS)
         self._loss = validation.check_choice("loss", loss, LOSSES)
         self._input_scale = validation.check_scale("input_scale", input_scale, self._dtype)
+        self._clips_loss = False
         seed = validation.check_seed(seed)
         self._create_core()
         rng = np.random.default_rng(seed)
@@ -119,6 +124,29 @@ class Network:
             weights = rng.uniform(-bound, bound, (inputs, outputs)).astype(self._dtype)
             self._core.set_layer(i, weights, np.zeros(outputs, self._dtype))
 
+    @classmethod
+    def _of_parameters(
+        cls,
+        weights: Sequence[np.ndarray],
+        biases: Sequence[np.ndarray],
+        activation: str,
+        loss: str,
+        dtype: np.dtype,
+        clips_loss: bool = False,
+    ) -> Network:
+        """A network with these parameters, which are trusted."""
+        network = cls.__new__(cls)
+        network._dtype, network._activation, network._loss, network._input_scale = dtype, activation, loss, 1.0
+        network._layer_sizes = (weights[0].shape[0], *(w.shape[1] for w in weights))
+        network._clips_loss = clips_loss
+        network._create_core()
+        network._set_trusted(weights, biases)
+        return network
+
+    def _set_trusted(self, weights: Sequence[np.ndarray], biases: Sequence[np.ndarray]) -> None:
+        for i, (w, b) in enumerate(zip(weights, biases)):
+            self._core.set_layer(i, np.ascontiguousarray(w, self._dtype), np.ascontiguousarray(b, self._dtype))
+
     def _create_core(self) -> None:
         core_type = _core.NetworkFloat32 if self._dtype == np.float32 else _core.NetworkFloat64
         self._core = core_type(
@@ -126,6 +154,7 @@ class Network:
             getattr(_core.Activation, self._activation),
             getattr(_core.Loss, self._loss),
             self._input_scale,
+            self._clips_loss,
         )
         self._rows_per_call = max(128, int(OPERATIONS_PER_CALL / self._core.forward_operations))
 
@@ -204,7 +233,7 @@ class Network:
         Returns
         -------
         array, shape (samples, outputs)
-            Probabilities for ``cross_entropy``, values for ``squared_error``.
+            Probabilities for the cross-entropies, values otherwise.
 
         Raises
         ------
@@ -227,9 +256,14 @@ class Network:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def predict(self, X: Any, n_threads: int | None = None) -> np.ndarray:
-        """The most probable class of each row, shape (samples,), int64; for ``squared_error`` the same as `forward`."""
+        """The most probable class of each row, shape (samples,), int64, or of each output of ``binary_cross_entropy``.
+
+        For the other losses the same as `forward`.
+        """
         outputs = self.forward(X, n_threads)
-        return outputs.argmax(axis=1) if self._loss == "cross_entropy" else outputs
+        if self._loss == "cross_entropy":
+            return outputs.argmax(axis=1)
+        return (outputs > 0.5).astype(np.int64) if self._loss == "binary_cross_entropy" else outputs
 
     def evaluate(self, X: Any, y: Any, n_threads: int | None = None) -> Evaluation:
         """The mean loss over the rows of X, and the accuracy.
@@ -237,7 +271,7 @@ class Network:
         Parameters
         ----------
         X : array or SciPy CSR matrix of float32, float64 or uint8, shape (samples, features), samples >= 1
-        y : integers in [0, classes), shape (samples,), or for ``squared_error`` reals, shape (samples, outputs)
+        y : integers in [0, classes), shape (samples,), or for the other losses reals, shape (samples, outputs)
             With one output, shape (samples,) will do.
         n_threads : int >= 1, optional
 
@@ -292,7 +326,12 @@ class Network:
     def _check_targets(self, y: Any, rows: int, threads: int) -> np.ndarray:
         if self._loss == "cross_entropy":
             return validation.check_labels(y, rows, self._layer_sizes[-1])
-        return validation.check_targets(y, rows, self._layer_sizes[-1], self._dtype, threads)
+        y = validation.check_targets(y, rows, self._layer_sizes[-1], self._dtype, threads)
+        if self._loss == "binary_cross_entropy":
+            validation.check_range("y", y, 0, 1, self._loss)
+        if self._loss == "poisson":
+            validation.check_range("y", y, 0, math.inf, self._loss)
+        return y
 
     def _dataset(self, X: Any, y: Any, threads: int) -> Any:
         """X and y, checked, as the core's data set."""
@@ -335,8 +374,7 @@ class Network:
         weights, biases = state.pop("weights"), state.pop("biases")
         self.__dict__.update(state)
         self._create_core()
-        for i, (w, b) in enumerate(zip(weights, biases)):  # unchecked: a diverged network may travel, too
-            self._core.set_layer(i, w, b)
+        self._set_trusted(weights, biases)  # unchecked: a diverged network may travel, too
 
     def __repr__(self) -> str:
         scale = "" if self._input_scale == 1 else f", input_scale={self._input_scale!r}"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import functools
 import math
 import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from . import _core
 
@@ -13,6 +16,30 @@ def default_thread_count() -> int:
     """threadpoolctl's limit, else OMP_NUM_THREADS, else the cores of the process: its affinity and cgroup's quota."""
     count = _core.default_thread_count()  # OpenMP knows all but the quota
     return count if count == 1 else min(count, _limit_of_quota())
+
+
+_fits = 0
+_lock = threading.Lock()
+
+
+@contextmanager
+def share_of_cores(n_threads: int | None) -> Iterator[Callable[[], int]]:
+    """Gives a function that tells how many threads a fit may use now: n_threads, or its share of the default.
+
+    Fits that run at the same time in threads of this process share its cores. Their results do not depend on it.
+    """
+    global _fits
+    if n_threads is not None:
+        yield lambda: n_threads
+        return
+    cores = default_thread_count()
+    with _lock:
+        _fits += 1
+    try:
+        yield lambda: max(1, cores // _fits)
+    finally:
+        with _lock:
+            _fits -= 1
 
 
 @functools.cache

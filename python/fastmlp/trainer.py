@@ -14,6 +14,7 @@ from . import _core, validation
 from .errors import DivergenceError
 from .network import SECONDS_PER_CALL, Network
 from .progress import FitProgress, Progress
+from .threads import share_of_cores
 
 OPTIMIZERS = ("sgd", "adam")
 
@@ -31,7 +32,7 @@ class History:
     penalty : list of float
         ``l1 * sum|w| + l2/2 * sum(w**2)`` after the epoch.
     accuracy : list of float
-        The share of rows classified right, as seen while training; empty for ``squared_error``.
+        The share of rows classified right, as seen while training; only for ``cross_entropy``.
     val_loss, val_accuracy : list of float
         On the validation data, after the epoch; empty without them.
     seconds : list of float
@@ -103,8 +104,9 @@ class Trainer:
     seed : int >= 0
         Of the permutations.
     n_threads : int >= 1, optional
-        Default: threadpoolctl's limit, else OMP_NUM_THREADS, else the cores that the process may use.
-        The results have the same bits for every number.
+        Default: threadpoolctl's limit, else OMP_NUM_THREADS, else the cores that the process may use;
+        fits that run at the same time in several threads of a process share them. The results have the same bits
+        for every number.
 
     Raises
     ------
@@ -267,7 +269,7 @@ class Trainer:
             float64 values as it reads them. A CSR matrix gives the bits of the dense array, which is never made:
             the work follows the columns that a batch names, but for one pass over all weights per update with
             l1, l2, momentum, Adam, accumulation or batches beyond some 256 rows.
-        y : integers in [0, classes), shape (samples,), or for ``squared_error`` reals, shape (samples, outputs)
+        y : integers in [0, classes), shape (samples,), or for the other losses reals, shape (samples, outputs)
         epochs : int >= 1
         validation_data : (X, y), optional
             Evaluated after each epoch.
@@ -299,8 +301,8 @@ class Trainer:
         progress = FitProgress(verbose, epochs)
         data = self.network._training_set(X, y, threads)
         validation_set = self.network._validation_set(validation_data, threads)
-        with self.network._core.reserve(), progress:
-            return self._fit(data, validation_set, epochs, callbacks, lambda: threads, progress)
+        with self.network._core.reserve(), share_of_cores(self.n_threads) as share, progress:
+            return self._fit(data, validation_set, epochs, callbacks, share, progress)
 
     def _fit(
         self,
@@ -325,7 +327,7 @@ class Trainer:
                 if not math.isfinite(metrics.get(name, 0)):
                     raise self._divergence(f"the {name} is {metrics[name]} after epoch {epoch}")
             info = EpochInfo(epoch, epochs, metrics, self.network)
-            if any([_wants_to_stop(callback, info) for callback in callbacks]):
+            if any([wants_to_stop(callback, info) for callback in callbacks]):
                 break
         if not all(map(math.isfinite, self.network._core.weight_norms())):  # the last update has no loss after it
             raise self._divergence("the weights are not finite after the last update")
@@ -333,8 +335,8 @@ class Trainer:
 
     def _divergence(self, what: str) -> DivergenceError:
         return DivergenceError(
-            f"{what}, with learning_rate={self.learning_rate:g}; start again from finite weights, with a new Trainer and "
-            "a smaller learning rate or penalty"
+            f"{what}, with learning_rate={self.learning_rate:g}; start again from finite weights, with a new Trainer and"
+            " a smaller learning rate or penalty"
         )
 
     def _train_epoch(self, data: Any, threads: Callable[[], int], epoch: int, progress: Progress) -> dict[str, float]:
@@ -346,12 +348,16 @@ class Trainer:
         batches = -(-rows // batch_size)
         batches_per_update = batches if self.accumulate == "epoch" else min(self.accumulate, batches)
         settings = _core.StepSettings(self.learning_rate, self.l1, self.l2)
-        sums, position = _core.LossSum(), 0
-        while position < rows:
-            position = self._core.run(
-                data, order, batch_size, batches_per_update, settings, position, sums, threads(), SECONDS_PER_CALL
-            )
-            progress.part_done(epoch, position / rows)
+        sums = run_epoch(
+            self._core,
+            data,
+            order,
+            batch_size,
+            batches_per_update,
+            settings,
+            threads,
+            lambda part: progress.part_done(epoch, part),
+        )
         metrics = {"loss": sums.loss / rows, "penalty": self.network._penalty(self.l1, self.l2)}
         if self.network.loss == "cross_entropy":
             metrics["accuracy"] = sums.hits / rows
@@ -359,7 +365,27 @@ class Trainer:
         return metrics
 
 
-def _wants_to_stop(callback: Callback, info: EpochInfo) -> bool:
+def run_epoch(
+    core: Any,
+    data: Any,
+    order: np.ndarray,
+    batch_size: int,
+    batches_per_update: int,
+    settings: _core.StepSettings,
+    threads: Callable[[], int],  # asked before each call of the core
+    part_done: Callable[[float], None] = lambda part: None,
+) -> _core.LossSum:
+    """Trains once on the rows of data that `order`, int64, names. Between slices, signals are looked at."""
+    sums, position = _core.LossSum(), 0
+    while position < len(order):
+        position = core.run(
+            data, order, batch_size, batches_per_update, settings, position, sums, threads(), SECONDS_PER_CALL
+        )
+        part_done(position / len(order))
+    return sums
+
+
+def wants_to_stop(callback: Callback, info: EpochInfo) -> bool:
     answer = callback(info)
     if answer is not None and not isinstance(answer, (bool, np.bool_)):
         raise TypeError(f"callbacks must return None, False or True (which stops), got {answer!r} from {callback!r}")

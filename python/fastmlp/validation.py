@@ -244,6 +244,16 @@ def check_targets(y: Any, rows: int, outputs: int, dtype: np.dtype, threads: int
     return _in_dtype("y", y, dtype, threads)
 
 
+def check_range(name: str, array: np.ndarray, least: float, most: float, loss: str) -> None:
+    """Raises ValueError if a value lies outside [least, most]."""
+    bad = (array < least) | (array > most)
+    if bad.any():
+        place = np.unravel_index(int(bad.argmax()), array.shape)
+        expected = f"in [{least:g}, {most:g}]" if math.isfinite(most) else f"at least {least:g}"
+        position = ", ".join(map(str, place))
+        raise ValueError(f"{name} must be {expected} for {loss}, got {array[place]} at [{position}]")
+
+
 def check_parameters(
     name: str, given: Any, shapes: Sequence[tuple[int, ...]], dtype: np.dtype, threads: int
 ) -> list[np.ndarray]:

@@ -1,0 +1,979 @@
+"""MLPClassifier and MLPRegressor: scikit-learn's estimators of these names on fastmlp's core, and additions.
+
+The same `random_state` draws the same initial weights, row orders and validation split as in scikit-learn, and each
+update is the same mathematics, so the same code gives the same model; what scikit-learn documents holds here.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils import check_random_state, column_or_1d, compute_sample_weight
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import type_of_target, unique_labels
+from sklearn.utils.optimize import _check_optimize_result
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from . import _core, lbfgs, validation
+from .network import Network
+from .threads import share_of_cores
+from .trainer import Callback, EpochInfo, check_callbacks, run_epoch, wants_to_stop
+
+LOSS_OF_OUTPUT = {
+    "softmax": "cross_entropy",
+    "logistic": "binary_cross_entropy",
+    "identity": "squared_error",
+    "exp": "poisson",
+}
+"""The network's loss for scikit-learn's name of the output activation."""
+
+
+def _can_partial_fit(estimator: Any) -> bool:
+    if estimator.solver == "lbfgs":
+        raise AttributeError(
+            "partial_fit needs solver='sgd' or 'adam', got solver='lbfgs', which sees all rows at once"
+        )
+    return True
+
+
+class _Optimizer:
+    """What a stochastic solver keeps between epochs and calls: its network, the core's trainer, the learning rate."""
+
+    def __init__(self, network: Network, learning_rate: float, kind: str, settings: dict[str, float]) -> None:
+        self.network = network
+        self.learning_rate = learning_rate
+        self.kind = kind
+        self.settings = settings
+        self.core = network._new_core_trainer(kind, **settings)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: value for name, value in self.__dict__.items() if name != "core"}
+        return {**state, "state": self.core.state()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        core_state = state.pop("state")
+        self.__dict__.update(state)
+        self.core = self.network._new_core_trainer(self.kind, **self.settings)
+        self.core.set_state(*core_state)
+
+
+class _Evaluated:
+    """Rows that are looked at after each epoch."""
+
+    def __init__(self, X: Any, y: Any, weights: np.ndarray | None, data: Any) -> None:
+        self.X, self.y, self.weights, self.data = X, y, weights, data
+
+
+class _BaseMLP(BaseEstimator):
+    """What the classifier and the regressor share: everything but labels, targets and scores."""
+
+    _parameter_constraints: dict = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions({"identity", "logistic", "tanh", "relu"})],
+        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "l1": [Interval(Real, 0, None, closed="left")],
+        "l2": [Interval(Real, 0, None, closed="left")],
+        "stopping_metric": [StrOptions({"score", "loss"})],
+        "n_threads": [Interval(Integral, 1, validation.MOST_THREADS, closed="both"), None],
+    }
+
+    # What the two kinds of estimator answer themselves.
+
+    def _check_X_y(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
+        """Both checked; y as the user sees it."""
+        raise NotImplementedError
+
+    def _learn_targets(self, y: np.ndarray, incremental: bool) -> None:
+        """What kind of targets these are; ValueError if they do not fit those of earlier calls."""
+
+    def _encode(self, y: np.ndarray) -> np.ndarray:
+        """y as the core takes it: labels, shape (samples,), or targets, shape (samples, outputs)."""
+        raise NotImplementedError
+
+    def _encode_eval_set(self, y: np.ndarray) -> np.ndarray:
+        return self._encode(y)
+
+    def _outputs_of(self, encoded: np.ndarray) -> int:
+        raise NotImplementedError
+
+    def _output_activation(self) -> str:
+        raise NotImplementedError
+
+    def _stratification(self, encoded: np.ndarray) -> np.ndarray | None:
+        """What the validation split keeps the proportions of."""
+        return None
+
+    def _class_weights(self, y: np.ndarray) -> np.ndarray | None:
+        """A factor for each row."""
+        return None
+
+    def _decode(self, outputs: np.ndarray) -> np.ndarray:
+        """Predictions in the form of the user's y."""
+        raise NotImplementedError
+
+    def _score(self, y: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
+        raise NotImplementedError
+
+    # The network and scikit-learn's view of it.
+
+    def to_network(self) -> Network:
+        """The fitted model as a `fastmlp.Network`, with copies of its parameters.
+
+        Returns
+        -------
+        Network
+            Its `forward` gives `predict_proba`'s numbers (one column in the binary case), or `predict`'s, without
+            scikit-learn's checks: microseconds for a single row.
+        """
+        check_is_fitted(self)
+        return self._network(np.result_type(*self.coefs_))
+
+    def _network(self, dtype: np.dtype) -> Network:
+        dtype = np.dtype(np.float32 if dtype == np.float32 else np.float64)
+        loss = LOSS_OF_OUTPUT[self.out_activation_]
+        return Network._of_parameters(self.coefs_, self.intercepts_, self.activation, loss, dtype, clips_loss=True)
+
+    def _take_parameters(self, network: Network, dtype: np.dtype) -> None:
+        self.coefs_ = [w.astype(dtype, copy=False) for w in network.weights]
+        self.intercepts_ = [b.astype(dtype, copy=False) for b in network.biases]
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        # coefs_ are plain arrays that the user may have changed: they are read anew each time
+        return self._network(np.result_type(X.dtype, *self.coefs_)).forward(X, self.n_threads)
+
+    @property
+    def _loss_factor(self) -> float:
+        """scikit-learn's squared error is the mean over the outputs, although its gradient is that of the sum."""
+        return 1 / self.n_outputs_ if self.out_activation_ == "identity" else 1.0
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    # Fitting.
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        eval_set: tuple[Any, Any] | None = None,
+        callbacks: Iterable[Callback] = (),
+    ) -> Any:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, shape (samples, features)
+            float32 is kept, all else becomes float64. Sparse matrices are read as CSR and never made dense.
+        y : array-like, shape (samples,) or (samples, outputs)
+            Class labels, a label indicator matrix, or real targets.
+        sample_weight : array-like, shape (samples,), optional
+            A mini-batch's loss is the mean weighted by them.
+        eval_set : (X, y), optional
+            Rows that are not trained on. After each epoch their loss and score go to `validation_loss_curve_` and
+            `validation_scores_`; with early_stopping they take the place of the split.
+        callbacks : iterable of callable
+            Each is called as ``callback(info)`` after each epoch, with a `fastmlp.trainer.EpochInfo`, whose network
+            is the model as it is now. The fit ends if one returns True.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit, or if the weights are not finite in the end.
+
+        Notes
+        -----
+        Ctrl-C ends the fit with a warning; the model is kept as it is after the last update.
+        """
+        return self._fit(X, y, sample_weight, eval_set, callbacks, incremental=False)
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        eval_set: tuple[Any, Any] | None,
+        callbacks: Iterable[Callback],
+        incremental: bool,
+    ) -> Any:
+        callbacks = check_callbacks(callbacks)
+        hidden = self.hidden_layer_sizes
+        hidden = list(hidden) if hasattr(hidden, "__iter__") else [hidden]
+        if np.any(np.array(hidden) <= 0):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
+        if self.early_stopping and incremental:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        if self.l1 and self.solver == "sgd" and self.momentum == 1:
+            raise ValueError(f"l1={self.l1} needs a momentum below 1, got momentum={self.momentum}")
+        first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        X, y = self._check_X_y(X, y, reset=first_pass)
+        if scipy.sparse.issparse(X):
+            X = X.tocsr()
+        self._learn_targets(y, incremental)
+        weights = None if sample_weight is None else _check_sample_weight(sample_weight, X)
+        factors = self._class_weights(y)
+        if factors is not None:
+            weights = factors if weights is None else weights * factors
+        encoded = self._encode(y)
+        self.n_outputs_ = self._outputs_of(encoded)
+        if eval_set is not None:
+            validation.check_pair("eval_set", eval_set)
+            eval_set = self._check_X_y(*eval_set, reset=False)
+        self._random_state = check_random_state(self.random_state)
+        if first_pass:
+            self._initialize([X.shape[1], *hidden, self.n_outputs_], X.dtype, eval_set is not None)
+        with share_of_cores(self.n_threads) as threads:
+            solve = self._fit_lbfgs if self.solver == "lbfgs" else self._fit_stochastic
+            solve(X, y, encoded, weights, eval_set, callbacks, incremental, threads)
+        if not all(np.isfinite(parameters).all() for parameters in (*self.coefs_, *self.intercepts_)):
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
+                " preprocessed."
+            )
+        return self
+
+    def _initialize(self, layer_sizes: Sequence[int], dtype: np.dtype, evaluated: bool) -> None:
+        self.n_iter_ = 0
+        self.t_ = 0
+        self.n_layers_ = len(layer_sizes)
+        self.out_activation_ = self._output_activation()
+        self.coefs_, self.intercepts_ = [], []
+        for inputs, outputs in zip(layer_sizes, layer_sizes[1:]):  # Glorot and Bengio 2010; 6 also for relu, as there
+            bound = np.sqrt((2.0 if self.activation == "logistic" else 6.0) / (inputs + outputs))
+            self.coefs_.append(self._random_state.uniform(-bound, bound, (inputs, outputs)).astype(dtype))
+            self.intercepts_.append(self._random_state.uniform(-bound, bound, outputs).astype(dtype))
+        self.history_ = {}
+        if self.solver != "lbfgs":
+            self.loss_curve_: list[float] = []
+            self._no_improvement_count = 0
+            self._best_value = -math.inf
+            self.best_loss_ = None if self.early_stopping else math.inf
+            self.best_validation_score_ = -math.inf if self.early_stopping else None
+        self.validation_scores_: list[float] | None = [] if self.early_stopping or evaluated else None
+        self.validation_loss_curve_: list[float] | None = [] if evaluated else None
+
+    def _dataset(self, network: Network, X: Any, encoded: np.ndarray, weights: Any, threads: int, skip: bool) -> Any:
+        """Rows that validate_data has checked, as the core's data set."""
+        X = validation.check_input_array(X, network.layer_sizes[0])
+        if encoded.ndim == 2:
+            encoded = np.ascontiguousarray(encoded, network.dtype)
+        if weights is not None:
+            weights = np.ascontiguousarray(weights, network.dtype)
+        return network._core.dataset(X, encoded, _core.NonzeroBits(X, threads) if skip else None, weights)
+
+    def _evaluated(self, network: Network, X: Any, y: np.ndarray, weights: Any, threads: int) -> _Evaluated:
+        data = self._dataset(network, X, self._encode_eval_set(y), weights, threads, skip=False)
+        return _Evaluated(X, y, weights, data)
+
+    def _evaluate(self, network: Network, rows: _Evaluated, with_loss: bool, threads: int) -> dict[str, float]:
+        outputs = network.forward(rows.X, threads)
+        score = math.nan
+        if np.isfinite(outputs).all():
+            score = float(self._score(rows.y, self._decode(outputs), rows.weights))
+        if not with_loss:
+            return {"validation_score": score}
+        return {
+            "validation_loss": network._evaluate(rows.data, threads).loss * self._loss_factor,
+            "validation_score": score,
+        }
+
+    def _record(self, metrics: dict[str, float]) -> None:
+        history = self.__dict__.setdefault("history_", {})  # of parameters that were set by hand there is none yet
+        for name, value in metrics.items():
+            history.setdefault(name, []).append(value)
+        for name, curve in (("validation_loss", "validation_loss_curve_"), ("validation_score", "validation_scores_")):
+            if name in metrics:
+                if getattr(self, curve, None) is None:  # an eval_set that earlier calls did not have
+                    setattr(self, curve, [])
+                getattr(self, curve).append(metrics[name])
+
+    def _new_optimizer(self) -> _Optimizer:
+        if self.solver == "adam":
+            settings = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
+            kind = "adam"
+        elif self.momentum:
+            settings = {"momentum": self.momentum, "nesterov": bool(self.nesterovs_momentum)}
+            kind = "momentum"
+        else:
+            settings, kind = {}, "sgd"
+        network = self._network(self.coefs_[0].dtype)
+        return _Optimizer(network, float(self.learning_rate_init), kind, settings)
+
+    def _fit_stochastic(
+        self,
+        X: Any,
+        y: np.ndarray,
+        encoded: np.ndarray,
+        weights: np.ndarray | None,
+        eval_set: tuple[Any, np.ndarray] | None,
+        callbacks: list[Callback],
+        incremental: bool,
+        threads: Callable[[], int],
+    ) -> None:
+        if incremental and hasattr(self, "_optimizer"):
+            self._optimizer.network._set_trusted(self.coefs_, self.intercepts_)
+        else:
+            self._optimizer = self._new_optimizer()
+        optimizer, network = self._optimizer, self._optimizer.network
+        rows, evaluated = np.arange(X.shape[0]), None
+        if eval_set is not None:
+            evaluated = self._evaluated(network, *eval_set, None, threads())
+        elif self.early_stopping:
+            rows, held_out = train_test_split(
+                rows,
+                random_state=self._random_state,
+                test_size=self.validation_fraction,
+                stratify=self._stratification(encoded),
+            )
+            if len(held_out) < 2:
+                raise ValueError(
+                    "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+                )
+            held_weights = None if weights is None else weights[held_out]
+            evaluated = self._evaluated(network, X[held_out], y[held_out], held_weights, threads())
+        batch_size = min(200, len(rows)) if self.batch_size == "auto" else self.batch_size
+        if batch_size > len(rows):
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4
+            )
+            batch_size = len(rows)
+        data = self._dataset(network, X, encoded, weights, threads(), skip=True)
+        best = None
+        epochs = 1 if incremental else self.max_iter
+        with network._core.reserve():
+            try:
+                self.n_iter_ = 0
+                for epoch in range(1, epochs + 1):
+                    start = time.perf_counter()
+                    if self.shuffle:
+                        permutation = np.arange(len(rows))
+                        self._random_state.shuffle(permutation)
+                        rows = rows[permutation]
+                    settings = _core.StepSettings(
+                        optimizer.learning_rate,
+                        self.l1,
+                        self.l2,
+                        self.alpha,
+                        proximal=True,
+                        measures_penalty=bool(self.alpha or self.l1 or self.l2),
+                    )
+                    sums = run_epoch(optimizer.core, data, rows, int(batch_size), 1, settings, threads)
+                    loss, penalty = sums.loss / len(rows) * self._loss_factor, sums.penalty / len(rows)
+                    metrics = {"loss": loss, "penalty": penalty, "seconds": time.perf_counter() - start}
+                    self.n_iter_ += 1
+                    self.t_ += len(rows)
+                    self.loss_ = loss + penalty
+                    self.loss_curve_.append(self.loss_)
+                    if self.verbose:
+                        print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
+                    if evaluated is not None:
+                        metrics |= self._evaluate(network, evaluated, eval_set is not None, threads())
+                    self._record(metrics)
+                    if self._improved(metrics):
+                        best = network.weights, network.biases
+                    if optimizer.kind != "adam" and self.learning_rate == "invscaling":
+                        optimizer.learning_rate = float(self.learning_rate_init) / (self.t_ + 1) ** self.power_t
+                    if self._no_improvement_count > self.n_iter_no_change and self._stops():
+                        break
+                    if callbacks:
+                        info = EpochInfo(epoch, epochs, metrics, network)
+                        if any([wants_to_stop(callback, info) for callback in callbacks]):
+                            break
+                    if epoch == epochs and not incremental:
+                        warnings.warn(
+                            f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization"
+                            " hasn't converged yet.",
+                            ConvergenceWarning,
+                            stacklevel=4,
+                        )
+            except KeyboardInterrupt:
+                warnings.warn("Training interrupted by user.", stacklevel=4)
+            finally:
+                self._take_parameters(network, network.dtype)
+        if best is not None:
+            self.coefs_, self.intercepts_ = best
+
+    def _improved(self, metrics: dict[str, float]) -> bool:
+        """Counts epochs without improvement; whether early stopping should keep the weights as the best so far."""
+        if not self.early_stopping:
+            self._no_improvement_count = (
+                self._no_improvement_count + 1 if self.loss_ > self.best_loss_ - self.tol else 0
+            )
+            self.best_loss_ = min(self.best_loss_, self.loss_)
+            return False
+        if self.verbose:
+            print(f"Validation score: {metrics['validation_score']:f}")
+        by_loss = self.stopping_metric == "loss" and "validation_loss" in metrics
+        value = -metrics["validation_loss"] if by_loss else metrics["validation_score"]
+        self._no_improvement_count = self._no_improvement_count + 1 if value < self._best_value + self.tol else 0
+        if value > self._best_value:
+            self._best_value = value
+            self.best_validation_score_ = metrics["validation_score"]
+            return True
+        return False
+
+    def _stops(self) -> bool:
+        """After too many epochs without improvement; the adaptive rule goes on at a fifth of the learning rate."""
+        what = "Validation score" if self.early_stopping else "Training loss"
+        message = f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} consecutive epochs."
+        stops = self.solver == "adam" or self.learning_rate != "adaptive"
+        if stops:
+            message += " Stopping."
+        elif self._optimizer.learning_rate <= 1e-6:
+            stops = True
+            message += " Learning rate too small. Stopping."
+        else:
+            self._optimizer.learning_rate /= 5.0
+            self._no_improvement_count = 0
+            message += f" Setting learning rate to {self._optimizer.learning_rate:f}"
+        if self.verbose:
+            print(message)
+        return stops
+
+    def _fit_lbfgs(
+        self,
+        X: Any,
+        y: np.ndarray,
+        encoded: np.ndarray,
+        weights: np.ndarray | None,
+        eval_set: tuple[Any, np.ndarray] | None,
+        callbacks: list[Callback],
+        incremental: bool,
+        threads: Callable[[], int],
+    ) -> None:
+        dtype = self.coefs_[0].dtype
+        network = self._network(np.dtype(np.float64))
+        data = self._dataset(network, X, encoded, weights, threads(), skip=True)
+        evaluated = None if eval_set is None else self._evaluated(network, *eval_set, None, threads())
+        l2 = self.l2 + self.alpha / (X.shape[0] if weights is None else float(weights.sum()))
+        self.n_iter_, clock = 0, time.perf_counter()
+
+        def after_iteration(loss: float, penalty: float) -> None:
+            nonlocal clock
+            now = time.perf_counter()
+            metrics = {"loss": loss, "penalty": penalty, "seconds": now - clock}
+            self.n_iter_ += 1
+            self.loss_ = loss + penalty
+            if self.verbose:
+                print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
+            if evaluated is not None:
+                metrics |= self._evaluate(network, evaluated, True, threads())
+            self._record(metrics)
+            info = EpochInfo(self.n_iter_, self.max_iter, metrics, network)
+            if any([wants_to_stop(callback, info) for callback in callbacks]):
+                raise lbfgs.Stop
+            clock = time.perf_counter()
+
+        options = {"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": self.tol}
+        try:
+            result = lbfgs.minimize(network, data, self.l1, l2, self._loss_factor, options, threads, after_iteration)
+            if result is not None:
+                self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
+                self.loss_ = float(result.fun)
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.", stacklevel=4)
+        finally:
+            self._take_parameters(network, dtype)
+
+
+class MLPClassifier(ClassifierMixin, _BaseMLP):
+    """A multilayer perceptron for classification, as in scikit-learn, several times faster.
+
+    Labels of two classes train one logistic output, more classes a softmax, and a label indicator matrix one
+    logistic output per label. All parameters up to `max_fun` mean what they mean in scikit-learn.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : array-like of int >= 1, default=(100,)
+        Widths of the hidden layers.
+    activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
+        Of the hidden layers.
+    solver : {"lbfgs", "sgd", "adam"}, default="adam"
+        "lbfgs" sees all rows at once and suits small data.
+    alpha : float >= 0, default=1e-4
+        Adds ``alpha/2 * sum(w**2)``, divided by the rows of the mini-batch (or the sum of their weights), to the
+        loss. So its strength depends on the batch size; that of `l2` does not.
+    batch_size : int >= 1 or "auto", default="auto"
+        Rows of a mini-batch; "auto" is ``min(200, samples)``.
+    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
+        For "sgd". "invscaling": ``learning_rate_init / (t_ + 1)**power_t`` after each epoch. "adaptive": a fifth
+        whenever `n_iter_no_change` epochs did not improve by `tol`, until it is at most 1e-6.
+    learning_rate_init : float > 0, default=0.001
+    power_t : float >= 0, default=0.5
+    max_iter : int >= 1, default=200
+        Epochs, or iterations of "lbfgs".
+    shuffle : bool, default=True
+        A new order of the rows in each epoch.
+    random_state : int, RandomState or None, default=None
+        Of the initial weights, the validation split and the row orders, drawn in this order.
+    tol : float >= 0, default=1e-4
+        What counts as an improvement; for "lbfgs" the largest component of the projected gradient at the end.
+    verbose : bool or int, default=False
+        Print a line per epoch, and for "lbfgs" per iteration.
+    warm_start : bool, default=False
+        Start `fit` from the last solution.
+    momentum : float in [0, 1], default=0.9
+    nesterovs_momentum : bool, default=True
+        Both for "sgd".
+    early_stopping : bool, default=False
+        Watch the score of held-out rows instead of the training loss, and keep the best weights. The rows are
+        `fit`'s eval_set, or a split, stratified for two classes. For "sgd" and "adam".
+    validation_fraction : float in [0, 1), default=0.1
+        Of the rows, for that split.
+    beta_1, beta_2 : float in [0, 1), default=0.9, 0.999
+    epsilon : float > 0, default=1e-8
+        All three for "adam".
+    n_iter_no_change : int >= 1 or inf, default=10
+        Epochs without improvement before the fit ends.
+    max_fun : int >= 1, default=15000
+        Evaluations of the loss by "lbfgs".
+    l1 : float >= 0, default=0
+        Adds ``l1 * sum|w|`` to the mean loss, whatever the batch size, by a proximal step after each update
+        (`Notes`): weights become exactly zero.
+    l2 : float >= 0, default=0
+        Adds ``l2/2 * sum(w**2)`` to the mean loss, whatever the batch size.
+    class_weight : dict of label to float, "balanced" or None, default=None
+        Factors of the rows' weights; "balanced" is ``samples / (classes * rows of the class)``.
+    stopping_metric : {"score", "loss"}, default="score"
+        What early stopping watches on an eval_set.
+    n_threads : int >= 1 or None, default=None
+        None: the process's share of the cores, divided among fits that run at the same time. The model is the same
+        for every number.
+
+    Attributes
+    ----------
+    classes_ : array, shape (classes,)
+    coefs_ : list of array, shapes (inputs, outputs)
+        The weights. Predictions read them anew each time, so they may be changed.
+    intercepts_ : list of array, shapes (outputs,)
+    loss_ : float
+        Of the last epoch, with the penalties; each mini-batch's before its update.
+    loss_curve_ : list of float
+        `loss_` of each epoch; not for "lbfgs".
+    best_loss_ : float or None
+        The least; None with early_stopping.
+    validation_scores_ : list of float or None
+        Accuracy on the held-out rows after each epoch.
+    validation_loss_curve_ : list of float or None
+        Data loss on the eval_set after each epoch, comparable with ``history_["loss"]``.
+    best_validation_score_ : float or None
+        That of the weights which early stopping kept.
+    history_ : dict of str to list of float
+        Per epoch or iteration: "loss" (of the data), "penalty", "seconds" (of the training alone), and with held-out
+        rows "validation_score", with an eval_set "validation_loss".
+    n_iter_ : int
+        Epochs or iterations of the last call.
+    t_ : int
+        Rows trained on, each as often as it was.
+    n_layers_, n_outputs_, n_features_in_ : int
+    feature_names_in_ : array of str
+        Of a data frame.
+    out_activation_ : {"softmax", "logistic"}
+
+    Notes
+    -----
+    A probability counts as at least the dtype's epsilon in the loss, as in scikit-learn.
+
+    **l1.** After each update, w becomes ``sign(w) * max(|w| - s * l1, 0)``, the minimum over v of
+    ``l1 |v| + (v - w)**2 / (2 s)``. Here s is how far the optimizer moves for a gradient that lasts: the learning
+    rate, with momentum that divided by 1 - momentum, for "adam" each weight's own step. So training rests where
+    the penalized loss is stationary, and a weight stays at zero while its gradient is below l1 in size. "lbfgs"
+    solves the same problem with ``w = p - q`` and bounds ``p, q >= 0`` (Parikh and Boyd 2014, Proximal Algorithms).
+
+    Examples
+    --------
+    >>> from fastmlp import MLPClassifier
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = MLPClassifier(solver="lbfgs", random_state=1).fit(X, y)
+    >>> model.score(X, y) > 0.95
+    True
+    """
+
+    _parameter_constraints: dict = {
+        **_BaseMLP._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        class_weight: dict | str | None = None,
+        stopping_metric: str = "score",
+        n_threads: int | None = None,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.l1 = l1
+        self.l2 = l2
+        self.class_weight = class_weight
+        self.stopping_metric = stopping_metric
+        self.n_threads = n_threads
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable class of each row, shape (samples,), or an indicator matrix, shape (samples, labels)."""
+        return self._decode(self._outputs(X))
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """The probability of each class, shape (samples, classes), in the order of `classes_`.
+
+        For a label indicator matrix: that each label is present.
+        """
+        p = self._outputs(X)
+        return np.hstack([1 - p, p]) if p.shape[1] == 1 else p
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """The logarithms of `predict_proba`."""
+        p = self.predict_proba(X)
+        return np.log(p, out=p)
+
+    @available_if(_can_partial_fit)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        classes: Any = None,
+        *,
+        eval_set: tuple[Any, Any] | None = None,
+    ) -> MLPClassifier:
+        """Train for one epoch more on these rows.
+
+        Parameters
+        ----------
+        X, y, sample_weight, eval_set
+            As in `fit`; the curves go on.
+        classes : array-like, shape (classes,)
+            All classes that may ever come; needed in the first call.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            Also if the classes change, with early_stopping, or with class_weight="balanced": one call does not see
+            how often a class comes.
+        """
+        if self.class_weight == "balanced":
+            raise ValueError("partial_fit needs class_weight as a dict or None, got 'balanced': it sees not all rows")
+        if classes is not None:
+            classes = unique_labels(classes)
+            known = getattr(self, "classes_", None)
+            if known is not None and not np.array_equal(known, classes):
+                raise ValueError(
+                    f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {known!r}"
+                )
+        if getattr(self, "classes_", None) is None:
+            if classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            self.classes_ = classes
+            multilabel = type_of_target(y).startswith("multilabel")
+            self._label_binarizer = LabelBinarizer().fit(y if multilabel else classes)
+        return self._fit(X, y, sample_weight, eval_set, (), incremental=True)
+
+    def _check_X_y(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            dtype=(np.float64, np.float32),
+            reset=reset,
+        )
+        return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+
+    def _learn_targets(self, y: np.ndarray, incremental: bool) -> None:
+        if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
+            self._label_binarizer = LabelBinarizer().fit(y)
+            self.classes_ = self._label_binarizer.classes_
+            return
+        classes = unique_labels(y)
+        if self.warm_start and set(classes) != set(self.classes_):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously"
+                f" got {self.classes_}, `y` has {classes}"
+            )
+        self._refuse_new_classes("y", classes)
+
+    def _refuse_new_classes(self, name: str, classes: np.ndarray) -> None:
+        if len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
+            raise ValueError(
+                f"`{name}` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. '{name}' has"
+                f" {classes}."
+            )
+
+    def _encode(self, y: np.ndarray) -> np.ndarray:
+        if self._label_binarizer.y_type_ == "multiclass":
+            return np.searchsorted(self.classes_, y).astype(np.int64)
+        return self._label_binarizer.transform(y)
+
+    def _encode_eval_set(self, y: np.ndarray) -> np.ndarray:
+        self._refuse_new_classes("eval_set", unique_labels(y))
+        return self._encode(y)
+
+    def _outputs_of(self, encoded: np.ndarray) -> int:
+        return len(self.classes_) if encoded.ndim == 1 else encoded.shape[1]
+
+    def _output_activation(self) -> str:
+        return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
+
+    def _stratification(self, encoded: np.ndarray) -> np.ndarray | None:
+        return encoded.astype(bool) if encoded.ndim == 2 and encoded.shape[1] == 1 else None
+
+    def _class_weights(self, y: np.ndarray) -> np.ndarray | None:
+        return None if self.class_weight is None else compute_sample_weight(self.class_weight, y)
+
+    def _decode(self, outputs: np.ndarray) -> np.ndarray:
+        return self._label_binarizer.inverse_transform(outputs.ravel() if outputs.shape[1] == 1 else outputs)
+
+    def _score(self, y: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
+        return accuracy_score(y, predicted, sample_weight=weights)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class MLPRegressor(RegressorMixin, _BaseMLP):
+    """A multilayer perceptron for regression, as in scikit-learn, several times faster.
+
+    All parameters up to `max_fun` mean what they mean in scikit-learn.
+
+    Parameters
+    ----------
+    loss : {"squared_error", "poisson"}, default="squared_error"
+        Half the squared error, with linear outputs, or half the Poisson deviance, with outputs e^z. The squared
+        error is reported as the mean over outputs; its gradient is that of the sum over them, as in scikit-learn.
+    hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, \
+shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, validation_fraction, beta_1, beta_2, \
+epsilon, n_iter_no_change, max_fun, l1, l2, stopping_metric, n_threads
+        As in `MLPClassifier`.
+    early_stopping : bool, default=False
+        As in `MLPClassifier`; the score is R^2.
+
+    Attributes
+    ----------
+    coefs_, intercepts_, loss_, loss_curve_, best_loss_, validation_scores_, validation_loss_curve_, \
+best_validation_score_, history_, n_iter_, t_, n_layers_, n_outputs_, n_features_in_, feature_names_in_
+        As in `MLPClassifier`.
+    out_activation_ : {"identity", "exp"}
+
+    Examples
+    --------
+    >>> from fastmlp import MLPRegressor
+    >>> from sklearn.datasets import make_regression
+    >>> X, y = make_regression(n_samples=200, n_features=20, random_state=1)
+    >>> model = MLPRegressor(solver="lbfgs", random_state=1, max_iter=1000).fit(X, y)
+    >>> model.score(X, y) > 0.99
+    True
+    """
+
+    _parameter_constraints: dict = {
+        **_BaseMLP._parameter_constraints,
+        "loss": [StrOptions({"squared_error", "poisson"})],
+    }
+
+    def __init__(
+        self,
+        loss: str = "squared_error",
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        stopping_metric: str = "score",
+        n_threads: int | None = None,
+    ) -> None:
+        self.loss = loss
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.l1 = l1
+        self.l2 = l2
+        self.stopping_metric = stopping_metric
+        self.n_threads = n_threads
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The predicted values, shape (samples,) or (samples, outputs)."""
+        return self._decode(self._outputs(X))
+
+    @available_if(_can_partial_fit)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, eval_set: tuple[Any, Any] | None = None
+    ) -> MLPRegressor:
+        """Train for one epoch more on these rows; arguments as in `fit`, and the curves go on.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            Also with early_stopping.
+        """
+        return self._fit(X, y, sample_weight, eval_set, (), incremental=True)
+
+    def _check_X_y(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            y_numeric=True,
+            dtype=(np.float64, np.float32),
+            reset=reset,
+        )
+        return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+
+    def _encode(self, y: np.ndarray) -> np.ndarray:
+        return y if y.ndim == 2 else y[:, None]
+
+    def _outputs_of(self, encoded: np.ndarray) -> int:
+        return encoded.shape[1]
+
+    def _output_activation(self) -> str:
+        return "exp" if self.loss == "poisson" else "identity"
+
+    def _decode(self, outputs: np.ndarray) -> np.ndarray:
+        return outputs.ravel() if outputs.shape[1] == 1 else outputs
+
+    def _score(self, y: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
+        return r2_score(y, predicted, sample_weight=weights)
