@@ -46,6 +46,36 @@ inline int available_cores() {
     return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 }
 
+// How many workers a team should have while other threads keep some from their cores: a team of two of which one waits
+// for the scheduler's next slice at each barrier is slower than one worker, ten times if its steps are short. Others
+// can be of this process: OpenBLAS's threads spin for a tenth of a second after each use. Results do not depend on it.
+class Crowding {
+public:
+    static int workers(int threads) {
+        return now() < until_.load(std::memory_order_relaxed) ? std::max(1, threads / 2) : threads;
+    }
+    // Whether a team that has waited for `lost` of its seconds had better end.
+    static bool is_seen(double seconds, double lost) { return lost > 2e-3 && lost > seconds / 2; }
+    // A team has ended.
+    static void report(double seconds, double lost) {
+        double pause = pause_.load(std::memory_order_relaxed);
+        if (is_seen(seconds, lost)) {
+            pause = std::min(2 * pause, longest_pause);
+            until_.store(now() + pause, std::memory_order_relaxed);
+        } else if (seconds > 1e-2) {
+            pause = shortest_pause;
+        }
+        pause_.store(pause, std::memory_order_relaxed);
+    }
+
+private:
+    static double now() {
+        return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+    }
+    static constexpr double shortest_pause = 5e-3, longest_pause = 0.32;  // a try costs a slice of some 4 ms
+    static inline std::atomic<double> until_{0}, pause_{shortest_pause};
+};
+
 // All workers wait until the last has come. They spin for about 20 us, far longer than equal shares of work
 // differ on cores of their own, and then sleep: whoever spins on a core that the last worker needs makes
 // everybody wait for the scheduler. Where spinning was in vain, because other programs use the cores, the next
@@ -79,7 +109,8 @@ public:
         }
         spins_.store(std::max(spins / 2, least_spins_), std::memory_order_relaxed);
         using clock = std::chrono::steady_clock;
-        clock::time_point before = clock::now();
+        const clock::time_point begin = clock::now();
+        clock::time_point before = begin;
         for (int turn = 0; turn < yields_.load(std::memory_order_relaxed); ++turn) {
             if (round_.load(std::memory_order_acquire) != round) return;
             std::this_thread::yield();
@@ -90,6 +121,12 @@ public:
         ++sleepers_;  // before round_ is read again: either the last worker sees a sleeper, or this one its round
         wake_.wait(lock, [&] { return round_.load() != round; });
         --sleepers_;
+        slept_ += std::chrono::duration<double>(clock::now() - begin).count();
+    }
+    // How many seconds a worker has slept here, on average over those that wait for the last.
+    double slept() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        return slept_ / (workers_ - 1);
     }
 
 private:
@@ -100,6 +137,7 @@ private:
     alignas(64) std::atomic<int> arrived_{0};
     alignas(64) std::atomic<unsigned> round_{0};
     std::atomic<int> sleepers_{0};
+    double slept_ = 0;  // under the mutex
     std::mutex mutex_;
     std::condition_variable wake_;
 };

@@ -263,7 +263,9 @@ template <class T>
 int64_t Trainer<T>::run_chunks(const Dataset<T>& data, const int64_t* order, const EpochPlan& plan,
                                const StepSettings* settings, int64_t position, int threads, double seconds,
                                LossSum& sum) {
-    using clock = std::chrono::steady_clock;
+    const auto now = [] {
+        return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+    };
     if (position >= plan.rows) return plan.rows;
     make_room(plan, data);
     const bool measures = settings && settings->measures_penalty;
@@ -273,15 +275,16 @@ int64_t Trainer<T>::run_chunks(const Dataset<T>& data, const int64_t* order, con
         (network_.training_operations() -
          4.0 * static_cast<double>(skipped) * static_cast<double>(network_.layers()[0].outputs())) *
         static_cast<double>(rows);
-    const clock::time_point deadline =
-        clock::now() + std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(seconds));
-    threads = useful_threads(threads, operations / (2 * layers));
+    const double start = now();
+    threads = Crowding::workers(useful_threads(threads, operations / (2 * layers)));
     if (data.inputs.sparse() || data.nonzero)
         make_room_for_columns(threads);
     else
         for (ChunkBuffers& chunk : chunks_) chunk.columns.clear();
     bool stop = false;
+    double begin = start, end = start, slept = 0;  // of the first worker
     run_team(threads, [&](const Worker& worker) noexcept {
+        if (worker.index == 0) begin = now();
         EpochPlan::Chunk chunk = plan.chunk_at(position);
         find_columns(worker, data, order, chunk, chunks_[0]);
         worker.wait_for_all();
@@ -307,7 +310,9 @@ int64_t Trainer<T>::run_chunks(const Dataset<T>& data, const int64_t* order, con
                 const double rows_of_update = static_cast<double>(chunk.update_rows());
                 sum.add(losses_, chunk.size(), chunk.weight > 0 ? rows_of_update / chunk.weight : 0);
                 if (measures && chunk.first) sum.penalty += rows_of_update * penalty(*settings, chunk.weight);
-                stop = next.size() == 0 || clock::now() >= deadline;
+                end = now();
+                if (worker.count > 1) slept = worker.barrier->slept();
+                stop = next.size() == 0 || end - start >= seconds || Crowding::is_seen(end - begin, slept);
             }
             worker.wait_for_all();
             if (worker.index == 0) {
@@ -318,6 +323,8 @@ int64_t Trainer<T>::run_chunks(const Dataset<T>& data, const int64_t* order, con
             chunk = next;
         }
     });
+    // A team that lacks a core also waits for its members when it begins and when it ends.
+    if (threads > 1) Crowding::report(now() - start, slept + (begin - start) + (now() - end));
     return position;
 }
 
