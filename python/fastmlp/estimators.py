@@ -17,7 +17,7 @@ import numpy as np
 import scipy.sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import accuracy_score, r2_score
+from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_random_state, column_or_1d, compute_sample_weight
@@ -73,8 +73,8 @@ class _Optimizer:
 class _Evaluated:
     """Rows that are looked at after each epoch."""
 
-    def __init__(self, X: Any, y: Any, weights: np.ndarray | None, data: Any) -> None:
-        self.X, self.y, self.weights, self.data = X, y, weights, data
+    def __init__(self, X: Any, encoded: np.ndarray, weights: np.ndarray | None, data: Any) -> None:
+        self.X, self.encoded, self.weights, self.data = X, encoded, weights, data
 
 
 class _BaseMLP(BaseEstimator):
@@ -140,11 +140,8 @@ class _BaseMLP(BaseEstimator):
         """A factor for each row."""
         return None
 
-    def _decode(self, outputs: np.ndarray) -> np.ndarray:
-        """Predictions in the form of the user's y."""
-        raise NotImplementedError
-
-    def _score(self, y: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
+    def _score(self, encoded: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
+        """What `score` would say of the network's outputs."""
         raise NotImplementedError
 
     # The network and scikit-learn's view of it.
@@ -261,13 +258,14 @@ class _BaseMLP(BaseEstimator):
         self.n_outputs_ = self._outputs_of(encoded)
         if eval_set is not None:
             validation.check_pair("eval_set", eval_set)
-            eval_set = self._check_X_y(*eval_set, reset=False)
+            eval_X, eval_y = self._check_X_y(*eval_set, reset=False)
+            eval_set = eval_X, self._encode_eval_set(eval_y)
         self._random_state = check_random_state(self.random_state)
         if first_pass:
             self._initialize([X.shape[1], *hidden, self.n_outputs_], X.dtype, eval_set is not None)
         with share_of_cores(self.n_threads) as threads:
             solve = self._fit_lbfgs if self.solver == "lbfgs" else self._fit_stochastic
-            solve(X, y, encoded, weights, eval_set, callbacks, incremental, threads)
+            solve(X, encoded, weights, eval_set, callbacks, incremental, threads)
         if not all(np.isfinite(parameters).all() for parameters in (*self.coefs_, *self.intercepts_)):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
@@ -304,15 +302,11 @@ class _BaseMLP(BaseEstimator):
             weights = np.ascontiguousarray(weights, network.dtype)
         return network._core.dataset(X, encoded, _core.NonzeroBits(X, threads) if skip else None, weights)
 
-    def _evaluated(self, network: Network, X: Any, y: np.ndarray, weights: Any, threads: int) -> _Evaluated:
-        data = self._dataset(network, X, self._encode_eval_set(y), weights, threads, skip=False)
-        return _Evaluated(X, y, weights, data)
+    def _evaluated(self, network: Network, X: Any, encoded: np.ndarray, weights: Any, threads: int) -> _Evaluated:
+        return _Evaluated(X, encoded, weights, self._dataset(network, X, encoded, weights, threads, skip=False))
 
     def _evaluate(self, network: Network, rows: _Evaluated, with_loss: bool, threads: int) -> dict[str, float]:
-        outputs = network.forward(rows.X, threads)
-        score = math.nan
-        if np.isfinite(outputs).all():
-            score = float(self._score(rows.y, self._decode(outputs), rows.weights))
+        score = float(self._score(rows.encoded, network.forward(rows.X, threads), rows.weights))
         if not with_loss:
             return {"validation_score": score}
         return {
@@ -345,7 +339,6 @@ class _BaseMLP(BaseEstimator):
     def _fit_stochastic(
         self,
         X: Any,
-        y: np.ndarray,
         encoded: np.ndarray,
         weights: np.ndarray | None,
         eval_set: tuple[Any, np.ndarray] | None,
@@ -373,7 +366,7 @@ class _BaseMLP(BaseEstimator):
                     "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
                 )
             held_weights = None if weights is None else weights[held_out]
-            evaluated = self._evaluated(network, X[held_out], y[held_out], held_weights, threads())
+            evaluated = self._evaluated(network, X[held_out], encoded[held_out], held_weights, threads())
         batch_size = min(200, len(rows)) if self.batch_size == "auto" else self.batch_size
         if batch_size > len(rows):
             warnings.warn(
@@ -476,7 +469,6 @@ class _BaseMLP(BaseEstimator):
     def _fit_lbfgs(
         self,
         X: Any,
-        y: np.ndarray,
         encoded: np.ndarray,
         weights: np.ndarray | None,
         eval_set: tuple[Any, np.ndarray] | None,
@@ -819,8 +811,9 @@ class MLPClassifier(ClassifierMixin, _BaseMLP):
     def _decode(self, outputs: np.ndarray) -> np.ndarray:
         return self._label_binarizer.inverse_transform(outputs.ravel() if outputs.shape[1] == 1 else outputs)
 
-    def _score(self, y: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
-        return accuracy_score(y, predicted, sample_weight=weights)
+    def _score(self, encoded: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
+        hits = outputs.argmax(axis=1) == encoded if encoded.ndim == 1 else ((outputs > 0.5) == encoded).all(axis=1)
+        return np.average(hits, weights=weights)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -975,5 +968,5 @@ best_validation_score_, history_, n_iter_, t_, n_layers_, n_outputs_, n_features
     def _decode(self, outputs: np.ndarray) -> np.ndarray:
         return outputs.ravel() if outputs.shape[1] == 1 else outputs
 
-    def _score(self, y: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
-        return r2_score(y, predicted, sample_weight=weights)
+    def _score(self, encoded: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
+        return r2_score(encoded, outputs, sample_weight=weights) if np.isfinite(outputs).all() else math.nan
