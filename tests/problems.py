@@ -31,7 +31,7 @@ def problem(rows, loss="cross_entropy", dtype="float64", layer_sizes=LAYER_SIZES
     X = rng.normal(size=(rows, layer_sizes[0]))
     values = np.sin(X @ rng.normal(size=(layer_sizes[0], layer_sizes[-1])))
     values += 0.1 * rng.normal(size=values.shape)
-    return X.astype(dtype), values.argmax(axis=1) if loss == "cross_entropy" else values.astype(dtype)
+    return X.astype(dtype), reference.targets_of(loss, values.astype(dtype))
 
 
 def parameters(net):

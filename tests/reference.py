@@ -3,7 +3,8 @@
 The fast core is judged against this file, so nothing here is clever. A network is two lists:
 weights[i] of shape (inputs, outputs) and biases[i] of shape (outputs,). A batch X has one sample
 per row. Layer i computes a_i = f(a_(i-1) @ weights[i] + biases[i]); the last layer has no f of its
-own: cross_entropy puts a softmax on it, squared_error leaves it as it is.
+own: cross_entropy puts a softmax on it, squared_error leaves it as it is, binary_cross_entropy makes it
+logistic, poisson exponential. Rows may have weights: a mean over rows is then the weighted one.
 """
 
 from typing import NamedTuple
@@ -37,25 +38,67 @@ def softmax(z):
     return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
-def cross_entropy(z, labels):
+def mean_over_rows(losses, gradients, sample_weight):
+    """The mean of the rows' losses, and the gradient of that mean."""
+    shares = np.ones(len(losses)) if sample_weight is None else np.asarray(sample_weight, float)
+    shares = shares / shares.sum()
+    return shares @ losses, gradients * shares[:, None]
+
+
+def cross_entropy(z, labels, sample_weight=None):
     """Mean over the batch of -log softmax(z)[label], and its gradient with respect to z."""
     rows = np.arange(len(z))
     shifted = z - z.max(axis=1, keepdims=True)
     log_sums = np.log(np.exp(shifted).sum(axis=1))
-    loss = np.mean(log_sums - shifted[rows, labels])
-    gradient = softmax(z)
-    gradient[rows, labels] -= 1.0
-    return loss, gradient / len(z)
+    gradients = softmax(z)
+    gradients[rows, labels] -= 1.0
+    return mean_over_rows(log_sums - shifted[rows, labels], gradients, sample_weight)
 
 
-def squared_error(z, targets):
+def squared_error(z, targets, sample_weight=None):
     """Mean over the batch of 1/2 * sum over outputs of (z - target)^2, and its gradient."""
     difference = z - np.reshape(targets, z.shape)
-    loss = 0.5 * np.sum(difference**2) / len(z)
-    return loss, difference / len(z)
+    return mean_over_rows(0.5 * np.sum(difference**2, axis=1), difference, sample_weight)
 
 
-LOSSES = {"cross_entropy": cross_entropy, "squared_error": squared_error}
+def binary_cross_entropy(z, targets, sample_weight=None):
+    """Mean over the batch of the sum over outputs of -t log p - (1 - t) log(1 - p) with p = logistic(z):
+    log(1 + e^z) - t z, as -log p is log(1 + e^-z)."""
+    targets = np.reshape(targets, z.shape)
+    losses = np.logaddexp(0.0, z) - targets * z
+    return mean_over_rows(losses.sum(axis=1), logistic(z) - targets, sample_weight)
+
+
+def poisson(z, targets, sample_weight=None):
+    """Mean over the batch of the sum over outputs of t log(t / p) - t + p with p = e^z, and 0 log 0 = 0."""
+    targets = np.reshape(np.asarray(targets, float), z.shape)
+    logs = np.log(np.where(targets > 0, targets, 1.0))
+    losses = targets * (logs - z) - targets + np.exp(z)
+    return mean_over_rows(losses.sum(axis=1), np.exp(z) - targets, sample_weight)
+
+
+LOSSES = {
+    "cross_entropy": cross_entropy,
+    "squared_error": squared_error,
+    "binary_cross_entropy": binary_cross_entropy,
+    "poisson": poisson,
+}
+
+OUTPUTS = {
+    "cross_entropy": softmax,
+    "squared_error": lambda z: z,
+    "binary_cross_entropy": logistic,
+    "poisson": np.exp,
+}
+
+
+def targets_of(loss, values):
+    """Values, shape (samples, outputs), made into what the loss compares outputs with."""
+    if loss == "cross_entropy":
+        return values.argmax(axis=1)
+    if loss == "binary_cross_entropy":
+        return (values > 0).astype(values.dtype)
+    return np.floor(np.exp(values)) if loss == "poisson" else values
 
 
 def penalty(weights, l1, l2):
@@ -72,9 +115,8 @@ def layer_outputs(weights, biases, X, activation):
 
 
 def forward(weights, biases, X, activation, loss):
-    """Class probabilities for cross_entropy, values for squared_error: (samples, outputs)."""
-    z = layer_outputs(weights, biases, X, activation)[-1]
-    return softmax(z) if loss == "cross_entropy" else z
+    """What the loss compares with labels or targets: (samples, outputs)."""
+    return OUTPUTS[loss](layer_outputs(weights, biases, X, activation)[-1])
 
 
 class Gradients(NamedTuple):
@@ -84,9 +126,9 @@ class Gradients(NamedTuple):
     biases: list
 
 
-def loss_and_gradients(weights, biases, X, y, activation, loss, l1=0.0, l2=0.0):
+def loss_and_gradients(weights, biases, X, y, activation, loss, l1=0.0, l2=0.0, sample_weight=None):
     outputs = layer_outputs(weights, biases, X, activation)
-    data_loss, delta = LOSSES[loss](outputs.pop(), y)  # delta: d loss / d z of the layer in hand
+    data_loss, delta = LOSSES[loss](outputs.pop(), y, sample_weight)  # delta: d loss / d z of the layer in hand
     grad_weights, grad_biases = [], []
     for w in reversed(weights):
         a = outputs.pop()  # what entered this layer
@@ -173,12 +215,13 @@ def train(
     accumulate=1,
     activation="relu",
     loss="cross_entropy",
+    sample_weight=None,
 ):
     """One epoch per row order in `orders`; one update per `accumulate` mini-batches.
 
     accumulate="epoch" makes one update per epoch. The last batch, and the last group of batches,
     may be smaller and count as what they are. Returns the new weights and biases, and for each
-    epoch the mean data loss over its rows as they were met.
+    epoch the mean data loss over its rows as they were met, a group's mean weighted within the group.
     """
     weights, biases = [w.astype(np.float64) for w in weights], [b.astype(np.float64) for b in biases]
     params = weights + biases
@@ -189,12 +232,15 @@ def train(
         for first in range(0, len(order), group_size):
             group = order[first : first + group_size]
             grads = [np.zeros_like(p) for p in params]
+            weight_of_group = len(group) if sample_weight is None else sample_weight[group].sum()
             for start in range(0, len(group), batch_size):
                 rows = group[start : start + batch_size]
-                batch = loss_and_gradients(weights, biases, X[rows], y[rows], activation, loss, l1, l2)
-                summed_loss += len(rows) * batch.loss
+                row_weights = None if sample_weight is None else sample_weight[rows]
+                batch = loss_and_gradients(weights, biases, X[rows], y[rows], activation, loss, l1, l2, row_weights)
+                share = (len(rows) if sample_weight is None else row_weights.sum()) / weight_of_group
+                summed_loss += len(group) * share * batch.loss
                 for total, g in zip(grads, batch.weights + batch.biases, strict=True):
-                    total += len(rows) / len(group) * g  # each row of the group has the same say
+                    total += share * g  # each row of the group has the say of its weight
             optimizer.step(params, grads)
         epoch_losses.append(summed_loss / len(order))
     return weights, biases, epoch_losses

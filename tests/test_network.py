@@ -40,7 +40,7 @@ def random_data(layer_sizes, batch, loss, dtype, seed=0):
     X = rng.normal(size=(batch, layer_sizes[0])).astype(dtype)
     if loss == "cross_entropy":
         return X, rng.integers(0, layer_sizes[-1], batch)
-    return X, rng.normal(size=(batch, layer_sizes[-1])).astype(dtype)
+    return X, reference.targets_of(loss, rng.normal(size=(batch, layer_sizes[-1])).astype(dtype))
 
 
 def wide(arrays):
@@ -90,6 +90,15 @@ def gradient_error_bounds(weights, biases, X, y, activation, loss, dtype):
         own = (eps * (z.max(axis=1, keepdims=True) - z + classes + 16)) ** 2
         v_delta = (p**2 * (v_z + (p**2 * v_z).sum(axis=1, keepdims=True) + own) + (2 * eps) ** 2) / batch**2
         v_rows = ((batch * delta) ** 2 * v_z).sum(axis=1) + own.max(axis=1)
+    elif loss == "binary_cross_entropy":
+        p = reference.logistic(z)
+        v_delta = ((p * (1 - p)) ** 2 * (v_z + (eps * (np.abs(z) + 16)) ** 2) + (2 * eps) ** 2) / batch**2
+        v_rows = ((batch * delta) ** 2 * v_z + (16 * eps * (np.abs(z) + 1)) ** 2).sum(axis=1)
+    elif loss == "poisson":
+        p = np.exp(z)  # as exact as z is absolutely
+        v_delta = (p**2 * (v_z + (eps * (np.abs(z) + 16)) ** 2) + (2 * eps * (p + y)) ** 2) / batch**2
+        sizes = 16 * p + 4 * np.abs(y * z) + 4 * y * np.log(np.maximum(y, 1)) + 4 * y
+        v_rows = ((batch * delta) ** 2 * v_z).sum(axis=1) + (eps * sizes.sum(axis=1)) ** 2
     else:
         v_delta = v_z / batch**2 + (3 * eps * delta) ** 2
         v_rows = ((batch * delta) ** 2 * v_z).sum(axis=1)
@@ -207,7 +216,8 @@ def test_forward_predict_and_evaluate_match_oracle(isa, dtype, activation, loss)
         outputs = net.forward(X)
         assert outputs.dtype == dtype and outputs.shape == (batch, 10)
         # 64 terms and activations along a path, their sizes below 64: coarse, the gradients are the fine test
-        np.testing.assert_allclose(outputs, expected, rtol=0, atol=64 * 64 * np.finfo(dtype).eps)
+        error = 64 * 64 * np.finfo(dtype).eps
+        np.testing.assert_allclose(outputs, expected, rtol=error if loss == "poisson" else 0, atol=error)
         evaluation = net.evaluate(X, y)
         e_loss, _, _ = gradient_error_bounds(weights, biases, X, y, activation, loss, dtype)
         expected_loss, _ = reference.LOSSES[loss](reference.layer_outputs(weights, biases, X, activation)[-1], y)
@@ -218,7 +228,8 @@ def test_forward_predict_and_evaluate_match_oracle(isa, dtype, activation, loss)
             np.testing.assert_array_equal(predicted, outputs.argmax(axis=1))
             np.testing.assert_allclose(evaluation.accuracy, np.mean(predicted == y), rtol=1e-12)
         else:
-            np.testing.assert_array_equal(net.predict(X), outputs)
+            predicted = (outputs > 0.5).astype(np.int64) if loss == "binary_cross_entropy" else outputs
+            np.testing.assert_array_equal(net.predict(X), predicted)
             assert np.isnan(evaluation.accuracy)
 
 

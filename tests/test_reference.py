@@ -26,7 +26,7 @@ def small_problem(activation, loss):
             nearest = min(nearest, np.abs(z).min())
             a = reference.ACTIVATIONS[activation](z)
         if nearest > KINK_MARGIN:
-            return weights, biases, X, labels if loss == "cross_entropy" else targets
+            return weights, biases, X, labels if loss == "cross_entropy" else reference.targets_of(loss, targets)
     raise AssertionError("no seed keeps away from the kinks")
 
 
@@ -49,7 +49,7 @@ def assert_central_differences_agree(objective, arrays, gradients):
                 array[index] = saved
                 quotients.append((above - below) / (2 * step))
             tolerance = abs(quotients[1] - quotients[0]) + rounding
-            assert tolerance < 1e-5  # a kink would widen it
+            assert tolerance < 1e-5 * max(1, abs(objective()))  # a kink would widen it
             assert abs(gradient[index] - quotients[0]) <= tolerance
 
 
@@ -110,6 +110,36 @@ def test_squared_error_is_half_the_sum_over_outputs():
     loss, gradient = reference.squared_error(z, targets)
     assert loss == ((1 + 4) / 2 + (0 + 9) / 2) / 2
     np.testing.assert_array_equal(gradient, [[0.5, -1.0], [0.0, 1.5]])
+
+
+def test_binary_cross_entropy_of_known_values():
+    z, targets = np.log([[3.0, 1.0], [1.0, 1 / 3]]), np.array([[1.0, 0.0], [0.0, 0.5]])  # p is 3/4, 1/2, 1/2, 1/4
+    loss, gradient = reference.binary_cross_entropy(z, targets)
+    rows = [np.log(4 / 3) + np.log(2.0), np.log(2.0) + 0.5 * np.log(4.0) + 0.5 * np.log(4 / 3)]
+    np.testing.assert_allclose(loss, np.mean(rows), rtol=8 * EPS)
+    np.testing.assert_allclose(gradient, [[-1 / 8, 1 / 4], [1 / 4, -1 / 8]], rtol=8 * EPS)
+
+
+def test_poisson_is_half_the_deviance():
+    z, targets = np.log([[2.0, 3.0], [1.0, 4.0]]), np.array([[2.0, 0.0], [3.0, 4.0]])
+    loss, gradient = reference.poisson(z, targets)
+    rows = [0 + 3.0, 3 * np.log(3.0) - 3 + 1]
+    np.testing.assert_allclose(loss, np.mean(rows), rtol=8 * EPS)
+    np.testing.assert_allclose(gradient, [[0.0, 1.5], [-1.0, 0.0]], atol=8 * EPS)
+
+
+@pytest.mark.parametrize("loss", reference.LOSSES)
+def test_a_weight_of_two_is_a_row_twice(loss):
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(5, 3))
+    y = reference.targets_of(loss, rng.normal(size=(5, 3)))
+    twice = [0, 1, 1, 3, 4]  # row 1 weighs 2, row 2 nothing
+    loss_twice, gradient = reference.LOSSES[loss](z[twice], y[twice])
+    weighted, weighted_gradient = reference.LOSSES[loss](z, y, [1, 2, 0, 1, 1])
+    np.testing.assert_allclose(weighted, loss_twice, rtol=8 * EPS)
+    gradient[1] += gradient[2]
+    gradient[2] = 0
+    np.testing.assert_allclose(weighted_gradient, gradient, atol=8 * EPS)
 
 
 def test_gradient_vanishes_at_the_least_squares_solution():

@@ -25,6 +25,14 @@ PENALTIES = [(0.0, 0.0), (0.003, 0.0), (0.0, 0.02), (0.003, 0.02)]
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_fifty_steps_follow_the_oracle(isa, name, loss):
     settings, oracle_optimizer = OPTIMIZERS[name]
+    if loss == "poisson" and "adam" not in name:  # e^z diverges at the steps of the others
+        settings = settings | {"learning_rate": 0.005}
+
+        def oracle_optimizer(original=oracle_optimizer):
+            optimizer = original()
+            optimizer.learning_rate = 0.005
+            return optimizer
+
     X, y = problem(155, loss)  # 10 batches of 16, the last of 11: 5 epochs are 50 steps
     for activation, (l1, l2) in zip(["tanh", "logistic", "identity", "relu"], PENALTIES, strict=True):
         net = Network(LAYER_SIZES, activation=activation, loss=loss, dtype="float64", seed=4)
