@@ -258,19 +258,27 @@ void update_kernel(T* w, const T* g, T* state_1, T* state_2, int64_t size, const
         update_step<T, kind>(i, Vec<T>::load(g + i), w, state_1, state_2, rule);
 }
 
-// In double, several lanes at a time: a float sum of 10^5 squares would lose four digits.
+// Short sums in T, which lose half a digit, are gathered in double: one float sum of 10^5 squares would lose four.
 template <class T> void norms_kernel(const T* w, int64_t size, double* sums) {
-    constexpr int lanes = 16;
-    double absolute[lanes] = {}, squares[lanes] = {};
-    const auto add = [&](int lane, double x) {
-        absolute[lane] += x < 0 ? -x : x;
-        squares[lane] += x * x;
-    };
-    int64_t i = 0;
-    for (; i + lanes <= size; i += lanes)
-        for (int lane = 0; lane < lanes; ++lane) add(lane, w[i + lane]);
-    for (int lane = 0; i < size; ++lane, ++i) add(lane, w[i]);
-    for (int lane = 0; lane < lanes; ++lane) sums[0] += absolute[lane], sums[1] += squares[lane];
+    using V = Vec<T>;
+    constexpr int64_t short_sum = 32 * V::lanes;
+    for (int64_t begin = 0, end; begin < size; begin = end) {
+        end = begin + short_sum < size ? begin + short_sum : size;
+        V absolute = V::zero(), squares = V::zero();
+        for (int64_t i = begin; i < end; i += V::lanes) {
+            const V x = V::load(w + i);
+            absolute = absolute + abs(x);
+            squares = fma(x, x, squares);
+        }
+        T lane[2][V::lanes];
+        absolute.store(lane[0]);
+        squares.store(lane[1]);
+        for (int kind = 0; kind < 2; ++kind) {
+            double sum = 0;
+            for (int i = 0; i < V::lanes; ++i) sum += static_cast<double>(lane[kind][i]);
+            sums[kind] += sum;
+        }
+    }
 }
 
 template <class T, class Input> void convert_kernel(T* out, const void* in, int64_t columns, T scale) {

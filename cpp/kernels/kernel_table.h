@@ -126,7 +126,7 @@ template <class T> struct Kernels {
     void (*update[update_kinds])(T* w, const T* g, T* state_1, T* state_2, std::int64_t size,
                                  const UpdateRule<T>& rule);
 
-    // sums[0] += sum |w|, sums[1] += sum w^2
+    // sums[0] += sum |w|, sums[1] += sum w^2; size is a multiple of `lanes`
     void (*norms)(const T* w, std::int64_t size, double* sums);
 
     // out (columns) = in (columns) * scale; any number of columns
