@@ -2,6 +2,7 @@
 
 import copy
 import io
+import os
 import pickle
 import re
 import warnings
@@ -15,7 +16,7 @@ sklearn = pytest.importorskip("sklearn", minversion="1.9", reason="compares with
 import joblib  # noqa: E402
 import scipy.sparse  # noqa: E402
 import sklearn.neural_network  # noqa: E402, F811
-from fastmlp import MLPClassifier, MLPRegressor, Network  # noqa: E402
+from fastmlp import MLPClassifier, MLPRegressor, Network, _core  # noqa: E402
 from sklearn.base import clone, is_classifier  # noqa: E402
 from sklearn.datasets import (  # noqa: E402
     load_breast_cancer,
@@ -613,6 +614,19 @@ def test_searches_run_in_parallel(backend):
         search.fit(X, y)
         scores = cross_val_score(pipeline, X, y, cv=3)
     assert search.best_score_ > 0.7 and scores.mean() > 0.7
+
+
+def threads_of_a_worker():
+    import fastmlp
+
+    return fastmlp.show_config("dicts")["threads"]
+
+
+def test_workers_of_joblib_get_their_share_of_the_cores():
+    if _core.threading_name() != "OpenMP" or "OMP_NUM_THREADS" in os.environ:
+        pytest.skip("loky tells its workers by OMP_NUM_THREADS, where it is not set")
+    counts = joblib.Parallel(n_jobs=2, backend="loky")(joblib.delayed(threads_of_a_worker)() for _ in range(2))
+    assert counts == [max(1, joblib.cpu_count() // 2)] * 2
 
 
 def test_metadata_is_routed():

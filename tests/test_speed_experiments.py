@@ -15,6 +15,7 @@ pytest.importorskip("matplotlib")
 
 sys.path.append(str(Path(__file__).parent.parent / "experiments"))  # scripts, not a package
 
+import drop_in
 import multicore
 import parallel_ways as ways
 import rivals
@@ -221,3 +222,27 @@ def test_the_verdict_on_the_lock_follows_the_gains():
     assert verdict(1.0, 1.0) == section.REPRODUCED
     assert verdict(1.9, 1.9) == section.CONTRADICTED  # a build of Python without the lock
     assert verdict(1.0, 1.9, cores=1) == section.UNTESTED
+
+
+# One import changed
+
+
+def test_drop_in_compares_models(tmp_path):
+    pytest.importorskip("sklearn")
+    made = drop_in.run(Campaign("smoke", tmp_path))
+    rows = {row["data"]: row for row in rows_of(made, "drop_in.csv")}
+    assert set(rows) >= {"iris", "small: iris", "small: lbfgs"}
+    assert sum("float64" in name for name in rows) == sum("float32" in name for name in rows) == 1
+    for name, row in rows.items():
+        assert float(row["ratio"]) > 0
+        if "float32" not in name:
+            assert float(row["difference"]) < 1e-5
+            assert row["epochs_fastmlp"] == row["epochs_scikit_learn"]
+            assert row["score_fastmlp"] == row["score_scikit_learn"]
+    assert len(drop_in.SMALL) == 20 and len(drop_in.SHOWN) == 6
+
+
+def test_drop_in_without_scikit_learn_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(drop_in.importlib.util, "find_spec", lambda name: None)
+    made = drop_in.run(Campaign("smoke", tmp_path))
+    assert "not installed" in made.notices[0] and not made.parts and not rows_of(made, "drop_in.csv")

@@ -1,13 +1,14 @@
-"""The number of threads when none is named: quotas of containers, OMP_NUM_THREADS, affinity."""
+"""The number of threads when none is named: quotas of containers, OMP_NUM_THREADS, affinity, other fits."""
 
 import math
 import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
-from fastmlp import _core
-from fastmlp.threads import cgroup_quota
+from fastmlp import Network, Trainer, _core, threads
+from fastmlp.threads import cgroup_quota, share_of_cores
 
 
 def write(root, path, text):
@@ -66,3 +67,27 @@ def test_affinity_is_obeyed():
         pytest.skip("this system has no affinity")
     one = min(os.sched_getaffinity(0))
     assert threads_of_new_process(f"import os; os.sched_setaffinity(0, {{{one}}})") == 1
+
+
+def test_fits_at_the_same_time_share_the_cores(monkeypatch):
+    monkeypatch.setattr(threads, "default_thread_count", lambda: 6)
+    with share_of_cores(None) as first:
+        assert first() == 6
+        with share_of_cores(None) as second, share_of_cores(None), share_of_cores(5) as named:
+            assert first() == second() == 2
+            assert named() == 5, "what the user names is neither shared nor counted"
+        assert first() == 6
+
+
+def test_a_fit_that_fails_gives_its_cores_back(monkeypatch):
+    monkeypatch.setattr(threads, "default_thread_count", lambda: 4)
+
+    def fail(info):
+        with share_of_cores(None) as inner:
+            assert inner() == 2  # this fit and the one inside
+        raise OSError
+
+    with pytest.raises(OSError):
+        Trainer(Network((2, 2))).fit(np.zeros((4, 2)), np.zeros(4, int), epochs=1, callbacks=[fail])
+    with share_of_cores(None) as alone:
+        assert alone() == 4

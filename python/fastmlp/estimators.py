@@ -287,7 +287,8 @@ class _BaseMLP(BaseEstimator):
         if self.solver != "lbfgs":
             self.loss_curve_: list[float] = []
             self._no_improvement_count = 0
-            self._best_value = -math.inf
+            self._best_value = -math.inf  # of what early stopping watches, and the weights that had it
+            self._best = [w.copy() for w in self.coefs_], [b.copy() for b in self.intercepts_]
             self.best_loss_ = None if self.early_stopping else math.inf
             self.best_validation_score_ = -math.inf if self.early_stopping else None
         self.validation_scores_: list[float] | None = [] if self.early_stopping or evaluated else None
@@ -351,83 +352,92 @@ class _BaseMLP(BaseEstimator):
         else:
             self._optimizer = self._new_optimizer()
         optimizer, network = self._optimizer, self._optimizer.network
-        rows, evaluated = np.arange(X.shape[0]), None
-        if eval_set is not None:
-            evaluated = self._evaluated(network, *eval_set, None, threads())
-        elif self.early_stopping:
-            rows, held_out = train_test_split(
-                rows,
-                random_state=self._random_state,
-                test_size=self.validation_fraction,
-                stratify=self._stratification(encoded),
-            )
-            if len(held_out) < 2:
-                raise ValueError(
-                    "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
-                )
-            held_weights = None if weights is None else weights[held_out]
-            evaluated = self._evaluated(network, X[held_out], encoded[held_out], held_weights, threads())
+        if eval_set is None and self.early_stopping:
+            rows, evaluated = self._hold_out(network, X, encoded, weights, threads())
+        else:
+            rows = np.arange(X.shape[0])
+            evaluated = None if eval_set is None else self._evaluated(network, *eval_set, None, threads())
         batch_size = min(200, len(rows)) if self.batch_size == "auto" else self.batch_size
         if batch_size > len(rows):
             warnings.warn(
-                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=5
             )
             batch_size = len(rows)
         data = self._dataset(network, X, encoded, weights, threads(), skip=True)
-        best = None
         epochs = 1 if incremental else self.max_iter
+        self.n_iter_ = 0
         with network._core.reserve():
             try:
-                self.n_iter_ = 0
                 for epoch in range(1, epochs + 1):
-                    start = time.perf_counter()
                     if self.shuffle:
                         permutation = np.arange(len(rows))
                         self._random_state.shuffle(permutation)
                         rows = rows[permutation]
-                    settings = _core.StepSettings(
-                        optimizer.learning_rate,
-                        self.l1,
-                        self.l2,
-                        self.alpha,
-                        proximal=True,
-                        measures_penalty=bool(self.alpha or self.l1 or self.l2),
-                    )
-                    sums = run_epoch(optimizer.core, data, rows, int(batch_size), 1, settings, threads)
-                    loss, penalty = sums.loss / len(rows) * self._loss_factor, sums.penalty / len(rows)
-                    metrics = {"loss": loss, "penalty": penalty, "seconds": time.perf_counter() - start}
-                    self.n_iter_ += 1
-                    self.t_ += len(rows)
-                    self.loss_ = loss + penalty
-                    self.loss_curve_.append(self.loss_)
-                    if self.verbose:
-                        print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
+                    metrics = self._train_epoch(data, rows, int(batch_size), threads)
                     if evaluated is not None:
                         metrics |= self._evaluate(network, evaluated, eval_set is not None, threads())
                     self._record(metrics)
                     if self._improved(metrics):
-                        best = network.weights, network.biases
-                    if optimizer.kind != "adam" and self.learning_rate == "invscaling":
+                        self._best = network.weights, network.biases
+                    if self.solver == "sgd" and self.learning_rate == "invscaling":
                         optimizer.learning_rate = float(self.learning_rate_init) / (self.t_ + 1) ** self.power_t
                     if self._no_improvement_count > self.n_iter_no_change and self._stops():
                         break
-                    if callbacks:
-                        info = EpochInfo(epoch, epochs, metrics, network)
-                        if any([wants_to_stop(callback, info) for callback in callbacks]):
-                            break
-                    if epoch == epochs and not incremental:
+                    info = EpochInfo(epoch, epochs, metrics, network)
+                    if any([wants_to_stop(callback, info) for callback in callbacks]):
+                        break
+                    if epoch == self.max_iter and not incremental:
                         warnings.warn(
                             f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization"
                             " hasn't converged yet.",
                             ConvergenceWarning,
-                            stacklevel=4,
+                            stacklevel=5,
                         )
             except KeyboardInterrupt:
-                warnings.warn("Training interrupted by user.", stacklevel=4)
+                warnings.warn("Training interrupted by user.", stacklevel=5)
             finally:
                 self._take_parameters(network, network.dtype)
-        if best is not None:
-            self.coefs_, self.intercepts_ = best
+        if self.early_stopping:
+            self.coefs_, self.intercepts_ = ([array.copy() for array in arrays] for arrays in self._best)
+
+    def _hold_out(
+        self, network: Network, X: Any, encoded: np.ndarray, weights: np.ndarray | None, threads: int
+    ) -> tuple[np.ndarray, _Evaluated]:
+        """The rows to train on, and the others."""
+        rows, held_out = train_test_split(
+            np.arange(X.shape[0]),
+            random_state=self._random_state,
+            test_size=self.validation_fraction,
+            stratify=self._stratification(encoded),
+        )
+        if len(held_out) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+            )
+        held_weights = None if weights is None else weights[held_out]
+        return rows, self._evaluated(network, X[held_out], encoded[held_out], held_weights, threads)
+
+    def _train_epoch(
+        self, data: Any, rows: np.ndarray, batch_size: int, threads: Callable[[], int]
+    ) -> dict[str, float]:
+        start = time.perf_counter()
+        settings = _core.StepSettings(
+            self._optimizer.learning_rate,
+            self.l1,
+            self.l2,
+            self.alpha,
+            proximal=True,
+            measures_penalty=bool(self.alpha or self.l1 or self.l2),
+        )
+        sums = run_epoch(self._optimizer.core, data, rows, batch_size, 1, settings, threads)
+        loss, penalty = sums.loss / len(rows) * self._loss_factor, sums.penalty / len(rows)
+        self.n_iter_ += 1
+        self.t_ += len(rows)
+        self.loss_ = loss + penalty
+        self.loss_curve_.append(self.loss_)
+        if self.verbose:
+            print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
+        return {"loss": loss, "penalty": penalty, "seconds": time.perf_counter() - start}
 
     def _improved(self, metrics: dict[str, float]) -> bool:
         """Counts epochs without improvement; whether early stopping should keep the weights as the best so far."""
@@ -506,7 +516,7 @@ class _BaseMLP(BaseEstimator):
                 self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
                 self.loss_ = float(result.fun)
         except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.", stacklevel=4)
+            warnings.warn("Training interrupted by user.", stacklevel=5)
         finally:
             self._take_parameters(network, dtype)
 
