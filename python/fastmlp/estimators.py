@@ -10,6 +10,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
@@ -49,6 +50,10 @@ def _can_partial_fit(estimator: Any) -> bool:
     return True
 
 
+def _copied(*lists: list[np.ndarray]) -> list[list[np.ndarray]]:
+    return [[array.copy() for array in arrays] for arrays in lists]
+
+
 class _Optimizer:
     """What a stochastic solver keeps between epochs and calls: its network, the core's trainer, the learning rate."""
 
@@ -70,11 +75,14 @@ class _Optimizer:
         self.core.set_state(*core_state)
 
 
+@dataclass(frozen=True)
 class _Evaluated:
     """Rows that are looked at after each epoch."""
 
-    def __init__(self, X: Any, encoded: np.ndarray, weights: np.ndarray | None, data: Any) -> None:
-        self.X, self.encoded, self.weights, self.data = X, encoded, weights, data
+    X: Any
+    encoded: np.ndarray
+    weights: np.ndarray | None
+    data: Any  # the same as the core's data set
 
 
 class _BaseMLP(BaseEstimator):
@@ -156,12 +164,13 @@ class _BaseMLP(BaseEstimator):
             scikit-learn's checks: microseconds for a single row.
         """
         check_is_fitted(self)
-        return self._network(np.result_type(*self.coefs_))
+        return self._network(np.result_type(*self.coefs_), clips_loss=False)
 
-    def _network(self, dtype: np.dtype) -> Network:
+    def _network(self, dtype: np.dtype, clips_loss: bool = True) -> Network:
+        """One whose loss is scikit-learn's, unless asked otherwise."""
         dtype = np.dtype(np.float32 if dtype == np.float32 else np.float64)
         loss = LOSS_OF_OUTPUT[self.out_activation_]
-        return Network._of_parameters(self.coefs_, self.intercepts_, self.activation, loss, dtype, clips_loss=True)
+        return Network._of_parameters(self.coefs_, self.intercepts_, self.activation, loss, dtype, clips_loss)
 
     def _take_parameters(self, network: Network, dtype: np.dtype) -> None:
         self.coefs_ = [w.astype(dtype, copy=False) for w in network.weights]
@@ -287,8 +296,8 @@ class _BaseMLP(BaseEstimator):
         if self.solver != "lbfgs":
             self.loss_curve_: list[float] = []
             self._no_improvement_count = 0
-            self._best_value = -math.inf  # of what early stopping watches, and the weights that had it
-            self._best = [w.copy() for w in self.coefs_], [b.copy() for b in self.intercepts_]
+            self._best_value = -math.inf  # of what early stopping watches, and the parameters that had it
+            self._best = _copied(self.coefs_, self.intercepts_) if self.early_stopping else None
             self.best_loss_ = None if self.early_stopping else math.inf
             self.best_validation_score_ = -math.inf if self.early_stopping else None
         self.validation_scores_: list[float] | None = [] if self.early_stopping or evaluated else None
@@ -397,8 +406,8 @@ class _BaseMLP(BaseEstimator):
                 warnings.warn("Training interrupted by user.", stacklevel=5)
             finally:
                 self._take_parameters(network, network.dtype)
-        if self.early_stopping:
-            self.coefs_, self.intercepts_ = ([array.copy() for array in arrays] for arrays in self._best)
+        if self.early_stopping and self._best is not None:
+            self.coefs_, self.intercepts_ = _copied(*self._best)
 
     def _hold_out(
         self, network: Network, X: Any, encoded: np.ndarray, weights: np.ndarray | None, threads: int
