@@ -243,6 +243,44 @@ void set_state(Trainer<T>& trainer, int64_t steps, const std::vector<std::vector
     trainer.set_steps(steps);
 }
 
+// Takes all parameters, a vector of all weights and then all biases, into the network; returns the mean loss over the
+// rows and its gradient, a vector like it. For minimizers that know nothing of layers.
+template <class T>
+py::tuple loss_and_gradient_at(Trainer<T>& trainer, const BoundDataset<T>& data, const Array<T>& parameters, int threads,
+                               double seconds) {
+    require(data.fits(trainer.network()), "the data set is of another network");
+    auto& layers = trainer.network().layers();
+    int64_t size = 0;
+    for (const auto& layer : layers) size += (layer.inputs() + 1) * layer.outputs();
+    require(parameters.ndim() == 1 && parameters.shape(0) == size, "parameters must be all weights and biases");
+    const T* from = parameters.data();
+    for (auto& layer : layers) {
+        pack_panels(layer.shape(), from, layer.outputs(), layer.weights().data());
+        from += layer.inputs() * layer.outputs();
+    }
+    for (auto& layer : layers) {
+        std::copy_n(from, layer.outputs(), layer.biases().data());
+        from += layer.outputs();
+    }
+    LossSum sum;
+    for (int64_t position = 0; position < data.inputs.rows;) {
+        {
+            py::gil_scoped_release release;
+            position = trainer.sum_gradients(data, position, threads, seconds, sum);
+        }
+        if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    }
+    Array<T> gradient(size);
+    T* to = gradient.mutable_data();
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+        unpack_panels(layers[i].shape(), trainer.layer_states()[i].weight_gradients().data(), to, layers[i].outputs());
+        to += layers[i].inputs() * layers[i].outputs();
+    }
+    for (std::size_t i = 0; i < layers.size(); ++i)
+        to = std::copy_n(trainer.layer_states()[i].bias_gradients().data(), layers[i].outputs(), to);
+    return py::make_tuple(sum.loss / static_cast<double>(data.inputs.rows), gradient);
+}
+
 template <class T> py::tuple gradients(const Trainer<T>& trainer) {
     const Network<T>& network = trainer.network();
     py::list weights, biases;
@@ -310,6 +348,8 @@ template <class T> void register_network(py::module_& m, const std::string& suff
              arg("settings"), arg("position"), arg("sum"), arg("threads"), arg("seconds"))
         .def("sum_gradients", &sum_gradients<T>, arg("data"), arg("position"), arg("sum"), arg("threads"),
              arg("seconds"))
+        .def("loss_and_gradient_at", &loss_and_gradient_at<T>, arg("data"), arg("parameters").noconvert(),
+             arg("threads"), arg("seconds"))
         .def("state", &state_of<T>)
         .def("set_state", &set_state<T>, arg("steps"), arg("layers").noconvert())
         .def("gradients", &gradients<T>);

@@ -51,42 +51,29 @@ def minimize(
     OptimizeResult, or None
         None after `Stop` or Ctrl-C (then KeyboardInterrupt is raised); the network is as after the last iteration.
     """
-    shapes = [w.shape for w in network.weights] + [b.shape for b in network.biases]
-    ends = np.cumsum([math.prod(shape) for shape in shapes])
-    layers = len(shapes) // 2
-    n_weights = int(ends[layers - 1])
     core = network._new_core_trainer("sgd")
     start = np.concatenate([array.ravel() for array in (*network.weights, *network.biases)])
+    n_weights = sum(w.size for w in network.weights)
     bounds = None
     if l1:
         w = start[:n_weights]
         start = np.concatenate([np.maximum(w, 0), np.maximum(-w, 0), start[n_weights:]])
         bounds = [(0, None)] * (2 * n_weights) + [(None, None)] * (len(start) - 2 * n_weights)
-
-    def load(point: np.ndarray) -> np.ndarray:
-        if l1:
-            point = np.concatenate([point[:n_weights] - point[n_weights : 2 * n_weights], point[2 * n_weights :]])
-        arrays = [part.reshape(shape) for part, shape in zip(np.split(point, ends[:-1]), shapes)]
-        network._set_trusted(arrays[:layers], arrays[layers:])
-        return point[:n_weights]
-
     latest = (math.nan, math.nan)
 
     def objective(point: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal latest
-        w = load(point)
-        sums, position = _core.LossSum(), 0
-        while position < data.rows:
-            position = core.sum_gradients(data, position, sums, threads(), SECONDS_PER_CALL)
-        of_weights, of_biases = core.gradients()
-        gradient = np.concatenate([g.ravel() for g in (*of_weights, *of_biases)])
-        gradient[:n_weights] += l2 * w
+        parameters = point
+        if l1:
+            parameters = np.concatenate([point[:n_weights] - point[n_weights : 2 * n_weights], point[2 * n_weights :]])
+        loss, gradient = core.loss_and_gradient_at(data, parameters, threads(), SECONDS_PER_CALL)
+        w, of_weights = parameters[:n_weights], gradient[:n_weights]
+        of_weights += l2 * w
         penalty = l2 / 2 * float(w @ w)
         if l1:
             penalty += l1 * float(point[: 2 * n_weights].sum())
-            g = gradient[:n_weights]
-            gradient = np.concatenate([g + l1, l1 - g, gradient[n_weights:]])
-        latest = sums.loss / data.rows * loss_factor, penalty
+            gradient = np.concatenate([of_weights + l1, l1 - of_weights, gradient[n_weights:]])
+        latest = loss * loss_factor, penalty
         return sum(latest), gradient
 
     accepted = start
@@ -105,4 +92,4 @@ def minimize(
     except Stop:
         return None
     finally:
-        load(accepted)
+        objective(accepted)  # which loads it
