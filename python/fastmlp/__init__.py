@@ -21,10 +21,17 @@ __all__ = [
     "Network",
     "Trainer",
     "datasets",
+    "fit_lbfgs",
     "fit_many",
     "ops",
     "show_config",
 ]
+
+_NEEDS = {  # module and package of what not everybody has installed
+    "MLPClassifier": (".estimators", "scikit-learn"),
+    "MLPRegressor": (".estimators", "scikit-learn"),
+    "fit_lbfgs": (".lbfgs", "SciPy"),
+}
 
 _core.current_isa()  # a FASTMLP_ISA that this machine lacks is told at once
 
@@ -36,12 +43,14 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f".{name}", __name__)
     if name == "fit_many":
         return importlib.import_module(".many", __name__).fit_many
-    if name in ("MLPClassifier", "MLPRegressor"):
+    if name in _NEEDS:
+        module, package = _NEEDS[name]
         try:
-            import sklearn  # noqa: F401
-        except ModuleNotFoundError:
-            raise ImportError(f"fastmlp.{name} needs scikit-learn: pip install 'fastmlp[sklearn]'") from None
-        return getattr(importlib.import_module(".estimators", __name__), name)
+            return getattr(importlib.import_module(module, __name__), name)
+        except ModuleNotFoundError as missing:
+            if missing.name is None or missing.name.partition(".")[0] not in ("scipy", "sklearn"):
+                raise
+            raise ImportError(f"fastmlp.{name} needs {package}: pip install 'fastmlp[sklearn]'") from None
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,16 +1,112 @@
-"""L-BFGS-B of SciPy on a network's loss over all rows, with exact zeros under l1."""
+"""fit_lbfgs: SciPy's L-BFGS-B on a network's loss over all rows, with exact zeros under l1."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import scipy.optimize
 
-from . import _core
+from . import validation
 from .network import SECONDS_PER_CALL, Network
+from .threads import share_of_cores
+from .trainer import Callback, EpochInfo, History, check_callbacks, wants_to_stop
+
+
+def fit_lbfgs(
+    network: Network,
+    X: Any,
+    y: Any,
+    max_iter: int = 1000,
+    *,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    tol: float = 1e-6,
+    validation_data: tuple[Any, Any] | None = None,
+    callbacks: Iterable[Callback] = (),
+    n_threads: int | None = None,
+) -> History:
+    """Train with L-BFGS (Byrd, Lu, Nocedal, Zhu 1995), which sees all rows in each step: for small, smooth problems.
+
+    Needs SciPy.
+
+    Parameters
+    ----------
+    network : Network
+        Of float64, as a line search needs the digits. Trained in place.
+    X, y
+        As in `Trainer.fit`.
+    max_iter : int >= 1
+        Iterations; each evaluates the loss about once.
+    l1, l2 : float >= 0
+        Strength of the penalty ``l1 * sum|w| + l2/2 * sum(w**2)`` on the mean loss. l1 leaves exact zeros.
+    tol : float >= 0
+        It ends when no component of the (projected) gradient is larger, or when the loss no longer changes in double
+        precision.
+    validation_data : (X, y), optional
+        Evaluated after each iteration.
+    callbacks : iterable of callable
+        Each is called as ``callback(info)`` after each iteration, with an `EpochInfo`; one that returns True ends it.
+    n_threads : int >= 1, optional
+        As in `Trainer`.
+
+    Returns
+    -------
+    History
+        One entry per iteration, except accuracy.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument does not fit; the network is unchanged.
+    RuntimeError
+        If a fit of this network is under way.
+    KeyboardInterrupt
+        On Ctrl-C; the network is as after its last iteration.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = fastmlp.datasets.make_hill_and_valley(200)
+    >>> net = fastmlp.Network((2, 20, 20, 1), activation="tanh", loss="squared_error", dtype="float64")
+    >>> history = fastmlp.fit_lbfgs(net, X, y)
+    >>> history.loss[-1] < 1e-6
+    True
+    """
+    if not isinstance(network, Network):
+        raise TypeError(f"network must be a fastmlp.Network, got {network!r}")
+    if network.dtype != np.float64:
+        raise ValueError(f"fit_lbfgs needs a network of dtype='float64', got {network.dtype.name!r}")
+    max_iter = validation.check_integer("max_iter", max_iter, 1)
+    l1 = validation.check_number("l1", l1, least=0)
+    l2 = validation.check_number("l2", l2, least=0)
+    tol = validation.check_number("tol", tol, least=0)
+    callbacks = check_callbacks(callbacks)
+    threads = network._threads(n_threads)
+    data = network._training_set(X, y, threads)
+    validation_set = network._validation_set(validation_data, threads)
+    history, clock = History(), time.perf_counter()
+
+    def after_iteration(loss: float, penalty: float) -> None:
+        nonlocal clock
+        metrics = {"loss": loss, "penalty": penalty, "seconds": time.perf_counter() - clock}
+        if validation_set is not None:
+            metrics["val_loss"], accuracy = network._evaluate(validation_set, share())
+            if network.loss == "cross_entropy":
+                metrics["val_accuracy"] = accuracy
+        history._append(metrics)
+        info = EpochInfo(len(history.loss), max_iter, metrics, network)
+        if any([wants_to_stop(callback, info) for callback in callbacks]):
+            raise Stop
+        clock = time.perf_counter()
+
+    options = {"maxiter": max_iter, "maxfun": 100 * max_iter, "gtol": tol, "ftol": float(np.finfo(float).eps)}
+    with network._core.reserve(), share_of_cores(n_threads) as share:
+        minimize(network, data, l1, l2, 1.0, options, share, after_iteration)
+    return history
 
 
 class Stop(Exception):

@@ -335,8 +335,8 @@ class Trainer:
 
     def _divergence(self, what: str) -> DivergenceError:
         return DivergenceError(
-            f"{what}, with learning_rate={self.learning_rate:g}; start again from finite weights, with a new Trainer and"
-            " a smaller learning rate or penalty"
+            f"{what}, with learning_rate={self.learning_rate:g}; start again from finite weights, with a new Trainer"
+            " and a smaller learning rate or penalty"
         )
 
     def _train_epoch(self, data: Any, threads: Callable[[], int], epoch: int, progress: Progress) -> dict[str, float]:

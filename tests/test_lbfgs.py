@@ -1,0 +1,130 @@
+"""fit_lbfgs: its gradient against the oracle, minima that are known, zeros under l1, and what every fit promises."""
+
+import numpy as np
+import pytest
+import reference
+from fastmlp import Network, Trainer
+from problems import parameters, problem
+
+pytest.importorskip("scipy", reason="L-BFGS is SciPy's")
+
+from fastmlp import fit_lbfgs  # noqa: E402
+from fastmlp.lbfgs import minimize  # noqa: E402
+
+SIZES = (11, 7, 4)
+
+
+@pytest.mark.parametrize("loss", reference.LOSSES)
+def test_loss_and_gradient_of_a_vector_are_the_oracles(isa, loss):
+    X, y = problem(300, loss, layer_sizes=SIZES)  # two chunks of rows
+    net = Network(SIZES, activation="tanh", loss=loss, dtype="float64", seed=1)
+    rng = np.random.default_rng(0)
+    weights, biases = [rng.normal(size=w.shape) for w in net.weights], [rng.normal(size=b.shape) for b in net.biases]
+    expected = reference.loss_and_gradients(weights, biases, X, y, "tanh", loss)
+    vector = np.concatenate([array.ravel() for array in weights + biases])
+    core = net._new_core_trainer("sgd")
+    value, gradient = core.loss_and_gradient_at(net._dataset(X, y, 1), vector, 2, 1.0)
+    np.testing.assert_allclose(value, expected.loss, rtol=1e-12)
+    np.testing.assert_allclose(
+        gradient, np.concatenate([g.ravel() for g in expected.weights + expected.biases]), rtol=1e-10, atol=1e-12
+    )
+    for got, wanted in zip(parameters(net), weights + biases, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    with pytest.raises(ValueError, match="all weights and biases"):
+        core.loss_and_gradient_at(net._dataset(X, y, 1), vector[1:], 2, 1.0)
+
+
+def test_least_squares_is_solved():
+    X, y = problem(60, "squared_error", layer_sizes=(5, 2))
+    net = Network((5, 2), loss="squared_error", dtype="float64")
+    history = fit_lbfgs(net, X, y, tol=1e-10)
+    solution = np.linalg.lstsq(np.column_stack([X, np.ones(60)]), y, rcond=None)[0]
+    np.testing.assert_allclose(net.weights[0], solution[:5], atol=1e-8)
+    np.testing.assert_allclose(net.biases[0], solution[5], atol=1e-8)
+    assert history.loss == sorted(history.loss, reverse=True)
+    assert len(history.loss) == len(history.penalty) == len(history.seconds)
+
+
+def test_l1_and_l2_rest_where_the_penalized_loss_is_stationary():
+    X, y = problem(200, layer_sizes=SIZES)
+    l1, l2 = 0.01, 0.003
+    net = Network(SIZES, activation="tanh", dtype="float64", seed=1)
+    history = fit_lbfgs(net, X, y, 5000, l1=l1, l2=l2, tol=1e-8)
+    g = net.loss_and_gradients(X, y, l1, l2)
+    assert sum((w == 0).sum() for w in net.weights) > 10
+    for w, gradient in zip(net.weights, g.weights):
+        assert (np.abs(gradient[w == 0]) <= l1 + 1e-6).all()  # there the subgradient of |w| is any in [-1, 1]
+        assert (np.abs(gradient[w != 0]) < 1e-6).all()
+    np.testing.assert_allclose(history.penalty[-1], g.penalty, rtol=1e-9)
+    np.testing.assert_allclose(history.loss[-1], g.loss, rtol=1e-9)
+
+
+def test_validation_callbacks_and_an_early_end():
+    X, y = problem(80, layer_sizes=SIZES)
+    net = Network(SIZES, dtype="float64", seed=1)
+    seen = []
+    history = fit_lbfgs(
+        net, X, y, validation_data=(X[:9], y[:9]), callbacks=[lambda info: seen.append(info) or info.epoch == 5]
+    )
+    assert [info.epoch for info in seen] == [1, 2, 3, 4, 5] and len(history.loss) == 5
+    assert history.val_loss[-1] == net.evaluate(X[:9], y[:9]).loss
+    assert history.val_accuracy[-1] == net.evaluate(X[:9], y[:9]).accuracy
+
+
+def test_the_result_does_not_depend_on_threads():
+    X, y = problem(700, layer_sizes=(11, 200, 4))
+    nets = [Network((11, 200, 4), dtype="float64", seed=1) for _ in range(3)]
+    for net, n_threads in zip(nets, (1, 2, 3)):
+        fit_lbfgs(net, X, y, 10, n_threads=n_threads)
+        for a, b in zip(parameters(net), parameters(nets[0]), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_an_interrupt_leaves_the_last_iteration():
+    X, y = problem(80, layer_sizes=SIZES)
+    net = Network(SIZES, dtype="float64", seed=1)
+    kept = []
+
+    def interrupt(info):
+        kept.append(parameters(info.network))
+        if info.epoch == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_lbfgs(net, X, y, callbacks=[interrupt])
+    for a, b in zip(parameters(net), kept[-1], strict=True):
+        np.testing.assert_array_equal(a, b)
+    Trainer(net).fit(X, y, epochs=1)  # nothing is left locked
+
+
+def test_bad_arguments_change_nothing():
+    X, y = problem(20, layer_sizes=SIZES)
+    net = Network(SIZES, dtype="float64", seed=1)
+    before = parameters(net)
+    for arguments, settings, found in [
+        ((Network(SIZES), X, y), {}, "float64.*float32"),
+        ((None, X, y), {}, "network.*None"),
+        ((net, X[:, 1:], y), {}, "shape"),
+        ((net, X, y), {"max_iter": 0}, "max_iter.*0"),
+        ((net, X, y), {"l1": -1.0}, "l1.*-1"),
+        ((net, X, y), {"tol": float("nan")}, "tol.*nan"),
+        ((net, X, y), {"callbacks": 3}, "callbacks.*3"),
+    ]:
+        with pytest.raises((ValueError, TypeError), match=found):
+            fit_lbfgs(*arguments, **settings)
+    with net._core.reserve(), pytest.raises(RuntimeError, match="under way"):
+        fit_lbfgs(net, X, y)
+    for a, b in zip(parameters(net), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_what_the_estimators_call_is_the_same(isa):
+    X, y = problem(60, layer_sizes=SIZES)
+    nets = [Network(SIZES, dtype="float64", seed=1) for _ in range(2)]
+    fit_lbfgs(nets[0], X, y, 7, l2=0.1)
+    seen = []
+    options = {"maxiter": 7, "gtol": 1e-6}
+    minimize(nets[1], nets[1]._dataset(X, y, 1), 0.0, 0.1, 1.0, options, lambda: 1, lambda *both: seen.append(both))
+    for a, b in zip(parameters(nets[0]), parameters(nets[1]), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert len(seen) == 7
