@@ -130,3 +130,12 @@ def test_the_readmes_example_runs():
         result = run_python(block)
         assert result.returncode == 0, result.stderr
         assert result.stdout
+
+
+@pytest.mark.parametrize(
+    "name, package", [("MLPClassifier", "sklearn"), ("MLPRegressor", "sklearn"), ("fit_lbfgs", "scipy")]
+)
+def test_what_needs_more_packages_says_so(name, package):
+    result = run_python(f"import sys; sys.modules[{package!r}] = None\nimport fastmlp\nfastmlp.{name}")
+    assert result.returncode != 0
+    assert f"ImportError: fastmlp.{name} needs" in result.stderr and "fastmlp[sklearn]" in result.stderr

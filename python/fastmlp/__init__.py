@@ -25,6 +25,7 @@ __all__ = [
     "fit_many",
     "ops",
     "show_config",
+    "studies",
 ]
 
 _NEEDS = {  # module and package of what not everybody has installed
@@ -39,7 +40,7 @@ _core.current_isa()  # a FASTMLP_ISA that this machine lacks is told at once
 def __getattr__(name: str) -> Any:
     import importlib  # what follows is imported when first used, to keep the import quick
 
-    if name in ("datasets", "ops"):
+    if name in ("datasets", "ops", "studies"):
         return importlib.import_module(f".{name}", __name__)
     if name == "fit_many":
         return importlib.import_module(".many", __name__).fit_many

@@ -96,6 +96,11 @@ class Trainer:
     l1, l2 : float >= 0
         Strength of the penalty ``l1 * sum|w| + l2/2 * sum(w**2)`` on the weights, added to the *mean*
         loss: it does not depend on the batch size nor on accumulation.
+    proximal : bool
+        How l1 acts. False: by its subgradient, sign(w), 0 at 0; weights then swing around zero. True: after each
+        update w becomes ``sign(w) * max(|w| - s * l1, 0)``, so that weights become exactly zero. s is how far the
+        optimizer moves for a gradient that lasts: the learning rate, with momentum that divided by 1 - momentum,
+        for "adam" each weight's own step (Parikh and Boyd 2014, Proximal Algorithms).
     accumulate : int >= 1 or "epoch"
         Mini-batches per update. An update uses the gradient of the mean loss over all rows of its
         mini-batches; "epoch" makes one update per epoch.
@@ -134,6 +139,7 @@ class Trainer:
         "_n_threads",
         "_network",
         "_optimizer",
+        "_proximal",
         "_rng",
         "_shuffle",
     )
@@ -152,6 +158,7 @@ class Trainer:
         epsilon: float = 1e-8,
         l1: float = 0.0,
         l2: float = 0.0,
+        proximal: bool = False,
         accumulate: int | str = 1,
         shuffle: bool = True,
         seed: int = 0,
@@ -177,6 +184,7 @@ class Trainer:
         beta_1 = validation.check_number("beta_1", beta_1, least=0, below=1, dtype=dtype)
         beta_2 = validation.check_number("beta_2", beta_2, least=0, below=1, dtype=dtype)
         epsilon = validation.check_number("epsilon", epsilon, above=0, dtype=dtype)
+        self._proximal = validation.check_flag("proximal", proximal)
         self._shuffle = validation.check_flag("shuffle", shuffle)
         self._rng = np.random.default_rng(validation.check_seed(seed))
         if optimizer == "adam":
@@ -347,7 +355,7 @@ class Trainer:
         batch_size = min(self.batch_size, rows)
         batches = -(-rows // batch_size)
         batches_per_update = batches if self.accumulate == "epoch" else min(self.accumulate, batches)
-        settings = _core.StepSettings(self.learning_rate, self.l1, self.l2)
+        settings = _core.StepSettings(self.learning_rate, self.l1, self.l2, proximal=self._proximal)
         sums = run_epoch(
             self._core,
             data,

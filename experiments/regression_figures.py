@@ -1,0 +1,68 @@
+"""Figures of the regression: surfaces of prediction and error, and the error by number of points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from fastmlp import Network, datasets
+from figures import BLUE, DARK_ORANGE, GREY, STYLE, panels, plain_ticks, ticks_between
+from matplotlib import pyplot
+from matplotlib.figure import Figure as Drawing
+
+POINTS = 61  # per axis: finer than the eye sees
+SIDES = ((28, -60), (28, 30))  # elevation and azimuth, degrees
+
+
+def draw_surfaces(nets: Mapping[int, Network]) -> Drawing:
+    """A row per view: the function, then prediction and error of each net."""
+    X, truth = datasets.hill_and_valley_grid(POINTS)
+    x1, x2, z = (array.reshape(POINTS, POINTS) for array in (X[:, 0], X[:, 1], truth))
+    pyplot.rcParams.update(STYLE)
+    columns = 1 + 2 * len(nets)
+    drawing = pyplot.figure(figsize=(2.55 * columns, 5.2), layout="constrained")
+    for row, (elevation, azimuth) in enumerate(SIDES):
+
+        def surface(column: int, heights: np.ndarray, title: str, colours: str) -> None:
+            ax = drawing.add_subplot(2, columns, row * columns + column + 1, projection="3d")
+            ax.plot_surface(x1, x2, heights, cmap=colours, rcount=POINTS // 2, ccount=POINTS // 2, linewidth=0)
+            ax.view_init(elevation, azimuth)
+            ax.set(xticks=(-2, 0, 2), yticks=(-2, 0, 2))
+            ax.set_xlabel("$x_1$", labelpad=-8)
+            ax.set_ylabel("$x_2$", labelpad=-8)
+            ax.tick_params(pad=-3, labelsize=7)
+            if row == 0:
+                ax.set_title(title, fontsize=9)
+
+        surface(0, z, "the function", "viridis")
+        for i, (points, net) in enumerate(nets.items()):
+            heights = net.forward(X).reshape(POINTS, POINTS)
+            surface(1 + 2 * i, heights, f"learnt from {points} points", "viridis")
+            sample, values = datasets.make_hill_and_valley(points)
+            drawing.axes[-1].scatter(sample[:, 0], sample[:, 1], values, color="black", s=3, linewidth=0)
+            surface(2 + 2 * i, heights - z, "its error", "coolwarm")
+            drawing.axes[-1].zaxis.set_major_formatter(lambda value, _: f"{value:.0e}" if value else "0")
+    return drawing
+
+
+def draw_errors(errors: Mapping[int, np.ndarray], reported: Mapping[int, float]) -> Drawing:
+    """Test errors by number of points, with the report's."""
+    drawing, axes = panels(1, 1, (6.2, 3.8))
+    ax = axes[0, 0]
+    points = list(errors)
+    for m, each in errors.items():
+        ax.plot([m] * len(each), each, "o", color=BLUE, markersize=3.5, alpha=0.45, linewidth=0)
+    ax.plot(points, [np.median(each) for each in errors.values()], "-s", color=BLUE, markersize=6, label="median")
+    known = {m: error for m, error in reported.items() if m in errors}
+    ax.plot(list(known), list(known.values()), "^", color=DARK_ORANGE, markersize=8, label="the report")
+    ax.set(xscale="log", yscale="log", xlabel="training points", ylabel="mean squared error on the grid")
+    plain_ticks(ax.xaxis, ticks_between(*ax.get_xlim(), (1, 3)))
+    ax.axhline(float(np.var(datasets.hill_and_valley_grid(200)[1])), color=GREY, linestyle=":", linewidth=0.9)
+    ax.annotate(
+        "variance of the function",
+        (points[0], 1.15 * float(np.var(datasets.hill_and_valley_grid(200)[1]))),
+        color=GREY,
+        fontsize=8,
+    )
+    ax.legend(loc="lower left")
+    return drawing

@@ -1,0 +1,110 @@
+"""Studies: each net is the one that Trainer would have made, the tables say what was varied, settings are checked."""
+
+import numpy as np
+import pytest
+from fastmlp import Network, Trainer, studies
+from problems import assert_equal_bits, parameters, problem
+
+X, Y = problem(120, layer_sizes=(11, 4))
+VALIDATION = (X[:30], Y[:30])
+SETTINGS = {"layer_sizes": (11, 7, 4), "learning_rate": 0.2, "batch_size": 16}
+
+
+def test_compare_trains_the_nets_that_trainer_trains():
+    configurations = [{**SETTINGS, "activation": "tanh"}, {**SETTINGS, "optimizer": "adam", "dtype": "float64"}]
+    rows, nets = studies.compare(
+        configurations, X, Y, 3, seeds=(4, 5), evaluation_sets={"val": VALIDATION, "test": (X, Y)}, n_threads=2
+    )
+    assert [(row["seed"], row["epoch"]) for row in rows] == [
+        (s, e) for _ in range(2) for s in (4, 5) for e in (1, 2, 3)
+    ]
+    net = Network((11, 7, 4), dtype="float64", seed=5)
+    history = Trainer(net, "adam", learning_rate=0.2, batch_size=16, seed=5).fit(
+        X, Y, epochs=3, validation_data=VALIDATION
+    )
+    assert_equal_bits(parameters(nets[3]), parameters(net))
+    assert [row["loss"] for row in rows[9:]] == history.loss
+    assert [row["val_loss"] for row in rows[9:]] == history.val_loss
+    assert [row["val_accuracy"] for row in rows[9:]] == history.val_accuracy
+    assert rows[-1]["test_loss"] == net.evaluate(X, Y).loss
+    assert rows[-1]["optimizer"] == "adam" and rows[0]["activation"] == "tanh"
+
+
+def test_studies_vary_one_thing():
+    rows = studies.batch_sizes([8, 120], X, Y, 2, SETTINGS, evaluation_sets={"val": VALIDATION})
+    assert [(row["batch_size"], row["epoch"]) for row in rows] == [(8, 1), (8, 2), (120, 1), (120, 2)]
+    rows = studies.penalty_path("l2", [0, 0.1], X, Y, 1, SETTINGS)
+    assert [row["l2"] for row in rows] == [0, 0.1] and rows[1]["penalty"] > 0
+    rows = studies.architectures([8, 4], [1, 3], X, Y, 1, {"learning_rate": 0.1}, outputs=4)
+    assert [(row["width"], row["depth"]) for row in rows] == [(8, 1), (8, 3), (4, 1), (4, 3)]
+    assert rows[1]["layer_sizes"] == (11, 8, 6, 4, 4)
+    assert [row["parameters"] for row in rows] == [Network(row["layer_sizes"]).parameter_count for row in rows]
+    rows = studies.learning_curve([40, 120], X, Y, 1, SETTINGS, seeds=(1,))
+    assert [row["train_size"] for row in rows] == [40, 120]
+    net = Network((11, 7, 4), seed=1)
+    assert rows[0]["loss"] == Trainer(net, learning_rate=0.2, batch_size=16, seed=1).fit(X[:40], Y[:40], 1).loss[0]
+
+
+def test_an_l1_path_leaves_zeros():
+    _, nets = studies.compare([{**SETTINGS, "l1": 0.05, "proximal": True}], X, Y, 30)
+    assert sum((w == 0).sum() for w in nets[0].weights) > 20
+    rows = studies.penalty_path("l1", [0.05], X, Y, 1, SETTINGS)
+    assert rows[0]["proximal"] is True
+
+
+def test_widths_fall_by_the_ratio():
+    assert studies.widths(512, 3) == (512, 384, 288)
+    assert studies.widths(254, 3) == (254, 190, 143)  # the report rounds 142.9 down
+    assert studies.widths(2, 4, 0.1) == (2, 1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "call, found",
+    [
+        (lambda: studies.compare([{**SETTINGS, "depth": 3}], X, Y, 1), "depth"),
+        (lambda: studies.compare([{**SETTINGS, "seed": 3}], X, Y, 1), "seed"),
+        (lambda: studies.compare([{"batch_size": 3}], X, Y, 1), "layer_sizes"),
+        (lambda: studies.compare([SETTINGS], X, Y, 1, seeds=[-1]), "seed.*-1"),
+        (lambda: studies.compare([SETTINGS], X, Y, 1, evaluation_sets={"val": X}), "pair"),
+        (lambda: studies.penalty_path("l3", [0.1], X, Y, 1, SETTINGS), "norm.*l3"),
+        (lambda: studies.learning_curve([121], X, Y, 1, SETTINGS), "train_sizes.*121"),
+        (lambda: studies.architectures([4], [1], X, Y, 1, {}, outputs=4, ratio=0), "ratio.*0"),
+        (lambda: studies.widths(0, 1), "first.*0"),
+        (lambda: studies.compare([], X, Y, 1), "at least one"),
+    ],
+)
+def test_bad_arguments_are_told(call, found):
+    with pytest.raises((ValueError, TypeError), match=found):
+        call()
+
+
+def test_tables_are_equal_twice_and_for_any_threads():
+    first, second = [studies.batch_sizes([8, 60], X, Y, 2, SETTINGS, n_threads=n) for n in (1, 2)]
+    for row in first + second:
+        del row["seconds"]
+    assert first == second
+
+
+def test_proximal_steps_of_every_optimizer_follow_the_mathematics():
+    """One update from known weights: the plain step, then the shrinking; and zero columns shrink as well."""
+    inputs = np.array(X)
+    inputs[:, 3] = 0
+    for settings in (
+        {"optimizer": "sgd"},
+        {"optimizer": "sgd", "momentum": 0.5},
+        {"optimizer": "sgd", "momentum": 0.5, "nesterov": True},
+        {"optimizer": "adam"},
+    ):
+        nets = [Network((11, 4), dtype="float64", seed=2) for _ in range(2)]
+        for net, l1 in zip(nets, (0.0, 0.3)):
+            Trainer(net, learning_rate=0.1, batch_size=120, l1=l1, proximal=True, **settings).fit(inputs, Y, epochs=1)
+        plain, shrunk = (net.weights[0] for net in nets)
+        shift = np.abs(plain) - np.abs(shrunk)
+        if settings["optimizer"] == "sgd":
+            expected = 0.1 * 0.3 / (1 - settings.get("momentum", 0))
+        else:  # the first step of Adam goes 0.1 * sign(g), as m / sqrt(v) is sign(g): s is 0.1 / |g|
+            start = Network((11, 4), dtype="float64", seed=2)
+            gradient = start.loss_and_gradients(inputs, Y).weights[0]
+            rate = 0.1 * np.sqrt(1 - 0.999) / (1 - 0.9)
+            expected = rate * 0.3 / (np.sqrt(0.001 * gradient**2) + 1e-8)
+        np.testing.assert_allclose(shift, np.minimum(expected, np.abs(plain)), rtol=1e-9, atol=1e-12)
