@@ -111,6 +111,8 @@ CLASSIFIERS = {
     "no hidden layer": (lambda: scaled(load_wine), dict(hidden_layer_sizes=(), max_iter=30)),
     "in the order of the rows": (digits, dict(solver="sgd", shuffle=False, max_iter=20, alpha=0.01)),
     "many labels": (many_labels, dict(max_iter=40, hidden_layer_sizes=(20,))),
+    "many labels, not 0 and 1": (lambda: (many_labels()[0], 2 * many_labels()[1] - 1), dict(max_iter=20)),
+    "momentum of 1": (lambda: load_iris(return_X_y=True), dict(solver="sgd", momentum=1, max_iter=5)),
     "many labels, lbfgs": (many_labels, dict(solver="lbfgs", max_iter=15, hidden_layer_sizes=(6,))),
     "lbfgs, two classes": (lambda: scaled(load_breast_cancer), dict(solver="lbfgs", max_iter=20, alpha=1)),
     "lbfgs, weighted rows": (
@@ -206,6 +208,40 @@ def test_further_calls_go_on_as_in_scikit_learn(solver):
     assert_same_model(*models)
     assert models[0].t_ == models[1].t_
     np.testing.assert_allclose(models[0].loss_curve_, models[1].loss_curve_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("max_iter", [1, 30])
+def test_warm_starts_with_early_stopping_go_on_as_in_scikit_learn(max_iter):
+    """What a call has trained without improvement is kept."""
+    X, y = scaled(load_iris)
+    settings = dict(max_iter=max_iter, warm_start=True, early_stopping=True, random_state=0, n_iter_no_change=3)
+    models = [Mlp(**settings) for Mlp in (MLPClassifier, THEIRS[MLPClassifier])]
+    for _ in range(4):
+        for model in models:
+            model.fit(X, y)
+        assert_same_model(*models)
+        assert models[0].validation_scores_ == models[1].validation_scores_
+
+
+def test_a_schedule_is_that_of_the_first_call():
+    X, y = scaled(load_iris)
+    models = [
+        Mlp(solver="sgd", learning_rate="invscaling", random_state=0) for Mlp in (MLPClassifier, THEIRS[MLPClassifier])
+    ]
+    for model in models:
+        model.partial_fit(X, y, classes=[0, 1, 2])
+        model.set_params(learning_rate_init=0.5, power_t=0.1)
+        for _ in range(10):
+            model.partial_fit(X, y)
+    assert_same_model(*models)
+
+
+def test_other_layers_cannot_go_on():
+    X, y = scaled(load_iris)
+    for sizes in ((50,), (100, 3)):
+        model = MLPClassifier(warm_start=True, max_iter=2, random_state=0).fit(X, y)
+        with pytest.raises(ValueError, match="same layers"):
+            model.set_params(hidden_layer_sizes=sizes).fit(X, y)
 
 
 def test_parameters_are_the_users_to_change():
@@ -367,8 +403,30 @@ def test_class_weights_are_weights_of_rows(class_weight):
     assert_follows(model, oracle_sgd(model, X, y, "cross_entropy", given * factors[y]))
 
 
+def test_class_weights_of_many_labels():
+    X, Y = many_labels()
+    factors = [{0: 1.0, 1: 3.0}, {0: 0.5, 1: 1.0}, {0: 1.0, 1: 1.0}, {0: 1.0, 1: 1.0}]
+    weights = np.prod([np.where(Y[:, i], f[1], f[0]) for i, f in enumerate(factors)], axis=0)
+    models = [
+        MLPClassifier(max_iter=5, random_state=0, class_weight=factors).fit(X, Y),
+        MLPClassifier(max_iter=5, random_state=0).fit(X, Y, weights),
+    ]
+    assert_same_model(*models, tolerance=1e-12)
+
+
+def test_partial_fit_knows_classes_that_a_call_does_not_see():
+    X, y = scaled(load_iris)
+    model = MLPClassifier(class_weight={0: 2.0}, random_state=0).partial_fit(X[50:], y[50:], classes=[0, 1, 2])
+    plain = MLPClassifier(random_state=0).partial_fit(X[50:], y[50:], classes=[0, 1, 2])
+    assert_same_model(model, plain)
+
+
 def test_class_weight_refuses():
     X, y = scaled(load_iris)
+    with pytest.raises(ValueError, match="not zero"):
+        MLPClassifier(class_weight={0: 0, 1: 0, 2: 0}).fit(X, y)
+    with pytest.raises(ValueError, match="not in class_weight|not in"):
+        MLPClassifier(class_weight={7: 1.0}).fit(X, y)
     with pytest.raises(ValueError, match="class_weight"):
         MLPClassifier(class_weight="heavy").fit(X, y)
     with pytest.raises(ValueError, match=r"balanced.*not all rows"):
@@ -517,6 +575,66 @@ def test_eval_set_is_checked(eval_set, found):
     X, y = load_iris(return_X_y=True)
     with pytest.raises((ValueError, TypeError), match=found):
         MLPClassifier().fit(X, y, eval_set=eval_set)
+
+
+def test_refused_arguments_leave_the_model_as_it_was():
+    X, y = scaled(load_iris)
+    regressor = MLPRegressor(random_state=0, max_iter=20).fit(X, y)
+    classifier = MLPClassifier(random_state=0, max_iter=20).fit(X, y == 1)
+    predicted = regressor.predict(X), classifier.predict_proba(X)
+    with pytest.raises(ValueError, match="eval_set must have 1 targets"):
+        regressor.fit(X, y, eval_set=(X, np.c_[y, y]))
+    with pytest.raises(ValueError, match=r"eval_set.*\[1 2 3\]"):
+        classifier.fit(X, y, eval_set=(X, y + 1))
+    with pytest.raises(ValueError, match="eval_set must have targets like"):
+        classifier.fit(X, y, eval_set=(X, np.c_[y == 0, y == 1]))
+    with pytest.raises(ValueError, match="2 rows"):
+        regressor.set_params(early_stopping=True).fit(X[:, :2], y, eval_set=(X[:1, :2], y[:1]))
+    np.testing.assert_array_equal(regressor.predict(X), predicted[0])
+    np.testing.assert_array_equal(classifier.predict_proba(X), predicted[1])
+
+
+def test_another_stopping_metric_starts_anew():
+    X, y = scaled(load_iris)
+    settings = dict(warm_start=True, early_stopping=True, max_iter=20, n_iter_no_change=50, random_state=0)
+    model = MLPClassifier(**settings).fit(X, y, eval_set=(X, y))
+    before = model.validation_loss_curve_[-1]
+    model.set_params(stopping_metric="loss").fit(X, y, eval_set=(X, y))
+    least = min(model.validation_loss_curve_)
+    assert least < before
+    assert log_loss(y, model.predict_proba(X)) == pytest.approx(least)
+
+
+def test_the_split_may_be_watched_by_its_loss():
+    X, y = scaled(load_iris)
+    weights = row_weights(150)
+    model = MLPClassifier(early_stopping=True, stopping_metric="loss", random_state=0, max_iter=30)
+    held_out = []
+    model.fit(X, y, weights, callbacks=[lambda info: held_out.append(info.metrics["validation_loss"])])
+    assert model.validation_loss_curve_ == held_out
+    _, rows = sklearn.model_selection.train_test_split(
+        np.arange(150), random_state=drawn_before_the_split(model), test_size=0.1
+    )
+    p = model.predict_proba(X[rows])
+    assert log_loss(y[rows], p, sample_weight=weights[rows]) == pytest.approx(min(held_out), rel=1e-9)
+
+
+def drawn_before_the_split(model):
+    """The random state after the initial weights."""
+    rng = np.random.RandomState(model.random_state)
+    for w, b in zip(model.coefs_, model.intercepts_):
+        rng.uniform(size=w.shape)
+        rng.uniform(size=b.shape)
+    return rng
+
+
+def test_callbacks_see_every_epoch():
+    X, y = scaled(load_iris)
+    for settings in (dict(tol=1, n_iter_no_change=2), dict(early_stopping=True, n_iter_no_change=1), dict(max_iter=3)):
+        seen = []
+        model = MLPClassifier(random_state=0, **settings)
+        model.fit(X, y, callbacks=[lambda info, seen=seen: seen.append(info.epoch)])
+        assert seen == list(range(1, model.n_iter_ + 1))
 
 
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])

@@ -1,5 +1,6 @@
 """scikit-learn's own judgement: its tests of its MLP with our classes in their place, and check_estimator."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -40,6 +41,7 @@ def test_scikit_learns_own_tests_pass(tmp_path):
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "test_mlp.py", *deselected],
         cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
         capture_output=True,
         text=True,
         timeout=600,

@@ -79,7 +79,9 @@ UpdateRule<T> update_rule(const OptimizerSettings& optimizer, const StepSettings
     return {static_cast<T>(rate),
             penalized && !settings.proximal ? static_cast<T>(settings.l1) : T(0),
             penalized ? static_cast<T>(l2_of_update(settings, weight)) : T(0),
-            penalized && settings.proximal ? static_cast<T>(rate * settings.l1 / (1 - optimizer.momentum)) : T(0),
+            penalized && settings.proximal && settings.l1 != 0
+                ? static_cast<T>(rate * settings.l1 / (1 - optimizer.momentum))
+                : T(0),
             static_cast<T>(optimizer.momentum),
             optimizer.nesterov,
             static_cast<T>(optimizer.beta_1),

@@ -21,7 +21,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import check_random_state, column_or_1d, compute_sample_weight
+from sklearn.utils import check_random_state, column_or_1d, compute_class_weight, compute_sample_weight
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
@@ -55,14 +55,26 @@ def _copied(*lists: list[np.ndarray]) -> list[list[np.ndarray]]:
 
 
 class _Optimizer:
-    """What a stochastic solver keeps between epochs and calls: its network, the core's trainer, the learning rate."""
+    """What a stochastic solver keeps between epochs and calls: its network, the core's trainer, and the learning rate
+    with its rule, which parameters that are set between calls of partial_fit do not change."""
 
-    def __init__(self, network: Network, learning_rate: float, kind: str, settings: dict[str, float]) -> None:
+    def __init__(self, network: Network, estimator: _BaseMLP) -> None:
         self.network = network
-        self.learning_rate = learning_rate
-        self.kind = kind
-        self.settings = settings
-        self.core = network._new_core_trainer(kind, **settings)
+        self.learning_rate = self.initial_rate = float(estimator.learning_rate_init)
+        self.rule = estimator.learning_rate if estimator.solver == "sgd" else "constant"
+        self.power_t = estimator.power_t
+        self.kind, self.settings = "sgd", {}
+        if estimator.solver == "adam":
+            self.kind = "adam"
+            self.settings = {name: getattr(estimator, name) for name in ("beta_1", "beta_2", "epsilon")}
+        elif estimator.momentum:
+            self.kind = "momentum"
+            self.settings = {"momentum": estimator.momentum, "nesterov": bool(estimator.nesterovs_momentum)}
+        self.core = network._new_core_trainer(self.kind, **self.settings)
+
+    def epoch_ends(self, rows_so_far: int) -> None:
+        if self.rule == "invscaling":
+            self.learning_rate = self.initial_rate / (rows_so_far + 1) ** self.power_t
 
     def __getstate__(self) -> dict[str, Any]:
         state = {name: value for name, value in self.__dict__.items() if name != "core"}
@@ -132,7 +144,8 @@ class _BaseMLP(BaseEstimator):
         raise NotImplementedError
 
     def _encode_eval_set(self, y: np.ndarray) -> np.ndarray:
-        return self._encode(y)
+        """The same, of targets that must be like those of fit."""
+        raise NotImplementedError
 
     def _outputs_of(self, encoded: np.ndarray) -> int:
         raise NotImplementedError
@@ -178,7 +191,7 @@ class _BaseMLP(BaseEstimator):
 
     def _outputs(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
         # coefs_ are plain arrays that the user may have changed: they are read anew each time
         return self._network(np.result_type(X.dtype, *self.coefs_)).forward(X, self.n_threads)
 
@@ -213,13 +226,13 @@ class _BaseMLP(BaseEstimator):
         y : array-like, shape (samples,) or (samples, outputs)
             Class labels, a label indicator matrix, or real targets.
         sample_weight : array-like, shape (samples,), optional
-            A mini-batch's loss is the mean weighted by them.
+            A mini-batch's loss is the mean weighted by them; one whose weights sum to zero teaches nothing.
         eval_set : (X, y), optional
             Rows that are not trained on. After each epoch their loss and score go to `validation_loss_curve_` and
-            `validation_scores_`; with early_stopping they take the place of the split.
+            `validation_scores_`, with all rows weighing the same; with early_stopping they take the place of the split.
         callbacks : iterable of callable
             Each is called as ``callback(info)`` after each epoch, with a `fastmlp.trainer.EpochInfo`, whose network
-            is the model as it is now. The fit ends if one returns True.
+            is the model as it is now; `coefs_` follow when the fit ends, which it does if one returns True.
 
         Returns
         -------
@@ -228,7 +241,8 @@ class _BaseMLP(BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            If an argument does not fit, or if the weights are not finite in the end.
+            If an argument does not fit, and then the estimator is as before; or if the weights are not finite in the
+            end.
 
         Notes
         -----
@@ -255,23 +269,29 @@ class _BaseMLP(BaseEstimator):
         if self.l1 and self.solver == "sgd" and self.momentum == 1:
             raise ValueError(f"l1={self.l1} needs a momentum below 1, got momentum={self.momentum}")
         first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
-        X, y = self._check_X_y(X, y, reset=first_pass)
-        if scipy.sparse.issparse(X):
-            X = X.tocsr()
-        self._learn_targets(y, incremental)
-        weights = None if sample_weight is None else _check_sample_weight(sample_weight, X)
-        factors = self._class_weights(y)
-        if factors is not None:
-            weights = factors if weights is None else weights * factors
-        encoded = self._encode(y)
-        self.n_outputs_ = self._outputs_of(encoded)
-        if eval_set is not None:
-            validation.check_pair("eval_set", eval_set)
-            eval_X, eval_y = self._check_X_y(*eval_set, reset=False)
-            eval_set = eval_X, self._encode_eval_set(eval_y)
+        before = dict(self.__dict__)
+        try:
+            X, y = self._check_X_y(X, y, reset=first_pass)
+            if scipy.sparse.issparse(X):
+                X = X.tocsr()
+            self._learn_targets(y, incremental)
+            encoded = self._encode(y)
+            self.n_outputs_ = self._outputs_of(encoded)
+            weights = self._row_weights(X, y, sample_weight)
+            if eval_set is not None:
+                eval_set = self._check_eval_set(eval_set)
+            sizes = [X.shape[1], *hidden, self.n_outputs_]
+            if not first_pass and [X.shape[1], *(w.shape[1] for w in self.coefs_)] != sizes:
+                raise ValueError(
+                    f"training can only go on with the same layers, got {sizes} after"
+                    f" {[self.coefs_[0].shape[0], *(w.shape[1] for w in self.coefs_)]}"
+                )
+        except Exception:
+            self.__dict__ = before
+            raise
         self._random_state = check_random_state(self.random_state)
         if first_pass:
-            self._initialize([X.shape[1], *hidden, self.n_outputs_], X.dtype, eval_set is not None)
+            self._initialize(sizes, X.dtype, eval_set is not None)
         with share_of_cores(self.n_threads) as threads:
             solve = self._fit_lbfgs if self.solver == "lbfgs" else self._fit_stochastic
             solve(X, encoded, weights, eval_set, callbacks, incremental, threads)
@@ -281,6 +301,23 @@ class _BaseMLP(BaseEstimator):
                 " preprocessed."
             )
         return self
+
+    def _row_weights(self, X: Any, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
+        """Those given times those of the classes; None if all are 1."""
+        weights = None if sample_weight is None else _check_sample_weight(sample_weight, X)
+        factors = self._class_weights(y)
+        if factors is not None:
+            weights = factors if weights is None else weights * factors
+            if not weights.any():
+                raise ValueError("sample_weight and class_weight must leave a row with a weight that is not zero")
+        return weights
+
+    def _check_eval_set(self, eval_set: Any) -> tuple[Any, np.ndarray]:
+        validation.check_pair("eval_set", eval_set)
+        X, y = self._check_X_y(*eval_set, reset=False)
+        if self.early_stopping and X.shape[0] < 2:
+            raise ValueError(f"eval_set must have at least 2 rows for early_stopping, got {X.shape[0]}")
+        return X, self._encode_eval_set(y)
 
     def _initialize(self, layer_sizes: Sequence[int], dtype: np.dtype, evaluated: bool) -> None:
         self.n_iter_ = 0
@@ -296,11 +333,13 @@ class _BaseMLP(BaseEstimator):
         if self.solver != "lbfgs":
             self.loss_curve_: list[float] = []
             self._no_improvement_count = 0
-            self._best_value = -math.inf  # of what early stopping watches, and the parameters that had it
+            self._watched = ""  # by early stopping; its best value, and in this call the parameters that had it
+            self._best_value = -math.inf
             self._best = _copied(self.coefs_, self.intercepts_) if self.early_stopping else None
             self.best_loss_ = None if self.early_stopping else math.inf
             self.best_validation_score_ = -math.inf if self.early_stopping else None
-        self.validation_scores_: list[float] | None = [] if self.early_stopping or evaluated else None
+        scored = evaluated or (self.early_stopping and self.solver != "lbfgs")
+        self.validation_scores_: list[float] | None = [] if scored else None
         self.validation_loss_curve_: list[float] | None = [] if evaluated else None
 
     def _dataset(self, network: Network, X: Any, encoded: np.ndarray, weights: Any, threads: int, skip: bool) -> Any:
@@ -319,10 +358,10 @@ class _BaseMLP(BaseEstimator):
         score = float(self._score(rows.encoded, network.forward(rows.X, threads), rows.weights))
         if not with_loss:
             return {"validation_score": score}
-        return {
-            "validation_loss": network._evaluate(rows.data, threads).loss * self._loss_factor,
-            "validation_score": score,
-        }
+        loss = network._evaluate(rows.data, threads).loss * self._loss_factor
+        if rows.weights is not None:  # the core's mean is that of the weighted losses
+            loss *= len(rows.weights) / rows.weights.sum()
+        return {"validation_loss": loss, "validation_score": score}
 
     def _record(self, metrics: dict[str, float]) -> None:
         history = self.__dict__.setdefault("history_", {})  # of parameters that were set by hand there is none yet
@@ -333,18 +372,6 @@ class _BaseMLP(BaseEstimator):
                 if getattr(self, curve, None) is None:  # an eval_set that earlier calls did not have
                     setattr(self, curve, [])
                 getattr(self, curve).append(metrics[name])
-
-    def _new_optimizer(self) -> _Optimizer:
-        if self.solver == "adam":
-            settings = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
-            kind = "adam"
-        elif self.momentum:
-            settings = {"momentum": self.momentum, "nesterov": bool(self.nesterovs_momentum)}
-            kind = "momentum"
-        else:
-            settings, kind = {}, "sgd"
-        network = self._network(self.coefs_[0].dtype)
-        return _Optimizer(network, float(self.learning_rate_init), kind, settings)
 
     def _fit_stochastic(
         self,
@@ -359,7 +386,7 @@ class _BaseMLP(BaseEstimator):
         if incremental and hasattr(self, "_optimizer"):
             self._optimizer.network._set_trusted(self.coefs_, self.intercepts_)
         else:
-            self._optimizer = self._new_optimizer()
+            self._optimizer = _Optimizer(self._network(self.coefs_[0].dtype), self)
         optimizer, network = self._optimizer, self._optimizer.network
         if eval_set is None and self.early_stopping:
             rows, evaluated = self._hold_out(network, X, encoded, weights, threads())
@@ -373,6 +400,9 @@ class _BaseMLP(BaseEstimator):
             )
             batch_size = len(rows)
         data = self._dataset(network, X, encoded, weights, threads(), skip=True)
+        with_loss = eval_set is not None or self.stopping_metric == "loss"
+        if self.early_stopping and self._watched != self.stopping_metric:  # another scale
+            self._watched, self._best_value = self.stopping_metric, -math.inf
         epochs = 1 if incremental else self.max_iter
         self.n_iter_ = 0
         with network._core.reserve():
@@ -384,16 +414,15 @@ class _BaseMLP(BaseEstimator):
                         rows = rows[permutation]
                     metrics = self._train_epoch(data, rows, int(batch_size), threads)
                     if evaluated is not None:
-                        metrics |= self._evaluate(network, evaluated, eval_set is not None, threads())
+                        metrics |= self._evaluate(network, evaluated, with_loss, threads())
                     self._record(metrics)
                     if self._improved(metrics):
                         self._best = network.weights, network.biases
-                    if self.solver == "sgd" and self.learning_rate == "invscaling":
-                        optimizer.learning_rate = float(self.learning_rate_init) / (self.t_ + 1) ** self.power_t
-                    if self._no_improvement_count > self.n_iter_no_change and self._stops():
-                        break
+                    optimizer.epoch_ends(self.t_)
                     info = EpochInfo(epoch, epochs, metrics, network)
                     if any([wants_to_stop(callback, info) for callback in callbacks]):
+                        break
+                    if self._no_improvement_count > self.n_iter_no_change and self._stops():
                         break
                     if epoch == self.max_iter and not incremental:
                         warnings.warn(
@@ -407,7 +436,8 @@ class _BaseMLP(BaseEstimator):
             finally:
                 self._take_parameters(network, network.dtype)
         if self.early_stopping and self._best is not None:
-            self.coefs_, self.intercepts_ = _copied(*self._best)
+            self.coefs_, self.intercepts_ = self._best
+            self._best = None  # a later call that does not improve keeps what it has trained, as in scikit-learn
 
     def _hold_out(
         self, network: Network, X: Any, encoded: np.ndarray, weights: np.ndarray | None, threads: int
@@ -442,7 +472,7 @@ class _BaseMLP(BaseEstimator):
         loss, penalty = sums.loss / len(rows) * self._loss_factor, sums.penalty / len(rows)
         self.n_iter_ += 1
         self.t_ += len(rows)
-        self.loss_ = loss + penalty
+        self.loss_ = np.float64(loss + penalty)
         self.loss_curve_.append(self.loss_)
         if self.verbose:
             print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
@@ -458,8 +488,7 @@ class _BaseMLP(BaseEstimator):
             return False
         if self.verbose:
             print(f"Validation score: {metrics['validation_score']:f}")
-        by_loss = self.stopping_metric == "loss" and "validation_loss" in metrics
-        value = -metrics["validation_loss"] if by_loss else metrics["validation_score"]
+        value = -metrics["validation_loss"] if self.stopping_metric == "loss" else metrics["validation_score"]
         self._no_improvement_count = self._no_improvement_count + 1 if value < self._best_value + self.tol else 0
         if value > self._best_value:
             self._best_value = value
@@ -471,7 +500,7 @@ class _BaseMLP(BaseEstimator):
         """After too many epochs without improvement; the adaptive rule goes on at a fifth of the learning rate."""
         what = "Validation score" if self.early_stopping else "Training loss"
         message = f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} consecutive epochs."
-        stops = self.solver == "adam" or self.learning_rate != "adaptive"
+        stops = self._optimizer.rule != "adaptive"
         if stops:
             message += " Stopping."
         elif self._optimizer.learning_rate <= 1e-6:
@@ -567,6 +596,7 @@ class MLPClassifier(ClassifierMixin, _BaseMLP):
     warm_start : bool, default=False
         Start `fit` from the last solution.
     momentum : float in [0, 1], default=0.9
+        Below 1 with `l1`.
     nesterovs_momentum : bool, default=True
         Both for "sgd".
     early_stopping : bool, default=False
@@ -587,9 +617,10 @@ class MLPClassifier(ClassifierMixin, _BaseMLP):
     l2 : float >= 0, default=0
         Adds ``l2/2 * sum(w**2)`` to the mean loss, whatever the batch size.
     class_weight : dict of label to float, "balanced" or None, default=None
-        Factors of the rows' weights; "balanced" is ``samples / (classes * rows of the class)``.
+        Factors of the rows' weights; "balanced" is ``samples / (classes * rows of the class)``. For a label indicator
+        matrix "balanced" or a list of a dict per label, whose factors are multiplied.
     stopping_metric : {"score", "loss"}, default="score"
-        What early stopping watches on an eval_set.
+        What early stopping watches.
     n_threads : int >= 1 or None, default=None
         None: the process's share of the cores, divided among fits that run at the same time. The model is the same
         for every number.
@@ -605,16 +636,18 @@ class MLPClassifier(ClassifierMixin, _BaseMLP):
     loss_curve_ : list of float
         `loss_` of each epoch; not for "lbfgs".
     best_loss_ : float or None
-        The least; None with early_stopping.
+        The least; None with early_stopping. Not for "lbfgs".
     validation_scores_ : list of float or None
         Accuracy on the held-out rows after each epoch.
     validation_loss_curve_ : list of float or None
-        Data loss on the eval_set after each epoch, comparable with ``history_["loss"]``.
+        Data loss on the eval_set (or on the split, if stopping_metric="loss") after each epoch; defined as
+        ``history_["loss"]``, in which rows may have weights.
     best_validation_score_ : float or None
-        That of the weights which early stopping kept.
+        That of the weights which early stopping kept. Not for "lbfgs".
     history_ : dict of str to list of float
         Per epoch or iteration: "loss" (of the data), "penalty", "seconds" (of the training alone), and with held-out
-        rows "validation_score", with an eval_set "validation_loss".
+        rows "validation_score" and, where it is known, "validation_loss". Lists are as long as each other if all
+        calls had the same kind of arguments.
     n_iter_ : int
         Epochs or iterations of the last call.
     t_ : int
@@ -646,8 +679,9 @@ class MLPClassifier(ClassifierMixin, _BaseMLP):
 
     _parameter_constraints: dict = {
         **_BaseMLP._parameter_constraints,
-        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "class_weight": [dict, list, StrOptions({"balanced"}), None],
     }
+    loss = "log_loss"  # the only one
 
     def __init__(
         self,
@@ -759,17 +793,13 @@ class MLPClassifier(ClassifierMixin, _BaseMLP):
         """
         if self.class_weight == "balanced":
             raise ValueError("partial_fit needs class_weight as a dict or None, got 'balanced': it sees not all rows")
-        if classes is not None:
-            classes = unique_labels(classes)
-            known = getattr(self, "classes_", None)
-            if known is not None and not np.array_equal(known, classes):
-                raise ValueError(
-                    f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {known!r}"
-                )
-        if getattr(self, "classes_", None) is None:
+        known = getattr(self, "classes_", None)
+        if known is not None and classes is not None and not np.array_equal(known, unique_labels(classes)):
+            raise ValueError(f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {known!r}")
+        if known is None:
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
-            self.classes_ = classes
+            self.classes_ = unique_labels(classes)
             multilabel = type_of_target(y).startswith("multilabel")
             self._label_binarizer = LabelBinarizer().fit(y if multilabel else classes)
         return self._fit(X, y, sample_weight, eval_set, (), incremental=True)
@@ -809,9 +839,12 @@ class MLPClassifier(ClassifierMixin, _BaseMLP):
     def _encode(self, y: np.ndarray) -> np.ndarray:
         if self._label_binarizer.y_type_ == "multiclass":
             return np.searchsorted(self.classes_, y).astype(np.int64)
-        return self._label_binarizer.transform(y)
+        return self._label_binarizer.transform(y).astype(bool)
 
     def _encode_eval_set(self, y: np.ndarray) -> np.ndarray:
+        several = type_of_target(y).startswith("multilabel")
+        if several != self._label_binarizer.y_type_.startswith("multilabel"):
+            raise ValueError(f"eval_set must have targets like fit's, got {type_of_target(y)} labels")
         self._refuse_new_classes("eval_set", unique_labels(y))
         return self._encode(y)
 
@@ -825,7 +858,12 @@ class MLPClassifier(ClassifierMixin, _BaseMLP):
         return encoded.astype(bool) if encoded.ndim == 2 and encoded.shape[1] == 1 else None
 
     def _class_weights(self, y: np.ndarray) -> np.ndarray | None:
-        return None if self.class_weight is None else compute_sample_weight(self.class_weight, y)
+        if self.class_weight is None:
+            return None
+        if y.ndim == 2:
+            return compute_sample_weight(self.class_weight, y)
+        factors = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+        return factors[np.searchsorted(self.classes_, y)]
 
     def _decode(self, outputs: np.ndarray) -> np.ndarray:
         return self._label_binarizer.inverse_transform(outputs.ravel() if outputs.shape[1] == 1 else outputs)
@@ -977,6 +1015,12 @@ best_validation_score_, history_, n_iter_, t_, n_layers_, n_outputs_, n_features
 
     def _encode(self, y: np.ndarray) -> np.ndarray:
         return y if y.ndim == 2 else y[:, None]
+
+    def _encode_eval_set(self, y: np.ndarray) -> np.ndarray:
+        encoded = self._encode(y)
+        if encoded.shape[1] != self.n_outputs_:
+            raise ValueError(f"eval_set must have {self.n_outputs_} targets a row like fit's y, got {encoded.shape[1]}")
+        return encoded
 
     def _outputs_of(self, encoded: np.ndarray) -> int:
         return encoded.shape[1]
