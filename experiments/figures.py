@@ -59,6 +59,14 @@ def save(drawing: Drawing, folder: Path, name: str) -> tuple[Path, Path]:
     return image, picture
 
 
+def save_pixels(drawing: Drawing, folder: Path, name: str) -> tuple[Path, Path]:
+    """The same for what would be large as lines: surfaces and images. A PNG is both."""
+    picture = folder / f"{name}.png"
+    drawing.savefig(picture, dpi=PNG_DOTS_PER_INCH, pil_kwargs={"optimize": True})
+    plt.close(drawing)
+    return picture, picture
+
+
 def _short_paths(svg: str) -> str:
     """Paths to a tenth of a point instead of a millionth, without spaces around commands: less than half the size."""
 

@@ -10,6 +10,7 @@ from datetime import date
 from html import escape
 from pathlib import Path
 
+from figures import PNG_DOTS_PER_INCH
 from section import Claim, Figure, Part, Section, Table
 
 STYLE_SHEET = Path(__file__).with_name("page.css")
@@ -121,14 +122,22 @@ def _paragraphs(texts: Sequence[str]) -> list[str]:
 def _figure(figure: Figure, number: int, folder: Path) -> str:
     content = figure.image.read_bytes()
     image = base64.b64encode(content).decode("ascii")  # in an <img>, ids of two figures cannot clash
-    width = float(re.search(rb'<svg[^>]* width="([0-9.]+)pt"', content)[1])  # type: ignore[index]
+    kind = "svg+xml" if figure.image.suffix == ".svg" else "png"
+    width = _points(content)
     limits = f"min-width:{SMALLEST * width:.0f}pt;max-width:{LARGEST * width:.0f}pt"
-    links = ", ".join(_link(path, folder) for path in (*figure.data, figure.image, figure.picture))
+    links = ", ".join(_link(path, folder) for path in dict.fromkeys((*figure.data, figure.image, figure.picture)))
     return (
-        f'<figure><div class="wide"><img src="data:image/svg+xml;base64,{image}" alt="{escape(figure.alt)}" style="{limits}"></div>'
+        f'<figure><div class="wide"><img src="data:image/{kind};base64,{image}" alt="{escape(figure.alt)}" style="{limits}"></div>'
         f"<figcaption><b>Figure {number}.</b> {escape(figure.caption)} "
         f'<span class="files">Files: {links}</span></figcaption></figure>'
     )
+
+
+def _points(image: bytes) -> float:
+    """The width of an SVG or PNG as it was drawn."""
+    if image.startswith(b"\x89PNG"):
+        return int.from_bytes(image[16:20], "big") * 72 / PNG_DOTS_PER_INCH
+    return float(re.search(rb'<svg[^>]* width="([0-9.]+)pt"', image)[1])  # type: ignore[index]
 
 
 def _link(path: Path, folder: Path) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from campaign import Campaign
 from fastmlp import Network, datasets, fit_lbfgs
-from figures import save
+from figures import save, save_pixels
 from regression_figures import draw_errors, draw_surfaces
 from results import Job, Results
 from section import CONTRADICTED, REPRODUCED, Claim, Figure, Part, Section, Table
@@ -77,7 +77,7 @@ def run(campaign: Campaign) -> Section:
     shown = [m for m in (100, 1000) if m in fits]
     nets = {m: _network(fits[m].chosen[0], fits[m].parameters) for m in shown}
     surfaces = Figure(
-        *save(draw_surfaces(nets), results.folder, "surfaces"),
+        *save_pixels(draw_surfaces(nets), results.folder, "surfaces"),
         "Prediction and error of the first seed's nets, and the training points, seen from two sides.",
         _surfaces_alt(fits, shown),
         [table],
@@ -255,7 +255,9 @@ def _errors_part(fits: Mapping[int, Fits], plan: Plan, figure: Figure) -> Part:
 def _surfaces_part(figure: Figure) -> Part:
     return Part(
         "What the nets have learnt",
-        ["The error is drawn some hundred times as high as the function, each to the scale of its own axis."],
+        [
+            "Each error is drawn to a scale of its own. It is largest between points and at the border, where nothing lies beyond."
+        ],
         [figure],
     )
 

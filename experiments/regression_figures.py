@@ -10,7 +10,7 @@ from figures import BLUE, DARK_ORANGE, GREY, STYLE, panels, plain_ticks, ticks_b
 from matplotlib import pyplot
 from matplotlib.figure import Figure as Drawing
 
-POINTS = 61  # per axis: finer than the eye sees
+POINTS = 41  # per axis: finer than the eye sees
 SIDES = ((28, -60), (28, 30))  # elevation and azimuth, degrees
 
 
@@ -20,19 +20,19 @@ def draw_surfaces(nets: Mapping[int, Network]) -> Drawing:
     x1, x2, z = (array.reshape(POINTS, POINTS) for array in (X[:, 0], X[:, 1], truth))
     pyplot.rcParams.update(STYLE)
     columns = 1 + 2 * len(nets)
-    drawing = pyplot.figure(figsize=(2.55 * columns, 5.2), layout="constrained")
+    drawing = pyplot.figure(figsize=(1.75 * columns, 3.8), layout="constrained")
     for row, (elevation, azimuth) in enumerate(SIDES):
 
         def surface(column: int, heights: np.ndarray, title: str, colours: str) -> None:
             ax = drawing.add_subplot(2, columns, row * columns + column + 1, projection="3d")
-            ax.plot_surface(x1, x2, heights, cmap=colours, rcount=POINTS // 2, ccount=POINTS // 2, linewidth=0)
+            ax.plot_surface(x1, x2, heights, cmap=colours, rcount=20, ccount=20, linewidth=0, alpha=0.8)
             ax.view_init(elevation, azimuth)
             ax.set(xticks=(-2, 0, 2), yticks=(-2, 0, 2))
-            ax.set_xlabel("$x_1$", labelpad=-8)
-            ax.set_ylabel("$x_2$", labelpad=-8)
-            ax.tick_params(pad=-3, labelsize=7)
+            ax.set_xlabel("$x_1$", labelpad=-10, fontsize=8)
+            ax.set_ylabel("$x_2$", labelpad=-10, fontsize=8)
+            ax.tick_params(pad=-3, labelsize=6)
             if row == 0:
-                ax.set_title(title, fontsize=9)
+                ax.set_title(title, fontsize=8)
 
         surface(0, z, "the function", "viridis")
         for i, (points, net) in enumerate(nets.items()):
@@ -41,7 +41,7 @@ def draw_surfaces(nets: Mapping[int, Network]) -> Drawing:
             sample, values = datasets.make_hill_and_valley(points)
             drawing.axes[-1].scatter(sample[:, 0], sample[:, 1], values, color="black", s=3, linewidth=0)
             surface(2 + 2 * i, heights - z, "its error", "coolwarm")
-            drawing.axes[-1].zaxis.set_major_formatter(lambda value, _: f"{value:.0e}" if value else "0")
+            drawing.axes[-1].zaxis.set_major_formatter(lambda value, _: f"{value:g}")
     return drawing
 
 

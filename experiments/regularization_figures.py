@@ -52,7 +52,7 @@ def _of_norm(path: Mapping[Key, Nets], norm: str) -> tuple[list[float], list[Net
 
 def draw_path(measured: Measurements) -> Drawing:
     """Accuracy, gap and zeros by strength, a column per norm."""
-    drawing, axes = panels(2, 2, (8.4, 5.6), sharex="col")
+    drawing, axes = panels(2, 2, (8.4, 5.6), sharex="col", sharey="row")
     for column, norm in enumerate(NORMS):
         strengths, nets = _of_norm(measured.path, norm)
         top, bottom = axes[0, column], axes[1, column]
@@ -69,10 +69,15 @@ def draw_path(measured: Measurements) -> Drawing:
         top.set(title=TITLES[norm])
         bottom.plot(strengths, [net.gap.mean() for net in nets], color=PURPLE, marker="D", markersize=5, label="gap")
         bottom.plot(strengths, [net.zeros.mean() for net in nets], color=GREEN, marker="v", markersize=5, label="zeros")
-        bottom.set(xscale="log", xlabel="λ", yscale="symlog")
+        bottom.set(xscale="log", xlabel="λ")
         bottom.set_yscale("symlog", linthresh=0.01)
+        bottom.set_ylim(-0.005, 1.2)
         bottom.yaxis.set_major_formatter(PercentFormatter(1))
-        plain_ticks(bottom.xaxis, [strengths[0], *strengths[2::2]], lambda x, least=strengths[0]: "none" if x == least else f"{x:g}")
+        plain_ticks(
+            bottom.xaxis,
+            [strengths[0], *strengths[2::2]],
+            lambda x, least=strengths[0]: "none" if x == least else f"{x:g}",
+        )
     axes[0, 0].set_ylabel("accuracy")
     axes[1, 0].set_ylabel("training - test accuracy, zero weights")
     handles = [pair for ax in (axes[0, 0], axes[1, 0]) for pair in zip(*ax.get_legend_handles_labels())]
@@ -82,15 +87,18 @@ def draw_path(measured: Measurements) -> Drawing:
 
 def draw_weights(measured: Measurements) -> Drawing:
     """Histograms of the first layer's weights, and as images: none, and the largest strength of each norm that still learns."""
-    shown = {"none": measured.path[NONE], **{f"{TITLES[norm]}, λ = {s:g}": measured.path[norm, s] for norm, s in strong(measured)}}
-    drawing, axes = panels(len(shown), 2, (8.4, 1.9 * len(shown)), width_ratios=(1, 1.9))
+    shown = {
+        "none": measured.path[NONE],
+        **{f"{TITLES[norm]}, λ = {s:g}": measured.path[norm, s] for norm, s in strong(measured)},
+    }
+    drawing, axes = panels(len(shown), 2, (8.4, 1.6 * len(shown)), width_ratios=(1, 2.6))
     for row, (title, nets) in enumerate(shown.items()):
         left, right = axes[row]
         left.stairs(nets.histogram, BINS, color=BLUE, fill=True)
         left.set(yscale="log", ylim=(0.8, None), title=title)
         images = nets.images
         limit = float(np.abs(images).max()) or 1.0
-        right.imshow(np.vstack([np.hstack(images[:6]), np.hstack(images[6:12])]), cmap="RdBu_r", vmin=-limit, vmax=limit)
+        right.imshow(np.hstack(images), cmap="RdBu_r", vmin=-limit, vmax=limit)
         right.axis("off")
     axes[-1, 0].set_xlabel("weight")
     return drawing

@@ -28,7 +28,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Figure:
-    image: Path  # SVG, stands in the page
+    image: Path  # SVG or PNG, stands in the page
     picture: Path  # PNG of the same, for other uses
     caption: str
     alt: str  # what a person sees who looks at the figure

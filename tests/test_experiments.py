@@ -257,7 +257,9 @@ def test_the_page_stands_alone(smoke):
     for image in links.images:
         assert len(image["alt"]) > 40
         kind, _, content = image["src"].partition(",")
-        assert kind == "data:image/svg+xml;base64"
+        assert kind in ("data:image/svg+xml;base64", "data:image/png;base64")
+        if "png" in kind:
+            continue
         references = re.findall(rb'href="([^"]*)"|url\(([^)]*)\)', base64.b64decode(content))
         assert all((one or other).startswith(b"#") for one, other in references)
     for address in links.addresses:
@@ -275,9 +277,10 @@ def test_the_page_says_that_the_data_are_a_stand_in(smoke):
 
 
 def test_pictures_are_small(smoke):
-    for path in (smoke / "results").rglob("*.svg"):
-        assert path.stat().st_size < 200_000
-        assert path.with_suffix(".png").stat().st_size < 200_000
+    pictures = [path for path in (smoke / "results").rglob("*") if path.suffix in (".svg", ".png")]
+    assert len(pictures) > 10
+    for path in pictures:
+        assert path.stat().st_size < 200_000, path
 
 
 @pytest.mark.parametrize("script", ["report.py", "batch_size.py", "speed_vs_rivals.py", "multicore.py"])
