@@ -61,9 +61,13 @@ def save(drawing: Drawing, folder: Path, name: str) -> tuple[Path, Path]:
 
 def save_pixels(drawing: Drawing, folder: Path, name: str) -> tuple[Path, Path]:
     """The same for what would be large as lines: surfaces and images. A PNG is both."""
+    from PIL import Image  # which matplotlib brings
+
     picture = folder / f"{name}.png"
-    drawing.savefig(picture, dpi=PNG_DOTS_PER_INCH, pil_kwargs={"optimize": True})
+    drawing.savefig(picture, dpi=PNG_DOTS_PER_INCH)
     plt.close(drawing)
+    with Image.open(picture) as image:
+        image.convert("RGB").quantize(256).save(picture, optimize=True)  # 256 colours: a third of the size
     return picture, picture
 
 

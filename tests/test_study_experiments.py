@@ -1,4 +1,4 @@
-"""The experiments on penalties and regression: verdicts follow from the numbers, choices are made without the test."""
+"""The experiments on penalties, architecture and regression: verdicts follow from the numbers, the test decides nothing."""
 
 import csv
 import sys
@@ -12,9 +12,14 @@ pytest.importorskip("scipy")
 
 sys.path.append(str(Path(__file__).parent.parent / "experiments"))  # scripts, not a package
 
+import architecture
 import regression
 import regularization
 import section
+import architecture_measurements
+from architecture_measurements import METRICS, REPORT_NETS
+from architecture_measurements import Measurements as ArchitectureMeasurements
+from architecture_measurements import Nets as ArchitectureNets
 from campaign import Campaign
 from fastmlp import DataFileError, datasets
 from regularization_measurements import BINS, IMAGES, NONE, NORMS, REPORT_STRENGTHS, Measurements, Nets
@@ -62,7 +67,7 @@ def sections(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets, "load_mnist", no_mnist)
         campaign = Campaign("smoke", tmp_path_factory.mktemp("report"))
-        return [regularization.run(campaign), regression.run(campaign)], campaign
+        return [regularization.run(campaign), regression.run(campaign), architecture.run(campaign)], campaign
 
 
 def test_sections_are_whole(sections):
@@ -80,6 +85,30 @@ def test_a_second_run_trains_nothing_and_says_the_same(sections):
     results = campaign.results("regression")
     again = regression.run(campaign)
     assert again.summary == made[1].summary and results.computed == 0
+
+
+def architectures(accuracies, **test):
+    """Under both rules the same: nets by their final validation accuracy."""
+
+    def nine(hidden, accuracy):
+        curves = {name: np.array([[accuracy, accuracy]]) for name in METRICS}
+        curves["test_accuracy"] = np.array([[test.get("test", 0.5)] * 2])
+        return ArchitectureNets(curves, np.array([1.0]), float(sum(hidden)), sum(hidden))
+
+    nets = {hidden: nine(hidden, accuracy) for hidden, accuracy in zip(REPORT_NETS, accuracies)}
+    return ArchitectureMeasurements(architecture_measurements.PLANS["smoke"], None, nets, nets, {}, {})
+
+
+def test_claims_on_architecture_follow_the_numbers():
+    as_reported = architectures([0.90, 0.895, 0.902, 0.91, 0.912, 0.915, 0.88, 0.89, 0.885])
+    verdicts = [claim.verdict for claim in architecture._claims(as_reported)]
+    assert (
+        verdicts == [section.REPRODUCED] * 2 + [section.CONTRADICTED] + [section.REPRODUCED] * 3
+    )  # no dip: flat curves
+    otherwise = architectures([0.90, 0.95, 0.96, 0.91, 0.90, 0.91, 0.97, 0.97, 0.98])
+    verdicts = [claim.verdict for claim in architecture._claims(otherwise)]
+    assert verdicts == [section.CONTRADICTED] * 5 + [section.REPRODUCED]
+    assert otherwise.chosen == (512, 384, 288)
 
 
 def test_the_same_seed_gives_the_same_regression():
