@@ -24,6 +24,7 @@ __all__ = [
     "fit_lbfgs",
     "fit_many",
     "ops",
+    "plotting",
     "show_config",
     "studies",
 ]
@@ -40,7 +41,7 @@ _core.current_isa()  # a FASTMLP_ISA that this machine lacks is told at once
 def __getattr__(name: str) -> Any:
     import importlib  # what follows is imported when first used, to keep the import quick
 
-    if name in ("datasets", "ops", "studies"):
+    if name in ("datasets", "ops", "plotting", "studies"):
         return importlib.import_module(f".{name}", __name__)
     if name == "fit_many":
         return importlib.import_module(".many", __name__).fit_many
