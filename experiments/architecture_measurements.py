@@ -27,7 +27,6 @@ REPORT_RULE = {"learning_rate": 0.2, "batch_size": 128, "accumulate": "epoch"}
 MINI_BATCH = {"learning_rate": 0.05, "batch_size": 64, "momentum": 0.9, "l2": 5e-5}
 CURVE_NETS = ((128,), (512, 384))
 INPUT_SCALE = 1 / 255
-VALIDATION_SHARE = 10  # one in ten training rows is kept for the choice
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "test_accuracy")
 
 Hidden = tuple[int, ...]
@@ -136,18 +135,14 @@ def _job(
 def _train(
     seed: int, nets: Sequence[Hidden], digits: Digits, epochs: int, rule: Mapping[str, Any], rows: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    kept = len(digits.x_train) // VALIDATION_SHARE
-    x, y = (array[:-kept][: rows or None] for array in (digits.x_train, digits.y_train))
+    x, y = (array[: rows or None] for array in digits.training)
     table, networks = studies.compare(
         [{"layer_sizes": (784, *hidden, 10), "input_scale": INPUT_SCALE, **rule} for hidden in nets],
         x,
         y,
         epochs,
         seeds=(seed,),
-        evaluation_sets={
-            "val": (digits.x_train[-kept:], digits.y_train[-kept:]),
-            "test": (digits.x_test, digits.y_test),
-        },
+        evaluation_sets=digits.held_out,
         verbose=False,
     )
     outcome: dict[str, Any] = {}

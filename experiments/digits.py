@@ -14,6 +14,9 @@ STAND_IN_NOTICE = (
 )
 
 
+VALIDATION_SHARE = 10  # one in ten training rows is kept for choices
+
+
 class Digits(NamedTuple):
     name: str  # "MNIST" or "make_digits": part of every configuration
     notice: str  # empty for MNIST
@@ -25,6 +28,23 @@ class Digits(NamedTuple):
     @property
     def is_mnist(self) -> bool:
         return self.name == "MNIST"
+
+    @property
+    def training(self) -> tuple[np.ndarray, np.ndarray]:
+        """X and y without the rows that are kept for choices."""
+        return self.x_train[: -self._kept], self.y_train[: -self._kept]
+
+    @property
+    def held_out(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """X and y to choose by, and to test the choice."""
+        return {
+            "val": (self.x_train[-self._kept :], self.y_train[-self._kept :]),
+            "test": (self.x_test, self.y_test),
+        }
+
+    @property
+    def _kept(self) -> int:
+        return len(self.x_train) // VALIDATION_SHARE
 
 
 def load_digits(train_rows: int, test_rows: int, say: Callable[[str], None]) -> Digits:

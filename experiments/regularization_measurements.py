@@ -19,7 +19,6 @@ REPORT_STRENGTHS = (5e-5, 5e-4, 5e-3)
 REPORT_BATCHES = 469  # of 128 in 60000 rows; fewer rows are penalized as much, to show the same thing
 NORMS = ("l1", "l2")
 INPUT_SCALE = 1 / 255
-VALIDATION_SHARE = 10  # one in ten training rows is kept for the choice
 METRICS = ("loss", "accuracy", "penalty", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
 IMAGES = 6  # of first-layer weights that are kept
 
@@ -142,8 +141,6 @@ def _job(
 def _train(
     seed: int, keys: Sequence[Key], factor: int, digits: Digits, epochs: int, settings: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    kept = len(digits.x_train) // VALIDATION_SHARE
-    train = digits.x_train[:-kept], digits.y_train[:-kept]
     common = {
         "layer_sizes": LAYER_SIZES,
         "input_scale": INPUT_SCALE,
@@ -153,13 +150,10 @@ def _train(
     }
     rows, nets = studies.compare(
         [common if key == NONE else {**common, key[0]: factor * key[1]} for key in keys],
-        *train,
+        *digits.training,
         epochs,
         seeds=(seed,),
-        evaluation_sets={
-            "val": (digits.x_train[-kept:], digits.y_train[-kept:]),
-            "test": (digits.x_test, digits.y_test),
-        },
+        evaluation_sets=digits.held_out,
         verbose=False,
     )
     outcome: dict[str, Any] = {}
@@ -167,7 +161,7 @@ def _train(
     for i, (key, net) in enumerate(zip(keys, nets)):
         own = rows[i * epochs : (i + 1) * epochs]
         outcome[_name(key)] = {name: [row[name] for row in own] for name in METRICS}
-        outcome[_name(key)] |= {"train_accuracy": net.evaluate(*train).accuracy, **_weights(net, seed)}
+        outcome[_name(key)] |= {"train_accuracy": net.evaluate(*digits.training).accuracy, **_weights(net, seed)}
         seconds[_name(key)] = [row["seconds"] for row in own]
     return outcome, {"seconds": seconds}
 
