@@ -64,7 +64,8 @@ def save_pixels(drawing: Drawing, folder: Path, name: str) -> tuple[Path, Path]:
     from PIL import Image  # which matplotlib brings
 
     picture = folder / f"{name}.png"
-    drawing.savefig(picture, dpi=PNG_DOTS_PER_INCH)
+    with np.errstate(all="ignore"):  # a BLAS may raise flags of lanes that nobody uses, in products of a few points
+        drawing.savefig(picture, dpi=PNG_DOTS_PER_INCH)
     plt.close(drawing)
     with Image.open(picture) as image:
         image.convert("RGB").quantize(256).save(picture, optimize=True)  # 256 colours: a third of the size
