@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from fastmlp import Network, datasets
+from fastmlp.plotting import SurfaceDisplay
 from figures import BLUE, DARK_ORANGE, GREY, STYLE, panels, plain_ticks, ticks_between
 from matplotlib import pyplot
 from matplotlib.figure import Figure as Drawing
@@ -16,32 +17,30 @@ SIDES = ((28, -60), (28, 30))  # elevation and azimuth, degrees
 
 def draw_surfaces(nets: Mapping[int, Network]) -> Drawing:
     """A row per view: the function, then prediction and error of each net."""
-    X, truth = datasets.hill_and_valley_grid(POINTS)
-    x1, x2, z = (array.reshape(POINTS, POINTS) for array in (X[:, 0], X[:, 1], truth))
+    axis = np.linspace(-2, 2, POINTS)
+    truth = datasets.hill_and_valley_grid(POINTS)[1].reshape(POINTS, POINTS)
+    shown = [(SurfaceDisplay(axis, axis, truth), "the function", "viridis", 0)]
+    for points, net in nets.items():
+        values = net.forward(datasets.hill_and_valley_grid(POINTS)[0]).reshape(POINTS, POINTS)
+        shown.append((SurfaceDisplay(axis, axis, values), f"learnt from {points} points", "viridis", points))
+        shown.append((SurfaceDisplay(axis, axis, values - truth), "its error", "coolwarm", 0))
     pyplot.rcParams.update(STYLE)
-    columns = 1 + 2 * len(nets)
-    drawing = pyplot.figure(figsize=(1.75 * columns, 3.8), layout="constrained")
+    drawing = pyplot.figure(figsize=(1.75 * len(shown), 3.8), layout="constrained")
     for row, (elevation, azimuth) in enumerate(SIDES):
-
-        def surface(column: int, heights: np.ndarray, title: str, colours: str) -> None:
-            ax = drawing.add_subplot(2, columns, row * columns + column + 1, projection="3d")
-            ax.plot_surface(x1, x2, heights, cmap=colours, rcount=20, ccount=20, linewidth=0, alpha=0.8)
+        for column, (display, title, colours, points) in enumerate(shown):
+            ax = drawing.add_subplot(2, len(shown), row * len(shown) + column + 1, projection="3d")
+            display.plot(ax, cmap=colours, rcount=20, ccount=20, alpha=0.8)
+            if points:
+                sample, values = datasets.make_hill_and_valley(points)
+                ax.scatter(sample[:, 0], sample[:, 1], values, color="black", s=3, linewidth=0)
             ax.view_init(elevation, azimuth)
             ax.set(xticks=(-2, 0, 2), yticks=(-2, 0, 2))
             ax.set_xlabel("$x_1$", labelpad=-10, fontsize=8)
             ax.set_ylabel("$x_2$", labelpad=-10, fontsize=8)
+            ax.zaxis.set_major_formatter(lambda value, _: f"{value:g}")
             ax.tick_params(pad=-3, labelsize=6)
             if row == 0:
                 ax.set_title(title, fontsize=8)
-
-        surface(0, z, "the function", "viridis")
-        for i, (points, net) in enumerate(nets.items()):
-            heights = net.forward(X).reshape(POINTS, POINTS)
-            surface(1 + 2 * i, heights, f"learnt from {points} points", "viridis")
-            sample, values = datasets.make_hill_and_valley(points)
-            drawing.axes[-1].scatter(sample[:, 0], sample[:, 1], values, color="black", s=3, linewidth=0)
-            surface(2 + 2 * i, heights - z, "its error", "coolwarm")
-            drawing.axes[-1].zaxis.set_major_formatter(lambda value, _: f"{value:g}")
     return drawing
 
 

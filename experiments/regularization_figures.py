@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from fastmlp.plotting import WeightsDisplay
 from figures import BLUE, DARK_ORANGE, GREEN, GREY, PURPLE, panels, plain_ticks, stretch_near_one
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
@@ -96,10 +97,7 @@ def draw_weights(measured: Measurements) -> Drawing:
         left, right = axes[row]
         left.stairs(nets.histogram, BINS, color=BLUE, fill=True)
         left.set(yscale="log", ylim=(0.8, None), title=title)
-        images = nets.images
-        limit = float(np.abs(images).max()) or 1.0
-        right.imshow(np.hstack(images), cmap="RdBu_r", vmin=-limit, vmax=limit)
-        right.axis("off")
+        WeightsDisplay(nets.images).plot(right)
     axes[-1, 0].set_xlabel("weight")
     return drawing
 
