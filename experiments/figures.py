@@ -68,7 +68,9 @@ def save_pixels(drawing: Drawing, folder: Path, name: str) -> tuple[Path, Path]:
         drawing.savefig(picture, dpi=PNG_DOTS_PER_INCH)
     plt.close(drawing)
     with Image.open(picture) as image:
-        image.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE).save(picture, optimize=True)  # 256 colours: a third of the size
+        image.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE).save(
+            picture, optimize=True
+        )  # 256 colours: a third of the size
     return picture, picture
 
 

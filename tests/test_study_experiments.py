@@ -133,3 +133,15 @@ def test_the_regression_table_holds_every_fit(sections):
     rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
     assert [(row["points"], row["seed"]) for row in rows] == [("100", "0"), ("1000", "0")]
     assert all(0 < float(row["test_error"]) < 0.1 for row in rows)
+
+
+def test_a_narrower_gap_alone_does_not_help():
+    def path(train, test):
+        return {NONE: nets([0.9], train=0.99, test=0.95), ("l2", 1e-3): nets([0.93], train=train, test=test)}
+
+    verdict = lambda *found: regularization._generalization(  # noqa: E731
+        measurements(nets([0.9]), nets([0.9]), path(*found))
+    ).verdict
+    assert verdict(0.98, 0.96) == section.REPRODUCED
+    assert verdict(0.96, 0.94) == section.IN_PART
+    assert verdict(0.99, 0.93) == section.CONTRADICTED
