@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -97,7 +98,7 @@ class _Evaluated:
     data: Any  # the same as the core's data set
 
 
-class _BaseMLP(BaseEstimator):
+class _BaseMLP(BaseEstimator, ABC):
     """What the classifier and the regressor share: everything but labels, targets and scores."""
 
     _parameter_constraints: dict = {
@@ -132,26 +133,26 @@ class _BaseMLP(BaseEstimator):
 
     # What the two kinds of estimator answer themselves.
 
-    def _check_X_y(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
-        """Both checked; y as the user sees it."""
-        raise NotImplementedError
+    _y_numeric: bool
 
     def _learn_targets(self, y: np.ndarray, incremental: bool) -> None:
         """What kind of targets these are; ValueError if they do not fit those of earlier calls."""
 
+    @abstractmethod
     def _encode(self, y: np.ndarray) -> np.ndarray:
         """y as the core takes it: labels, shape (samples,), or targets, shape (samples, outputs)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _encode_eval_set(self, y: np.ndarray) -> np.ndarray:
         """The same, of targets that must be like those of fit."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _outputs_of(self, encoded: np.ndarray) -> int:
-        raise NotImplementedError
+        """How many the network needs."""
 
+    @abstractmethod
     def _output_activation(self) -> str:
-        raise NotImplementedError
+        """scikit-learn's name of it."""
 
     def _stratification(self, encoded: np.ndarray) -> np.ndarray | None:
         """What the validation split keeps the proportions of."""
@@ -161,9 +162,9 @@ class _BaseMLP(BaseEstimator):
         """A factor for each row."""
         return None
 
+    @abstractmethod
     def _score(self, encoded: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
         """What `score` would say of the network's outputs."""
-        raise NotImplementedError
 
     # The network and scikit-learn's view of it.
 
@@ -293,14 +294,30 @@ class _BaseMLP(BaseEstimator):
         if first_pass:
             self._initialize(sizes, X.dtype, eval_set is not None)
         with share_of_cores(self.n_threads) as threads:
-            solve = self._fit_lbfgs if self.solver == "lbfgs" else self._fit_stochastic
-            solve(X, encoded, weights, eval_set, callbacks, incremental, threads)
+            if self.solver == "lbfgs":
+                self._fit_lbfgs(X, encoded, weights, eval_set, callbacks, threads)
+            else:
+                self._fit_stochastic(X, encoded, weights, eval_set, callbacks, incremental, threads)
         if not all(np.isfinite(parameters).all() for parameters in (*self.coefs_, *self.intercepts_)):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
                 " preprocessed."
             )
         return self
+
+    def _check_X_y(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
+        """Both checked; y as the user sees it."""
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            y_numeric=self._y_numeric,
+            dtype=(np.float64, np.float32),
+            reset=reset,
+        )
+        return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     def _row_weights(self, X: Any, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
         """Those given times those of the classes; None if all are 1."""
@@ -521,7 +538,6 @@ class _BaseMLP(BaseEstimator):
         weights: np.ndarray | None,
         eval_set: tuple[Any, np.ndarray] | None,
         callbacks: list[Callback],
-        incremental: bool,
         threads: Callable[[], int],
     ) -> None:
         dtype = self.coefs_[0].dtype
@@ -681,6 +697,7 @@ class MLPClassifier(ClassifierMixin, _BaseMLP):
         **_BaseMLP._parameter_constraints,
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
     }
+    _y_numeric = False
     loss = "log_loss"  # the only one
 
     def __init__(
@@ -804,18 +821,6 @@ class MLPClassifier(ClassifierMixin, _BaseMLP):
             self._label_binarizer = LabelBinarizer().fit(y if multilabel else classes)
         return self._fit(X, y, sample_weight, eval_set, (), incremental=True)
 
-    def _check_X_y(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            dtype=(np.float64, np.float32),
-            reset=reset,
-        )
-        return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
-
     def _learn_targets(self, y: np.ndarray, incremental: bool) -> None:
         if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
             self._label_binarizer = LabelBinarizer().fit(y)
@@ -916,6 +921,7 @@ best_validation_score_, history_, n_iter_, t_, n_layers_, n_outputs_, n_features
         **_BaseMLP._parameter_constraints,
         "loss": [StrOptions({"squared_error", "poisson"})],
     }
+    _y_numeric = True
 
     def __init__(
         self,
@@ -999,19 +1005,6 @@ best_validation_score_, history_, n_iter_, t_, n_layers_, n_outputs_, n_features
             Also with early_stopping.
         """
         return self._fit(X, y, sample_weight, eval_set, (), incremental=True)
-
-    def _check_X_y(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            y_numeric=True,
-            dtype=(np.float64, np.float32),
-            reset=reset,
-        )
-        return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     def _encode(self, y: np.ndarray) -> np.ndarray:
         return y if y.ndim == 2 else y[:, None]
