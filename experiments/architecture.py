@@ -10,6 +10,7 @@ from architecture_figures import draw_grid, draw_learning_curve, draw_report_rul
 from architecture_measurements import (
     CURVE_NETS,
     DEPTHS,
+    HALVED_NETS,
     MINI_BATCH,
     REPORT_NETS,
     REPORT_RULE,
@@ -23,7 +24,7 @@ from campaign import Campaign
 from figures import save
 from report import run_alone
 from results import Results
-from section import CONTRADICTED, IN_PART, REPRODUCED, Claim, Figure, Part, Section, Table
+from section import CONTRADICTED, IN_PART, REPRODUCED, UNTESTED, Claim, Figure, Part, Section, Table
 from wording import counted, duration, listing
 
 NAME = "architecture"
@@ -63,6 +64,7 @@ def run(campaign: Campaign) -> Section:
         question="Which architecture is best, and what do width and depth do?",
         summary=[_summary(measured)],
         claims=_claims(measured),
+        report_figures=_report_figures(measured),
         parts=[_report_part(measured, rule), _grid_part(measured, grid), _theory_part(measured, curve)],
         setup={
             "Report's rule": f"one update per epoch, learning rate {REPORT_RULE['learning_rate']:g}, {counted(measured.plan.report_epochs, 'epoch')}",
@@ -82,7 +84,8 @@ def _mean(nets: Nets, name: str = "val_accuracy") -> float:
 
 
 def _of_depth(nets: dict[Hidden, Nets], depth: int) -> dict[Hidden, Nets]:
-    return {hidden: each for hidden, each in nets.items() if len(hidden) == depth}
+    """Of the report's nine, those of this depth."""
+    return {hidden: nets[hidden] for hidden in REPORT_NETS if len(hidden) == depth}
 
 
 def _depth_mean(nets: dict[Hidden, Nets], depth: int) -> float:
@@ -90,16 +93,17 @@ def _depth_mean(nets: dict[Hidden, Nets], depth: int) -> float:
 
 
 def _ends_in_words(nets: dict[Hidden, Nets]) -> str:
-    return "; ".join(f"{name_of(hidden)} ends at {_mean(each):.1%}" for hidden, each in nets.items())
+    return "; ".join(f"{name_of(hidden)} ends at {_mean(nets[hidden]):.1%}" for hidden in REPORT_NETS)
 
 
 def _summary(measured: Measurements) -> str:
     chosen = measured.chosen
     test = measured.mini_batch[chosen].final("test_accuracy")
+    ends = [_mean(measured.report[hidden]) for hidden in REPORT_NETS]
     return (
         f"Under mini-batch SGD validation chooses {name_of(chosen)}: {test.mean():.2%} on the test images ({test.min():.2%} to {test.max():.2%} over "
         f"{counted(len(test), 'seed')}). Under the report's rule the nine nets end between "
-        f"{min(map(_mean, measured.report.values())):.1%} and {max(map(_mean, measured.report.values())):.1%}: after as few updates as epochs, what one sees is how "
+        f"{min(ends):.1%} and {max(ends):.1%}: after as few updates as epochs, what one sees is how "
         "far each net has come, not how good it is."
     )
 
@@ -129,7 +133,21 @@ def _claims(measured: Measurements) -> list[Claim]:
         return _depth_mean(nets, 2) - _depth_mean(nets, 1)
 
     def best(nets: dict[Hidden, Nets]) -> Hidden:
-        return max(nets, key=lambda hidden: _mean(nets[hidden]))
+        return max(REPORT_NETS, key=lambda hidden: _mean(nets[hidden]))
+
+    def slower(nets: dict[Hidden, Nets]) -> list[float]:
+        """By depth, the mean share of its final accuracy that a net has after a twentieth of the epochs."""
+        shares = []
+        for depth in DEPTHS:
+            curves = [each.curves["val_accuracy"].mean(axis=0) for each in _of_depth(nets, depth).values()]
+            shares.append(float(np.mean([curve[max(0, len(curve) // 20 - 1)] / curve[-1] for curve in curves])))
+        return shares
+
+    def order_of_three(nets: dict[Hidden, Nets]) -> list[Hidden]:
+        return sorted(_of_depth(nets, 3), key=lambda hidden: -_mean(nets[hidden]))
+
+    def three_quarters(nets: dict[Hidden, Nets]) -> list[float]:
+        return [_mean(nets[kept]) - _mean(nets[halved]) for kept, halved in zip(_of_depth(nets, 2), HALVED_NETS)]
 
     def loss_of_depth(nets: dict[Hidden, Nets]) -> float:
         return _depth_mean(nets, 3) - _depth_mean(nets, 1)
@@ -156,6 +174,31 @@ def _claims(measured: Measurements) -> list[Claim]:
         ),
         _both(
             measured,
+            "Three hidden layers converge much more slowly.",
+            lambda nets: slower(nets)[2] < slower(nets)[0] - 0.05,
+            lambda nets: (
+                "after a twentieth of the epochs depths 1, 2 and 3 have "
+                + listing(f"{share:.0%}" for share in slower(nets))
+                + " of their final accuracy"
+            ),
+        ),
+        _both(
+            measured,
+            "Of the nets with three hidden layers 254-190-142 is best, then 512-384-288, then 128-96-72.",
+            lambda nets: order_of_three(nets) == [(254, 190, 142), (512, 384, 288), (128, 96, 72)],
+            lambda nets: listing(f"{name_of(hidden)} {_mean(nets[hidden]):.2%}" for hidden in order_of_three(nets)),
+        ),
+        _both(
+            measured,
+            "Widths that fall by 3/4 instead of 1/2 from layer to layer give much better results.",
+            lambda nets: float(np.mean(three_quarters(nets))) > SAME,
+            lambda nets: listing(
+                f"{name_of(kept)} {gain:+.2%} over {name_of(halved)}"
+                for kept, halved, gain in zip(_of_depth(nets, 2), HALVED_NETS, three_quarters(nets))
+            ),
+        ),
+        _both(
+            measured,
             "512-384 is the best of the nine.",
             lambda nets: best(nets) == (512, 384),
             lambda nets: (
@@ -164,6 +207,29 @@ def _claims(measured: Measurements) -> list[Claim]:
         ),
         _run_time(measured),
     ]
+
+
+def _report_figures(measured: Measurements) -> list[Claim]:
+    """A row for each net."""
+    found = []
+    one = _depth_mean(measured.report, 1)
+    for hidden in REPORT_NETS:
+        depth, end = len(hidden), _mean(measured.report[hidden])
+        said, holds = {
+            1: ("about 90 % after 200 epochs", abs(end - 0.9) < 2 * SAME),
+            2: ("about 1 % more than with one layer, after a dip near epoch 20", 0 < end - one < 2 * SAME),
+            3: ("less than with one layer", end < one),
+        }[depth]
+        comparable = measured.digits.is_mnist and measured.plan.report_epochs == 200
+        found.append(
+            Claim(
+                f"Hidden layers {name_of(hidden)}: accuracy {said}.",
+                UNTESTED if depth == 1 and not comparable else REPRODUCED if holds else CONTRADICTED,
+                f"{end:.1%} after {counted(measured.plan.report_epochs, 'epoch')} with one update each; mini-batch SGD: "
+                f"{_mean(measured.mini_batch[hidden], 'test_accuracy'):.2%} on the test images.",
+            )
+        )
+    return found
 
 
 def _dips(measured: Measurements) -> Claim:
@@ -185,16 +251,18 @@ def _dips(measured: Measurements) -> Claim:
 
 
 def _run_time(measured: Measurements) -> Claim:
+    seconds = {hidden: measured.mini_batch[hidden].seconds for hidden in REPORT_NETS}
     grows = all(
-        [each.seconds for each in _of_depth(measured.mini_batch, depth).values()]
-        == sorted(each.seconds for each in _of_depth(measured.mini_batch, depth).values())
-        for depth in DEPTHS
+        list(times) == sorted(times)
+        for times in ([seconds[hidden] for hidden in REPORT_NETS if len(hidden) == depth] for depth in DEPTHS)
     )
-    parts = [f"{name_of(hidden)} {duration(nets.seconds)}" for hidden, nets in measured.mini_batch.items()]
+    deeper = seconds[128, 96, 72] / seconds[128,], seconds[512, 384, 288] / seconds[512,]
+    parts = [f"{name_of(hidden)} {duration(value)}" for hidden, value in seconds.items()]
     return Claim(
-        "Run time grows with width.",
-        REPRODUCED if grows else IN_PART,
-        f"Seconds of an epoch, nets side by side, one core each: {', '.join(parts)}.",
+        "Run time grows with width; with depth it grows, too, but not by much.",
+        REPRODUCED if grows and max(deeper) < 1.5 else IN_PART if grows else CONTRADICTED,
+        f"Seconds of an epoch, nets side by side, one core each: {', '.join(parts)}. Three layers take {deeper[0]:.1f} times as long as one for a first width "
+        f"of 128, {deeper[1]:.1f} times for 512.",
     )
 
 
@@ -287,22 +355,21 @@ def _write_tables(measured: Measurements, results: Results) -> Sequence[Path]:
                 *key,
                 seed,
                 nets.parameters,
-                *(
-                    f"{values[seed]:.5g}"
-                    for values in (nets.train_accuracy, nets.final("val_accuracy"), nets.final("test_accuracy"))
-                ),
+                f"{nets.train_accuracy[seed]:.5g}",
+                f"{nets.final('val_accuracy')[seed]:.5g}" if "val_accuracy" in nets.curves else "",
+                f"{nets.final('test_accuracy')[seed]:.5g}",
             )
             for seed in range(measured.plan.seeds)
         ]
 
-    nine = [
+    trained = [
         row
         for rule, found in (("one update per epoch", measured.report), ("mini-batch", measured.mini_batch))
-        for hidden in REPORT_NETS
-        for row in rows(found[hidden], rule, name_of(hidden))
+        for hidden, each in found.items()
+        for row in rows(each, rule, name_of(hidden))
     ]
     return (
-        results.write_csv("nets.csv", ("rule", "hidden", "seed", *header), nine),
+        results.write_csv("nets.csv", ("rule", "hidden", "seed", *header), trained),
         results.write_csv(
             "grid.csv",
             ("width", "depth", "seed", *header),

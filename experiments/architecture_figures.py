@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from architecture_measurements import CURVE_NETS, DEPTHS, Measurements, Nets, name_of
+from architecture_measurements import CURVE_NETS, DEPTHS, REPORT_NETS, Measurements, Nets, name_of
+from fastmlp.plotting import HeatMapDisplay
 from figures import BLUE, DARK_ORANGE, GREEN, in_thousands, panels, plain_ticks, stretch_near_one, ticks_between
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import PercentFormatter
@@ -16,7 +17,7 @@ def draw_report_rule(measured: Measurements) -> Drawing:
     """Validation accuracy of the nine nets with one update per epoch, a panel per depth."""
     drawing, axes = panels(1, 3, (8.4, 3.4), sharey=True)
     for ax, depth in zip(axes[0], DEPTHS):
-        nets = {hidden: nets for hidden, nets in measured.report.items() if len(hidden) == depth}
+        nets = {hidden: measured.report[hidden] for hidden in REPORT_NETS if len(hidden) == depth}
         for (hidden, each), style in zip(nets.items(), OF_WIDTH):
             mean = each.curves["val_accuracy"].mean(axis=0)
             ax.plot(np.arange(1, len(mean) + 1), mean, color=OF_DEPTH[depth][0], linestyle=style, label=name_of(hidden))
@@ -35,14 +36,10 @@ def draw_grid(measured: Measurements) -> Drawing:
     heat = np.array(
         [[measured.grid[width, depth].final("test_accuracy").mean() for width in widths] for depth in DEPTHS]
     )
-    left.pcolormesh(np.arange(len(widths) + 1) - 0.5, np.arange(len(DEPTHS) + 1) - 0.5, heat, cmap="viridis")
-    middle = (heat.min() + heat.max()) / 2
-    for i, j in np.ndindex(heat.shape):
-        colour = "white" if heat[i, j] < middle else "black"
-        left.text(j, i, f"{heat[i, j]:.2%}", ha="center", va="center", fontsize=7.5, color=colour)
-    left.set_xticks(range(len(widths)), widths)
-    left.set_yticks(range(len(DEPTHS)), DEPTHS)
-    left.set(xlabel="width of the first hidden layer", ylabel="depth", title="Test accuracy")
+    HeatMapDisplay(heat, "width of the first hidden layer", "depth", widths, DEPTHS).plot(left, text="{:.2%}")
+    for text in left.texts:
+        text.set_fontsize(7.5)
+    left.set_title("Test accuracy")
     left.grid(False)
     for depth in DEPTHS:
         colour, marker, _ = OF_DEPTH[depth]

@@ -12,7 +12,7 @@ import batch_size_costs as costs
 import batch_size_figures as draw
 import batch_size_findings as findings
 import numpy as np
-from batch_size_claims import REPORT_LEVELS, claims, comparable, summary
+from batch_size_claims import REPORT_LEVELS, claims, comparable, report_figures, summary
 from batch_size_measurements import (
     LAYER_SIZES,
     LEARNING_RATE,
@@ -53,6 +53,7 @@ def run(campaign: Campaign) -> Section:
         question=QUESTION,
         summary=[summary(measured)],
         claims=claims(measured),
+        report_figures=report_figures(measured),
         parts=[
             _rules(measured, figure),
             _one_update(measured, figure),

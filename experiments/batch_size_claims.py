@@ -79,6 +79,7 @@ def _convergence(measured: Measurements) -> Claim:
         "The rate of convergence, the final accuracy and the final loss hardly depend on the batch size.",
         verdict,
         finding,
+        hypothesis=True,
     )
 
 
@@ -96,6 +97,29 @@ def _steep_until(measured: Measurements) -> Claim:
         f"One update per epoch: {share:.0%} of the fall of the loss over {len(loss)} epochs comes before epoch {STEEP_UNTIL}, at "
         f"{times(ratio)} the later rate.",
     )
+
+
+def report_figures(measured: Measurements) -> list[Claim]:
+    """A row for each curve of the report: batches of 128, 1024 and all rows."""
+    found = []
+    for size, curves in measured.one_update.items():
+        loss, accuracy = curves.final("loss"), curves.final("accuracy")
+        found.append(
+            Claim(
+                f"Learning rate 0.4, batch size {size}: loss and accuracy over {REPORT_EPOCHS} epochs, to about {REPORT_LEVELS[0]:g} and {REPORT_LEVELS[1]:g}.",
+                _reached(measured, loss, accuracy),
+                f"One update per epoch: {mean_and_range(loss, 3)} and {mean_and_range(accuracy, 3)} after {measured.plan.epochs} epochs; one update per batch: "
+                f"{mean_and_range(measured.mini_batch[size].final('val_accuracy'), 3)} on the test images.",
+            )
+        )
+    return found
+
+
+def _reached(measured: Measurements, *ends: np.ndarray) -> str:
+    near = all(abs(np.mean(end) - level) <= slack for end, level, slack in zip(ends, REPORT_LEVELS, NEAR))
+    if not comparable(measured) or (not near and measured.plan.epochs < REPORT_EPOCHS):
+        return UNTESTED
+    return REPRODUCED if near else CONTRADICTED
 
 
 def _levels(measured: Measurements) -> Claim:
@@ -143,7 +167,12 @@ def _time_per_batch(measured: Measurements) -> Claim:
             EXPLAINED,
             f"{finding}: a small batch is quick because it is small, not because its rows are.",
         )
-    return Claim("The run time per batch is far lower for smaller batches, thanks to parallelism.", verdict, finding)
+    return Claim(
+        "The run time per batch is far lower for smaller batches, thanks to parallelism.",
+        verdict,
+        finding,
+        hypothesis=True,
+    )
 
 
 def _time_per_epoch(measured: Measurements) -> Claim:

@@ -124,15 +124,15 @@ def ticks_between(low: float, high: float, steps: Sequence[float] = (1, 2, 5)) -
     return [tick for tick in found if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
 
 
-def stretch_near_one(ax: Axes) -> None:
-    """An accuracy axis that shows 0.98 and 0.99 as far apart as 0.9 and 0.95: the log of the share of errors."""
+def stretch_near_one(ax: Axes, axis: str = "y") -> None:
+    """An accuracy axis, "x" or "y", that shows 0.98 and 0.99 as far apart as 0.9 and 0.95: the log of the share of errors."""
     floor = 1e-3  # of the errors: where 1.0 itself lies
-    ax.set_yscale(
+    getattr(ax, f"set_{axis}scale")(
         "function",
         functions=(
             lambda accuracy: -np.log10(np.maximum(1 + floor - np.asarray(accuracy), floor / 2)),
             lambda height: 1 + floor - 10.0 ** -np.asarray(height),
         ),
     )
-    ax.set_ylim(top=1)
-    plain_ticks(ax.yaxis, (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.998, 1))
+    getattr(ax, f"set_{axis}lim")(None, 1)
+    plain_ticks(getattr(ax, f"{axis}axis"), (0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.998, 1))

@@ -39,6 +39,7 @@ def write_page(path: Path, title: str, introduction: Sequence[str], sections: Se
         "</header>",
         _contents(sections),
         "<main>",
+        _report_figures(sections),
         *(_section(section, folder) for section in sections),
         "</main>",
         f"<footer><p>Written on {date.today().isoformat()}. Every number and verdict is computed from the result files.</p></footer>",
@@ -56,7 +57,7 @@ def write_page(path: Path, title: str, introduction: Sequence[str], sections: Se
 
 
 def _contents(sections: Sequence[Section]) -> str:
-    entries = []
+    entries = ['<li><a href="#report-figures">The report\'s figures</a></li>'] if _with_figures(sections) else []
     for section in sections:
         parts = "".join(
             f'<li><a href="#{_anchor(section, number)}">{escape(part.title)}</a></li>'
@@ -67,6 +68,31 @@ def _contents(sections: Sequence[Section]) -> str:
             f'<ol>{parts}<li><a href="#{section.name}-setup">Configuration and environment</a></li></ol></li>'
         )
     return f'<nav aria-label="Contents"><h2>Contents</h2><ol>{"".join(entries)}</ol></nav>'
+
+
+def _with_figures(sections: Sequence[Section]) -> list[Section]:
+    return [section for section in sections if section.report_figures]
+
+
+def _report_figures(sections: Sequence[Section]) -> str:
+    found = _with_figures(sections)
+    if not found:
+        return ""
+    tables = [
+        _claims(
+            section.report_figures,
+            f'<a href="#{section.name}">{escape(section.title)}</a>',
+        )
+        for section in found
+    ]
+    return "\n".join(
+        [
+            '<section id="report-figures"><h2>The report\'s figures, one by one</h2>',
+            "<p>What each of them shows, as far as its text says so, and what the same experiment gives here.</p>",
+            *tables,
+            "</section>",
+        ]
+    )
 
 
 def _anchor(section: Section, number: int) -> str:
@@ -82,7 +108,7 @@ def _section(section: Section, folder: Path) -> str:
             f'<p class="question">{escape(section.question)}</p>',
             *(f'<p class="notice" role="note">{escape(notice)}</p>' for notice in section.notices),
             *_paragraphs(section.summary),
-            _claims(section.claims) if section.claims else "",
+            _claims(section.claims, "The report's statements, and what was measured") if section.claims else "",
             *parts,
             _setup(section, folder),
             "</section>",
@@ -90,15 +116,16 @@ def _section(section: Section, folder: Path) -> str:
     )
 
 
-def _claims(claims: Sequence[Claim]) -> str:
+def _claims(claims: Sequence[Claim], caption: str) -> str:
+    """The caption is HTML."""
     rows = "".join(
-        f"<tr><td>{escape(claim.statement)}</td>"
+        f"<tr><td>{'<i>Hypothesis:</i> ' if claim.hypothesis else ''}{escape(claim.statement)}</td>"
         f'<td><span class="verdict {claim.verdict.replace(" ", "-")}">{escape(claim.verdict)}</span></td>'
         f"<td>{escape(claim.finding)}</td></tr>"
         for claim in claims
     )
     return (
-        '<div class="wide"><table class="claims"><caption>The report\'s statements, and what was measured</caption>'
+        f'<div class="wide"><table class="claims"><caption>{caption}</caption>'
         '<thead><tr><th scope="col">The report</th><th scope="col">Verdict</th><th scope="col">Measured</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )

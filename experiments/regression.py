@@ -94,6 +94,7 @@ def run(campaign: Campaign) -> Section:
         question="How well does a small net learn x1 exp(-x1² - x2²) from m points?",
         summary=[_summary(fits)],
         claims=[_claim(m, fits[m]) for m in shown],
+        report_figures=[_report_figure(m, fits[m]) for m in reversed(shown)],
         parts=[_errors_part(fits, plan, errors), _surfaces_part(surfaces)],
         setup={
             "Points": "uniform in [-2, 2]², without noise",
@@ -209,6 +210,14 @@ def _claim(points: int, fit: Fits) -> Claim:
         REPRODUCED if near else CONTRADICTED,
         f"Median {significant(fit.median, 2)} over {counted(len(fit.test_errors), 'seed')}, worst {significant(float(fit.test_errors.max()), 2)}"
         + ("." if near else f": {times(ratio)} less." if ratio > 1 else f": {times(1 / ratio)} more."),
+    )
+
+
+def _report_figure(points: int, fit: Fits) -> Claim:
+    return Claim(
+        f"m = {points}: the loss by epoch, and the prediction as a surface over x1 and x2, test error {REPORT_ERRORS[points]:g}.",
+        REPRODUCED if fit.median <= REPORT_ERRORS[points] else CONTRADICTED,
+        f"The surface of the figure below, with a median test error of {significant(fit.median, 2)}. No loss by epoch: L-BFGS has none.",
     )
 
 

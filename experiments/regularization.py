@@ -62,6 +62,7 @@ def run(campaign: Campaign) -> Section:
         question="What do L1 and L2 penalties change, and what went wrong in the report's L2 net?",
         summary=[_summary(measured)],
         claims=_claims(measured),
+        report_figures=_report_figures(measured),
         parts=[_report_part(measured, report), _path_part(measured, path), _weights_part(weights)],
         setup={
             "Net": "-".join(map(str, LAYER_SIZES)),
@@ -117,9 +118,39 @@ def _choice(measured: Measurements) -> str:
     return f"Chosen by validation under mini-batch SGD, with their test accuracy: {'; '.join(parts)}; without a penalty {without:.2%}."
 
 
+def _report_figures(measured: Measurements) -> list[Claim]:
+    """A row for each of the report's six: two norms, three strengths."""
+    said = {
+        ("l2", LARGE): "rises to about 60 % and falls to about 10 %",
+        ("l1", LARGE): "does as badly as L2 does with it",
+    }
+    found = []
+    without = _final(measured.once[NONE])
+    for norm in NORMS:
+        for strength in REPORT_STRENGTHS:
+            once, per_batch = measured.once[norm, strength], measured.per_batch[norm, strength]
+            fails = (norm, strength) in said
+            if fails:
+                fallen = _final(once) <= CHANCE, _final(per_batch) <= CHANCE
+                verdict = REPRODUCED if fallen[0] else EXPLAINED if fallen[1] else CONTRADICTED
+            else:
+                verdict = REPRODUCED if abs(_final(once) - without) < SAME else CONTRADICTED
+            found.append(
+                Claim(
+                    f"{TITLES[norm]}, λ = {strength:g}: accuracy {said.get((norm, strength), 'as expected, among the best')}.",
+                    verdict,
+                    f"Counted once, it ends at {_final(once):.1%} (without a penalty {without:.1%}); counted once per mini-batch, it {_collapse(per_batch)}.",
+                )
+            )
+    return found
+
+
 def _claims(measured: Measurements) -> list[Claim]:
     return [
         _small_changes_nothing(measured),
+        _too_large(measured),
+        _slower(measured),
+        _zeros(measured),
         _best_ones(measured),
         _anomaly(measured),
         _l1_large(measured),
@@ -136,6 +167,46 @@ def _small_changes_nothing(measured: Measurements) -> Claim:
         "A small λ changes loss and accuracy little.",
         REPRODUCED if same else CONTRADICTED,
         f"With λ = {SMALL:g} accuracy ends at {listing(f'{value:.1%} ({TITLES[norm]})' for norm, value in found.items())}, without at {without:.1%}.",
+        hypothesis=True,
+    )
+
+
+def _too_large(measured: Measurements) -> Claim:
+    without = _final(measured.path[NONE])
+    strongest = {norm: max(key for key in measured.path if key[0] == norm) for norm in NORMS}
+    found = {key: _final(measured.path[key]) for key in strongest.values()}
+    worse = [without - value > SAME for value in found.values()]
+    return Claim(
+        "If λ is too large, the wrong function is learnt: loss and accuracy end worse.",
+        REPRODUCED if all(worse) else IN_PART if any(worse) else CONTRADICTED,
+        f"Mini-batch SGD ends at {listing(f'{value:.1%} with {_label(key)}' for key, value in found.items())}, the strongest tried; without a penalty at {without:.1%}.",
+        hypothesis=True,
+    )
+
+
+def _slower(measured: Measurements) -> Claim:
+    level = RISEN  # of accuracy
+    epochs = {
+        norm: int(np.argmax(measured.once[norm, LARGE].curves["val_accuracy"].mean(axis=0) >= level)) + 1
+        for norm in NORMS
+    }
+    return Claim(
+        "If the weights are smaller than 1, convergence is slower under L1 than under L2.",
+        REPRODUCED if epochs["l1"] > epochs["l2"] else CONTRADICTED,
+        f"Counted once, at λ = {LARGE:g}, {level:.0%} accuracy is passed in epoch {epochs['l1']} (L1) and {epochs['l2']} (L2), and accuracy ends at "
+        f"{_final(measured.once['l1', LARGE]):.1%} and {_final(measured.once['l2', LARGE]):.1%}: below 1, L1 pulls harder than L2 of the same λ.",
+        hypothesis=True,
+    )
+
+
+def _zeros(measured: Measurements) -> Claim:
+    l1, l2 = (max(nets.zeros.mean() for key, nets in measured.path.items() if key[0] == norm) for norm in NORMS)
+    initial = measured.path[NONE].zeros.mean()
+    return Claim(
+        "L1 brings less critical weights to 0, L2 does not.",
+        REPRODUCED if l1 > l2 + SAME and l2 <= initial + SAME else CONTRADICTED,
+        f"Exact zeros among the first layer's weights: up to {l1:.1%} under L1, {l2:.1%} under L2, {initial:.1%} without a penalty.",
+        hypothesis=True,
     )
 
 

@@ -10,7 +10,18 @@ from campaign import PRESETS, Campaign, parse_command_line
 from page import write_page
 from section import Section
 
-EXPERIMENTS = ("batch_size", "regularization", "architecture", "regression", "speed_vs_rivals", "multicore", "drop_in")
+EXPERIMENTS = (
+    "batch_size",
+    "regularization",
+    "architecture",
+    "regression",
+    "learning_rate",
+    "single_runs",
+    "best_net",
+    "speed_vs_rivals",
+    "multicore",
+    "drop_in",
+)
 """Modules of this folder with a function ``run(campaign) -> Section``, in the order of the page."""
 
 TITLE = "Multilayer perceptrons on handwritten digits"

@@ -24,6 +24,7 @@ class Claim:
     statement: str
     verdict: str  # one of those above
     finding: str
+    hypothesis: bool = False  # said before its experiment, not concluded from it
 
 
 @dataclass(frozen=True)
@@ -64,3 +65,4 @@ class Section:
     data: Sequence[Path]  # all result files
     environments: Sequence[dict[str, Any]]
     notices: Sequence[str] = field(default=())  # what a reader must know before any number
+    report_figures: Sequence[Claim] = field(default=())  # the report's figures on this question: what each shows

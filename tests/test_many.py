@@ -80,6 +80,20 @@ def test_an_error_names_the_net_and_ends_the_others():
         trainer.fit(X, y, epochs=1)  # nothing is left locked
 
 
+def test_a_net_that_diverges_need_not_end_the_others():
+    X, y = problem()
+    many = trainers()
+    many[3] = Trainer(Network((6, 64, 3), activation="identity", dtype="float32"), learning_rate=1e30, batch_size=16)
+    alone = trainers()[2].fit(X, y, epochs=4)
+    with np.errstate(all="ignore"):
+        outcomes = fit_many(many, X, y, epochs=4, n_threads=2, return_diverged=True)
+    assert outcomes[2].loss == alone.loss and len(outcomes[4].loss) == 4
+    error = outcomes[3]
+    assert isinstance(error, DivergenceError)
+    assert error.epoch == len(error.history.loss) <= 4 and error.learning_rate == 1e30
+    assert not np.isfinite(error.history.loss[-1])
+
+
 def test_an_error_of_a_callback_keeps_its_type():
     X, y = problem()
 

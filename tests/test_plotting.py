@@ -58,6 +58,9 @@ def test_learning_curves_and_heat_maps_of_a_study():
     expected = np.mean([row["loss"] for row in rows if row["epoch"] == 3 and row["learning_rate"] == 0.2][2:4])
     np.testing.assert_allclose(heat.values[1, 1], expected)
     assert [text.get_text() for text in heat.ax_.texts] == [f"{value:.3g}" for value in heat.values.ravel()]
+    diverged = [{**row, "epoch": 1, "loss": np.nan} if row is rows[-1] else row for row in rows]
+    empty = HeatMapDisplay.from_rows(diverged, "loss", x="batch_size", y="learning_rate")
+    assert np.isnan(empty.values[1, 2]) and len(empty.ax_.texts) == 5, "one seed of this cell is missing"
     with pytest.raises(ValueError, match="lack 'width'"):
         HeatMapDisplay.from_rows(rows, "loss", x="width", y="learning_rate")
     with pytest.raises(ValueError, match="none"):

@@ -45,6 +45,16 @@ def test_studies_vary_one_thing():
     assert rows[0]["loss"] == Trainer(net, learning_rate=0.2, batch_size=16, seed=1).fit(X[:40], Y[:40], 1).loss[0]
 
 
+def test_a_net_that_diverges_has_its_last_row_there():
+    configurations = [{**SETTINGS, "activation": "identity", "learning_rate": rate} for rate in (0.1, 1e30)]
+    with np.errstate(all="ignore"):
+        rows, _ = studies.compare(configurations, X, Y, 3, evaluation_sets={"val": VALIDATION}, verbose=False)
+    assert [row["epoch"] for row in rows[:3]] == [1, 2, 3] and len(rows) in (4, 5, 6)
+    assert rows[-1].keys() == rows[0].keys() and rows[-1]["learning_rate"] == 1e30
+    assert np.isnan([rows[-1][name] for name in ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")]).all()
+    assert all(np.isfinite(row["val_loss"]) for row in rows[:-1])
+
+
 def test_an_l1_path_leaves_zeros():
     _, nets = studies.compare([{**SETTINGS, "l1": 0.05, "proximal": True}], X, Y, 30)
     assert sum((w == 0).sum() for w in nets[0].weights) > 20

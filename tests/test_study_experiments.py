@@ -13,14 +13,19 @@ pytest.importorskip("scipy")
 sys.path.append(str(Path(__file__).parent.parent / "experiments"))  # scripts, not a package
 
 import architecture
+import best_net
+import best_net_measurements
+import learning_rate
 import regression
 import regularization
 import section
+import single_runs
 import architecture_measurements
-from architecture_measurements import METRICS, REPORT_NETS
+from architecture_measurements import HALVED_NETS, METRICS, REPORT_NETS
 from architecture_measurements import Measurements as ArchitectureMeasurements
 from architecture_measurements import Nets as ArchitectureNets
 from campaign import Campaign
+from digits import Digits
 from fastmlp import DataFileError, datasets
 from regularization_measurements import BINS, IMAGES, NONE, NORMS, REPORT_STRENGTHS, Measurements, Nets
 
@@ -67,12 +72,13 @@ def sections(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets, "load_mnist", no_mnist)
         campaign = Campaign("smoke", tmp_path_factory.mktemp("report"))
-        return [regularization.run(campaign), regression.run(campaign), architecture.run(campaign)], campaign
+        modules = regularization, regression, architecture, learning_rate, single_runs, best_net
+        return [module.run(campaign) for module in modules], campaign
 
 
 def test_sections_are_whole(sections):
     for made in sections[0]:
-        assert made.summary and made.claims and all(claim.finding for claim in made.claims)
+        assert made.summary and all(claim.finding for claim in (*made.claims, *made.report_figures))
         for part in made.parts:
             for figure in part.figures:
                 assert figure.image.exists() and figure.picture.exists() and figure.alt
@@ -87,27 +93,34 @@ def test_a_second_run_trains_nothing_and_says_the_same(sections):
     assert again.summary == made[1].summary and results.computed == 0
 
 
-def architectures(accuracies, **test):
-    """Under both rules the same: nets by their final validation accuracy."""
+def architectures(accuracies, halved=0.8, slow_at_depth=3):
+    """Under both rules the same: nets by their final validation accuracy; those of one depth begin slowly."""
 
-    def nine(hidden, accuracy):
-        curves = {name: np.array([[accuracy, accuracy]]) for name in METRICS}
-        curves["test_accuracy"] = np.array([[test.get("test", 0.5)] * 2])
-        return ArchitectureNets(curves, np.array([1.0]), float(sum(hidden)), sum(hidden))
+    def net(hidden, accuracy):
+        begin = accuracy / 2 if len(hidden) == slow_at_depth else 0.99 * accuracy
+        curves = {name: np.array([[begin, accuracy]]) for name in METRICS}
+        return ArchitectureNets(curves, np.array([1.0]), 100 + sum(hidden) / 100, sum(hidden))
 
-    nets = {hidden: nine(hidden, accuracy) for hidden, accuracy in zip(REPORT_NETS, accuracies)}
-    return ArchitectureMeasurements(architecture_measurements.PLANS["smoke"], None, nets, nets, {}, {})
+    nets = {hidden: net(hidden, accuracy) for hidden, accuracy in zip(REPORT_NETS, accuracies)}
+    nets |= {hidden: net(hidden, halved) for hidden in HALVED_NETS}
+    plan = architecture_measurements.PLANS["smoke"]
+    return ArchitectureMeasurements(plan, Digits("MNIST", "", *[np.zeros(0)] * 4), nets, nets, {}, {})
 
 
 def test_claims_on_architecture_follow_the_numbers():
+    def verdicts(claims):
+        return [claim.verdict for claim in claims]
+
     as_reported = architectures([0.90, 0.895, 0.902, 0.91, 0.912, 0.915, 0.88, 0.89, 0.885])
-    verdicts = [claim.verdict for claim in architecture._claims(as_reported)]
-    assert (
-        verdicts == [section.REPRODUCED] * 2 + [section.CONTRADICTED] + [section.REPRODUCED] * 3
-    )  # no dip: flat curves
-    otherwise = architectures([0.90, 0.95, 0.96, 0.91, 0.90, 0.91, 0.97, 0.97, 0.98])
-    verdicts = [claim.verdict for claim in architecture._claims(otherwise)]
-    assert verdicts == [section.CONTRADICTED] * 5 + [section.REPRODUCED]
+    found = verdicts(architecture._claims(as_reported))
+    assert found.pop(2) == section.CONTRADICTED, "no dip in flat curves"
+    assert set(found) == {section.REPRODUCED} and len(found) == 8
+    figures = verdicts(architecture._report_figures(as_reported))
+    assert figures == [section.UNTESTED] * 3 + [section.REPRODUCED] * 6, "90 % after 3 epochs are not the report's"
+    otherwise = architectures([0.90, 0.95, 0.96, 0.91, 0.90, 0.91, 0.97, 0.97, 0.98], halved=0.95, slow_at_depth=1)
+    found = verdicts(architecture._claims(otherwise))
+    assert found == [section.CONTRADICTED] * 8 + [section.REPRODUCED]
+    assert verdicts(architecture._report_figures(otherwise))[3:] == [section.CONTRADICTED] * 6
     assert otherwise.chosen == (512, 384, 288)
 
 
@@ -139,9 +152,84 @@ def test_a_narrower_gap_alone_does_not_help():
     def path(train, test):
         return {NONE: nets([0.9], train=0.99, test=0.95), ("l2", 1e-3): nets([0.93], train=train, test=test)}
 
-    verdict = lambda *found: regularization._generalization(  # noqa: E731
-        measurements(nets([0.9]), nets([0.9]), path(*found))
-    ).verdict
+    verdict = lambda *found: (
+        regularization._generalization(  # noqa: E731
+            measurements(nets([0.9]), nets([0.9]), path(*found))
+        ).verdict
+    )
     assert verdict(0.98, 0.96) == section.REPRODUCED
     assert verdict(0.96, 0.94) == section.IN_PART
     assert verdict(0.99, 0.93) == section.CONTRADICTED
+
+
+def test_the_difference_of_two_means_has_an_interval():
+    accuracies = {
+        128: np.array([0.90, 0.91, 0.92]),
+        254: np.array([0.95, 0.96, 0.97]),
+        512: np.array([0.90, 0.91, 0.92]),
+    }
+    real = single_runs.difference(accuracies, 128, 254)
+    assert real.mean == pytest.approx(0.05) and real.low < 0.05 < real.high and real.is_real
+    assert real.low == pytest.approx(0.05 - 2.776445 * np.sqrt(2 * 1e-4 / 3), rel=1e-6)  # t of 4 degrees of freedom
+    assert real.seeds_needed == 2
+    none = single_runs.difference(accuracies, 128, 512)
+    assert not none.is_real and none.seeds_needed == np.inf
+    assert single_runs.chance_of_order(accuracies, (254, 128, 512)) == pytest.approx(3 / 9)  # ties count for none
+    assert single_runs.chance_of_order(accuracies, (128, 254, 512)) == 0
+
+
+def test_the_best_net_is_chosen_by_validation_alone():
+    candidates = [
+        best_net_measurements.Candidate((8,), l2, np.array(found)) for l2, found in [(0, [0.9, 0.8]), (1, [0.7, 0.95])]
+    ]
+    assert best_net_measurements.choice(candidates) is candidates[0]
+
+
+def test_calibration_and_temperature():
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(20000, 10))
+    probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    y = np.array([rng.choice(10, p=row) for row in probabilities])
+    honest = best_net_measurements.calibration(probabilities, y)
+    assert honest["error"] < 0.02 and len(honest["confidence"]) == best_net_measurements.BINS
+    too_sure = best_net_measurements.at_temperature(probabilities, 0.5)
+    assert best_net_measurements.calibration(too_sure, y)["error"] > 0.1
+    assert best_net_measurements.fit_temperature(too_sure, y) == pytest.approx(2, rel=0.05)
+    np.testing.assert_allclose(best_net_measurements.at_temperature(too_sure, 2), probabilities, rtol=1e-9)
+
+
+def test_what_a_net_gets_wrong():
+    class Says:
+        """Class y everywhere, but for the first row, of which it is surest."""
+
+        def forward(self, x):
+            found = np.full((len(x), 10), 0.02)
+            found[:, 3] = 0.82
+            found[0] = 0.001
+            found[0, 7] = 0.991
+            return found
+
+        def predict(self, x):
+            return self.forward(x).argmax(axis=1)
+
+    y = np.array([3, 3, 3, 5, 3, 3, 3, 3, 3, 3])
+    x = np.zeros((10, 784))
+    found = best_net_measurements.look([Says(), Says()], (x, y), x, y)
+    assert [(m["row"], m["label"], m["predicted"]) for m in found["mistakes"]] == [(0, 3, 7), (3, 5, 3)]
+    assert found["confusion"][3][7] == 1 and found["confusion"][3][3] == 8 and found["confusion"][5][3] == 1
+    assert found["mistaken"] == [2, 2] and found["mistaken_by_all"] == 2 and found["accuracy"] == [0.8, 0.8]
+
+
+def test_the_rate_that_suits_a_batch_size():
+    plan = learning_rate.PLANS["smoke"]
+    rates = learning_rate.RATES
+    accuracies = {(size, rate): np.array([0.5]) for size in plan.batch_sizes for rate in rates}
+    accuracies[32, rates[2]] = accuracies[128, rates[4]] = np.array([0.9])
+    accuracies[32, rates[3]] = np.array([0.899])
+    accuracies[32, rates[8]] = np.array([np.nan])
+    measured = learning_rate.Measurements(plan, None, accuracies)
+    assert measured.best(32) == rates[2] and measured.best(128) == rates[4]
+    assert measured.slope == pytest.approx(1)  # four times the rate for four times the batch
+    assert measured.usable(32) == [rates[2], rates[3]]
+    assert "power of 1.00" in learning_rate._summary(measured)
+    assert learning_rate._row(measured, 32)[1:4] == [f"{rates[2]:g}", "90.00%", f"{rates[2]:g} to {rates[3]:g}"]

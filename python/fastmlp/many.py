@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from . import _core, validation
+from .errors import DivergenceError
 from .network import Network
 from .progress import Cancelled, ManyProgress
 from .threads import default_thread_count
@@ -23,7 +25,8 @@ def fit_many(
     callbacks: Iterable[Callback] = (),
     verbose: bool | str = "auto",
     n_threads: int | None = None,
-) -> list[History]:
+    return_diverged: bool = False,
+) -> list[History] | list[History | DivergenceError]:
     """Train several networks at once, each on one core; the same bits as one after another.
 
     Small nets gain most: a net of its own per core needs no barriers. The longest start first, and the last
@@ -42,10 +45,12 @@ def fit_many(
         One progress line for all nets, or one line per finished net elsewhere than on a terminal.
     n_threads : int >= 1, optional
         Cores in use, and nets at work, at the same time. Default: as many as `Trainer.fit` would use threads.
+    return_diverged : bool
+        True: a net that diverges does not end the others, and its `DivergenceError` is returned in its place.
 
     Returns
     -------
-    list of History
+    list of History, or DivergenceError where `return_diverged` allows it
         In the order of the trainers.
 
     Raises
@@ -57,45 +62,66 @@ def fit_many(
         trainer's place and network. The other fits end after their last update, as on Ctrl-C
         (KeyboardInterrupt).
     """
+    evaluation_sets = {}
+    if validation_data is not None:
+        validation.check_pair("validation_data", validation_data)
+        evaluation_sets["val"] = validation_data
+    return fit_all(trainers, X, y, epochs, evaluation_sets, callbacks, verbose, n_threads, return_diverged)
+
+
+def fit_all(
+    trainers: Sequence[Trainer],
+    X: Any,
+    y: Any,
+    epochs: int,
+    evaluation_sets: Mapping[str, tuple[Any, Any]],
+    callbacks: Iterable[Callback],
+    verbose: bool | str,
+    n_threads: int | None,
+    return_diverged: bool,
+) -> list[History] | list[History | DivergenceError]:
+    """`fit_many` with any number of sets to evaluate after each epoch, into metrics <name>_loss and <name>_accuracy."""
     trainers = _check_trainers(trainers)
     epochs = validation.check_integer("epochs", epochs, 1)
     lock = threading.Lock()
     callbacks = [_one_at_a_time(callback, lock) for callback in check_callbacks(callbacks)]
     threads = validation.check_threads(n_threads) or default_thread_count()
+    return_diverged = validation.check_flag("return_diverged", return_diverged)
     progress = ManyProgress(verbose, len(trainers), epochs)
     networks = [trainer.network for trainer in trainers]
     data = _share(networks, X, y, threads)
-    validation_sets = [None] * len(networks)
-    if validation_data is not None:
-        validation.check_pair("validation_data", validation_data)
-        validation_sets = _share(networks, *validation_data, threads)
-
+    sets = {name: _share(networks, *pair, threads) for name, pair in evaluation_sets.items()}
     unfinished = len(trainers)
 
     def cores_of_each() -> int:
         return max(1, threads // unfinished)
 
-    def fit(index: int) -> History:
+    def fit(index: int) -> History | DivergenceError:
         nonlocal unfinished
         trainer = trainers[index]
+        own_sets = {name: shared[index] for name, shared in sets.items()}
+        which = f"trainers[{index}], {trainer.network!r}"
         try:
             with trainer.network._core.reserve():
-                history = trainer._fit(data[index], validation_sets[index], epochs, callbacks, cores_of_each, progress)
+                outcome = trainer._fit(data[index], own_sets, epochs, callbacks, cores_of_each, progress)
+            loss = outcome.loss[-1]
         except Cancelled:
             raise
         except Exception as error:
-            progress.stop()
-            _name(error, f"trainers[{index}], {trainer.network!r}")
-            raise
+            _name(error, which)
+            if not (return_diverged and isinstance(error, DivergenceError)):
+                progress.stop()
+                raise
+            outcome, loss = error, math.nan
         with lock:
             unfinished -= 1
-        progress.fit_done(f"trainers[{index}], {trainer.network!r}, loss {history.loss[-1]:.4f}")
-        return history
+        progress.fit_done(f"{which}, loss {loss:.4f}")
+        return outcome
 
     cost = [trainer.network._core.training_operations for trainer in trainers]
     longest_first = sorted(range(len(trainers)), key=lambda index: -cost[index])
     with progress, ThreadPoolExecutor(min(threads, len(trainers)), "fastmlp.fit_many") as pool:
-        futures: dict[int, Future[History]] = {}
+        futures: dict[int, Future[History | DivergenceError]] = {}
         try:
             for index in longest_first:
                 futures[index] = pool.submit(fit, index)

@@ -149,7 +149,7 @@ class HeatMapDisplay:
     def from_rows(
         cls, rows: Sequence[Mapping[str, Any]], value: str, x: str, y: str, ax: Any = None, **style: Any
     ) -> HeatMapDisplay:
-        """The mean over the seeds after the last epoch, by two columns of a study.
+        """The mean over the seeds after the last epoch, by two columns of a study; empty where a net diverged.
 
         Parameters
         ----------
@@ -166,7 +166,7 @@ class HeatMapDisplay:
         xticks, yticks = (sorted({row[name] for row in rows}) for name in (x, y))
         cells: dict[tuple[Any, Any], list[float]] = {}
         for row in rows:
-            if row["epoch"] == last:
+            if row["epoch"] == last or not np.isfinite(row[value]):
                 cells.setdefault((row[y], row[x]), []).append(row[value])
         values = [[np.mean(cells[b, a]) if (b, a) in cells else np.nan for a in xticks] for b in yticks]
         return cls(np.array(values), x, y, xticks, yticks).plot(ax, **style)
@@ -176,10 +176,10 @@ class HeatMapDisplay:
         self.ax_ = _axes(ax)
         self.figure_ = self.ax_.figure
         rows, columns = self.values.shape
-        self.ax_.pcolormesh(np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5, self.values, **style)
-        middle = (np.nanmin(self.values) + np.nanmax(self.values)) / 2
+        mesh = self.ax_.pcolormesh(np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5, self.values, **style)
         for i, j in zip(*np.nonzero(np.isfinite(self.values))):
-            colour = "white" if self.values[i, j] < middle else "black"
+            lightness = np.dot(mesh.to_rgba(self.values[i, j])[:3], (0.2126, 0.7152, 0.0722))  # as sRGB weighs colours
+            colour = "white" if lightness < 0.5 else "black"
             self.ax_.text(j, i, text.format(self.values[i, j]), ha="center", va="center", color=colour)
         self.ax_.set_xticks(range(columns), self.xticks)
         self.ax_.set_yticks(range(rows), self.yticks)

@@ -7,13 +7,15 @@ Every study returns a list of dicts, one per net and epoch: what was varied, the
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from . import validation
-from .many import fit_many
+from .errors import DivergenceError
+from .many import fit_all
 from .network import Network
 from .trainer import EpochInfo, Trainer
 
@@ -52,7 +54,8 @@ def compare(
     -------
     rows : list of dict
         Net after net, in the order of configurations and then seeds, and epoch after epoch: the configuration,
-        "seed", "epoch", and the epoch's entries of `History` and of the evaluation sets.
+        "seed", "epoch", and the epoch's entries of `History` and of the evaluation sets. A net that diverges has its
+        last row in that epoch, where everything measured is nan.
     networks : list of Network
         The trained nets, in the same order.
 
@@ -61,34 +64,31 @@ def compare(
     ValueError, TypeError
         If a configuration or an argument does not fit; nothing is trained then.
     Exception
-        As `fit_many`.
+        As `fit_many`, but for divergence.
     """
     seeds = [validation.check_seed(seed) for seed in seeds]
     nets = [(dict(configuration), seed) for configuration in configurations for seed in seeds]
     trainers = [_trainer(configuration, seed) for configuration, seed in nets]
     places = {id(trainer.network): place for place, trainer in enumerate(trainers)}
     tables: list[list[Row]] = [[] for _ in trainers]
-    sets: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for trainer in trainers:  # nets of the same kind share what is checked once
-        kind = _kind(trainer.network)
-        if kind not in sets:
-            sets[kind] = {
-                name: trainer.network._validation_set(data, trainer.network._threads(n_threads))
-                for name, data in (evaluation_sets or {}).items()
-            }
+    for name, pair in (evaluation_sets or {}).items():
+        validation.check_pair(f"evaluation_sets[{name!r}]", pair)
 
     def record(info: EpochInfo) -> None:
         place = places[id(info.network)]
         configuration, seed = nets[place]
-        row = {**configuration, "seed": seed, "epoch": info.epoch, **info.metrics}
-        for name, data in sets[_kind(info.network)].items():
-            evaluation = info.network._evaluate(data, 1)
-            row[f"{name}_loss"] = evaluation.loss
-            if info.network.loss == "cross_entropy":
-                row[f"{name}_accuracy"] = evaluation.accuracy
-        tables[place].append(row)
+        tables[place].append({**configuration, "seed": seed, "epoch": info.epoch, **info.metrics})
 
-    fit_many(trainers, X, y, epochs, callbacks=[record], verbose=verbose, n_threads=n_threads)
+    outcomes = fit_all(
+        trainers, X, y, epochs, evaluation_sets or {}, [record], verbose, n_threads, return_diverged=True
+    )
+    for outcome, table, (configuration, seed), trainer in zip(outcomes, tables, nets, trainers):
+        if isinstance(outcome, DivergenceError):
+            measured = [name for name, values in vars(outcome.history).items() if values and name[:4] != "val_"]
+            for name in evaluation_sets or {}:
+                measured += [f"{name}_loss"] + [f"{name}_accuracy"] * (trainer.network.loss == "cross_entropy")
+            last = {**configuration, "seed": seed, "epoch": outcome.epoch, **dict.fromkeys(measured, math.nan)}
+            table[outcome.epoch - 1 :] = [last]
     return [row for table in tables for row in table], [trainer.network for trainer in trainers]
 
 
@@ -212,7 +212,3 @@ def _trainer(configuration: Mapping[str, Any], seed: int) -> Trainer:
         raise ValueError(f"a configuration needs layer_sizes, got {dict(configuration)!r}")
     network = Network(seed=seed, **{name: value for name, value in configuration.items() if name in _OF_NETWORK})
     return Trainer(network, seed=seed, **{name: value for name, value in configuration.items() if name in _OF_TRAINER})
-
-
-def _kind(network: Network) -> tuple[Any, ...]:
-    return network.layer_sizes[0], network.layer_sizes[-1], network.loss, network.dtype, network.input_scale

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,8 +47,9 @@ class History:
     seconds: list[float] = field(default_factory=list)
 
     def _append(self, metrics: dict[str, float]) -> None:
-        for name, value in metrics.items():
-            getattr(self, name).append(value)
+        for name, values in vars(self).items():
+            if name in metrics:
+                values.append(metrics[name])
 
 
 @dataclass(frozen=True)
@@ -309,13 +310,14 @@ class Trainer:
         progress = FitProgress(verbose, epochs)
         data = self.network._training_set(X, y, threads)
         validation_set = self.network._validation_set(validation_data, threads)
+        evaluation_sets = {} if validation_set is None else {"val": validation_set}
         with self.network._core.reserve(), share_of_cores(self.n_threads) as share, progress:
-            return self._fit(data, validation_set, epochs, callbacks, share, progress)
+            return self._fit(data, evaluation_sets, epochs, callbacks, share, progress)
 
     def _fit(
         self,
         data: Any,
-        validation_set: Any,
+        evaluation_sets: Mapping[str, Any],  # by the names that their metrics begin with
         epochs: int,
         callbacks: list[Callback],
         threads: Callable[[], int],  # asked before each call of the core
@@ -324,28 +326,30 @@ class Trainer:
         history = History()
         for epoch in range(1, epochs + 1):
             metrics = self._train_epoch(data, threads, epoch, progress)
-            if validation_set is not None:
-                loss, accuracy = self.network._evaluate(validation_set, threads())
-                metrics["val_loss"] = loss
+            for name, evaluation_set in evaluation_sets.items():
+                loss, accuracy = self.network._evaluate(evaluation_set, threads())
+                metrics[f"{name}_loss"] = loss
                 if self.network.loss == "cross_entropy":
-                    metrics["val_accuracy"] = accuracy
+                    metrics[f"{name}_accuracy"] = accuracy
             history._append(metrics)
             progress.epoch_done(epoch, metrics)
-            for name in ("loss", "val_loss"):
-                if not math.isfinite(metrics.get(name, 0)):
-                    raise self._divergence(f"the {name} is {metrics[name]} after epoch {epoch}")
+            for name, value in metrics.items():
+                if name.endswith("loss") and not math.isfinite(value):
+                    raise self._divergence(f"the {name} is {value} after epoch {epoch}", history)
             info = EpochInfo(epoch, epochs, metrics, self.network)
             if any([wants_to_stop(callback, info) for callback in callbacks]):
                 break
         if not all(map(math.isfinite, self.network._core.weight_norms())):  # the last update has no loss after it
-            raise self._divergence("the weights are not finite after the last update")
+            raise self._divergence("the weights are not finite after the last update", history)
         return history
 
-    def _divergence(self, what: str) -> DivergenceError:
-        return DivergenceError(
+    def _divergence(self, what: str, history: History) -> DivergenceError:
+        error = DivergenceError(
             f"{what}, with learning_rate={self.learning_rate:g}; start again from finite weights, with a new Trainer"
             " and a smaller learning rate or penalty"
         )
+        error.epoch, error.learning_rate, error.history = len(history.loss), self.learning_rate, history
+        return error
 
     def _train_epoch(self, data: Any, threads: Callable[[], int], epoch: int, progress: Progress) -> dict[str, float]:
         rows = data.rows
