@@ -224,7 +224,7 @@ def _report_figures(measured: Measurements) -> list[Claim]:
         found.append(
             Claim(
                 f"Hidden layers {name_of(hidden)}: accuracy {said}.",
-                UNTESTED if depth == 1 and not comparable else REPRODUCED if holds else CONTRADICTED,
+                UNTESTED if not comparable else REPRODUCED if holds else CONTRADICTED,
                 f"{end:.1%} after {counted(measured.plan.report_epochs, 'epoch')} with one update each; mini-batch SGD: "
                 f"{_mean(measured.mini_batch[hidden], 'test_accuracy'):.2%} on the test images.",
             )

@@ -117,8 +117,8 @@ def run(campaign: Campaign) -> Section:
     plan = measured.plan
     figure = Figure(
         *save(draw(measured), results.folder, "heat_map"),
-        f"Validation accuracy after {counted(plan.epochs, 'epoch')}, by learning rate and batch size; empty where a net diverged. "
-        f"{_seeds(plan)}",
+        f"Validation accuracy after {counted(plan.epochs, 'epoch')}, by learning rate and batch size. {_seeds(plan)}"
+        + (" Empty: a net diverged." if any(np.isnan(found).any() for found in measured.accuracies.values()) else ""),
         "Heat map. Best of each batch size: "
         + "; ".join(
             f"{size}: {measured.mean(size, measured.best(size)):.2%} at {measured.best(size):g}"
@@ -169,13 +169,12 @@ def _seeds(plan: Plan) -> str:
 
 
 def _summary(measured: Measurements) -> str:
-    small, large = min(measured.plan.batch_sizes), max(measured.plan.batch_sizes)
-    return (
-        f"The larger the batch, the larger the rate that suits it: {measured.best(small):g} for batches of {small}, {measured.best(large):g} for {large}. "
-        f"The best rate grows as the batch size to the power of {measured.slope:.2f}."
-        if measured.best(large) > measured.best(small)
-        else f"The best rate is {measured.best(small):g} for batches of {small} and {measured.best(large):g} for {large}."
-    )
+    best = {size: measured.best(size) for size in measured.plan.batch_sizes}
+    rates = list(best.values())
+    text = f"The best rate is {listing(f'{rate:g} (batches of {size})' for size, rate in best.items())}"
+    if rates == sorted(rates) and rates[0] < rates[-1]:
+        return f"The larger the batch, the larger the rate that suits it. {text}: it grows as the batch size to the power of {measured.slope:.2f}."
+    return f"{text}: no simple rule can be told from this run."
 
 
 def _paragraphs(measured: Measurements) -> list[str]:

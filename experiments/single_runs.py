@@ -172,11 +172,10 @@ def _summary(measured: Measurements) -> str:
     for rule, found in measured.accuracies.items():
         chance = chance_of_order(found, REPORTED)
         parts.append(
-            f"{rule}: differences beyond chance: {_real(measured, rule)}; single runs put the three in the report's order "
-            f"{chance:.0%} of the time"
+            f"{rule.capitalize()}: differences beyond chance: {_real(measured, rule)}; single runs put the three in the report's order "
+            f"{chance:.0%} of the time."
         )
-    text = ". ".join(parts)
-    return f"{text[0].upper()}{text[1:]}."
+    return " ".join(parts)
 
 
 def _order_claim(measured: Measurements) -> Claim:
