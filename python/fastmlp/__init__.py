@@ -6,7 +6,7 @@ from typing import Any
 
 from . import _core
 from .config import show_config
-from .errors import DataFileError, DivergenceError
+from .errors import DataFileError, DivergenceError, ModelFileError
 from .network import Network
 from .trainer import History, Trainer
 
@@ -18,11 +18,14 @@ __all__ = [
     "History",
     "MLPClassifier",
     "MLPRegressor",
+    "ModelFileError",
     "Network",
     "Trainer",
+    "callbacks",
     "datasets",
     "fit_lbfgs",
     "fit_many",
+    "load",
     "ops",
     "plotting",
     "show_config",
@@ -41,10 +44,10 @@ _core.current_isa()  # a FASTMLP_ISA that this machine lacks is told at once
 def __getattr__(name: str) -> Any:
     import importlib  # what follows is imported when first used, to keep the import quick
 
-    if name in ("datasets", "ops", "plotting", "studies"):
+    if name in ("callbacks", "datasets", "ops", "plotting", "studies"):
         return importlib.import_module(f".{name}", __name__)
-    if name == "fit_many":
-        return importlib.import_module(".many", __name__).fit_many
+    if name in ("fit_many", "load"):
+        return getattr(importlib.import_module({"fit_many": ".many", "load": ".model_files"}[name], __name__), name)
     if name in _NEEDS:
         module, package = _NEEDS[name]
         try:

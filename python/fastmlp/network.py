@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -133,10 +134,12 @@ class Network:
         loss: str,
         dtype: np.dtype,
         clips_loss: bool = False,
+        input_scale: float = 1.0,
     ) -> Network:
         """A network with these parameters, which are trusted."""
         network = cls.__new__(cls)
-        network._dtype, network._activation, network._loss, network._input_scale = dtype, activation, loss, 1.0
+        network._dtype, network._activation, network._loss = dtype, activation, loss
+        network._input_scale = input_scale
         network._layer_sizes = (weights[0].shape[0], *(w.shape[1] for w in weights))
         network._clips_loss = clips_loss
         network._create_core()
@@ -219,6 +222,28 @@ class Network:
         with self._core.reserve():
             for i, (w, b) in enumerate(zip(new_weights, new_biases)):
                 self._core.set_layer(i, w, b)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a model file, which `fastmlp.load` reads: safetensors, nothing that is executed.
+
+        Parameters
+        ----------
+        path : path
+            By custom ``<name>.safetensors``. A file that stands there is replaced in one step, when the new one is
+            complete and on the disk: a crash or a full disk leaves the old one.
+
+        Raises
+        ------
+        ValueError
+            If a weight or bias is not finite.
+        OSError
+            If the file cannot be written; an old one is as it was.
+        ImportError
+            Without safetensors.
+        """
+        from .model_files import save_network
+
+        save_network(self, path)
 
     def forward(self, X: Any, n_threads: int | None = None) -> np.ndarray:
         """Predict.

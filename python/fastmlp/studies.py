@@ -84,7 +84,7 @@ def compare(
     )
     for outcome, table, (configuration, seed), trainer in zip(outcomes, tables, nets, trainers):
         if isinstance(outcome, DivergenceError):
-            measured = [name for name, values in vars(outcome.history).items() if values and name[:4] != "val_"]
+            measured = [name for name, values in vars(trainer.history).items() if values and name[:4] != "val_"]
             for name in evaluation_sets or {}:
                 measured += [f"{name}_loss"] + [f"{name}_accuracy"] * (trainer.network.loss == "cross_entropy")
             last = {**configuration, "seed": seed, "epoch": outcome.epoch, **dict.fromkeys(measured, math.nan)}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -66,12 +68,15 @@ class EpochInfo:
         This epoch's entries of `History`.
     network : Network
         The network as it is now.
+    trainer : Trainer or None
+        Whose settings may be changed for the next epoch; None in fits of estimators and of `fit_lbfgs`.
     """
 
     epoch: int
     epochs: int
     metrics: dict[str, float]
     network: Network
+    trainer: Trainer | None = None
 
 
 class Trainer:
@@ -134,6 +139,8 @@ class Trainer:
         "_accumulate",
         "_batch_size",
         "_core",
+        "_fitting_thread",
+        "_history",
         "_l1",
         "_l2",
         "_learning_rate",
@@ -143,6 +150,7 @@ class Trainer:
         "_proximal",
         "_rng",
         "_shuffle",
+        "_update_settings",
     )
 
     def __init__(
@@ -167,7 +175,6 @@ class Trainer:
     ) -> None:
         if not isinstance(network, Network):
             raise TypeError(f"network must be a fastmlp.Network, got {network!r}")
-        dtype = network.dtype
         self._network = network
         self._optimizer = validation.check_choice("optimizer", optimizer, OPTIMIZERS)
         self.learning_rate = learning_rate
@@ -176,24 +183,19 @@ class Trainer:
         self.l2 = l2
         self.accumulate = accumulate
         self.n_threads = n_threads
-        momentum = validation.check_number("momentum", momentum, least=0, below=1, dtype=dtype)
-        nesterov = validation.check_flag("nesterov", nesterov)
-        if momentum and optimizer != "sgd":
-            raise ValueError(f"momentum belongs to optimizer='sgd', got momentum={momentum!r} with {optimizer!r}")
-        if nesterov and not momentum:
-            raise ValueError("nesterov=True needs a momentum above 0, got momentum=0")
-        beta_1 = validation.check_number("beta_1", beta_1, least=0, below=1, dtype=dtype)
-        beta_2 = validation.check_number("beta_2", beta_2, least=0, below=1, dtype=dtype)
-        epsilon = validation.check_number("epsilon", epsilon, above=0, dtype=dtype)
+        self._update_settings = _check_update_settings(
+            optimizer, network.dtype, momentum, nesterov, beta_1, beta_2, epsilon
+        )
         self._proximal = validation.check_flag("proximal", proximal)
         self._shuffle = validation.check_flag("shuffle", shuffle)
         self._rng = np.random.default_rng(validation.check_seed(seed))
-        if optimizer == "adam":
-            self._core = network._new_core_trainer("adam", beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
-        elif momentum:
-            self._core = network._new_core_trainer("momentum", momentum=momentum, nesterov=nesterov)
-        else:
-            self._core = network._new_core_trainer("sgd")
+        self._history = History()
+        self._fitting_thread: int | None = None
+        self._core = self._new_core()
+
+    def _new_core(self) -> Any:
+        kind = "momentum" if self._update_settings.get("momentum") else self._optimizer
+        return self._network._new_core_trainer(kind, **self._update_settings)
 
     @property
     def network(self) -> Network:
@@ -203,6 +205,11 @@ class Trainer:
     @property
     def optimizer(self) -> str:
         return self._optimizer
+
+    @property
+    def history(self) -> History:
+        """A copy of all epochs so far: those of every fit, of the one under way and of one that ended in an error."""
+        return History(**{name: list(values) for name, values in vars(self._history).items()})
 
     @property
     def learning_rate(self) -> float:
@@ -314,6 +321,69 @@ class Trainer:
         with self.network._core.reserve(), share_of_cores(self.n_threads) as share, progress:
             return self._fit(data, evaluation_sets, epochs, callbacks, share, progress)
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a checkpoint, from which `resume` goes on: the network and all that decides its next epochs.
+
+        That is the settings, the optimizer's state, the state of the row order, and the history; not `n_threads`, which
+        changes no result. `fastmlp.load` reads the network alone. `fastmlp.callbacks.Checkpoint` calls this between
+        epochs.
+
+        Parameters
+        ----------
+        path : path
+            By custom ``<name>.safetensors``. A file that stands there is replaced in one step, when the new one is
+            complete and on the disk.
+
+        Raises
+        ------
+        RuntimeError
+            If a fit is under way in another thread.
+        ValueError, OSError, ImportError
+            As `Network.save`.
+        """
+        from .checkpoints import save_trainer
+
+        if self._fitting_thread not in (None, threading.get_ident()):
+            raise RuntimeError("a fit of this trainer is under way in another thread; save it from a callback")
+        save_trainer(self, path)
+
+    @classmethod
+    def resume(cls, path: str | os.PathLike[str], n_threads: int | None = None) -> Trainer:
+        """The trainer of a checkpoint, as it was: what it trains next has the bits of a fit that was never interrupted.
+
+        Parameters
+        ----------
+        path : path
+        n_threads : int >= 1, optional
+
+        Returns
+        -------
+        Trainer
+            With its network and history; ``len(trainer.history.loss)`` epochs are done.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is not a whole checkpoint of fastmlp.
+        OSError, MemoryError, ImportError
+            As `fastmlp.load`.
+        """
+        from .checkpoints import resume_trainer
+
+        return resume_trainer(path, n_threads)
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = [name for name in self.__slots__ if name not in ("__weakref__", "_core", "_fitting_thread")]
+        return {**{name: getattr(self, name) for name in kept}, "core": self._core.state()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        steps, layers = state.pop("core")
+        for name, value in state.items():
+            setattr(self, name, value)
+        self._fitting_thread = None
+        self._core = self._new_core()
+        self._core.set_state(steps, layers)
+
     def _fit(
         self,
         data: Any,
@@ -321,6 +391,21 @@ class Trainer:
         epochs: int,
         callbacks: list[Callback],
         threads: Callable[[], int],  # asked before each call of the core
+        progress: Progress,
+    ) -> History:
+        self._fitting_thread = threading.get_ident()
+        try:
+            return self._fit_epochs(data, evaluation_sets, epochs, callbacks, threads, progress)
+        finally:
+            self._fitting_thread = None
+
+    def _fit_epochs(
+        self,
+        data: Any,
+        evaluation_sets: Mapping[str, Any],
+        epochs: int,
+        callbacks: list[Callback],
+        threads: Callable[[], int],
         progress: Progress,
     ) -> History:
         history = History()
@@ -332,11 +417,12 @@ class Trainer:
                 if self.network.loss == "cross_entropy":
                     metrics[f"{name}_accuracy"] = accuracy
             history._append(metrics)
+            self._history._append(metrics)
             progress.epoch_done(epoch, metrics)
             for name, value in metrics.items():
                 if name.endswith("loss") and not math.isfinite(value):
                     raise self._divergence(f"the {name} is {value} after epoch {epoch}", history)
-            info = EpochInfo(epoch, epochs, metrics, self.network)
+            info = EpochInfo(epoch, epochs, metrics, self.network, self)
             if any([wants_to_stop(callback, info) for callback in callbacks]):
                 break
         if not all(map(math.isfinite, self.network._core.weight_norms())):  # the last update has no loss after it
@@ -348,7 +434,7 @@ class Trainer:
             f"{what}, with learning_rate={self.learning_rate:g}; start again from finite weights, with a new Trainer"
             " and a smaller learning rate or penalty"
         )
-        error.epoch, error.learning_rate, error.history = len(history.loss), self.learning_rate, history
+        error.epoch, error.learning_rate = len(history.loss), self.learning_rate
         return error
 
     def _train_epoch(self, data: Any, threads: Callable[[], int], epoch: int, progress: Progress) -> dict[str, float]:
@@ -375,6 +461,24 @@ class Trainer:
             metrics["accuracy"] = sums.hits / rows
         metrics["seconds"] = time.perf_counter() - start
         return metrics
+
+
+def _check_update_settings(
+    optimizer: str, dtype: np.dtype, momentum: Any, nesterov: Any, beta_1: Any, beta_2: Any, epsilon: Any
+) -> dict[str, Any]:
+    """Of what the optimizer needs, by the names of the core."""
+    momentum = validation.check_number("momentum", momentum, least=0, below=1, dtype=dtype)
+    nesterov = validation.check_flag("nesterov", nesterov)
+    if momentum and optimizer != "sgd":
+        raise ValueError(f"momentum belongs to optimizer='sgd', got momentum={momentum!r} with {optimizer!r}")
+    if nesterov and not momentum:
+        raise ValueError("nesterov=True needs a momentum above 0, got momentum=0")
+    beta_1 = validation.check_number("beta_1", beta_1, least=0, below=1, dtype=dtype)
+    beta_2 = validation.check_number("beta_2", beta_2, least=0, below=1, dtype=dtype)
+    epsilon = validation.check_number("epsilon", epsilon, above=0, dtype=dtype)
+    if optimizer == "adam":
+        return {"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}
+    return {"momentum": momentum, "nesterov": nesterov} if momentum else {}
 
 
 def run_epoch(

@@ -1,0 +1,87 @@
+"""Writing a file so that a crash, a kill or a full disk leaves the old file or the new one, complete."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # not POSIX: savers of the same path must not meet
+    fcntl = None  # type: ignore[assignment]
+
+SUFFIX = ".unfinished"
+
+
+def write_file(path: str | os.PathLike[str], content: bytes) -> None:
+    """Replace the file at `path`, or make it; when this returns, the content is on the disk.
+
+    It is written to ``<path>.unfinished`` first, in the same folder, which then takes the place of the old file. A
+    process that is killed meanwhile leaves that one at most, and the next saver writes over it. A symbolic link is
+    followed; a device or pipe is written to directly. The old file's permissions are kept.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; the old one is as it was.
+    """
+    path = os.path.realpath(os.fspath(path))
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        mode = None
+    if mode is not None and not stat.S_ISREG(mode):
+        with open(path, "wb") as file:
+            file.write(content)
+        return
+    unfinished = path + SUFFIX
+    descriptor = _open_alone(unfinished)
+    try:
+        if mode is not None:
+            os.fchmod(descriptor, stat.S_IMODE(mode))
+        os.ftruncate(descriptor, 0)
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+        os.replace(unfinished, path)
+    except BaseException:
+        os.unlink(unfinished)
+        raise
+    finally:
+        os.close(descriptor)
+    _sync_folder(os.path.dirname(path))
+
+
+def _open_alone(path: str) -> int:
+    """Opens it for writing, and waits for others who do the same."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+        if fcntl is None:
+            return descriptor
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                return descriptor
+        except FileNotFoundError:
+            pass
+        except OSError:  # a file system without locks
+            return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # meanwhile it has become somebody's finished file
+
+
+def _sync_folder(folder: str) -> None:
+    """The name is on the disk, too."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    except OSError:  # a system that does not open folders
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:  # or does not sync them; the content is complete either way
+        pass
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,131 @@
+"""Saving: whatever happens meanwhile, the old file or the new one stands there, complete."""
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import fastmlp
+import pytest
+from fastmlp import Network, atomic_files
+from problems import parameters
+
+pytest.importorskip("safetensors")
+
+
+def folder_of(path):
+    return sorted(os.listdir(path.parent))
+
+
+def test_replacing_a_file_keeps_its_permissions_and_leaves_no_other(tmp_path):
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(b"old")
+    path.chmod(0o640)
+    atomic_files.write_file(path, b"new and longer")
+    assert path.read_bytes() == b"new and longer" and path.stat().st_mode & 0o777 == 0o640
+    assert folder_of(path) == ["net.safetensors"]
+
+
+def test_a_symbolic_link_is_followed(tmp_path):
+    (tmp_path / "there").mkdir()
+    target, link = tmp_path / "there" / "net", tmp_path / "link"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    atomic_files.write_file(link, b"new")
+    assert link.is_symlink() and target.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("step", ["write", "fsync", "replace"])
+def test_an_error_at_any_step_leaves_the_old_file(tmp_path, monkeypatch, step):
+    path = tmp_path / "net"
+    path.write_bytes(b"old")
+
+    def fail(*args, **settings):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, step, fail)
+    with pytest.raises(OSError, match="No space"):
+        atomic_files.write_file(path, b"new")
+    monkeypatch.undo()
+    assert path.read_bytes() == b"old" and folder_of(path) == ["net"]
+
+
+def test_a_full_device_is_an_os_error():
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+    with pytest.raises(OSError, match="No space"):
+        Network((3, 2)).save("/dev/full")
+    assert not os.path.exists("/dev/full" + atomic_files.SUFFIX)
+
+
+def test_a_limit_on_file_sizes_leaves_the_old_file(tmp_path):
+    path = tmp_path / "net"
+    Network((3, 2), seed=1).save(path)
+    old = path.read_bytes()
+    script = f"""
+        import resource, signal
+        import fastmlp
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        try:
+            fastmlp.Network((300, 200)).save({str(path)!r})
+        except OSError as error:
+            print(error.errno)
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert result.stdout.split() == ["27"], "EFBIG"
+    assert path.read_bytes() == old and folder_of(path) == ["net"]
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY, "of the child alone"
+
+
+def test_savers_of_one_path_do_not_meet(tmp_path):
+    nets = [Network((30, 20), seed=seed) for seed in range(4)]
+    path, wrong = tmp_path / "net", []
+
+    def save(net):
+        for _ in range(25):
+            net.save(path)
+            found = parameters(fastmlp.load(path))
+            if not any(all((a == b).all() for a, b in zip(found, parameters(net))) for net in nets):
+                wrong.append(found)
+
+    threads = [threading.Thread(target=save, args=(net,)) for net in nets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == [] and folder_of(path) == ["net"]
+
+
+def test_a_kill_while_saving_leaves_a_file_that_loads(tmp_path):
+    """Twenty here; the long test run makes two hundred."""
+    kills = int(os.environ.get("FASTMLP_KILLS", "20"))
+    path = tmp_path / "net"
+    Network((64, 256, 10), seed=0).save(path)
+    script = f"""
+        import fastmlp
+        nets = [fastmlp.Network((64, 256, 10), seed=seed) for seed in range(2)]
+        print("ready", flush=True)
+        while True:
+            for net in nets:
+                net.save({str(path)!r})
+    """
+    expected = [parameters(Network((64, 256, 10), seed=seed)) for seed in range(2)]
+    moments = random.Random(0)
+    for _ in range(kills):
+        with subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE) as child:
+            assert child.stdout.readline() == b"ready\n"
+            time.sleep(moments.uniform(0, 0.03))
+            child.send_signal(signal.SIGKILL)
+        found = parameters(fastmlp.load(path))
+        assert any(all((a == b).all() for a, b in zip(found, one)) for one in expected)
+        assert set(folder_of(path)) <= {"net", "net" + atomic_files.SUFFIX}
+    Network((64, 256, 10), seed=0).save(path)
+    assert folder_of(path) == ["net"], "the next saver takes what a killed one left"

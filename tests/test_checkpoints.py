@@ -1,0 +1,248 @@
+"""Checkpoints: five epochs, a new process and five more have the bits of ten; damaged ones are told."""
+
+import copy
+import pickle
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import fastmlp
+import numpy as np
+import pytest
+from fastmlp import ModelFileError, Network, Trainer
+from fastmlp.callbacks import Checkpoint, EarlyStopping, LearningRateSchedule
+from problems import assert_equal_bits, parameters, problem
+
+safetensors = pytest.importorskip("safetensors.numpy")
+
+GOLDEN = Path(__file__).parent / "golden"
+SIZES = (11, 17, 4)
+X, Y = problem(150, layer_sizes=SIZES)
+KINDS = {
+    "sgd": {},
+    "momentum": {"momentum": 0.9, "l2": 1e-3},
+    "nesterov": {"momentum": 0.8, "nesterov": True, "accumulate": 3},
+    "adam": {"optimizer": "adam", "l1": 1e-4, "proximal": True},
+    "rows in order": {"shuffle": False, "accumulate": "epoch"},
+}
+
+
+def trainer(kind="momentum", dtype="float32"):
+    net = Network(SIZES, dtype=dtype, seed=1)
+    return Trainer(net, learning_rate=0.05, batch_size=16, seed=5, **KINDS[kind])
+
+
+def halving():
+    return LearningRateSchedule(lambda epochs: 0.05 * 0.5 ** (epochs // 3))
+
+
+def without_times(history):
+    return {name: values for name, values in vars(history).items() if name != "seconds"}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_five_and_five_epochs_are_ten(tmp_path, kind, dtype):
+    path = tmp_path / "checkpoint.safetensors"
+    whole, first = trainer(kind, dtype), trainer(kind, dtype)
+    whole.fit(X, Y, epochs=10, validation_data=(X[:40], Y[:40]), callbacks=[halving()])
+    first.fit(X, Y, epochs=5, validation_data=(X[:40], Y[:40]), callbacks=[halving(), Checkpoint(path)])
+    second = Trainer.resume(path)
+    assert second.learning_rate == first.learning_rate and second.network.dtype == dtype
+    second.fit(X, Y, epochs=5, validation_data=(X[:40], Y[:40]), callbacks=[halving()])
+    assert_equal_bits(parameters(second.network), parameters(whole.network))
+    assert without_times(second.history) == without_times(whole.history)
+    assert len(second.history.seconds) == 10
+
+
+def test_a_new_process_goes_on_with_the_same_bits(tmp_path):
+    path, end = tmp_path / "checkpoint", tmp_path / "end"
+    first, whole = trainer("adam"), trainer("adam")
+    first.fit(X, Y, epochs=5, callbacks=[Checkpoint(path)])
+    whole.fit(X, Y, epochs=10)
+    np.savez(tmp_path / "data.npz", X=X, Y=Y)
+    script = f"""
+        import numpy as np, fastmlp
+        data = np.load({str(tmp_path / "data.npz")!r})
+        trainer = fastmlp.Trainer.resume({str(path)!r}, n_threads=1)
+        trainer.fit(data["X"], data["Y"], epochs=10 - len(trainer.history.loss))
+        trainer.save({str(end)!r})
+    """
+    subprocess.run([sys.executable, "-W", "error", "-c", textwrap.dedent(script)], check=True, timeout=60)
+    assert_equal_bits(parameters(fastmlp.load(end)), parameters(whole.network))
+    assert Trainer.resume(end).history.loss == whole.history.loss
+
+
+@pytest.mark.parametrize("travel", [copy.deepcopy, lambda trainer: pickle.loads(pickle.dumps(trainer))])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_copied_or_pickled_trainer_goes_on_alike(kind, travel):
+    first = trainer(kind)
+    first.fit(X, Y, epochs=3)
+    other = travel(first)
+    assert other.network is not first.network and other.history.loss == first.history.loss
+    for each in (first, other):
+        each.fit(X, Y, epochs=2)
+    assert_equal_bits(parameters(other.network), parameters(first.network))
+
+
+def test_checkpoints_of_version_1_are_read():
+    """Written by the first version that had the format, and read for ever."""
+    found = Trainer.resume(GOLDEN / "checkpoint_1.safetensors")
+    assert (found.optimizer, found.learning_rate, found.batch_size, found.l1, found.l2) == ("adam", 0.01, 7, 0.5, 0.25)
+    assert found.accumulate == "epoch" and found._core.state()[0] == 2 and found._update_settings["beta_2"] == 0.99
+    assert len(found.history.loss) == len(found.history.val_accuracy) == 2
+    net = fastmlp.load(GOLDEN / "checkpoint_1.safetensors")
+    assert_equal_bits(parameters(net), parameters(found.network))
+    found.fit(np.eye(3), [0, 1, 1], epochs=1)
+
+
+@pytest.mark.parametrize("metric", ["val_loss", "val_accuracy"])
+def test_the_best_epoch_is_kept(tmp_path, metric):
+    path = tmp_path / "best"
+    noisy = Trainer(Network(SIZES, seed=1), learning_rate=0.08, batch_size=16)
+    noisy.fit(X[:60], Y[:60], epochs=30, validation_data=(X[60:], Y[60:]), callbacks=[Checkpoint(path, best=metric)])
+    values = getattr(noisy.history, metric)
+    best = int(np.argmin(values) if metric == "val_loss" else np.argmax(values))
+    assert 0 < best < 29, "this problem has its best epoch in the middle"
+    found = Trainer.resume(path)
+    assert len(found.history.loss) == best + 1
+    evaluation = found.network.evaluate(X[60:], Y[60:])
+    assert (evaluation.loss if metric == "val_loss" else evaluation.accuracy) == values[best]
+
+
+def test_how_often_checkpoints_are_made(tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(Trainer, "save", lambda trainer, path: saved.append(len(trainer.history.loss)))
+    trainer().fit(X, Y, epochs=7, callbacks=[Checkpoint(tmp_path / "a", every_epochs=3)])
+    assert saved == [3, 6, 7], "and the last"
+    saved.clear()
+    trainer().fit(X, Y, epochs=3, callbacks=[Checkpoint(tmp_path / "a", every_seconds=1000)])
+    assert saved == [3]
+    saved.clear()
+    trainer().fit(X, Y, epochs=3, callbacks=[Checkpoint(tmp_path / "a", every_seconds=0)])
+    assert saved == [1, 2, 3]
+
+
+def test_early_stopping_counts_the_epochs_before_a_resume(tmp_path):
+    def stopping():
+        return EarlyStopping("loss", patience=4, min_delta=10)  # an improvement that never comes again
+
+    whole = trainer()
+    assert len(whole.fit(X, Y, epochs=20, callbacks=[stopping()]).loss) == 5
+    first = trainer()
+    first.fit(X, Y, epochs=3, callbacks=[stopping(), Checkpoint(tmp_path / "a")])
+    second = Trainer.resume(tmp_path / "a")
+    assert len(second.fit(X, Y, epochs=20, callbacks=[stopping()]).loss) == 2
+    assert_equal_bits(parameters(second.network), parameters(whole.network))
+
+
+def test_early_stopping_waits_for_the_better_direction():
+    accuracies = iter([0.5, 0.6, 0.55, 0.6, 0.58])
+    each = trainer()
+    stopping = EarlyStopping("accuracy", patience=3)
+    answers = []
+    for epoch in range(1, 6):
+        each._history.accuracy.append(next(accuracies))
+        info = fastmlp.trainer.EpochInfo(epoch, 5, {}, each.network, each)
+        answers.append(stopping(info))
+    assert answers == [False, False, False, False, True]
+
+
+def test_the_history_survives_what_ends_a_fit():
+    each = trainer()
+
+    def fail(info):
+        if info.epoch == 2:
+            raise KeyError("two")
+
+    with pytest.raises(KeyError):
+        each.fit(X, Y, epochs=5, callbacks=[fail])
+    assert len(each.history.loss) == 2
+    each.history.loss.append(0.0)
+    assert len(each.history.loss) == 2, "a copy"
+
+
+def test_a_trainer_at_work_is_saved_by_its_callbacks_alone(tmp_path):
+    each = trainer()
+    told = []
+
+    def save_elsewhere(info):
+        def save():
+            try:
+                each.save(tmp_path / "a")
+            except RuntimeError as error:
+                told.append(str(error))
+
+        thread = threading.Thread(target=save)
+        thread.start()
+        thread.join()
+
+    each.fit(X, Y, epochs=1, callbacks=[save_elsewhere])
+    assert len(told) == 1 and "another thread" in told[0]
+    each.save(tmp_path / "a")
+
+
+def test_callbacks_name_what_does_not_fit(tmp_path):
+    with pytest.raises(ValueError, match=r"metric.*'loss'.*'val_loss'"):
+        trainer().fit(X, Y, epochs=1, callbacks=[EarlyStopping()])
+    with pytest.raises(ValueError, match="patience.*0"):
+        EarlyStopping(patience=0)
+    with pytest.raises(ValueError, match="every_epochs.*0"):
+        Checkpoint(tmp_path / "a", every_epochs=0)
+    with pytest.raises(TypeError, match="callable.*3"):
+        LearningRateSchedule(3)
+    with pytest.raises(TypeError, match="Trainer"):
+        EarlyStopping()(fastmlp.trainer.EpochInfo(1, 1, {}, Network((2, 2))))
+    with pytest.raises(ValueError, match="learning_rate.*-1"):
+        trainer().fit(X, Y, epochs=1, callbacks=[LearningRateSchedule(lambda epochs: -1)])
+
+
+def altered(path, metadata=None, **tensors):
+    """The file with some metadata and tensors changed or, where None, left out."""
+    arrays, found = fastmlp.model_files.read(path)
+    arrays, found = {**arrays, **tensors}, {**found, **(metadata or {})}
+    content = safetensors.save(
+        {name: array for name, array in arrays.items() if array is not None},
+        {name: value for name, value in found.items() if value is not None},
+    )
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "metadata, tensors, told",
+    [
+        ({"content": "network"}, {}, "holds a network"),
+        ({"trainer.learning_rate": "-1.0"}, {}, "learning_rate"),
+        ({"trainer.learning_rate": None}, {}, "learning_rate"),
+        ({"trainer.optimizer": "adagrad"}, {}, "adagrad"),
+        ({"trainer.optimizer": "sgd"}, {}, "do not belong"),
+        ({"trainer.momentum": "1.5"}, {}, "momentum"),
+        ({"trainer.batch_size": "0"}, {}, "batch_size"),
+        ({"trainer.accumulate": "Epoch"}, {}, "accumulate"),
+        ({"trainer.shuffle": "yes"}, {}, "shuffle"),
+        ({"rows.state": "-1"}, {}, "rows.state"),
+        ({"rows.state": str(2**128)}, {}, "rows.state"),
+        ({"rows.has_uint32": "2"}, {}, "has_uint32"),
+        ({"steps": "-1"}, {}, "steps"),
+        ({"steps": str(2**64)}, {}, "steps"),
+        ({}, {"optimizer.0.0": None}, "optimizer.0.0"),
+        ({}, {"optimizer.0.1": np.zeros((1, 17), np.float32)}, "optimizer.0.1"),
+        ({}, {"optimizer.1.0": np.full((17, 4), np.inf, np.float32)}, "optimizer.1.0"),
+        ({}, {"optimizer.9.9": np.zeros(1, np.float32)}, "optimizer.9.9"),
+        ({}, {"history.loss": np.zeros((2, 2))}, "history.loss"),
+        ({}, {"history.loss": np.zeros(2, np.float32)}, "history.loss"),
+        ({}, {"history.other": np.zeros(2)}, "history.other"),
+    ],
+)
+def test_damaged_checkpoints_are_told(tmp_path, metadata, tensors, told):
+    path = tmp_path / "checkpoint"
+    first = trainer()
+    first.fit(X, Y, epochs=2)
+    first.save(path)
+    altered(path)
+    Trainer.resume(path)
+    altered(path, metadata, **tensors)
+    with pytest.raises(ModelFileError, match=told):
+        Trainer.resume(path)
