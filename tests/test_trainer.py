@@ -1,11 +1,12 @@
 """The training loop: trajectories against the oracle, accumulation, equal bits, history, settings."""
 
 import copy
+import re
 
 import numpy as np
 import pytest
 import reference
-from fastmlp import DivergenceError, Network, Trainer
+from fastmlp import DivergenceError, Network, Trainer, _core
 from problems import (
     DTYPES,
     LAYER_SIZES,
@@ -373,12 +374,36 @@ def test_trainer_names_its_network():
     assert Trainer(net).network is net
 
 
-def test_divergence_is_visible():
-    """Weights that overflow must not pass for a trained network."""
-    X, y = problem(64, "squared_error", "float32")
-    net = Network(LAYER_SIZES, loss="squared_error", activation="identity")
-    with pytest.raises((ArithmeticError, ValueError, RuntimeError), match="(?i)learning.rate|diverge|finite"):
-        Trainer(net, learning_rate=1e6, batch_size=16).fit(X, y, epochs=50)
+def diverging(rate, kind="sgd", seed=1, **settings):
+    net = Network(LAYER_SIZES, loss="squared_error", activation="identity", seed=seed)
+    return Trainer(net, kind, learning_rate=rate, batch_size=16, seed=2, **settings)
+
+
+@pytest.mark.parametrize("settings", [{}, {"momentum": 0.5}, {"accumulate": 2}, {"l2": 0.1}])
+@pytest.mark.parametrize("rate", [2.0, 30.0, 1e6, 1e18])
+def test_divergence_is_told_in_its_update_and_leaves_the_last_good_weights(rate, settings):
+    """The weights are those of the update before the last one whose loss was finite: as if the fit had ended there."""
+    X, y = problem(200, "squared_error", "float32")
+    trainer = diverging(rate, **settings)
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(DivergenceError, match=re.escape(f"with learning_rate={rate:g}")) as told,
+    ):
+        trainer.fit(X, y, epochs=50)
+    epoch, step = told.value.epoch, told.value.step
+    assert told.value.learning_rate == rate and len(trainer.history.loss) == epoch - 1
+    assert trainer.network.evaluate(X[:1], y[:1]).loss < np.inf
+    rows = 16 * settings.get("accumulate", 1)
+    twin = diverging(rate, **settings)
+    if epoch > 1:
+        twin.fit(X, y, epochs=epoch - 1)
+    order = twin._rng.permutation(len(X))
+    if step > 2:
+        part = order[: (step - 2) * rows]
+        twin._shuffle = False
+        twin.fit(X[part], y[part], epochs=1)
+    assert_equal_bits(parameters(trainer.network), parameters(twin.network))
+    assert all(np.isfinite(p).all() for p in parameters(trainer.network))
 
 
 @pytest.mark.parametrize("answer", [1, "x", 2.5, np.zeros(2), object()])
@@ -392,21 +417,41 @@ def test_only_a_boolean_may_stop(answer):
         assert len(trainer.fit(X, y, epochs=3, callbacks=[lambda info, stop=stop: stop]).loss) == 1
 
 
-def test_a_blow_up_in_the_last_update_is_told():
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_blow_up_in_the_last_update_of_an_epoch_is_told(epochs):
     X, y = problem(64, "squared_error", "float32")
     net = Network(LAYER_SIZES, loss="squared_error", activation="identity")
-    with pytest.raises(DivergenceError, match="last update"):
-        Trainer(net, learning_rate=3e38, batch_size=64).fit(100 * X, y, epochs=1)
-    assert np.isnan(copy.deepcopy(net).forward(X)).any(), "a diverged network can still be copied and looked at"
+    before = parameters(net)
+    with pytest.raises(DivergenceError, match="weights are not finite in epoch 1 at update 1"):
+        Trainer(net, learning_rate=3e38, batch_size=64).fit(100 * X, y, epochs=epochs)
+    assert_equal_bits(parameters(net), before)
 
 
-def test_parameters_set_after_a_divergence_are_clean():
+def test_a_validation_loss_that_is_not_finite_is_told():
+    X, y = problem(40, "squared_error", "float32")
+    net = Network(LAYER_SIZES, loss="squared_error", activation="identity")
+    with pytest.raises(DivergenceError, match="val_loss is inf in epoch 1") as told:
+        Trainer(net, learning_rate=1e-3).fit(X, y, epochs=2, validation_data=(np.full_like(X, 1e38), y))
+    assert told.value.epoch == 1 and all(np.isfinite(p).all() for p in parameters(net))
+
+
+def test_a_network_that_is_not_finite_can_be_copied_and_looked_at():
+    net = Network(LAYER_SIZES)
+    net._core.set_layer(0, np.full_like(net.weights[0], np.nan), net.biases[0])
+    assert np.isnan(copy.deepcopy(net).forward(np.ones((1, LAYER_SIZES[0])))).any()
+
+
+def test_parameters_set_after_weights_that_are_not_finite_are_clean():
     """NaN must not stay in the padding of the weights."""
     X, y = problem(64, "cross_entropy", "float32")
     net = Network(LAYER_SIZES)
     weights, biases = net.weights, net.biases
-    with pytest.raises(DivergenceError):
-        Trainer(net, learning_rate=1e30, batch_size=16).fit(X, y, epochs=3)
+    core = net._new_core_trainer("sgd")
+    settings = _core.StepSettings(1e30)
+    for _ in range(3):
+        order = np.arange(64)
+        core.run(net._dataset(X, y, 1), order, 16, 1, settings, 0, _core.LossSum(), 1, 60.0)
+    assert np.isnan(net.weights[0]).any()
     net.set_parameters(weights, biases)
     history = Trainer(net, learning_rate=0.1, batch_size=16, l2=1e-3).fit(X, y, epochs=1)
     assert np.isfinite(history.penalty).all()

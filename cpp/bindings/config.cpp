@@ -1,6 +1,7 @@
 // What this build and this machine are, and the check of input arrays.
 #include "../kernels/dispatch.h"
 #include "../linalg/elementwise.h"
+#include "gil.h"
 #include "numpy_views.h"
 #include "register.h"
 
@@ -9,7 +10,8 @@ namespace fastmlp {
 template <class T> int64_t first_not_finite_in(const Array<T>& x, double limit, int threads) {
     const T* data = x.data();
     const int64_t size = x.size();
-    py::gil_scoped_release release;
+    const Pin pin(x);
+    const ReleasedGil released;
     return first_not_finite(data, size, limit, threads);
 }
 
@@ -22,6 +24,11 @@ void register_config(py::module_& m) {
     });
     m.def("threading_name", &threading_name);
     m.def("default_thread_count", &default_thread_count);
+    m.def("has_thread_pool", &Team::has_pool);
+    m.def("end_thread_pool", &Team::end_pool);
+    m.def("work_alone", &Team::work_alone);
+    m.def("end_native_calls", &ReleasedGil::end_calls, py::arg("seconds"));
+    m.def("forget_native_calls", &ReleasedGil::forget_calls);
     m.def("first_not_finite", &first_not_finite_in<float>, py::arg("x").noconvert(), py::arg("limit"),
           py::arg("threads"));
     m.def("first_not_finite", &first_not_finite_in<double>, py::arg("x").noconvert(), py::arg("limit"),
@@ -30,7 +37,7 @@ void register_config(py::module_& m) {
         "peak_gflops",
         [](bool single, int threads, double seconds) {
             const KernelTable& table = current_table();
-            py::gil_scoped_release release;
+            const ReleasedGil released;
             return single ? peak_gflops(table.float32, threads, seconds) : peak_gflops(table.float64, threads, seconds);
         },
         py::arg("single_precision"), py::arg("threads"), py::arg("seconds"));

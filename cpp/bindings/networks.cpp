@@ -1,5 +1,6 @@
 // Networks, data sets and trainers of both precisions.
 #include "../nn/trainer.h"
+#include "gil.h"
 #include "numpy_views.h"
 #include "register.h"
 
@@ -7,9 +8,10 @@
 
 namespace fastmlp {
 
-// A data set, the arrays that it looks at, kept alive, and the kind of network that it is for.
+// A data set, the arrays that it looks at, kept as they are, and the kind of network that it is for.
 template <class T> struct BoundDataset : Dataset<T> {
-    py::object inputs_owner, targets_owner, nonzero_owner, weights_owner;
+    Pin inputs_pin, targets_pin, weights_pin;
+    py::object inputs_owner, nonzero_owner;
     int64_t outputs;
     Loss loss;
 
@@ -68,6 +70,7 @@ std::unique_ptr<BoundDataset<T>> new_dataset(const Network<T>& network, const py
     auto data = std::make_unique<BoundDataset<T>>();
     data->inputs = inputs_view(inputs, network.inputs());
     data->inputs_owner = inputs;
+    data->inputs_pin = pin_inputs(inputs);
     data->outputs = network.outputs();
     data->loss = network.loss();
     if (!nonzero.is_none()) {
@@ -78,7 +81,7 @@ std::unique_ptr<BoundDataset<T>> new_dataset(const Network<T>& network, const py
     }
     if (weights) {
         require(weights->ndim() == 1 && weights->shape(0) == data->inputs.rows, "weights must have one entry per row");
-        data->weights_owner = *weights;
+        data->weights_pin = Pin(*weights);
         data->weights = weights->data();
     }
     return data;
@@ -109,15 +112,19 @@ std::unique_ptr<BoundDataset<T>> target_dataset(const Network<T>& network, const
     require(targets.ndim() == 2 && targets.shape(0) == data->inputs.rows && targets.shape(1) == network.outputs(),
             "targets must have shape (rows, outputs)");
     data->targets = targets.data();
-    data->targets_owner = targets;
+    data->targets_pin = Pin(targets);
     return data;
 }
 
 std::unique_ptr<NonzeroBits> find_nonzero(const py::object& inputs, int threads) {
     const Inputs view = inputs_view(inputs);
-    py::gil_scoped_release release;
+    const Pin pin = pin_inputs(inputs);
+    const ReleasedGil released;
     return std::make_unique<NonzeroBits>(view, threads);
 }
+
+// A prediction of so many ends before another Python thread could have begun: about 10 us.
+constexpr double short_operations = 1e6;
 
 template <class T>
 py::object predict(const Network<T>& network, const py::object& x, int64_t begin, int64_t end, int threads) {
@@ -127,8 +134,11 @@ py::object predict(const Network<T>& network, const py::object& x, int64_t begin
     Array<T> out = new_matrix<T>(inputs.rows, network.outputs());
     T* data = out.mutable_data();
     bool finite;
-    {
-        py::gil_scoped_release release;
+    if (static_cast<double>(inputs.rows) * network.forward_operations() < short_operations) {
+        finite = network.predict(inputs, data, threads);
+    } else {
+        const Pin pin = pin_inputs(x);
+        const ReleasedGil released;
         finite = network.predict(inputs, data, threads);
     }
     return finite ? py::object(out) : py::none();
@@ -148,7 +158,7 @@ void evaluate(const Network<T>& network, const BoundDataset<T>& data, int64_t be
     if (data.weights) part.weights = data.weights + begin;
     LossSum total = sum;
     {
-        py::gil_scoped_release release;
+        const ReleasedGil released;
         network.evaluate(part, threads, total);
     }
     sum = total;
@@ -169,8 +179,8 @@ int64_t run(Trainer<T>& trainer, const BoundDataset<T>& data, const Array<std::i
     const StepSettings step = settings;  // which another thread might change meanwhile
     LossSum total = sum;
     {
-        std::optional<py::gil_scoped_release> release;
-        if (!training_holds_gil) release.emplace();
+        std::optional<ReleasedGil> released;
+        if (!training_holds_gil) released.emplace();
         position =
             trainer.run(data, rows, count, batch_rows, batches_per_update, step, position, threads, seconds, total);
     }
@@ -184,11 +194,16 @@ int64_t sum_gradients(Trainer<T>& trainer, const BoundDataset<T>& data, int64_t 
     require(data.fits(trainer.network()), "the data set is of another network");
     LossSum total = sum;
     {
-        py::gil_scoped_release release;
+        const ReleasedGil released;
         position = trainer.sum_gradients(data, position, threads, seconds, total);
     }
     sum = total;
     return position;
+}
+
+template <class T> void restore(Trainer<T>& trainer) {
+    require(trainer.remembers(), "nothing is remembered");
+    trainer.restore();
 }
 
 // The optimizer's state: updates so far, and for each layer its arrays beside the weights and beside the biases, as
@@ -246,8 +261,8 @@ void set_state(Trainer<T>& trainer, int64_t steps, const std::vector<std::vector
 // Takes all parameters, a vector of all weights and then all biases, into the network; returns the mean loss over the
 // rows and its gradient, a vector like it. For minimizers that know nothing of layers.
 template <class T>
-py::tuple loss_and_gradient_at(Trainer<T>& trainer, const BoundDataset<T>& data, const Array<T>& parameters, int threads,
-                               double seconds) {
+py::tuple loss_and_gradient_at(Trainer<T>& trainer, const BoundDataset<T>& data, const Array<T>& parameters,
+                               int threads, double seconds) {
     require(data.fits(trainer.network()), "the data set is of another network");
     auto& layers = trainer.network().layers();
     int64_t size = 0;
@@ -265,7 +280,7 @@ py::tuple loss_and_gradient_at(Trainer<T>& trainer, const BoundDataset<T>& data,
     LossSum sum;
     for (int64_t position = 0; position < data.inputs.rows;) {
         {
-            py::gil_scoped_release release;
+            const ReleasedGil released;
             position = trainer.sum_gradients(data, position, threads, seconds, sum);
         }
         if (PyErr_CheckSignals() != 0) throw py::error_already_set();
@@ -299,7 +314,7 @@ template <class T> py::tuple gradients(const Trainer<T>& trainer) {
 template <class T> py::tuple weight_norms(const Network<T>& network) {
     double sums[2];
     {
-        py::gil_scoped_release release;
+        const ReleasedGil released;
         network.weight_norms(sums);
     }
     return py::make_tuple(sums[0], sums[1]);
@@ -350,6 +365,8 @@ template <class T> void register_network(py::module_& m, const std::string& suff
              arg("seconds"))
         .def("loss_and_gradient_at", &loss_and_gradient_at<T>, arg("data"), arg("parameters").noconvert(),
              arg("threads"), arg("seconds"))
+        .def("remember", &Trainer<T>::remember)
+        .def("restore", &restore<T>)
         .def("state", &state_of<T>)
         .def("set_state", &set_state<T>, arg("steps"), arg("layers").noconvert())
         .def("gradients", &gradients<T>);

@@ -46,15 +46,33 @@ inline InputKind input_kind(const py::array& values) {
                                 std::string(py::str(values.dtype())));
 }
 
+// Keeps an array alive, and its memory where it is: NumPy resizes no array that has a weak reference, not even when it
+// is told to ignore who else uses it.
+class Pin {
+public:
+    Pin() = default;
+    explicit Pin(const py::array& array) {
+        for (py::object each = array; py::isinstance<py::array>(each); each = py::getattr(each, "base"))
+            held_.emplace_back(each, py::weakref(each));  // a view's memory belongs to its base
+    }
+
+private:
+    std::vector<std::pair<py::object, py::weakref>> held_;
+};
+
 // A CSR matrix: a copy of its indices, and the caller's values, kept alive.
 struct CsrInputs {
     py::array values;  // (values)
+    Pin pin;
     InputKind kind;
     CsrIndices indices;
 
     CsrInputs(const py::array& values, const Array<std::int32_t>& column_index, const Array<std::int64_t>& row_starts,
               int64_t columns)
-        : values(values), kind(input_kind(values)), indices(checked(values, column_index, row_starts, columns)) {}
+        : values(values),
+          pin(values),
+          kind(input_kind(values)),
+          indices(checked(values, column_index, row_starts, columns)) {}
     Inputs view() const { return indices.with_values(values.data(), kind); }
 
 private:
@@ -83,6 +101,11 @@ inline Inputs inputs_view(const py::object& x, int64_t features) {
     if (inputs.columns != features)
         throw std::invalid_argument("inputs must have shape (rows, " + std::to_string(features) + ")");
     return inputs;
+}
+
+// Of the memory that inputs_view sees.
+inline Pin pin_inputs(const py::object& x) {
+    return py::isinstance<py::array>(x) ? Pin(py::reinterpret_borrow<py::array>(x)) : x.cast<const CsrInputs&>().pin;
 }
 
 template <class T> Array<T> new_matrix(int64_t rows, int64_t columns) {

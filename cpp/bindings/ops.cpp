@@ -2,6 +2,7 @@
 #include "../kernels/dispatch.h"
 #include "../linalg/gemm.h"
 #include "../nn/loss.h"
+#include "gil.h"
 #include "numpy_views.h"
 #include "register.h"
 
@@ -15,12 +16,13 @@ Array<T> matmul_of(const Array<T>& a, const Array<T>& b, bool transpose_a, bool 
     require(inner_a == inner_b, "inner dimensions must agree");
     Array<T> c = new_matrix<T>(transpose_a ? a_view.columns : a_view.rows, transpose_b ? b_view.rows : b_view.columns);
     const MatrixView<T> c_view = matrix_view_of_new(c);
-    py::gil_scoped_release release;
+    const Pin pins[] = {Pin(a), Pin(b)};
+    const ReleasedGil released;
     matmul(a_view, transpose_a, b_view, transpose_b, c_view, kernels_of<T>(current_table()), threads);
     return c;
 }
 
-// The kernels work on padded rows: copies in and out.
+// The kernels work on padded rows: copies in, made before the lock is left, and out.
 template <class T> Matrix<T> padded_copy(MatrixView<const T> from) {
     Matrix<T> copy(from.rows, from.columns);
     for (int64_t i = 0; i < from.rows; ++i) std::copy_n(from.row(i), from.columns, copy.view().row(i));
@@ -40,10 +42,9 @@ template <class T> int64_t padded_columns(MatrixView<const T> view, const Kernel
 template <class T> Array<T> activate(const Array<T>& z, Activation kind) {
     const auto& kernels = kernels_of<T>(current_table());
     const auto from = matrix_view(z, "z");
-    Matrix<T> copy;
+    Matrix<T> copy = padded_copy(from);
     {
-        py::gil_scoped_release release;
-        copy = padded_copy(from);
+        const ReleasedGil released;
         const auto view = copy.view();
         kernels.activate[static_cast<int>(kind)](view.data, view.stride, nullptr, view.rows,
                                                  padded_columns(from, kernels));
@@ -56,11 +57,9 @@ template <class T> Array<T> activation_gradient(const Array<T>& output, const Ar
     const auto from = matrix_view(output, "output"), from_gradient = matrix_view(gradient, "grad_output");
     require(from.rows == from_gradient.rows && from.columns == from_gradient.columns,
             "output and grad_output must have equal shapes");
-    Matrix<T> gradients;
+    Matrix<T> outputs = padded_copy(from), gradients = padded_copy(from_gradient);
     {
-        py::gil_scoped_release release;
-        Matrix<T> outputs = padded_copy(from);
-        gradients = padded_copy(from_gradient);
+        const ReleasedGil released;
         kernels.activation_gradient[static_cast<int>(kind)](gradients.view().data, gradients.view().stride,
                                                             outputs.view().data, outputs.view().stride, from.rows,
                                                             padded_columns(from, kernels));
@@ -71,10 +70,9 @@ template <class T> Array<T> activation_gradient(const Array<T>& output, const Ar
 template <class T> Array<T> softmax(const Array<T>& z) {
     const auto& kernels = kernels_of<T>(current_table());
     const auto from = matrix_view(z, "z");
-    Matrix<T> copy;
+    Matrix<T> copy = padded_copy(from);
     {
-        py::gil_scoped_release release;
-        copy = padded_copy(from);
+        const ReleasedGil released;
         const auto view = copy.view();
         if (view.columns > 0) kernels.softmax(view.data, view.stride, view.rows, view.columns);
     }
@@ -85,11 +83,10 @@ template <class T> py::tuple loss_of(Loss loss, const Array<T>& z, const std::in
     const auto& kernels = kernels_of<T>(current_table());
     const auto from = matrix_view(z, "z");
     require(from.rows > 0 && from.columns > 0, "z must not be empty");
-    Matrix<T> copy;
+    Matrix<T> copy = padded_copy(from);
     LossSum sum;
     {
-        py::gil_scoped_release release;
-        copy = padded_copy(from);
+        const ReleasedGil released;
         RowLosses<T> losses(from.rows);
         loss_and_gradient(loss, false, kernels, copy.view(), {labels, targets, from.columns, nullptr},
                           T(1) / static_cast<T>(from.rows), losses, 0);
@@ -110,6 +107,7 @@ template <class T> py::tuple softmax_cross_entropy(const Array<T>& z, const Arra
 template <class T> py::tuple squared_error(const Array<T>& prediction, const Array<T>& target) {
     const auto a = matrix_view(prediction, "prediction"), b = matrix_view(target, "target");
     require(a.rows == b.rows && a.columns == b.columns, "prediction and target must have equal shapes");
+    const Pin pin(target);
     return loss_of<T>(Loss::squared_error, prediction, nullptr, target.data());
 }
 

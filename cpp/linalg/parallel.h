@@ -212,11 +212,42 @@ private:
 // More workers than this help nobody, and libgomp ends the process if the system refuses it a thread.
 inline int most_workers() { return std::max(16, 2 * available_cores()); }
 
+// What fork needs: a child has only the thread that forked, and would wait for ever for the workers of its pool.
+class Team {
+public:
+    static bool has_pool() {
+#ifdef _OPENMP
+        return used_;
+#else
+        return false;
+#endif
+    }
+    // Before a fork, by the thread that forks: ends its pool. The next team makes a new one. Returns whether it could.
+    static bool end_pool() {
+#ifdef _OPENMP
+        return omp_pause_resource_all(omp_pause_hard) == 0;
+#else
+        return true;
+#endif
+    }
+    // In a child of a thread whose pool is not ended: all teams have one worker from now on.
+    static void work_alone() { alone_ = true; }
+    static int allowed(int threads) {
+        if (alone_) return 1;
+        used_ = true;
+        return std::min(threads, most_workers());
+    }
+
+private:
+    static inline std::atomic<bool> used_{false}, alone_{false};
+};
+
 // Runs f(worker) on up to `threads` workers at once. f must not throw. Throws std::bad_alloc before f runs.
 template <class F> void run_team(int threads, F f) {
     static_assert(noexcept(f(Worker::alone())), "an exception would end the process");
     if (threads <= 1) return f(Worker::alone());  // before the system is asked for its cores: 0.2 us
-    threads = std::min(threads, most_workers());
+    threads = Team::allowed(threads);
+    if (threads == 1) return f(Worker::alone());
     std::optional<Barrier> barrier;
     LoopCursors cursors(threads);
 #ifdef _OPENMP

@@ -49,6 +49,11 @@ public:
     ParameterBlock<T> biases_of(DenseLayer<T>& layer) {
         return {layer.biases().data(), gradients_[1].data(), state_[1].data(), state_[3].data()};
     }
+    // Calls f(buffer) for each array of the optimizer's state that there is.
+    template <class F> void for_each_state(F f) {
+        for (Buffer<T>& state : state_)
+            if (state.size()) f(state);
+    }
     const Buffer<T>& weight_gradients() const { return gradients_[0]; }
     const Buffer<T>& bias_gradients() const { return gradients_[1]; }
 

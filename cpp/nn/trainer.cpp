@@ -12,6 +12,7 @@
 #include "trainer.h"
 
 #include <chrono>
+#include <cmath>
 #include <utility>
 
 namespace fastmlp {
@@ -275,6 +276,7 @@ int64_t Trainer<T>::run_chunks(const Dataset<T>& data, const int64_t* order, con
         (network_.training_operations() -
          4.0 * static_cast<double>(skipped) * static_cast<double>(network_.layers()[0].outputs())) *
         static_cast<double>(rows);
+    const bool began_finite = std::isfinite(sum.loss);
     const double start = now();
     threads = Crowding::workers(useful_threads(threads, operations / (2 * layers)));
     if (data.inputs.sparse() || data.nonzero)
@@ -312,7 +314,8 @@ int64_t Trainer<T>::run_chunks(const Dataset<T>& data, const int64_t* order, con
                 if (measures && chunk.first) sum.penalty += rows_of_update * penalty(*settings, chunk.weight);
                 end = now();
                 if (worker.count > 1) slept = worker.barrier->slept();
-                stop = next.size() == 0 || end - start >= seconds || Crowding::is_seen(end - begin, slept);
+                const bool diverged = began_finite && !std::isfinite(sum.loss);
+                stop = next.size() == 0 || end - start >= seconds || diverged || Crowding::is_seen(end - begin, slept);
             }
             worker.wait_for_all();
             if (worker.index == 0) {
@@ -335,6 +338,36 @@ int64_t Trainer<T>::run(const Dataset<T>& data, const int64_t* order, int64_t ro
     const int64_t chunk_rows = rows_of_chunks(network_.training_operations());
     return run_chunks(data, order, {rows, batch_rows, batches_per_update, chunk_rows}, &settings, position, threads,
                       seconds, sum);
+}
+
+// Calls f(buffer) for all parameters and the optimizer's state, in the same order each time.
+template <class T, class F> static void for_each_array(Network<T>& network, std::vector<LayerState<T>>& states, F f) {
+    for (std::size_t i = 0; i < states.size(); ++i) {
+        f(network.layers()[i].weights());
+        f(network.layers()[i].biases());
+        states[i].for_each_state(f);
+    }
+}
+
+template <class T> void Trainer<T>::remember() {
+    if (remembered_.empty()) {
+        std::vector<Buffer<T>> room;
+        for_each_array(network_, states_, [&](Buffer<T>& from) { room.emplace_back(from.size()); });
+        remembered_ = std::move(room);
+    }
+    std::size_t i = 0;
+    for_each_array(network_, states_,
+                   [&](Buffer<T>& from) { std::copy_n(from.data(), from.size(), remembered_[i++].data()); });
+    remembered_steps_ = steps_;
+}
+
+template <class T> void Trainer<T>::restore() {
+    std::size_t i = 0;
+    for_each_array(network_, states_, [&](Buffer<T>& to) {
+        std::copy_n(remembered_[i].data(), to.size(), to.data());
+        ++i;
+    });
+    steps_ = remembered_steps_;
 }
 
 template <class T>

@@ -40,9 +40,9 @@ template <class T> class Trainer {
 public:
     Trainer(Network<T>& network, const OptimizerSettings& optimizer);
 
-    // Trains on rows order[position] .. order[rows) of the data until they are used up or `seconds` have
-    // passed (looked at after each chunk); adds losses and hits to `sum` and returns the new position. With
-    // position 0 an epoch begins; an update left unfinished by an earlier call is dropped.
+    // Trains on rows order[position] .. order[rows) of the data until they are used up, `seconds` have passed (looked
+    // at after each chunk), or `sum.loss` has ceased to be finite; adds losses and hits to `sum` and returns the new
+    // position. With position 0 an epoch begins; an update left unfinished by an earlier call is dropped.
     // Throws std::bad_alloc before anything is changed.
     int64_t run(const Dataset<T>& data, const int64_t* order, int64_t rows, int64_t batch_rows,
                 int64_t batches_per_update, const StepSettings& settings, int64_t position, int threads, double seconds,
@@ -58,6 +58,11 @@ public:
     const OptimizerSettings& optimizer() const { return optimizer_; }
     int64_t steps() const { return steps_; }
     void set_steps(int64_t steps) { steps_ = steps; }
+
+    // Keeps a copy of the parameters and of the optimizer's state, for restore(). Throws std::bad_alloc.
+    void remember();
+    bool remembers() const { return !remembered_.empty(); }
+    void restore();
 
 private:
     struct ChunkBuffers {
@@ -105,6 +110,8 @@ private:
     std::vector<Matrix<T>> gradients_;  // of each hidden layer's sums
     RowLosses<T> losses_{0};
     std::vector<double> norms_;  // sum |w| and sum w^2 of each panel of each layer
+    std::vector<Buffer<T>> remembered_;
+    int64_t remembered_steps_ = 0;
 };
 
 }  // namespace fastmlp

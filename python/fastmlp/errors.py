@@ -10,15 +10,18 @@ class ModelFileError(ValueError):
 
 
 class DivergenceError(ArithmeticError):
-    """The training loss is no longer a finite number.
+    """Training has left the finite numbers; the network holds its last weights that were in order.
 
     Attributes
     ----------
     epoch : int >= 1
-        Of the fit: the one that left the finite numbers.
+        Of the fit.
+    step : int >= 1
+        The update of that epoch.
     learning_rate : float
         In that epoch.
     """
 
     epoch: int
+    step: int
     learning_rate: float

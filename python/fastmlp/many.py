@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from . import _core, validation
@@ -105,12 +104,11 @@ def fit_all(
             with trainer.network._core.reserve():
                 outcome = trainer._fit(data[index], own_sets, epochs, callbacks, cores_of_each, progress)
             loss = outcome.loss[-1]
-        except Cancelled:
-            raise
         except Exception as error:
+            if isinstance(error, Cancelled):
+                raise
             _name(error, which)
             if not (return_diverged and isinstance(error, DivergenceError)):
-                progress.stop()
                 raise
             outcome, loss = error, math.nan
         with lock:
@@ -119,21 +117,48 @@ def fit_all(
         return outcome
 
     cost = [trainer.network._core.training_operations for trainer in trainers]
-    longest_first = sorted(range(len(trainers)), key=lambda index: -cost[index])
-    with progress, ThreadPoolExecutor(min(threads, len(trainers)), "fastmlp.fit_many") as pool:
-        futures: dict[int, Future[History | DivergenceError]] = {}
+    longest_first = iter(sorted(range(len(trainers)), key=lambda index: -cost[index]))
+    outcomes: dict[int, History | DivergenceError] = {}
+    failures: list[BaseException] = []
+
+    at_work = threading.Condition()
+    workers: set[int] = set()  # at work
+
+    def work(number: int) -> None:
         try:
-            for index in longest_first:
-                futures[index] = pool.submit(fit, index)
-            wait(futures.values(), return_when=FIRST_EXCEPTION)
-        finally:  # after an exception or Ctrl-C; where all are done it changes nothing
+            while not failures:
+                with lock:
+                    index = next(longest_first, None)
+                if index is None:
+                    break
+                outcomes[index] = fit(index)
+        except BaseException as failure:  # told by the thread that called
+            failures.append(failure)
             progress.stop()
-            pool.shutdown(cancel_futures=True)
-    failures = [future.exception() for future in futures.values() if not future.cancelled()]
+        with at_work:
+            workers.remove(number)
+            at_work.notify()
+
+    with progress:
+        try:
+            for number in range(min(threads, len(trainers))):
+                workers.add(number)
+                # A daemon, unlike a ThreadPoolExecutor's threads: the interpreter can end while it works.
+                threading.Thread(target=work, args=(number,), name=f"fastmlp.fit_many-{number}", daemon=True).start()
+            _wait_until_idle(at_work, workers)
+        except BaseException as interruption:  # Ctrl-C
+            failures.insert(0, interruption)
+            progress.stop()
+            _wait_until_idle(at_work, workers)
     for failure in failures:
-        if failure is not None and not isinstance(failure, Cancelled):
+        if not isinstance(failure, Cancelled):
             raise failure
-    return [futures[index].result() for index in range(len(trainers))]
+    return [outcomes[index] for index in range(len(trainers))]
+
+
+def _wait_until_idle(at_work: threading.Condition, workers: set[int]) -> None:
+    with at_work:
+        at_work.wait_for(lambda: not workers)
 
 
 def _check_trainers(trainers: Any) -> list[Trainer]:

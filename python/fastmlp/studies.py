@@ -84,9 +84,10 @@ def compare(
     )
     for outcome, table, (configuration, seed), trainer in zip(outcomes, tables, nets, trainers):
         if isinstance(outcome, DivergenceError):
-            measured = [name for name, values in vars(trainer.history).items() if values and name[:4] != "val_"]
-            for name in evaluation_sets or {}:
-                measured += [f"{name}_loss"] + [f"{name}_accuracy"] * (trainer.network.loss == "cross_entropy")
+            names = ["", *(f"{name}_" for name in evaluation_sets or {})]
+            measured = ["penalty", "seconds", *(f"{name}loss" for name in names)]
+            if trainer.network.loss == "cross_entropy":
+                measured += [f"{name}accuracy" for name in names]
             last = {**configuration, "seed": seed, "epoch": outcome.epoch, **dict.fromkeys(measured, math.nan)}
             table[outcome.epoch - 1 :] = [last]
     return [row for table in tables for row in table], [trainer.network for trainer in trainers]

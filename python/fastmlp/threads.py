@@ -1,11 +1,13 @@
-"""How many threads a call uses when the user names no number."""
+"""How many threads a call uses when the user names no number; and threads when a process forks or ends."""
 
 from __future__ import annotations
 
+import atexit
 import functools
 import math
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -14,6 +16,8 @@ from . import _core
 
 def default_thread_count() -> int:
     """threadpoolctl's limit, else OMP_NUM_THREADS, else the cores of the process: its affinity and cgroup's quota."""
+    if _warning_due:
+        _warn_of_one_thread()
     count = _core.default_thread_count()  # OpenMP knows all but the quota
     return count if count == 1 else min(count, _limit_of_quota())
 
@@ -29,6 +33,8 @@ def share_of_cores(n_threads: int | None) -> Iterator[Callable[[], int]]:
     Fits that run at the same time in threads of this process share its cores. Their results do not depend on it.
     """
     global _fits
+    if _warning_due:
+        _warn_of_one_thread()
     if n_threads is not None:
         yield lambda: n_threads
         return
@@ -40,6 +46,44 @@ def share_of_cores(n_threads: int | None) -> Iterator[Callable[[], int]]:
     finally:
         with _lock:
             _fits -= 1
+
+
+_can_fork = True
+_warning_due = False
+
+
+def _before_fork() -> None:
+    """OpenMP's workers do not live on in a child, where the next team would wait for them for ever."""
+    global _can_fork
+    hook_is_on = os.environ.get("FASTMLP_FORK_HOOK") != "0"
+    _can_fork = not _core.has_thread_pool() or (hook_is_on and _core.end_thread_pool())
+
+
+def _after_fork_in_child() -> None:
+    global _fits, _lock, _warning_due
+    _fits, _lock = 0, threading.Lock()  # of threads that the child does not have
+    _core.forget_native_calls()
+    if not _can_fork:
+        _core.work_alone()
+        _warning_due = True
+
+
+def _warn_of_one_thread() -> None:
+    global _warning_due
+    _warning_due = False
+    warnings.warn(
+        "this process was forked from one whose OpenMP threads could not be ended: fastmlp computes with one thread here",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+SECONDS_TO_END = 5.0
+"""That the interpreter's exit waits for native calls of other threads, which take some 0.03 s."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
+atexit.register(_core.end_native_calls, SECONDS_TO_END)
 
 
 @functools.cache

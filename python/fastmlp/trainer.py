@@ -304,8 +304,8 @@ class Trainer:
         ValueError, TypeError
             If an argument does not fit; the network is unchanged.
         DivergenceError
-            After an epoch whose loss is not finite, or at the end if the weights are not. The network is
-            left as it is.
+            In the epoch in which the loss or a weight is no longer finite. The network holds the last weights whose loss
+            was finite.
         RuntimeError
             If another fit of this network is under way.
         KeyboardInterrupt
@@ -421,21 +421,26 @@ class Trainer:
             progress.epoch_done(epoch, metrics)
             for name, value in metrics.items():
                 if name.endswith("loss") and not math.isfinite(value):
-                    raise self._divergence(f"the {name} is {value} after epoch {epoch}", history)
+                    raise self._divergence(f"the {name} is {value}", epoch, self._updates_of(data.rows))
             info = EpochInfo(epoch, epochs, metrics, self.network, self)
             if any([wants_to_stop(callback, info) for callback in callbacks]):
                 break
-        if not all(map(math.isfinite, self.network._core.weight_norms())):  # the last update has no loss after it
-            raise self._divergence("the weights are not finite after the last update", history)
         return history
 
-    def _divergence(self, what: str, history: History) -> DivergenceError:
+    def _divergence(self, what: str, epoch: int, step: int) -> DivergenceError:
         error = DivergenceError(
-            f"{what}, with learning_rate={self.learning_rate:g}; start again from finite weights, with a new Trainer"
-            " and a smaller learning rate or penalty"
+            f"{what} in epoch {epoch} at update {step} of the epoch, with learning_rate={self.learning_rate:g}; the"
+            " network holds the last weights whose loss was finite, which may be large already: start again with a"
+            " smaller learning rate or penalty"
         )
-        error.epoch, error.learning_rate = len(history.loss), self.learning_rate
+        error.epoch, error.step, error.learning_rate = epoch, step, self.learning_rate
         return error
+
+    def _rows_of_update(self, rows: int) -> int:
+        return rows if self.accumulate == "epoch" else min(rows, self.batch_size * self.accumulate)
+
+    def _updates_of(self, rows: int) -> int:
+        return -(-rows // self._rows_of_update(rows))
 
     def _train_epoch(self, data: Any, threads: Callable[[], int], epoch: int, progress: Progress) -> dict[str, float]:
         rows = data.rows
@@ -443,24 +448,44 @@ class Trainer:
         order = self._rng.permutation(rows) if self._shuffle else np.arange(rows)
         order = order.astype(np.int64, copy=False)
         batch_size = min(self.batch_size, rows)
-        batches = -(-rows // batch_size)
-        batches_per_update = batches if self.accumulate == "epoch" else min(self.accumulate, batches)
+        batches_per_update = -(-self._rows_of_update(rows) // batch_size)
         settings = _core.StepSettings(self.learning_rate, self.l1, self.l2, proximal=self._proximal)
-        sums = run_epoch(
-            self._core,
-            data,
-            order,
-            batch_size,
-            batches_per_update,
-            settings,
-            threads,
-            lambda part: progress.part_done(epoch, part),
-        )
+
+        def watch(position: int, sums: _core.LossSum) -> None:
+            if not math.isfinite(sums.loss):
+                raise _LossNotFinite(sums.loss, position)
+            progress.part_done(epoch, position / rows)
+
+        def train(part: np.ndarray) -> _core.LossSum:
+            return run_epoch(self._core, data, part, batch_size, batches_per_update, settings, threads, watch)
+
+        self._core.remember()
+        try:
+            sums = train(order)
+            step, what = self._updates_of(rows), "the weights are not finite"
+        except _LossNotFinite as found:
+            step, what = -(-found.position // self._rows_of_update(rows)), f"the loss is {found.loss}"
+            sums = None
+        # A norm is finite if all weights are, and the other way round but for weights near the end of the range.
+        if sums is None or not all(map(math.isfinite, self.network._core.weight_norms())):
+            self._core.restore()
+            good = step - (2 if sums is None else 1)  # updates: the next one's loss was still finite
+            if good > 0:
+                train(order[: good * self._rows_of_update(rows)])
+            raise self._divergence(what, epoch, step)
         metrics = {"loss": sums.loss / rows, "penalty": self.network._penalty(self.l1, self.l2)}
         if self.network.loss == "cross_entropy":
             metrics["accuracy"] = sums.hits / rows
         metrics["seconds"] = time.perf_counter() - start
         return metrics
+
+
+class _LossNotFinite(Exception):
+    """Ends an epoch; not an error of its own."""
+
+    def __init__(self, loss: float, position: int) -> None:
+        super().__init__(loss, position)
+        self.loss, self.position = loss, position
 
 
 def _check_update_settings(
@@ -489,7 +514,7 @@ def run_epoch(
     batches_per_update: int,
     settings: _core.StepSettings,
     threads: Callable[[], int],  # asked before each call of the core
-    part_done: Callable[[float], None] = lambda part: None,
+    watch: Callable[[int, _core.LossSum], None] = lambda position, sums: None,  # after each call of the core
 ) -> _core.LossSum:
     """Trains once on the rows of data that `order`, int64, names. Between slices, signals are looked at."""
     sums, position = _core.LossSum(), 0
@@ -497,7 +522,7 @@ def run_epoch(
         position = core.run(
             data, order, batch_size, batches_per_update, settings, position, sums, threads(), SECONDS_PER_CALL
         )
-        part_done(position / len(order))
+        watch(position, sums)
     return sums
 
 

@@ -1,0 +1,51 @@
+// Leaving Python's lock for a native call, and how the interpreter ends while threads are in one.
+//
+// A thread that comes back to an interpreter that is being finalized would be ended by it inside C++ frames, which
+// ends the process with an error. So the interpreter waits at its exit until no native call is under way, and
+// threads that begin one afterwards get SystemExit. Everything here is read and written under Python's lock.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <chrono>
+#include <thread>
+
+namespace fastmlp {
+
+class ReleasedGil {
+public:
+    ReleasedGil() {
+        if (interpreter_ends_ && std::this_thread::get_id() != ending_thread_) {
+            PyErr_SetNone(PyExc_SystemExit);
+            throw pybind11::error_already_set();
+        }
+        ++calls_;
+        thread_ = PyEval_SaveThread();
+    }
+    ReleasedGil(const ReleasedGil&) = delete;
+    ~ReleasedGil() {
+        PyEval_RestoreThread(thread_);
+        --calls_;
+    }
+
+    // At the interpreter's exit: other threads begin no native call from now on; waits for those under way.
+    static void end_calls(double seconds) {
+        interpreter_ends_ = true;
+        ending_thread_ = std::this_thread::get_id();
+        const auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+        while (calls_ > 0 && std::chrono::steady_clock::now() < deadline) {
+            const pybind11::gil_scoped_release release;
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
+    }
+    // In a child of fork, which has none of the threads that were in a call.
+    static void forget_calls() { calls_ = 0; }
+
+private:
+    static inline int calls_ = 0;
+    static inline bool interpreter_ends_ = false;
+    static inline std::thread::id ending_thread_;
+    PyThreadState* thread_;
+};
+
+}  // namespace fastmlp

@@ -1,0 +1,235 @@
+"""Forks, exits and arrays that change: in processes of their own, so that a hang or a crash fails one test."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+BEGIN = """
+    import hashlib, multiprocessing, os, sys, threading, time, warnings
+    import numpy as np
+    import fastmlp
+
+    X = np.random.default_rng(0).normal(size=(3000, 200)).astype(np.float32)
+    y = np.arange(3000) % 10
+
+    def fit(seed=0, epochs=3, callbacks=()):
+        net = fastmlp.Network((200, 256, 256, 10), seed=1)
+        fastmlp.Trainer(net, seed=seed, n_threads=2).fit(X, y, epochs=epochs, callbacks=callbacks)
+        return hashlib.sha256(b"".join(p.tobytes() for p in net.weights + net.biases)).hexdigest()
+
+    def fork(count=4):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12: this process has threads
+            with multiprocessing.get_context("fork").Pool(count) as pool:
+                return pool.map(fit, [0] * count)
+"""
+
+
+def run(script, *, warn="error", timeout=60, **environment):
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-W", warn, "-c", textwrap.dedent(BEGIN) + textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, **environment},
+    )
+
+
+def assert_says(result, *words):
+    assert result.returncode == 0 and result.stdout.split() == list(words), result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_forks_after_a_fit_have_its_bits(rounds):
+    result = run(f"""
+        expected = fit()
+        for _ in range({rounds}):
+            assert set(fork()) == {{expected}}
+        assert fit() == expected
+        print("same")
+    """)
+    assert_says(result, "same")
+    assert result.stderr == ""
+
+
+def test_a_fork_from_another_thread_has_its_bits():
+    result = run("""
+        expected, found = fit(), []
+        thread = threading.Thread(target=lambda: found.extend([fit(), *fork()]))
+        thread.start()
+        thread.join()
+        assert set(found) == {expected}
+        print("same")
+    """)
+    assert_says(result, "same")
+
+
+def test_a_fork_in_the_middle_of_a_fit_has_its_bits():
+    """By another thread, while the fit computes, and by the fit's own callback."""
+    result = run("""
+        expected, inside = fit(), threading.Event()
+        thread = threading.Thread(target=lambda: fit(epochs=200, callbacks=[lambda info: inside.set()]))
+        thread.start()
+        inside.wait()
+        assert set(fork()) == {expected}
+        assert thread.is_alive(), "the fit ended before the forks"
+        found = []
+        fit(epochs=1, callbacks=[lambda info: found.extend(fork(2))])
+        assert set(found) == {expected}
+        thread.join()
+        print("same")
+    """)
+    assert_says(result, "same")
+
+
+def test_where_the_pool_cannot_be_ended_a_child_warns_and_works_alone():
+    result = run(
+        """
+        expected = fit()
+        child = os.fork()
+        if child == 0:
+            with warnings.catch_warnings(record=True) as found:
+                warnings.simplefilter("always")
+                same = [fit() == expected, fit() == expected]
+            told = [str(warning.message) for warning in found]
+            os._exit(0 if same == [True, True] and len(told) == 1 and "one thread" in told[0] else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert fit() == expected
+        print("same")
+        """,
+        FASTMLP_FORK_HOOK="0",
+        warn="default",
+    )
+    assert_says(result, "same")
+
+
+def test_a_fork_before_any_fit_needs_no_warning_though_the_hook_is_off():
+    result = run("print(len(set(fork())))", FASTMLP_FORK_HOOK="0")
+    assert_says(result, "1")
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("method", ["spawn", "loky"])
+def test_other_ways_to_start_processes(tmp_path, method):
+    """spawn imports the script again; loky starts fresh interpreters and limits their threads."""
+    if method == "loky":
+        pytest.importorskip("joblib")
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(BEGIN)
+        + textwrap.dedent(f"""
+        if __name__ == "__main__":
+            expected = fit()
+            if {method!r} == "spawn":
+                with multiprocessing.get_context("spawn").Pool(2) as pool:
+                    found = pool.map(fit, [0] * 2)
+            else:
+                from joblib import Parallel, delayed
+                found = Parallel(n_jobs=2)(delayed(fit)(0) for _ in range(2))
+            assert set(found) == {{expected}}
+            print("same")
+        """)
+    )
+    result = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    assert_says(result, "same")
+
+
+@pytest.mark.parametrize("work", ["fit", "fit_many", "forward", "estimator"])
+def test_the_interpreter_ends_while_a_daemon_thread_is_at_work(work):
+    if work == "estimator":
+        pytest.importorskip("sklearn")
+    result = run(f"""
+        inside = threading.Event()
+
+        def forever():
+            net = fastmlp.Network((200, 256, 256, 10))
+            if {work!r} == "fit":
+                fastmlp.Trainer(net).fit(X, y, epochs=10**6, callbacks=[lambda info: inside.set()])
+            if {work!r} == "fit_many":
+                nets = [fastmlp.Network((200, 256, 256, 10)) for _ in range(4)]
+                fastmlp.fit_many(map(fastmlp.Trainer, nets), X, y, 10**6, callbacks=[lambda info: inside.set()])
+            if {work!r} == "estimator":
+                fastmlp.MLPClassifier(max_iter=10**6, tol=0).fit(X, y, callbacks=[lambda info: inside.set()])
+            while {work!r} == "forward":
+                net.forward(X)
+                inside.set()
+
+        threading.Thread(target=forever, daemon=True).start()
+        assert inside.wait(30)
+        print("ends")
+    """)
+    assert_says(result, "ends")
+    assert result.stderr == ""
+
+
+def test_a_fit_at_the_interpreter_s_exit_still_works():
+    result = run("""
+        import atexit
+        expected = fit()
+        atexit.register(lambda: print(fit() == expected))
+    """)
+    assert_says(result, "True")
+
+
+def test_arrays_that_change_or_go_during_a_fit_do_no_harm():
+    """Values may be read before or after a change; nothing else may happen."""
+    result = run("""
+        import gc
+
+        def disturb():
+            rng = np.random.default_rng(1)
+            while not done:
+                X[rng.integers(0, 3000, 50)] = np.float32(rng.choice([0, np.nan, np.inf, 1e38]))
+                y[rng.integers(0, 3000, 50)] = rng.choice([-1, 10**9, 3])
+
+        done = []
+        thread = threading.Thread(target=disturb)
+        trainer = fastmlp.Trainer(fastmlp.Network((200, 64, 10)), n_threads=2)
+
+        def start(info):
+            if info.epoch == 1:
+                thread.start()
+            for array in (X, X.base) if X.base is not None else (X,):
+                try:
+                    array.resize((1, 1), refcheck=False)  # would free what the core reads
+                    print("resized")
+                except ValueError:
+                    pass
+
+        try:
+            trainer.fit(X, y, epochs=50, callbacks=[start])
+        except fastmlp.DivergenceError:
+            pass
+        done.append(True)
+        thread.join()
+        assert all(np.isfinite(p).all() for p in trainer.network.weights)
+
+        def forget(info):
+            own.clear()
+            gc.collect()
+        own = [np.ones((3000, 200), np.float32), np.arange(3000) % 10]
+        fastmlp.Trainer(fastmlp.Network((200, 64, 10))).fit(*own, epochs=5, callbacks=[forget])
+        print("well")
+    """)
+    assert_says(result, "well")
+
+
+@pytest.mark.parametrize("settings", [{"OMP_NUM_THREADS": "1"}, {"OMP_THREAD_LIMIT": "1"}, {"OMP_DYNAMIC": "true"}])
+def test_thread_settings_change_no_bit(settings):
+    expected = run("print(fit())")
+    found = run("print(fit())", **settings)
+    assert found.returncode == 0 and found.stdout == expected.stdout, found.stderr
+
+
+def test_a_closed_stderr_does_no_harm():
+    assert_says(run("os.close(2); sys.stderr = None; print(len(fit()))"), "64")
+
+
+def test_checks_hold_without_assert_statements():
+    script = "import numpy as np, fastmlp\ntry: fastmlp.Network((2, 2)).forward(np.full((1, 2), np.nan))\nexcept ValueError: print('told')"
+    result = subprocess.run([sys.executable, "-O", "-W", "error", "-c", script], capture_output=True, text=True)
+    assert_says(result, "told")
