@@ -1,16 +1,20 @@
 # Two commands from a fresh clone: `make report` and `make test`. Each makes its own environment in .venv.
+# `make torture` is the long test run: sanitizers, failing allocations, kills, coverage.
 PYTHON ?= python3
 PRESET ?= quick
 VENV := .venv
 SOURCES := pyproject.toml CMakeLists.txt $(shell find cpp python -type f -not -name '*.so' -not -path '*/__pycache__/*')
 
-.PHONY: report test clean
+.PHONY: report test torture clean
 
 report: $(VENV)/installed
 	$(VENV)/bin/python experiments/report.py --preset $(PRESET)
 
 test: $(VENV)/installed
 	$(VENV)/bin/python -m pytest tests
+
+torture: $(VENV)/installed
+	bash tests/torture.sh
 
 $(VENV)/installed: $(SOURCES)
 	$(PYTHON) -m venv $(VENV)

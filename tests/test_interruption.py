@@ -233,3 +233,40 @@ def test_a_reservation_ends_with_its_holder():
         Trainer(net).fit(X, y, epochs=1)
     del reservation
     Trainer(net).fit(X, y, epochs=1)
+
+
+def test_ctrl_c_at_random_moments():
+    """Processor time between the signal and the exception, not wall-clock time: others may use the cores meanwhile."""
+    result = run_script("""
+        import os, random, signal, threading, time
+        import numpy as np
+        import fastmlp
+
+        rng = np.random.default_rng(0)
+        X, y = rng.normal(size=(20_000, 64)).astype(np.float32), rng.integers(0, 10, 20_000)
+        validation = X[:5000], y[:5000]
+        moments = random.Random(0)
+        threads_before = threading.active_count()
+        costs = []
+        for turn in range(20):
+            net = fastmlp.Network((64, 256, 128, 10), seed=turn)
+            trainer = fastmlp.Trainer(net, ["sgd", "adam"][turn % 2], batch_size=[32, 20_000][turn % 3 == 0], n_threads=2)
+            sent = []
+
+            def interrupt():
+                sent.append(time.process_time())
+                os.kill(os.getpid(), signal.SIGINT)
+
+            timer = threading.Timer(moments.uniform(0.01, 0.2), interrupt)
+            timer.start()
+            try:
+                trainer.fit(X, y, epochs=10**6, validation_data=validation)
+            except KeyboardInterrupt:
+                costs.append(time.process_time() - sent[0])
+            timer.join()
+            assert all(np.isfinite(p).all() for p in net.weights + net.biases)
+            assert len(trainer.fit(X[:200], y[:200], epochs=1).loss) == 1
+        assert threading.active_count() == threads_before
+        print(len(costs), max(costs) < 0.2 * 2)
+    """)
+    assert result.stdout.split() == ["20", "True"], result.stdout + result.stderr

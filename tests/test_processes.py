@@ -225,6 +225,29 @@ def test_thread_settings_change_no_bit(settings):
     assert found.returncode == 0 and found.stdout == expected.stdout, found.stderr
 
 
+def test_an_address_space_that_is_too_small_is_a_memory_error():
+    """Told before work starts; what fits still works."""
+    result = run("""
+        import resource
+        expected = fit()
+        used = int(open("/proc/self/statm").read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        resource.setrlimit(resource.RLIMIT_AS, (used + 300_000_000, resource.RLIM_INFINITY))
+        net = fastmlp.Network((200, 256, 256, 10))
+        for make in (
+            lambda: fastmlp.Network((20_000, 20_000)),
+            lambda: net.forward(np.broadcast_to(np.float32(1), (10**6, 200))),
+            lambda: fastmlp.Trainer(fastmlp.Network((6000, 6000), loss="squared_error"), "adam"),
+        ):
+            try:
+                make()
+                print("made")
+            except MemoryError:
+                print("told")
+        assert fit() == expected
+    """)
+    assert_says(result, "told", "told", "told")
+
+
 def test_a_closed_stderr_does_no_harm():
     assert_says(run("os.close(2); sys.stderr = None; print(len(fit()))"), "64")
 

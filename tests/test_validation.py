@@ -1,8 +1,13 @@
 """What is refused and in which words, what is accepted, and that a refusal changes nothing."""
 
+import warnings
+
 import numpy as np
 import pytest
-from fastmlp import Network, Trainer
+from fastmlp import DivergenceError, Network, Trainer
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 REFUSED = (ValueError, TypeError)
 
@@ -389,6 +394,60 @@ def test_any_layout_gives_the_bits_of_the_clean_copy(dtype, x_dtype, layout):
     np.testing.assert_array_equal(np.asarray(X), clean)
 
 
+def any_arrays(*shapes):
+    """Arrays of every kind that NumPy has, of these shapes, in any layout."""
+    dtypes = st.one_of(
+        hnp.scalar_dtypes(), hnp.byte_string_dtypes(), hnp.unicode_string_dtypes(), st.just(np.dtype(object))
+    )
+    contiguous = st.tuples(dtypes, st.sampled_from(shapes)).flatmap(
+        lambda kind: hnp.arrays(*kind, elements=st.none() if kind[0] == object else None)
+    )
+    return st.tuples(contiguous, st.sampled_from(list(layouts(np.zeros((1, 1)))))).map(lambda pair: _laid_out(*pair))
+
+
+def _laid_out(array, layout):
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            return layouts(array)[layout]
+        except (TypeError, ValueError, IndexError):  # not every type can be laid out so
+            return array
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    any_arrays((4, 3), (4, 3), (4, 3), (3,), (), (0, 3), (4, 0), (2, 4, 3)),
+    any_arrays((4,), (4,), (4,), (4, 1), (), (0,), (4, 2)),
+    st.sampled_from(["cross_entropy", "squared_error", "binary_cross_entropy", "poisson"]),
+)
+def test_any_array_is_right_or_refused(X, y, loss):
+    net = Network((3, 5, 2 if loss == "cross_entropy" else 1), loss=loss, dtype="float64", seed=1)
+    before = net.weights + net.biases
+    expected = np.zeros((4, 3))
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # of NumPy's conversions
+        try:
+            found = net.forward(X)
+        except REFUSED:
+            pass
+        else:
+            expected = np.array(X).astype(np.float64)
+            np.testing.assert_array_equal(found, net.forward(expected))
+        try:
+            Trainer(net, learning_rate=1e-3).fit(X, y, epochs=1)
+        except REFUSED:
+            for p, q in zip(net.weights + net.biases, before, strict=True):
+                np.testing.assert_array_equal(p, q)
+        except DivergenceError:  # of numbers like 1e300
+            assert all(np.isfinite(p).all() for p in net.weights + net.biases)
+        else:
+            other = Network((3, 5, 2 if loss == "cross_entropy" else 1), loss=loss, dtype="float64", seed=1)
+            same = np.array(y).astype(np.int64 if loss == "cross_entropy" else np.float64)
+            Trainer(other, learning_rate=1e-3).fit(expected, same, epochs=1)
+            for p, q in zip(net.weights + net.biases, other.weights + other.biases, strict=True):
+                np.testing.assert_array_equal(p, q)
+
+
 def test_integers_and_booleans_are_numbers():
     rng = np.random.default_rng(0)
     X, y = rng.integers(0, 2, (20, 5)), rng.integers(0, 3, 20)
@@ -415,15 +474,15 @@ def test_inputs_that_overflow_when_scaled_are_refused_by_predictions():
 
 
 def test_numbers_must_survive_rounding_to_the_networks_dtype():
-    for settings in [
+    for changed in [
         dict(learning_rate=1e-60),
         dict(optimizer="adam", epsilon=1e-46),
         dict(l2=1e39),
         dict(momentum=1 - 1e-10),
     ]:
         with pytest.raises(ValueError, match="float32 rounds to"):
-            Trainer(classifier("float32"), **settings)
-        Trainer(classifier("float64"), **settings)
+            Trainer(classifier("float32"), **changed)
+        Trainer(classifier("float64"), **changed)
     with pytest.raises(ValueError, match="learning_rate"):
         Trainer(classifier(), learning_rate=10**400)
     for scale in (0, 1e-60):

@@ -28,6 +28,8 @@ public:
         --calls_;
     }
 
+    static bool is_away() { return calls_ > 0; }  // whether some thread is in a native call
+
     // At the interpreter's exit: other threads begin no native call from now on; waits for those under way.
     static void end_calls(double seconds) {
         interpreter_ends_ = true;

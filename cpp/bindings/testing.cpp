@@ -1,5 +1,6 @@
 // A private door for tests and measurements: instruction sets compared in one process, Python's lock held.
 #include "../kernels/dispatch.h"
+#include "failing_new.h"
 #include "numpy_views.h"
 #include "register.h"
 
@@ -10,6 +11,10 @@ void register_testing(py::module_& m) {
     testing.def("available_isas", [m] { return m.attr("available_isas")(); });
     testing.def("current_isa", [] { return current_table().isa; });
     testing.def("use_isa", &use_table, py::arg("name"));
+#ifdef FASTMLP_FAIL_ALLOCATIONS
+    testing.def("fail_allocation", &fail_allocation, py::arg("n"));
+    testing.def("allocation_failed", &allocation_failed);
+#endif
     testing.def("hold_gil", [](bool hold) { training_holds_gil = hold; }, py::arg("hold"));
 }
 

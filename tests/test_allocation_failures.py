@@ -1,0 +1,80 @@
+"""Every allocation of the core fails once: MemoryError each time, and what was there before is as it was.
+
+Needs a build with FASTMLP_FAIL_ALLOCATIONS, which the long test run makes.
+"""
+
+import itertools
+
+import numpy as np
+import pytest
+from fastmlp import Network, Trainer, _core, ops
+from problems import assert_equal_bits, parameters, problem
+
+testing = _core.testing
+if not hasattr(testing, "fail_allocation"):
+    pytest.skip("this build has no failing allocations", allow_module_level=True)
+
+SIZES = (40, 96, 80, 10)
+X, Y = problem(600, "cross_entropy", "float32", SIZES)
+
+
+def fail_each(action, check=lambda: None):
+    """Lets the first allocation fail, then the second, until the action needs no more; how many failed."""
+    for n in itertools.count(1):
+        testing.fail_allocation(n)
+        try:
+            action()
+            failed = None
+        except MemoryError as error:
+            failed = error
+        happened = testing.allocation_failed()
+        testing.fail_allocation(0)
+        assert happened == (failed is not None), "a failure must be told, and nothing else may be told as one"
+        check()
+        if not happened:
+            return n - 1
+
+
+def test_making_a_network():
+    assert fail_each(lambda: Network(SIZES)) == 6, "weights and biases of three layers"
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_predicting_and_evaluating(n_threads):
+    net = Network(SIZES)
+    expected = net.forward(X)
+
+    def predict():
+        assert (net.forward(X, n_threads=n_threads) == expected).all()
+
+    assert fail_each(predict) >= 1
+    assert fail_each(lambda: net.evaluate(X, Y, n_threads=n_threads)) >= 1
+    assert fail_each(lambda: net.loss_and_gradients(X, Y, n_threads=n_threads)) >= 1
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("settings", [{}, {"optimizer": "adam"}, {"accumulate": "epoch"}, {"momentum": 0.5}])
+def test_fitting(settings, n_threads):
+    """A fit that failed has changed the network by whole updates only: the first failure of all, by none."""
+    net = Network(SIZES, seed=1)
+    start = parameters(net)
+
+    def fit():
+        trainer = Trainer(net, batch_size=50, n_threads=n_threads, **settings)
+        trainer.fit(X, Y, epochs=1)
+
+    def restore():
+        assert all(np.isfinite(p).all() for p in parameters(net))
+        net.set_parameters(start[:3], start[3:])
+
+    assert fail_each(fit, restore) >= 6
+    fit()
+    other = Network(SIZES, seed=1)
+    Trainer(other, batch_size=50, **settings).fit(X, Y, epochs=1)
+    assert_equal_bits(parameters(net), parameters(other))
+
+
+def test_operations():
+    a = np.ones((70, 60), np.float32)
+    assert fail_each(lambda: ops.matmul(a, a.T, n_threads=2)) >= 1
+    assert fail_each(lambda: ops.softmax_cross_entropy(a, np.zeros(70, int))) >= 1

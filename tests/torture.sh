@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# The long test run: sanitizers, failing allocations, kills, cycles, coverage. `make torture` calls it; needs GCC on Linux.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=$PWD/.venv/bin/python
+
+# variant NAME CMAKE-OPTIONS...: another build of the package, in build/NAME, which comes before the installed one.
+variant() {
+    local name=$1
+    shift
+    echo "== building $name"
+    rm -rf "build/$name"
+    "$python" -m pip install --quiet --disable-pip-version-check --no-deps --target "build/$name" \
+        --config-settings=build-dir="build/$name-objects" --config-settings=install.strip=false \
+        $(for option in "$@"; do echo "--config-settings=cmake.define.$option"; done) .
+}
+library() { gcc -print-file-name="$1"; }
+
+variant sanitized FASTMLP_SANITIZE=address,undefined
+echo "== the whole suite under AddressSanitizer and UndefinedBehaviorSanitizer"
+LD_PRELOAD="$(library libasan.so) $(library libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitized \
+    "$python" -m pytest -q tests
+
+variant threads FASTMLP_SANITIZE=thread FASTMLP_OPENMP=OFF
+echo "== threads under ThreadSanitizer"
+LD_PRELOAD="$(library libtsan.so)" TSAN_OPTIONS=halt_on_error=1 PYTHONPATH=build/threads \
+    "$python" -m pytest -q tests/test_interruption.py tests/test_many.py tests/test_trainer.py tests/test_network.py tests/test_sparse.py
+
+variant failing FASTMLP_FAIL_ALLOCATIONS=ON
+echo "== each allocation fails once"
+PYTHONPATH=build/failing "$python" -m pytest -q tests/test_allocation_failures.py
+
+echo "== two hundred kills, ten thousand cycles"
+FASTMLP_KILLS=200 FASTMLP_CYCLES=10000 "$python" -m pytest -q tests/test_atomic_files.py tests/test_leaks.py
+
+"$python" -m pip install --quiet --disable-pip-version-check coverage gcovr
+variant covered FASTMLP_COVERAGE=ON
+echo "== coverage"
+PYTHONPATH=build/covered "$python" -m coverage run --source=build/covered/fastmlp -m pytest -q tests --ignore=tests/test_experiments.py
+"$python" -m coverage report --skip-covered
+"$python" -m gcovr --root . --filter cpp/ "build/covered-objects" --print-summary
