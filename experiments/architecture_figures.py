@@ -78,5 +78,5 @@ def draw_learning_curve(measured: Measurements) -> Drawing:
     ax.set(xscale="log", xlabel="training rows", ylabel="accuracy")
     plain_ticks(ax.xaxis, ticks_between(*ax.get_xlim(), (1, 2, 5)), in_thousands)
     stretch_near_one(ax)
-    ax.legend(loc="center right")
+    ax.legend(loc="center left")
     return drawing

@@ -1,5 +1,7 @@
 """Forks, exits and arrays that change: in processes of their own, so that a hang or a crash fails one test."""
 
+import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -28,15 +30,22 @@ BEGIN = """
 
 
 def run(script, *, warn="error", timeout=60, **environment):
-    import os
-
-    return subprocess.run(
+    """A hang fails the test and leaves no process behind, not even a grandchild."""
+    child = subprocess.Popen(
         [sys.executable, "-W", warn, "-c", textwrap.dedent(BEGIN) + textwrap.dedent(script)],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=timeout,
         env={**os.environ, **environment},
+        start_new_session=True,
     )
+    try:
+        out, err = child.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.communicate()
+        raise
+    return subprocess.CompletedProcess(child.args, child.returncode, out, err)
 
 
 def assert_says(result, *words):

@@ -17,6 +17,7 @@ import architecture
 import best_net
 import best_net_measurements
 import learning_rate
+import readme_tables
 import regression
 import regularization
 import section
@@ -235,3 +236,10 @@ def test_the_rate_that_suits_a_batch_size():
     assert measured.usable(32) == [rates[2], rates[3]]
     assert "power of 1.00" in learning_rate._summary(measured)
     assert learning_rate._row(measured, 32)[1:4] == [f"{rates[2]:g}", "90.00%", f"{rates[2]:g} to {rates[3]:g}"]
+
+
+def test_the_tables_of_the_readme_are_those_of_the_results():
+    text = (readme_tables.ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme_tables.with_tables(text) == text, "python experiments/readme_tables.py makes them anew"
+    with pytest.raises(ValueError, match="place for the table 'findings'"):
+        readme_tables.with_tables("nothing")
