@@ -28,7 +28,7 @@ REPORT_RULE = {"learning_rate": 0.2, "batch_size": 128, "accumulate": "epoch"}
 MINI_BATCH = {"learning_rate": 0.05, "batch_size": 64, "momentum": 0.9, "l2": 5e-5}
 CURVE_NETS = ((128,), (512, 384))
 INPUT_SCALE = 1 / 255
-METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "test_accuracy")
+METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 Hidden = tuple[int, ...]
 
@@ -58,7 +58,7 @@ DEPTHS = (1, 2, 3)
 class Nets:
     """Of one architecture over the seeds; each curve has shape (seeds, epochs)."""
 
-    curves: dict[str, np.ndarray]
+    curves: dict[str, np.ndarray]  # "test_accuracy" has one entry, after the last epoch
     train_accuracy: np.ndarray  # (seeds,), after the last epoch
     seconds: float  # per epoch, median
     parameters: int
@@ -144,7 +144,7 @@ def _train(
         y,
         epochs,
         seeds=(seed,),
-        evaluation_sets={name: pair for name, pair in digits.held_out.items() if not rows or name == "test"},
+        evaluation_sets={} if rows else {"val": digits.held_out["val"]},
         verbose=False,
     )
     outcome: dict[str, Any] = {}
@@ -153,6 +153,7 @@ def _train(
         own = table[i * epochs : (i + 1) * epochs]
         outcome[name_of(hidden)] = {metric: [row[metric] for row in own] for metric in METRICS if metric in own[0]} | {
             "train_accuracy": network.evaluate(x, y).accuracy,
+            "test_accuracy": network.evaluate(digits.x_test, digits.y_test).accuracy,
             "parameters": network.parameter_count,
         }
         measured[name_of(hidden)] = float(np.median([row["seconds"] for row in own]))
@@ -161,8 +162,10 @@ def _train(
 
 def _gather(records: Sequence[tuple[dict[str, Any], dict[str, Any]]], name: str) -> Nets:
     outcomes = [outcome[name] for outcome, _ in records]
+    curves = {metric: np.array([each[metric] for each in outcomes]) for metric in METRICS if metric in outcomes[0]}
+    curves["test_accuracy"] = np.array([np.atleast_1d(each["test_accuracy"])[-1:] for each in outcomes])
     return Nets(
-        {metric: np.array([outcome[metric] for outcome in outcomes]) for metric in METRICS if metric in outcomes[0]},
+        curves,
         np.array([outcome["train_accuracy"] for outcome in outcomes]),
         float(np.median([measured["seconds"][name] for _, measured in records])),
         outcomes[0]["parameters"],

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from best_net_figures import draw_calibration, draw_confusion, draw_mistakes
+from best_net_figures import draw_calibration, draw_confusion, draw_mistakes, sure
 from best_net_measurements import Measurements, measure
 from campaign import Campaign
 from figures import save, save_pixels
@@ -34,7 +34,9 @@ def run(campaign: Campaign) -> Section:
         *save_pixels(draw_mistakes(measured), results.folder, "mistakes"),
         "The mistakes of which the net is surest.",
         "Images of digits: "
-        + "; ".join(f"a {m['label']} seen as {m['predicted']}, {m['confidence']:.1%} sure" for m in measured.mistakes),
+        + "; ".join(
+            f"a {m['label']} seen as {m['predicted']}, {sure(m['confidence'])} sure" for m in measured.mistakes
+        ),
         tables[2:3],
     )
     calibration = Figure(

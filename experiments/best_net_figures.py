@@ -9,6 +9,11 @@ from figures import BLUE, DARK_ORANGE, GREY, panels, stretch_near_one
 from matplotlib.figure import Figure as Drawing
 
 
+def sure(confidence: float) -> str:
+    """In per cent, never more than it is: 99.99%, not 100%."""
+    return f"{np.floor(1e4 * confidence) / 100:.2f}%"
+
+
 def draw_confusion(measured: Measurements) -> Drawing:
     """Mistakes by true and predicted digit; right ones are left out."""
     drawing, axes = panels(1, 1, (4.8, 4.2))
@@ -30,7 +35,7 @@ def draw_mistakes(measured: Measurements) -> Drawing:
         ax.axis("off")
     for ax, mistake in zip(axes.flat, measured.mistakes):
         ax.imshow(measured.digits.x_test[mistake["row"]].reshape(28, 28), cmap="gray_r")
-        title = f"{mistake['label']}, seen as {mistake['predicted']}\n{mistake['confidence']:.1%} sure"
+        title = f"{mistake['label']}, seen as {mistake['predicted']}\n{sure(mistake['confidence'])} sure"
         ax.set_title(title, fontsize=8.5, loc="center", fontweight="normal")
     return drawing
 

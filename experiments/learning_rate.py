@@ -24,6 +24,7 @@ LAYER_SIZES = (784, 128, 10)
 INPUT_SCALE = 1 / 255
 RATES = tuple(0.0125 * 2**i for i in range(9))  # the report's 0.2 and 0.4 among them
 REPORT_RATES = (0.2, 0.4)
+LEARNT = 0.8  # accuracy: below it, a net has hardly learnt
 NEAR = 0.005  # of accuracy below the best: a rate that one could live with
 
 
@@ -180,8 +181,18 @@ def _summary(measured: Measurements) -> str:
 def _paragraphs(measured: Measurements) -> list[str]:
     sizes = measured.plan.batch_sizes
     best = {size: measured.mean(size, measured.best(size)) for size in sizes}
-    large = max(sizes)
-    reached = RATES[-1] == measured.best(large)
+    reached = RATES[-1] == measured.best(max(sizes))
+    at_the_limit = [
+        size
+        for size in sizes
+        if (rate := measured.best(size)) < RATES[-1] and not measured.mean(size, 2 * rate) > LEARNT
+    ]
+    limit = (
+        f" With batches of {listing(at_the_limit)} twice the best rate hardly learns at all: there it is not the batch that sets the "
+        "rate but the largest step that the net bears."
+        if at_the_limit
+        else ""
+    )
     return [
         (
             "A comparison of batch sizes at one learning rate, as in the report, walks along a row of this map: what it sees depends on the row. "
@@ -192,6 +203,7 @@ def _paragraphs(measured: Measurements) -> list[str]:
                 if reached
                 else "."
             )
+            + limit
         ),
         (
             f"Each at its best rate, accuracies are {listing(f'{accuracy:.2%} ({size})' for size, accuracy in best.items())}: "

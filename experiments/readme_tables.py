@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from architecture_measurements import REPORT_NETS, name_of
 from single_runs import REPORTED, chance_of_order
 from wording import significant
 
@@ -91,14 +92,13 @@ def _riddle() -> Sequence[str]:
 
 def _best_architecture() -> Sequence[str]:
     rows = [row for row in read("architecture/nets.csv") if row["rule"] == "mini-batch"]
-    nets = dict.fromkeys(row["hidden"] for row in rows)
+    nets = map(name_of, REPORT_NETS)
     chosen = max(nets, key=lambda hidden: numbers(rows, "val_accuracy", hidden=hidden).mean())
     accuracy = numbers(rows, "test_accuracy", hidden=chosen).mean()
     return (
         "The best architecture",
         "512-384",
-        f"mini-batch SGD, chosen by validation: {chosen}, {percent(accuracy, 2)} on the test images; "
-        f"512-384 has {percent(numbers(rows, 'test_accuracy', hidden='512-384').mean(), 2)}",
+        f"mini-batch SGD, chosen by validation: {chosen}, {percent(accuracy, 2)} on the test images",
     )
 
 
@@ -129,7 +129,7 @@ def _regression() -> list[Sequence[str]]:
         (
             f"Regression from {points} points, test MSE",
             error,
-            f"median {significant(float(np.median(numbers(rows, 'test_error', points=points))), 2)} over {len(numbers(rows, 'test_error', points=points))} seeds",
+            f"median {np.median(numbers(rows, 'test_error', points=points)):.1e} over {len(numbers(rows, 'test_error', points=points))} seeds",
         )
         for points, error in said.items()
     ]

@@ -44,7 +44,7 @@ class Plan:
 PLANS = {
     "smoke": Plan(600, 200, dict.fromkeys(RULES, 2), dict.fromkeys(RULES, 3)),
     "quick": Plan(5000, 2000, dict(zip(RULES, (40, 10))), dict.fromkeys(RULES, 6)),
-    "full": Plan(60000, 10000, dict(zip(RULES, (200, 20))), dict(zip(RULES, (8, 20)))),
+    "full": Plan(60000, 10000, dict(zip(RULES, (200, 20))), dict(zip(RULES, (6, 20)))),
 }
 
 

@@ -100,7 +100,7 @@ def architectures(accuracies, halved=0.8, slow_at_depth=3, epochs=200):
 
     def net(hidden, accuracy):
         begin = accuracy / 2 if len(hidden) == slow_at_depth else 0.99 * accuracy
-        curves = {name: np.array([[begin, accuracy]]) for name in METRICS}
+        curves = {name: np.array([[begin, accuracy]]) for name in METRICS} | {"test_accuracy": np.array([[accuracy]])}
         return ArchitectureNets(curves, np.array([1.0]), 100 + sum(hidden) / 100, sum(hidden))
 
     nets = {hidden: net(hidden, accuracy) for hidden, accuracy in zip(REPORT_NETS, accuracies)}
