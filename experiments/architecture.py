@@ -202,7 +202,8 @@ def _claims(measured: Measurements) -> list[Claim]:
             "512-384 is the best of the nine.",
             lambda nets: best(nets) == (512, 384),
             lambda nets: (
-                f"{name_of(best(nets))} is, with {_mean(nets[best(nets)]):.2%}; 512-384 has {_mean(nets[512, 384]):.2%}"
+                f"{name_of(best(nets))} is, with {_mean(nets[best(nets)]):.2%}"
+                + ("" if best(nets) == (512, 384) else f"; 512-384 has {_mean(nets[512, 384]):.2%}")
             ),
         ),
         _run_time(measured),

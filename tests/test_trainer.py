@@ -427,6 +427,13 @@ def test_a_blow_up_in_the_last_update_of_an_epoch_is_told(epochs):
     assert_equal_bits(parameters(net), before)
 
 
+def test_a_bias_that_blows_up_alone_is_told():
+    net = Network((3, 2), loss="squared_error", dtype="float64")
+    with np.errstate(all="ignore"), pytest.raises(DivergenceError, match="weights are not finite in epoch 1"):
+        Trainer(net, learning_rate=1e200).fit(np.zeros((4, 3)), np.full((4, 2), -1e150), epochs=1)
+    assert all(np.isfinite(b).all() for b in net.biases)
+
+
 def test_a_validation_loss_that_is_not_finite_is_told():
     X, y = problem(40, "squared_error", "float32")
     net = Network(LAYER_SIZES, loss="squared_error", activation="identity")

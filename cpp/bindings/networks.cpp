@@ -320,6 +320,11 @@ template <class T> py::tuple weight_norms(const Network<T>& network) {
     return py::make_tuple(sums[0], sums[1]);
 }
 
+template <class T> bool is_finite(const Network<T>& network) {
+    const ReleasedGil released;
+    return network.is_finite();
+}
+
 template <class T> void register_network(py::module_& m, const std::string& suffix) {
     using py::arg;
     py::class_<Network<T>>(m, ("Network" + suffix).c_str())
@@ -340,6 +345,7 @@ template <class T> void register_network(py::module_& m, const std::string& suff
         .def("predict", &predict<T>, arg("inputs"), arg("begin"), arg("end"), arg("threads"))
         .def("evaluate", &evaluate<T>, arg("data"), arg("begin"), arg("end"), arg("sum"), arg("threads"))
         .def("weight_norms", &weight_norms<T>)
+        .def("is_finite", &is_finite<T>)
         .def(
             "reserve", [](Network<T>& network) { return std::make_unique<Reservation<T>>(network); },
             py::keep_alive<0, 1>());

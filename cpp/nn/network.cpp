@@ -1,6 +1,7 @@
 // Predictions and their loss, block by block of rows.
 #include "network.h"
 
+#include <cmath>
 #include <stdexcept>
 
 namespace fastmlp {
@@ -130,6 +131,15 @@ template <class T> void Network<T>::evaluate(const Dataset<T>& data, int threads
 template <class T> void Network<T>::weight_norms(double sums[2]) const {
     sums[0] = sums[1] = 0;
     for (const auto& layer : layers_) kernels().norms(layer.weights().data(), layer.weights().size(), sums);
+}
+
+template <class T> bool Network<T>::is_finite() const {
+    double sums[2] = {0, 0};
+    for (const auto& layer : layers_) {
+        kernels().norms(layer.weights().data(), layer.weights().size(), sums);
+        kernels().norms(layer.biases().data(), layer.biases().size(), sums);
+    }
+    return std::isfinite(sums[0]);  // not the squares: those of large float64 would overflow
 }
 
 template class Network<float>;

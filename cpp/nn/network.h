@@ -42,6 +42,9 @@ public:
     // sum |w| and sum w^2 over all weights.
     void weight_norms(double sums[2]) const;
 
+    // Whether all weights and biases are finite numbers, and their sum of absolute values, too.
+    bool is_finite() const;
+
 private:
     // Cuts the rows into blocks that stay in the L2 cache through all layers, shares them among workers, and
     // calls on_inputs(x) with the scaled inputs of each and then on_outputs(range, z) with the output layer's values.

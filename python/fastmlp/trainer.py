@@ -459,20 +459,22 @@ class Trainer:
         def train(part: np.ndarray) -> _core.LossSum:
             return run_epoch(self._core, data, part, batch_size, batches_per_update, settings, threads, watch)
 
+        def go_back_to(updates: int) -> None:
+            self._core.restore()
+            if updates > 0:
+                train(order[: updates * self._rows_of_update(rows)])
+
         self._core.remember()
         try:
             sums = train(order)
-            step, what = self._updates_of(rows), "the weights are not finite"
         except _LossNotFinite as found:
-            step, what = -(-found.position // self._rows_of_update(rows)), f"the loss is {found.loss}"
-            sums = None
-        # A norm is finite if all weights are, and the other way round but for weights near the end of the range.
-        if sums is None or not all(map(math.isfinite, self.network._core.weight_norms())):
-            self._core.restore()
-            good = step - (2 if sums is None else 1)  # updates: the next one's loss was still finite
-            if good > 0:
-                train(order[: good * self._rows_of_update(rows)])
-            raise self._divergence(what, epoch, step)
+            step = -(-found.position // self._rows_of_update(rows))
+            go_back_to(step - 2)  # whose loss, seen in the next update, was still finite
+            raise self._divergence(f"the loss is {found.loss}", epoch, step) from None
+        if not self.network._core.is_finite():
+            step = self._updates_of(rows)
+            go_back_to(step - 1)
+            raise self._divergence("the weights are not finite", epoch, step)
         metrics = {"loss": sums.loss / rows, "penalty": self.network._penalty(self.l1, self.l2)}
         if self.network.loss == "cross_entropy":
             metrics["accuracy"] = sums.hits / rows
