@@ -1,7 +1,14 @@
 """What tests of training share: small problems, optimizers beside their oracles, and how results are compared."""
 
+import os
+
 import numpy as np
+import pytest
 import reference
+
+without_sanitizer = pytest.mark.skipif(
+    "LD_PRELOAD" in os.environ, reason="a sanitizer needs much address space and memory of its own"
+)
 
 DTYPES = ["float32", "float64"]
 

@@ -7,6 +7,7 @@ import fastmlp
 import numpy as np
 import pytest
 from fastmlp import Network, Trainer
+from problems import without_sanitizer
 
 CYCLES = int(os.environ.get("FASTMLP_CYCLES", "1000"))
 MOST_GROWTH = 2_000_000  # bytes
@@ -14,8 +15,8 @@ MOST_GROWTH = 2_000_000  # bytes
 pytest.importorskip("safetensors")
 if not Path("/proc/self/statm").exists():
     pytest.skip("this system does not tell the memory of a process", allow_module_level=True)
-if "LD_PRELOAD" in os.environ:
-    pytest.skip("a sanitizer keeps what is freed", allow_module_level=True)
+
+pytestmark = without_sanitizer  # which keeps what is freed
 
 
 def resident_bytes():

@@ -7,6 +7,7 @@ import sys
 import textwrap
 
 import pytest
+from problems import without_sanitizer
 
 BEGIN = """
     import hashlib, multiprocessing, os, sys, threading, time, warnings
@@ -234,6 +235,7 @@ def test_thread_settings_change_no_bit(settings):
     assert found.returncode == 0 and found.stdout == expected.stdout, found.stderr
 
 
+@without_sanitizer
 def test_an_address_space_that_is_too_small_is_a_memory_error():
     """Told before work starts; what fits still works."""
     result = run("""

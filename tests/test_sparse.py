@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 import reference
 from fastmlp import Network, Trainer, _core, fit_many
-from problems import DTYPES, OPTIMIZERS, assert_close, assert_equal_bits, parameters, problem, row_orders
+from problems import (
+    DTYPES,
+    OPTIMIZERS,
+    assert_close,
+    assert_equal_bits,
+    parameters,
+    problem,
+    row_orders,
+    without_sanitizer,
+)
 
 
 class Csr:
@@ -211,6 +220,7 @@ def test_indices_may_change_during_a_fit():
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux to limit memory")
+@without_sanitizer
 def test_wide_data_are_never_made_dense():
     """A dense X has 4.8 GB here and a dense chunk of it 400 MB; 300 MB must do for everything."""
     script = """

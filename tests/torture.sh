@@ -24,7 +24,7 @@ LD_PRELOAD="$(library libasan.so) $(library libstdc++.so)" ASAN_OPTIONS=detect_l
 variant threads FASTMLP_SANITIZE=thread FASTMLP_OPENMP=OFF
 echo "== threads under ThreadSanitizer"
 # But for the test that reads a network while it is fitted, on purpose: it gets old and new weights.
-LD_PRELOAD="$(library libtsan.so)" TSAN_OPTIONS=halt_on_error=1 PYTHONPATH=build/threads \
+LD_PRELOAD="$(library libtsan.so)" TSAN_OPTIONS=halt_on_error=1 OPENBLAS_NUM_THREADS=1 PYTHONPATH=build/threads \
     "$python" -m pytest -q tests/test_interruption.py tests/test_many.py tests/test_trainer.py tests/test_network.py \
     tests/test_sparse.py --deselect tests/test_interruption.py::test_gradients_on_the_side_leave_a_fit_alone
 
