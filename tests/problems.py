@@ -7,7 +7,7 @@ import pytest
 import reference
 
 without_sanitizer = pytest.mark.skipif(
-    "LD_PRELOAD" in os.environ, reason="a sanitizer needs much address space and memory of its own"
+    "LD_PRELOAD" in os.environ, reason="a sanitizer has memory, locks and code of its own"
 )
 
 DTYPES = ["float32", "float64"]

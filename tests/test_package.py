@@ -11,6 +11,7 @@ import fastmlp
 import numpy as np
 import pytest
 from fastmlp import _core, datasets
+from problems import without_sanitizer
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -50,6 +51,7 @@ print(json.dumps(sorted(set(sys.modules) - before)))
     assert "fastmlp.datasets" not in json.loads(result.stdout)
 
 
+@without_sanitizer
 def test_the_installed_package_is_small():
     folder = Path(fastmlp.__file__).parent
     assert sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) < 5e6
@@ -122,8 +124,9 @@ def test_five_epochs_of_mnist():
 
 
 @pytest.mark.mnist
-def test_the_readmes_example_runs():
+def test_the_readmes_examples_run(tmp_path, monkeypatch):
     real_mnist()
+    monkeypatch.chdir(tmp_path)  # they save files
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     assert blocks
     for block in blocks:
