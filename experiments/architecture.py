@@ -146,11 +146,13 @@ def _claims(measured: Measurements) -> list[Claim]:
     def order_of_three(nets: dict[Hidden, Nets]) -> list[Hidden]:
         return sorted(_of_depth(nets, 3), key=lambda hidden: -_mean(nets[hidden]))
 
-    def three_quarters(nets: dict[Hidden, Nets]) -> list[float]:
-        return [_mean(nets[kept]) - _mean(nets[halved]) for kept, halved in zip(_of_depth(nets, 2), HALVED_NETS)]
-
     def loss_of_depth(nets: dict[Hidden, Nets]) -> float:
         return _depth_mean(nets, 3) - _depth_mean(nets, 1)
+
+    def three_quarters(nets: dict[Hidden, Nets]) -> dict[Hidden, tuple[Hidden, float]]:
+        """Of each net with halved widths: the one of the report beside it, and how much better that is."""
+        pairs = zip(HALVED_NETS, _of_depth(nets, 2))
+        return {halved: (kept, _mean(nets[kept]) - _mean(nets[halved])) for halved, kept in pairs if halved in nets}
 
     return [
         _both(
@@ -191,10 +193,10 @@ def _claims(measured: Measurements) -> list[Claim]:
         _both(
             measured,
             "Widths that fall by 3/4 instead of 1/2 from layer to layer give much better results.",
-            lambda nets: float(np.mean(three_quarters(nets))) > SAME,
+            lambda nets: float(np.mean([gain for _, gain in three_quarters(nets).values()])) > SAME,
             lambda nets: listing(
                 f"{name_of(kept)} {gain:+.2%} over {name_of(halved)}"
-                for kept, halved, gain in zip(_of_depth(nets, 2), HALVED_NETS, three_quarters(nets))
+                for halved, (kept, gain) in three_quarters(nets).items()
             ),
         ),
         _both(

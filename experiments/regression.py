@@ -217,7 +217,7 @@ def _report_figure(points: int, fit: Fits) -> Claim:
     return Claim(
         f"m = {points}: the loss by epoch, and the prediction as a surface over x1 and x2, test error {REPORT_ERRORS[points]:g}.",
         REPRODUCED if fit.median <= REPORT_ERRORS[points] else CONTRADICTED,
-        f"The surface of the figure below, with a median test error of {significant(fit.median, 2)}. No loss by epoch: L-BFGS has none.",
+        f"The surface of the figure below, with a median test error of {fit.median:.1e}. No loss by epoch: L-BFGS has none.",
     )
 
 
