@@ -1,5 +1,5 @@
 # Two commands from a fresh clone: `make report` and `make test`. Each makes its own environment in .venv.
-# `make torture` is the long test run: sanitizers, failing allocations, kills, coverage.
+# `make torture` is the long test run: sanitizers, failing allocations, kills, cycles.
 PYTHON ?= python3
 PRESET ?= quick
 VENV := .venv

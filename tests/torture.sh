@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The long test run: sanitizers, failing allocations, kills, cycles, coverage. `make torture` calls it; needs GCC on Linux.
+# The long test run: sanitizers, failing allocations, kills, cycles. `make torture` calls it; needs GCC on Linux.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=$PWD/.venv/bin/python
@@ -34,10 +34,3 @@ PYTHONPATH=build/failing "$python" -m pytest -q tests/test_allocation_failures.p
 
 echo "== two hundred kills, ten thousand cycles"
 FASTMLP_KILLS=200 FASTMLP_CYCLES=10000 "$python" -m pytest -q tests/test_atomic_files.py tests/test_leaks.py
-
-"$python" -m pip install --quiet --disable-pip-version-check coverage gcovr
-variant covered FASTMLP_COVERAGE=ON
-echo "== coverage"
-PYTHONPATH=build/covered "$python" -m coverage run --source=build/covered/fastmlp -m pytest -q tests --ignore=tests/test_experiments.py
-"$python" -m coverage report --skip-covered
-"$python" -m gcovr --root . --filter cpp/ "build/covered-objects" --print-summary
