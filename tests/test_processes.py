@@ -198,7 +198,7 @@ def test_arrays_that_change_or_go_during_a_fit_do_no_harm():
                 y[rng.integers(0, 3000, 50)] = rng.choice([-1, 10**9, 3])
 
         done = []
-        thread = threading.Thread(target=disturb)
+        thread = threading.Thread(target=disturb, daemon=True)
         trainer = fastmlp.Trainer(fastmlp.Network((200, 64, 10)), n_threads=2)
 
         def start(info):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import reference
 from fastmlp import DivergenceError, Network, Trainer, _core
+from fastmlp import trainer as trainer_module
 from problems import (
     DTYPES,
     LAYER_SIZES,
@@ -425,6 +426,27 @@ def test_a_blow_up_in_the_last_update_of_an_epoch_is_told(epochs):
     with pytest.raises(DivergenceError, match="weights are not finite in epoch 1 at update 1"):
         Trainer(net, learning_rate=3e38, batch_size=64).fit(100 * X, y, epochs=epochs)
     assert_equal_bits(parameters(net), before)
+
+
+def test_data_that_turn_bad_before_the_way_back_leave_the_weights_of_the_epoch_s_start(monkeypatch):
+    """Another thread may change X between the divergence and the replay; here the replay itself is what changes it."""
+    X, y = problem(200, "squared_error", "float32")
+    X = X.astype(np.float32)
+    trainer = diverging(30.0)
+    before = parameters(trainer.network)
+    real, calls = trainer_module.run_epoch, []
+
+    def change_then_run(*args):
+        calls.append(1)
+        if len(calls) == 2:
+            X[:] = np.inf
+        return real(*args)
+
+    monkeypatch.setattr(trainer_module, "run_epoch", change_then_run)
+    with np.errstate(all="ignore"), pytest.raises(DivergenceError, match="epoch 1") as told:
+        trainer.fit(X, y, epochs=1)
+    assert told.value.step > 2 and len(calls) == 2
+    assert_equal_bits(parameters(trainer.network), before)
 
 
 def test_a_bias_that_blows_up_alone_is_told():

@@ -461,8 +461,13 @@ class Trainer:
 
         def go_back_to(updates: int) -> None:
             self._core.restore()
-            if updates > 0:
-                train(order[: updates * self._rows_of_update(rows)])
+            try:
+                if updates > 0:
+                    train(order[: updates * self._rows_of_update(rows)])
+            except _LossNotFinite:  # another thread has changed the data meanwhile
+                self._core.restore()
+            if not self.network._core.is_finite():
+                self._core.restore()
 
         self._core.remember()
         try:
