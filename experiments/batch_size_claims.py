@@ -116,10 +116,14 @@ def report_figures(measured: Measurements) -> list[Claim]:
 
 
 def _reached(measured: Measurements, *ends: np.ndarray) -> str:
-    near = all(abs(np.mean(end) - level) <= slack for end, level, slack in zip(ends, REPORT_LEVELS, NEAR))
+    near = _near(*ends)
     if not comparable(measured) or (not near and measured.plan.epochs < REPORT_EPOCHS):
         return UNTESTED
     return REPRODUCED if near else CONTRADICTED
+
+
+def _near(*ends: np.ndarray) -> bool:
+    return all(abs(np.mean(end) - level) <= slack for end, level, slack in zip(ends, REPORT_LEVELS, NEAR))
 
 
 def _levels(measured: Measurements) -> Claim:
@@ -128,7 +132,7 @@ def _levels(measured: Measurements) -> Claim:
         return Claim(statement, UNTESTED, "This run is not on all of MNIST.")
     curves = next(iter(measured.one_update.values()))
     ends = curves.final("loss"), curves.final("accuracy")
-    near = all(abs(np.mean(end) - level) <= slack for end, level, slack in zip(ends, REPORT_LEVELS, NEAR))
+    near = _near(*ends)
     crossings = [curves.first_epoch(name, level) for name, level in zip(("loss", "accuracy"), REPORT_LEVELS)]
     passed = "; ".join(
         f"{name} {level:g} is {'not reached' if epoch is None else f'reached in epoch {epoch}'}"

@@ -217,7 +217,7 @@ def altered(path, metadata=None, **tensors):
         ({"trainer.learning_rate": "-1.0"}, {}, "learning_rate"),
         ({"trainer.learning_rate": None}, {}, "learning_rate"),
         ({"trainer.optimizer": "adagrad"}, {}, "adagrad"),
-        ({"trainer.optimizer": "sgd"}, {}, "do not belong"),
+        ({"trainer.momentum": "0.0"}, {}, "do not belong"),
         ({"trainer.momentum": "1.5"}, {}, "momentum"),
         ({"trainer.batch_size": "0"}, {}, "batch_size"),
         ({"trainer.accumulate": "Epoch"}, {}, "accumulate"),

@@ -18,19 +18,19 @@ library() { gcc -print-file-name="$1"; }
 
 variant sanitized FASTMLP_SANITIZE=address,undefined
 echo "== the whole suite under AddressSanitizer and UndefinedBehaviorSanitizer"
-LD_PRELOAD="$(library libasan.so) $(library libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitized \
+LD_PRELOAD="$(library libasan.so) $(library libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$PWD/build/sanitized \
     "$python" -m pytest -q tests
 
 variant threads FASTMLP_SANITIZE=thread FASTMLP_OPENMP=OFF
 echo "== threads under ThreadSanitizer"
 # But for the test that reads a network while it is fitted, on purpose: it gets old and new weights.
-LD_PRELOAD="$(library libtsan.so)" TSAN_OPTIONS=halt_on_error=1 OPENBLAS_NUM_THREADS=1 PYTHONPATH=build/threads \
+LD_PRELOAD="$(library libtsan.so)" TSAN_OPTIONS=halt_on_error=1 OPENBLAS_NUM_THREADS=1 PYTHONPATH=$PWD/build/threads \
     "$python" -m pytest -q tests/test_interruption.py tests/test_many.py tests/test_trainer.py tests/test_network.py \
     tests/test_sparse.py --deselect tests/test_interruption.py::test_gradients_on_the_side_leave_a_fit_alone
 
 variant failing FASTMLP_FAIL_ALLOCATIONS=ON
 echo "== each allocation fails once"
-PYTHONPATH=build/failing "$python" -m pytest -q tests/test_allocation_failures.py
+PYTHONPATH=$PWD/build/failing "$python" -m pytest -q tests/test_allocation_failures.py
 
 echo "== two hundred kills, ten thousand cycles"
 FASTMLP_KILLS=200 FASTMLP_CYCLES=10000 "$python" -m pytest -q tests/test_atomic_files.py tests/test_leaks.py

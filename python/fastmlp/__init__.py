@@ -32,6 +32,7 @@ __all__ = [
     "studies",
 ]
 
+_FROM = {"fit_many": ".many", "load": ".model_files"}
 _NEEDS = {  # module and package of what not everybody has installed
     "MLPClassifier": (".estimators", "scikit-learn"),
     "MLPRegressor": (".estimators", "scikit-learn"),
@@ -46,8 +47,8 @@ def __getattr__(name: str) -> Any:
 
     if name in ("callbacks", "datasets", "ops", "plotting", "studies"):
         return importlib.import_module(f".{name}", __name__)
-    if name in ("fit_many", "load"):
-        return getattr(importlib.import_module({"fit_many": ".many", "load": ".model_files"}[name], __name__), name)
+    if name in _FROM:
+        return getattr(importlib.import_module(_FROM[name], __name__), name)
     if name in _NEEDS:
         module, package = _NEEDS[name]
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 
@@ -46,7 +47,8 @@ def write_file(path: str | os.PathLike[str], content: bytes) -> None:
         os.fsync(descriptor)
         os.replace(unfinished, path)
     except BaseException:
-        os.unlink(unfinished)
+        with contextlib.suppress(FileNotFoundError):  # interrupted when it had been moved
+            os.unlink(unfinished)
         raise
     finally:
         os.close(descriptor)

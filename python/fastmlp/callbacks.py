@@ -15,14 +15,16 @@ from .trainer import EpochInfo, Trainer
 
 
 class Checkpoint:
-    """Saves the trainer after epochs; `Trainer.resume` goes on from there.
+    """Saves one trainer after epochs; `Trainer.resume` goes on from there.
+
+    List it after callbacks that change the trainer, such as `LearningRateSchedule`: what they set is saved.
 
     Parameters
     ----------
     path : path
         By custom ``<name>.safetensors``. Each checkpoint takes the place of the one before, in one step.
     every_epochs : int >= 1
-        Epochs between two checkpoints. The last epoch of a fit is saved, too.
+        Epochs between two checkpoints. The last of the epochs that a fit is asked for is saved, too.
     every_seconds : float >= 0, optional
         At least so long between two checkpoints; then `every_epochs` counts no more.
     best : str, optional

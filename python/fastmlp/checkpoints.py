@@ -12,7 +12,7 @@ from .model_files import Arrays, Fields, Path
 from .trainer import History, Trainer
 
 _NUMBERS = ("learning_rate", "l1", "l2")
-_UPDATE_NUMBERS = {"sgd": (), "momentum": ("momentum",), "adam": ("beta_1", "beta_2", "epsilon")}
+_NUMBERS_OF = {"sgd": ("momentum",), "adam": ("beta_1", "beta_2", "epsilon")}
 
 
 def save_trainer(trainer: Trainer, path: Path) -> None:
@@ -25,9 +25,10 @@ def save_trainer(trainer: Trainer, path: Path) -> None:
     history = vars(trainer.history)
     arrays |= {f"history.{name}": np.array(values, np.float64) for name, values in history.items() if values}
     settings = {name: repr(float(getattr(trainer, name))) for name in _NUMBERS}
-    settings |= {name: _text(value) for name, value in trainer._update_settings.items()}
+    momentum = {"momentum": 0.0, "nesterov": False} if trainer.optimizer == "sgd" else {}
+    settings |= {name: _text(value) for name, value in (momentum | trainer._update_settings).items()}
     settings |= {
-        "optimizer": _kind(trainer),
+        "optimizer": trainer.optimizer,
         "batch_size": str(trainer.batch_size),
         "accumulate": str(trainer.accumulate),
         "proximal": _text(trainer._proximal),
@@ -52,7 +53,7 @@ def resume_trainer(path: Path, n_threads: int | None) -> Trainer:
     network = model_files.take_network(fields, arrays)
     try:
         trainer = Trainer(network, n_threads=n_threads, **_settings(fields))
-        trainer._core.set_state(_at_least_zero(fields, "steps"), _optimizer_state(fields, arrays, trainer))
+        trainer._core.set_state(_bits(fields, "steps", 63), _optimizer_state(fields, arrays, trainer))
         trainer._rng.bit_generator.state = _row_state(fields)
     except ModelFileError:
         raise
@@ -64,22 +65,18 @@ def resume_trainer(path: Path, n_threads: int | None) -> Trainer:
     return trainer
 
 
-def _kind(trainer: Trainer) -> str:
-    return "momentum" if "momentum" in trainer._update_settings else trainer.optimizer
-
-
 def _text(value: float | bool) -> str:
     return str(int(value)) if isinstance(value, (bool, np.bool_)) else repr(float(value))
 
 
 def _settings(fields: Fields) -> dict[str, Any]:
-    kind = fields.text("trainer.optimizer")
-    if kind not in _UPDATE_NUMBERS:
-        raise fields.error(f"trainer.optimizer must be one of {', '.join(_UPDATE_NUMBERS)}, got {kind[:50]!r}")
-    settings: dict[str, Any] = {"optimizer": "adam" if kind == "adam" else "sgd"}
-    settings |= {name: fields.number(f"trainer.{name}") for name in (*_NUMBERS, *_UPDATE_NUMBERS[kind])}
+    optimizer = fields.text("trainer.optimizer")
+    if optimizer not in _NUMBERS_OF:
+        raise fields.error(f"trainer.optimizer must be one of {', '.join(_NUMBERS_OF)}, got {optimizer[:50]!r}")
+    settings: dict[str, Any] = {"optimizer": optimizer}
+    settings |= {name: fields.number(f"trainer.{name}") for name in (*_NUMBERS, *_NUMBERS_OF[optimizer])}
     settings |= {name: fields.flag(f"trainer.{name}") for name in ("proximal", "shuffle")}
-    if kind == "momentum":
+    if optimizer == "sgd":
         settings["nesterov"] = fields.flag("trainer.nesterov")
     settings["batch_size"] = fields.integer("trainer.batch_size")
     accumulate = fields.text("trainer.accumulate")
@@ -87,23 +84,14 @@ def _settings(fields: Fields) -> dict[str, Any]:
     return settings
 
 
-def _at_least_zero(fields: Fields, name: str) -> int:
-    value = fields.integer(name)
-    if not 0 <= value < 2**63:
-        raise fields.error(f"{name} must be in [0, 2^63), got {value}")
-    return value
-
-
 def _optimizer_state(fields: Fields, arrays: Arrays, trainer: Trainer) -> list[list[np.ndarray]]:
-    kinds = {"sgd": 0, "momentum": 1, "adam": 2}[_kind(trainer)]
-    dtype = trainer.network.dtype
+    _, new = trainer._core.state()  # of the shapes that the file's must have
     return [
         [
-            model_files.take(fields, arrays, f"optimizer.{i}.{2 * kind + of_biases}", shape[of_biases:], dtype)
-            for kind in range(kinds)
-            for of_biases in (0, 1)
+            model_files.take(fields, arrays, f"optimizer.{i}.{k}", array.shape, array.dtype)
+            for k, array in enumerate(layer)
         ]
-        for i, shape in enumerate(trainer.network._shapes())
+        for i, layer in enumerate(new)
     ]
 
 

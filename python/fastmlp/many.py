@@ -104,9 +104,9 @@ def fit_all(
             with trainer.network._core.reserve():
                 outcome = trainer._fit(data[index], own_sets, epochs, callbacks, cores_of_each, progress)
             loss = outcome.loss[-1]
+        except Cancelled:
+            raise
         except Exception as error:
-            if isinstance(error, Cancelled):
-                raise
             _name(error, which)
             if not (return_diverged and isinstance(error, DivergenceError)):
                 raise
@@ -142,9 +142,14 @@ def fit_all(
     with progress:
         try:
             for number in range(min(threads, len(trainers))):
-                workers.add(number)
                 # A daemon, unlike a ThreadPoolExecutor's threads: the interpreter can end while it works.
-                threading.Thread(target=work, args=(number,), name=f"fastmlp.fit_many-{number}", daemon=True).start()
+                thread = threading.Thread(target=work, args=(number,), name=f"fastmlp.fit_many-{number}", daemon=True)
+                workers.add(number)
+                try:
+                    thread.start()
+                except RuntimeError:  # the system refuses another thread: nobody must wait for it
+                    workers.remove(number)
+                    raise
             _wait_until_idle(at_work, workers)
         except BaseException as interruption:  # Ctrl-C
             failures.insert(0, interruption)
