@@ -164,6 +164,12 @@ void evaluate(const Network<T>& network, const BoundDataset<T>& data, int64_t be
     sum = total;
 }
 
+void check_order(const Array<std::int64_t>& order, int64_t rows) {
+    require(order.ndim() == 1, "order must have 1 dimension");
+    for (int64_t i = 0; i < order.shape(0); ++i)
+        require(0 <= order.data()[i] && order.data()[i] < rows, "order names a row that the data lack");
+}
+
 template <class T>
 int64_t run(Trainer<T>& trainer, const BoundDataset<T>& data, const Array<std::int64_t>& order, int64_t batch_rows,
             int64_t batches_per_update, const StepSettings& settings, int64_t position, LossSum& sum, int threads,
@@ -173,10 +179,8 @@ int64_t run(Trainer<T>& trainer, const BoundDataset<T>& data, const Array<std::i
     const std::int64_t* rows = order.data();
     const int64_t count = order.shape(0);
     require(data.fits(trainer.network()), "the data set is of another network");
-    if (position == 0)  // the same array comes back with each slice of its epoch
-        for (int64_t i = 0; i < count; ++i)
-            require(0 <= rows[i] && rows[i] < data.inputs.rows, "order names a row that the data lack");
-    const StepSettings step = settings;  // which another thread might change meanwhile
+    if (position == 0) check_order(order, data.inputs.rows);  // it comes back with each slice of its epoch
+    const StepSettings step = settings;                       // which another thread might change meanwhile
     LossSum total = sum;
     {
         std::optional<ReleasedGil> released;
@@ -190,15 +194,52 @@ int64_t run(Trainer<T>& trainer, const BoundDataset<T>& data, const Array<std::i
 
 template <class T>
 int64_t sum_gradients(Trainer<T>& trainer, const BoundDataset<T>& data, int64_t position, LossSum& sum, int threads,
-                      double seconds) {
+                      double seconds, const std::optional<Array<std::int64_t>>& order, double weight) {
     require(data.fits(trainer.network()), "the data set is of another network");
+    const int64_t count = order ? order->size() : data.inputs.rows;
+    if (order && position == 0) check_order(*order, data.inputs.rows);
     LossSum total = sum;
     {
         const ReleasedGil released;
-        position = trainer.sum_gradients(data, position, threads, seconds, total);
+        position =
+            trainer.sum_gradients(data, order ? order->data() : nullptr, count,
+                                  weight > 0 ? weight : static_cast<double>(count), position, threads, seconds, total);
     }
     sum = total;
     return position;
+}
+
+// The buffer itself, which may be changed before update().
+template <class T> Array<T> gradient_buffer(const py::object& self) {
+    Buffer<T>& gradients = self.cast<Trainer<T>&>().gradients();
+    return Array<T>(gradients.size(), gradients.data(), self);
+}
+
+template <class T> void update(Trainer<T>& trainer, const StepSettings& settings, double weight, int threads) {
+    const StepSettings step = settings;
+    const ReleasedGil released;
+    trainer.update(step, weight, threads);
+}
+
+// All parameters and the optimizer's state, padding included, as they lie in memory: for a copy in another process.
+template <class T> Array<T> raw_values(Trainer<T>& trainer) {
+    int64_t size = 0;
+    trainer.for_each_array([&](const Buffer<T>& from) { size += from.size(); });
+    Array<T> values(size);
+    T* to = values.mutable_data();
+    trainer.for_each_array([&](const Buffer<T>& from) { to = std::copy_n(from.data(), from.size(), to); });
+    return values;
+}
+
+template <class T> void set_raw_values(Trainer<T>& trainer, const Array<T>& values) {
+    int64_t size = 0;
+    trainer.for_each_array([&](const Buffer<T>& to) { size += to.size(); });
+    require(values.ndim() == 1 && values.shape(0) == size, "the values are of another network or instruction set");
+    const T* from = values.data();
+    trainer.for_each_array([&](Buffer<T>& to) {
+        std::copy_n(from, to.size(), to.data());
+        from += to.size();
+    });
 }
 
 template <class T> void restore(Trainer<T>& trainer) {
@@ -281,18 +322,19 @@ py::tuple loss_and_gradient_at(Trainer<T>& trainer, const BoundDataset<T>& data,
     for (int64_t position = 0; position < data.inputs.rows;) {
         {
             const ReleasedGil released;
-            position = trainer.sum_gradients(data, position, threads, seconds, sum);
+            position = trainer.sum_gradients(data, nullptr, data.inputs.rows, static_cast<double>(data.inputs.rows),
+                                             position, threads, seconds, sum);
         }
         if (PyErr_CheckSignals() != 0) throw py::error_already_set();
     }
     Array<T> gradient(size);
     T* to = gradient.mutable_data();
     for (std::size_t i = 0; i < layers.size(); ++i) {
-        unpack_panels(layers[i].shape(), trainer.layer_states()[i].weight_gradients().data(), to, layers[i].outputs());
+        unpack_panels(layers[i].shape(), trainer.layer_states()[i].weight_gradients(), to, layers[i].outputs());
         to += layers[i].inputs() * layers[i].outputs();
     }
     for (std::size_t i = 0; i < layers.size(); ++i)
-        to = std::copy_n(trainer.layer_states()[i].bias_gradients().data(), layers[i].outputs(), to);
+        to = std::copy_n(trainer.layer_states()[i].bias_gradients(), layers[i].outputs(), to);
     return py::make_tuple(sum.loss / static_cast<double>(data.inputs.rows), gradient);
 }
 
@@ -302,11 +344,11 @@ template <class T> py::tuple gradients(const Trainer<T>& trainer) {
     for (std::size_t i = 0; i < network.layers().size(); ++i) {
         const DenseLayer<T>& layer = network.layers()[i];
         const LayerState<T>& state = trainer.layer_states()[i];
-        require(state.weight_gradients().size() > 0, "no gradients have been summed");
+        require(state.weight_gradients() != nullptr, "no gradients have been summed");
         Array<T> array = new_matrix<T>(layer.inputs(), layer.outputs());
-        unpack_panels(layer.shape(), state.weight_gradients().data(), array.mutable_data(), layer.outputs());
+        unpack_panels(layer.shape(), state.weight_gradients(), array.mutable_data(), layer.outputs());
         weights.append(array);
-        biases.append(Array<T>(layer.outputs(), state.bias_gradients().data()));
+        biases.append(Array<T>(layer.outputs(), state.bias_gradients()));
     }
     return py::make_tuple(weights, biases);
 }
@@ -368,11 +410,16 @@ template <class T> void register_network(py::module_& m, const std::string& suff
         .def("run", &run<T>, arg("data"), arg("order").noconvert(), arg("batch_rows"), arg("batches_per_update"),
              arg("settings"), arg("position"), arg("sum"), arg("threads"), arg("seconds"))
         .def("sum_gradients", &sum_gradients<T>, arg("data"), arg("position"), arg("sum"), arg("threads"),
-             arg("seconds"))
+             arg("seconds"), arg("order").noconvert() = py::none(), arg("weight") = 0.0)
+        .def("gradient_buffer", &gradient_buffer<T>)
+        .def("update", &update<T>, arg("settings"), arg("weight"), arg("threads"))
+        .def("raw_values", &raw_values<T>)
+        .def("set_raw_values", &set_raw_values<T>, arg("values").noconvert())
         .def("loss_and_gradient_at", &loss_and_gradient_at<T>, arg("data"), arg("parameters").noconvert(),
              arg("threads"), arg("seconds"))
         .def("remember", &Trainer<T>::remember)
         .def("restore", &restore<T>)
+        .def_property("steps", &Trainer<T>::steps, &Trainer<T>::set_steps)
         .def("state", &state_of<T>)
         .def("set_state", &set_state<T>, arg("steps"), arg("layers").noconvert())
         .def("gradients", &gradients<T>);

@@ -26,8 +26,8 @@ struct StepSettings {
     bool measures_penalty = false;  // before each update, for LossSum
 };
 
-// What training keeps beside the parameters of one layer: gradient sums and optimizer state, in their layout,
-// and the transposed weights that backward reads. Throws std::bad_alloc.
+// What training keeps beside the parameters of one layer: the optimizer's state in their layout, the place of their
+// gradient sums, and the transposed weights that backward reads. Throws std::bad_alloc.
 template <class T> class LayerState {
 public:
     LayerState(const DenseLayer<T>& layer, UpdateKind kind) {
@@ -35,30 +35,32 @@ public:
         if (kind != UpdateKind::sgd) state_[0] = Buffer<T>(weights), state_[1] = Buffer<T>(biases);
         if (kind == UpdateKind::adam) state_[2] = Buffer<T>(weights), state_[3] = Buffer<T>(biases);
     }
-    void make_room_for_gradients(const DenseLayer<T>& layer) {
-        if (!gradients_[0].size()) gradients_[0] = Buffer<T>(layer.weights().size());
-        if (!gradients_[1].size()) gradients_[1] = Buffer<T>(layer.biases().size());
+    // of the weights, and then of the biases; returns where the next layer's begin
+    T* put_gradients(T* place, const DenseLayer<T>& layer) {
+        gradients_[0] = place;
+        gradients_[1] = place + layer.weights().size();
+        return gradients_[1] + layer.biases().size();
     }
     void make_room_for_transposed(const DenseLayer<T>& layer) {
         if (!transposed_.size()) transposed_ = Buffer<T>(layer.transposed_shape().size());
     }
     T* transposed() { return transposed_.data(); }
     ParameterBlock<T> weights_of(DenseLayer<T>& layer) {
-        return {layer.weights().data(), gradients_[0].data(), state_[0].data(), state_[2].data()};
+        return {layer.weights().data(), gradients_[0], state_[0].data(), state_[2].data()};
     }
     ParameterBlock<T> biases_of(DenseLayer<T>& layer) {
-        return {layer.biases().data(), gradients_[1].data(), state_[1].data(), state_[3].data()};
+        return {layer.biases().data(), gradients_[1], state_[1].data(), state_[3].data()};
     }
     // Calls f(buffer) for each array of the optimizer's state that there is.
     template <class F> void for_each_state(F f) {
         for (Buffer<T>& state : state_)
             if (state.size()) f(state);
     }
-    const Buffer<T>& weight_gradients() const { return gradients_[0]; }
-    const Buffer<T>& bias_gradients() const { return gradients_[1]; }
+    const T* weight_gradients() const { return gradients_[0]; }  // null until some are summed
+    const T* bias_gradients() const { return gradients_[1]; }
 
 private:
-    Buffer<T> gradients_[2];
+    T* gradients_[2] = {};
     Buffer<T> transposed_;
     Buffer<T> state_[4];
 };

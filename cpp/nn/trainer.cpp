@@ -46,7 +46,7 @@ EpochPlan::Chunk EpochPlan::chunk_at(int64_t row) const {
             update_end,
             row == update_begin,
             end == update_end,
-            static_cast<double>(update_end - update_begin)};
+            weight > 0 ? weight : static_cast<double>(update_end - update_begin)};
 }
 
 template <class T>
@@ -57,8 +57,7 @@ Trainer<T>::Trainer(Network<T>& network, const OptimizerSettings& optimizer)
 
 template <class T> void Trainer<T>::make_room(const EpochPlan& plan, const Dataset<T>& data) {
     for (std::size_t i = 1; i < states_.size(); ++i) states_[i].make_room_for_transposed(network_.layers()[i]);
-    if (plan.sums_chunks())
-        for (std::size_t i = 0; i < states_.size(); ++i) states_[i].make_room_for_gradients(network_.layers()[i]);
+    if (plan.sums_chunks()) gradients();
     const int64_t rows = plan.largest_chunk(), columns = data.inputs.most_columns(rows);
     if (data.weights)
         for (ChunkBuffers& chunk : chunks_)
@@ -310,7 +309,10 @@ int64_t Trainer<T>::run_chunks(const Dataset<T>& data, const int64_t* order, con
             backward(worker, chunk, chunks_[side], settings, gather(worker, data, order, next, chunks_[side ^ 1]));
             if (worker.index == 0) {
                 const double rows_of_update = static_cast<double>(chunk.update_rows());
-                sum.add(losses_, chunk.size(), chunk.weight > 0 ? rows_of_update / chunk.weight : 0);
+                sum.add(losses_, chunk.size(),
+                        !data.weights      ? 1
+                        : chunk.weight > 0 ? rows_of_update / chunk.weight
+                                           : 0);
                 if (measures && chunk.first) sum.penalty += rows_of_update * penalty(*settings, chunk.weight);
                 end = now();
                 if (worker.count > 1) slept = worker.barrier->slept();
@@ -340,42 +342,65 @@ int64_t Trainer<T>::run(const Dataset<T>& data, const int64_t* order, int64_t ro
                       seconds, sum);
 }
 
-// Calls f(buffer) for all parameters and the optimizer's state, in the same order each time.
-template <class T, class F> static void for_each_array(Network<T>& network, std::vector<LayerState<T>>& states, F f) {
-    for (std::size_t i = 0; i < states.size(); ++i) {
-        f(network.layers()[i].weights());
-        f(network.layers()[i].biases());
-        states[i].for_each_state(f);
-    }
-}
-
 template <class T> void Trainer<T>::remember() {
     if (remembered_.empty()) {
         std::vector<Buffer<T>> room;
-        for_each_array(network_, states_, [&](Buffer<T>& from) { room.emplace_back(from.size()); });
+        for_each_array([&](Buffer<T>& from) { room.emplace_back(from.size()); });
         remembered_ = std::move(room);
     }
     std::size_t i = 0;
-    for_each_array(network_, states_,
-                   [&](Buffer<T>& from) { std::copy_n(from.data(), from.size(), remembered_[i++].data()); });
+    for_each_array([&](Buffer<T>& from) { std::copy_n(from.data(), from.size(), remembered_[i++].data()); });
     remembered_steps_ = steps_;
 }
 
 template <class T> void Trainer<T>::restore() {
     std::size_t i = 0;
-    for_each_array(network_, states_, [&](Buffer<T>& to) {
+    for_each_array([&](Buffer<T>& to) {
         std::copy_n(remembered_[i].data(), to.size(), to.data());
         ++i;
     });
     steps_ = remembered_steps_;
 }
 
+template <class T> Buffer<T>& Trainer<T>::gradients() {
+    if (!sums_.size()) {
+        int64_t size = 0;
+        for (const auto& layer : network_.layers()) size += layer.weights().size() + layer.biases().size();
+        sums_ = Buffer<T>(size + kernels_.lanes);
+        T* place = sums_.data();
+        for (std::size_t i = 0; i < states_.size(); ++i) place = states_[i].put_gradients(place, network_.layers()[i]);
+    }
+    return sums_;
+}
+
 template <class T>
-int64_t Trainer<T>::sum_gradients(const Dataset<T>& data, int64_t position, int threads, double seconds, LossSum& sum) {
-    const int64_t rows = data.inputs.rows;
+int64_t Trainer<T>::sum_gradients(const Dataset<T>& data, const int64_t* order, int64_t rows, double weight,
+                                  int64_t position, int threads, double seconds, LossSum& sum) {
+    Buffer<T>& sums = gradients();
+    if (rows == 0) std::fill_n(sums.data(), sums.size(), T(0));
     const int64_t chunk_rows = rows_of_chunks(network_.training_operations());
-    for (std::size_t i = 0; i < states_.size(); ++i) states_[i].make_room_for_gradients(network_.layers()[i]);
-    return run_chunks(data, nullptr, {rows, rows, 1, chunk_rows}, nullptr, position, threads, seconds, sum);
+    return run_chunks(data, order, {rows, rows, 1, chunk_rows, weight}, nullptr, position, threads, seconds, sum);
+}
+
+template <class T> void Trainer<T>::update(const StepSettings& settings, double weight, int threads) {
+    const auto weight_rule = update_rule<T>(optimizer_, settings, steps_ + 1, weight, true);
+    const auto bias_rule = update_rule<T>(optimizer_, settings, steps_ + 1, weight, false);
+    const auto apply = kernels_.update[static_cast<int>(optimizer_.kind)];
+    gradients();
+    run_team(useful_threads(threads, static_cast<double>(sums_.size())), [&](const Worker& worker) noexcept {
+        const auto share_of = [&](const ParameterBlock<T>& block, int64_t size, const UpdateRule<T>& rule) {
+            const Range mine = worker.share(size / kernels_.lanes);
+            const int64_t begin = mine.begin * kernels_.lanes;
+            apply(block.value + begin, block.gradient + begin, block.state_1 ? block.state_1 + begin : nullptr,
+                  block.state_2 ? block.state_2 + begin : nullptr, mine.size() * kernels_.lanes, rule);
+        };
+        for (std::size_t i = 0; i < states_.size(); ++i) {
+            DenseLayer<T>& layer = network_.layers()[i];
+            share_of(states_[i].weights_of(layer), layer.weights().size(), weight_rule);
+            share_of(states_[i].biases_of(layer), layer.biases().size(), bias_rule);
+        }
+    });
+    ++steps_;
 }
 
 template class Trainer<float>;

@@ -18,12 +18,13 @@ struct EpochPlan {
     int64_t batch_rows;
     int64_t batches_per_update;
     int64_t chunk_rows;
+    double weight = 0;  // that divides the gradient of an update; 0: its rows
 
     struct Chunk {
         int64_t begin, end;                // rows, in the epoch's order
         int64_t update_begin, update_end;  // of the update that the chunk belongs to
         bool first, last;                  // of its update
-        double weight;                     // of the update's rows: how many, or the sum of their weights
+        double weight;                     // of the update's rows: how many, or the sum of their weights, or the plan's
         int64_t update_rows() const { return update_end - update_begin; }
         int64_t size() const { return end - begin; }
     };
@@ -48,9 +49,15 @@ public:
                 int64_t batches_per_update, const StepSettings& settings, int64_t position, int threads, double seconds,
                 LossSum& sum);
 
-    // The gradient of the mean data loss over all rows instead of updates, in slices like run(); when the
-    // position returned is the number of rows, it stands in layer_states().
-    int64_t sum_gradients(const Dataset<T>& data, int64_t position, int threads, double seconds, LossSum& sum);
+    // Half an update: the gradient of the data loss summed over rows order[0] .. order[rows) (null: all, in order) and
+    // divided by `weight`, in slices like run(); when the position returned is `rows`, it stands in gradients().
+    int64_t sum_gradients(const Dataset<T>& data, const int64_t* order, int64_t rows, double weight, int64_t position,
+                          int threads, double seconds, LossSum& sum);
+    // The other half: one update from what stands in gradients(), of rows that weigh so much.
+    void update(const StepSettings& settings, double weight, int threads);
+    // Of all layers, one after another, in the layout of the parameters; a vector more, which nobody here reads, takes
+    // what is to travel with them. Throws std::bad_alloc.
+    Buffer<T>& gradients();
 
     Network<T>& network() const { return network_; }
     const std::vector<LayerState<T>>& layer_states() const { return states_; }
@@ -63,6 +70,14 @@ public:
     void remember();
     bool remembers() const { return !remembered_.empty(); }
     void restore();
+    // Calls f(buffer) for all parameters and the optimizer's state, in the same order each time.
+    template <class F> void for_each_array(F f) {
+        for (std::size_t i = 0; i < states_.size(); ++i) {
+            f(network_.layers()[i].weights());
+            f(network_.layers()[i].biases());
+            states_[i].for_each_state(f);
+        }
+    }
 
 private:
     struct ChunkBuffers {
@@ -109,6 +124,7 @@ private:
     std::vector<Matrix<T>> outputs_;    // of each layer; the last one's become its gradient
     std::vector<Matrix<T>> gradients_;  // of each hidden layer's sums
     RowLosses<T> losses_{0};
+    Buffer<T> sums_;             // of gradients, of all layers
     std::vector<double> norms_;  // sum |w| and sum w^2 of each panel of each layer
     std::vector<Buffer<T>> remembered_;
     int64_t remembered_steps_ = 0;

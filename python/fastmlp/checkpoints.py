@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -45,14 +46,14 @@ def save_trainer(trainer: Trainer, path: Path) -> None:
     model_files.write(path, "checkpoint", arrays, metadata)
 
 
-def resume_trainer(path: Path, n_threads: int | None) -> Trainer:
+def resume_trainer(path: Path, new_trainer: Callable[..., Trainer]) -> Trainer:
     arrays, metadata = model_files.read(path)
     fields = Fields(path, metadata)
     if metadata.get("content") != "checkpoint":
         raise fields.error(f"it holds a {metadata.get('content')}, not a checkpoint; fastmlp.load reads its network")
     network = model_files.take_network(fields, arrays)
     try:
-        trainer = Trainer(network, n_threads=n_threads, **_settings(fields))
+        trainer = new_trainer(network, **_settings(fields))
         trainer._core.set_state(_bits(fields, "steps", 63), _optimizer_state(fields, arrays, trainer))
         trainer._rng.bit_generator.state = _row_state(fields)
     except ModelFileError:

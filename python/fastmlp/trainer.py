@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import threading
@@ -14,7 +15,7 @@ import numpy as np
 
 from . import _core, validation
 from .errors import DivergenceError
-from .network import SECONDS_PER_CALL, Network
+from .network import SECONDS_PER_CALL, Evaluation, Network
 from .progress import FitProgress, Progress
 from .threads import share_of_cores
 
@@ -317,9 +318,7 @@ class Trainer:
         progress = FitProgress(verbose, epochs)
         data = self.network._training_set(X, y, threads)
         validation_set = self.network._validation_set(validation_data, threads)
-        evaluation_sets = {} if validation_set is None else {"val": validation_set}
-        with self.network._core.reserve(), share_of_cores(self.n_threads) as share, progress:
-            return self._fit(data, evaluation_sets, epochs, callbacks, share, progress)
+        return self._fit_alone(data, {"val": validation_set}, epochs, callbacks, progress)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint, from which `resume` goes on: the network and all that decides its next epochs.
@@ -370,7 +369,7 @@ class Trainer:
         """
         from .checkpoints import resume_trainer
 
-        return resume_trainer(path, n_threads)
+        return resume_trainer(path, functools.partial(cls, n_threads=n_threads))
 
     def __getstate__(self) -> dict[str, Any]:
         kept = [name for name in self.__slots__ if name not in ("__weakref__", "_core", "_fitting_thread")]
@@ -383,6 +382,18 @@ class Trainer:
         self._fitting_thread = None
         self._core = self._new_core()
         self._core.set_state(steps, layers)
+
+    def _fit_alone(
+        self,
+        data: Any,
+        evaluation_sets: Mapping[str, Any],
+        epochs: int,
+        callbacks: list[Callback],
+        progress: FitProgress,
+    ) -> History:
+        given = {name: found for name, found in evaluation_sets.items() if found is not None}
+        with self.network._core.reserve(), share_of_cores(self.n_threads) as share, progress:
+            return self._fit(data, given, epochs, callbacks, share, progress)
 
     def _fit(
         self,
@@ -412,7 +423,7 @@ class Trainer:
         for epoch in range(1, epochs + 1):
             metrics = self._train_epoch(data, threads, epoch, progress)
             for name, evaluation_set in evaluation_sets.items():
-                loss, accuracy = self.network._evaluate(evaluation_set, threads())
+                loss, accuracy = self._evaluate(evaluation_set, threads())
                 metrics[f"{name}_loss"] = loss
                 if self.network.loss == "cross_entropy":
                     metrics[f"{name}_accuracy"] = accuracy
@@ -421,11 +432,16 @@ class Trainer:
             progress.epoch_done(epoch, metrics)
             for name, value in metrics.items():
                 if name.endswith("loss") and not math.isfinite(value):
-                    raise self._divergence(f"the {name} is {value}", epoch, self._updates_of(data.rows))
-            info = EpochInfo(epoch, epochs, metrics, self.network, self)
-            if any([wants_to_stop(callback, info) for callback in callbacks]):
+                    raise self._divergence(f"the {name} is {value}", epoch, self._updates_of(data))
+            if self._wants_to_stop(callbacks, EpochInfo(epoch, epochs, metrics, self.network, self)):
                 break
         return history
+
+    def _evaluate(self, evaluation_set: Any, threads: int) -> Evaluation:
+        return self.network._evaluate(evaluation_set, threads)
+
+    def _wants_to_stop(self, callbacks: list[Callback], info: EpochInfo) -> bool:
+        return any([wants_to_stop(callback, info) for callback in callbacks])
 
     def _divergence(self, what: str, epoch: int, step: int) -> DivergenceError:
         error = DivergenceError(
@@ -439,60 +455,78 @@ class Trainer:
     def _rows_of_update(self, rows: int) -> int:
         return rows if self.accumulate == "epoch" else min(rows, self.batch_size * self.accumulate)
 
-    def _updates_of(self, rows: int) -> int:
-        return -(-rows // self._rows_of_update(rows))
+    def _updates_of(self, data: Any) -> int:
+        return -(-data.rows // self._rows_of_update(data.rows))
 
     def _train_epoch(self, data: Any, threads: Callable[[], int], epoch: int, progress: Progress) -> dict[str, float]:
-        rows = data.rows
         start = time.perf_counter()
-        order = self._rng.permutation(rows) if self._shuffle else np.arange(rows)
-        order = order.astype(np.int64, copy=False)
-        batch_size = min(self.batch_size, rows)
-        batches_per_update = -(-self._rows_of_update(rows) // batch_size)
-        settings = _core.StepSettings(self.learning_rate, self.l1, self.l2, proximal=self._proximal)
+        order = self._order(data)
 
-        def watch(position: int, sums: _core.LossSum) -> None:
-            if not math.isfinite(sums.loss):
-                raise _LossNotFinite(sums.loss, position)
-            progress.part_done(epoch, position / rows)
+        def watch(share: float) -> None:
+            progress.part_done(epoch, share)
 
-        def train(part: np.ndarray) -> _core.LossSum:
-            return run_epoch(self._core, data, part, batch_size, batches_per_update, settings, threads, watch)
+        def train(updates: int) -> _core.LossSum:
+            return self._run(data, order, updates, threads, watch)
 
         def go_back_to(updates: int) -> None:
             self._core.restore()
             try:
                 if updates > 0:
-                    train(order[: updates * self._rows_of_update(rows)])
-            except _LossNotFinite:  # another thread has changed the data meanwhile
+                    train(updates)
+            except LossNotFinite:  # another thread has changed the data meanwhile
                 self._core.restore()
             if not self.network._core.is_finite():
                 self._core.restore()
 
+        updates = self._updates_of(data)
         self._core.remember()
         try:
-            sums = train(order)
-        except _LossNotFinite as found:
-            step = -(-found.position // self._rows_of_update(rows))
-            go_back_to(step - 2)  # whose loss, seen in the next update, was still finite
-            raise self._divergence(f"the loss is {found.loss}", epoch, step) from None
+            sums = train(updates)
+        except LossNotFinite as found:
+            go_back_to(found.last_good)
+            raise self._divergence(f"the loss is {found.loss}", epoch, found.update) from None
         if not self.network._core.is_finite():
-            step = self._updates_of(rows)
-            go_back_to(step - 1)
-            raise self._divergence("the weights are not finite", epoch, step)
-        metrics = {"loss": sums.loss / rows, "penalty": self.network._penalty(self.l1, self.l2)}
+            go_back_to(updates - 1)
+            raise self._divergence("the weights are not finite", epoch, updates)
+        metrics = {"loss": sums.loss / data.rows, "penalty": self.network._penalty(self.l1, self.l2)}
         if self.network.loss == "cross_entropy":
-            metrics["accuracy"] = sums.hits / rows
+            metrics["accuracy"] = sums.hits / data.rows
         metrics["seconds"] = time.perf_counter() - start
         return metrics
 
+    def _order(self, data: Any) -> np.ndarray:
+        order = self._rng.permutation(data.rows) if self._shuffle else np.arange(data.rows)
+        return order.astype(np.int64, copy=False)
 
-class _LossNotFinite(Exception):
-    """Ends an epoch; not an error of its own."""
+    def _step_settings(self) -> _core.StepSettings:
+        return _core.StepSettings(self.learning_rate, self.l1, self.l2, proximal=self._proximal)
 
-    def __init__(self, loss: float, position: int) -> None:
-        super().__init__(loss, position)
-        self.loss, self.position = loss, position
+    def _run(
+        self, data: Any, order: np.ndarray, updates: int, threads: Callable[[], int], watch: Callable[[float], None]
+    ) -> _core.LossSum:
+        """The epoch's first so many updates; after each call of the core, `watch` gets the share that is done."""
+        rows, rows_of_update = len(order), self._rows_of_update(len(order))
+        batch_size = min(self.batch_size, rows)
+
+        def after_call(position: int, sums: _core.LossSum) -> None:
+            if not math.isfinite(sums.loss):
+                update = -(-position // rows_of_update)
+                raise LossNotFinite(sums.loss, update, update - 2)  # it shows in the update after the one that did it
+            watch(position / rows)
+
+        first = order[: updates * rows_of_update]
+        batches_per_update = -(-rows_of_update // batch_size)
+        return run_epoch(
+            self._core, data, first, batch_size, batches_per_update, self._step_settings(), threads, after_call
+        )
+
+
+class LossNotFinite(Exception):
+    """Ends an epoch in this update, from 1 on; after `last_good` updates the loss was finite. Not an error of its own."""
+
+    def __init__(self, loss: float, update: int, last_good: int) -> None:
+        super().__init__(loss, update, last_good)
+        self.loss, self.update, self.last_good = loss, update, last_good
 
 
 def _check_update_settings(

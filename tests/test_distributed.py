@@ -1,0 +1,404 @@
+"""Data-parallel training: ranks in threads of this process, beside one process with all rows; and over MPI."""
+
+import copy
+import threading
+
+import fastmlp
+import numpy as np
+import pytest
+from fastmlp import distributed
+from problems import DTYPES, LAYER_SIZES, OPTIMIZERS, assert_close, assert_equal_bits, parameters, problem
+
+SECONDS_TO_WAIT = 60
+
+
+class Ranks:
+    """`Communicator` for threads."""
+
+    class Rank:
+        def __init__(self, ranks, rank):
+            self._ranks, self.rank, self.size = ranks, rank, ranks.size
+
+        def allreduce_(self, buffer):
+            self._ranks.exchange(self.rank, buffer, lambda given: sum(given[1:], start=given[0].copy()))
+
+        def broadcast_(self, buffer):
+            self._ranks.exchange(self.rank, buffer, lambda given: given[0])
+
+    def __init__(self, size):
+        self.size = size
+        self._given = [None] * size
+        self._barrier = threading.Barrier(size, timeout=SECONDS_TO_WAIT)
+
+    def exchange(self, rank, buffer, combine):
+        self._given[rank] = buffer.copy()
+        self._barrier.wait()
+        result = combine(self._given)
+        self._barrier.wait()
+        buffer[:] = result
+
+    def run(self, work):
+        """What work(communicator) returns or raises on each rank."""
+        outcomes = [None] * self.size
+
+        def one(rank):
+            try:
+                with np.errstate(all="ignore"):
+                    outcomes[rank] = work(self.Rank(self, rank))
+            except Exception as error:
+                outcomes[rank] = error
+
+        threads = [threading.Thread(target=one, args=(rank,)) for rank in range(self.size)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return outcomes
+
+
+def together(size, work):
+    outcomes = Ranks(size).run(work)
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
+    return outcomes
+
+
+def shards(rows, size):
+    """As uneven as given, or even."""
+    rows = [rows // size] * size if isinstance(rows, int) else rows
+    ends = np.cumsum([0, *rows])
+    return [slice(begin, end) for begin, end in zip(ends, ends[1:])]
+
+
+def network(dtype="float64", loss="cross_entropy", seed=1):
+    return fastmlp.Network(LAYER_SIZES, loss=loss, dtype=dtype, seed=seed)
+
+
+def orders_of(seed, epochs, parts):
+    """Of each epoch and rank, the rows of the rank's shard."""
+    rng = np.random.default_rng(seed)
+    for _ in range(epochs):
+        epoch_seed = int(rng.integers(1 << 62))
+        yield [
+            np.random.default_rng((epoch_seed, rank)).permutation(part.stop - part.start) + part.start
+            for rank, part in enumerate(parts)
+        ]
+
+
+def rows_of_batch(batch, size):
+    return [batch // size + (rank < batch % size) for rank in range(size)]
+
+
+def side_by_side(orders, own):
+    """The rows of all ranks, batch by batch, and the sizes of the batches."""
+    updates = max(-(-len(order) // rows) for order, rows in zip(orders, own))
+    batches = [
+        np.concatenate([order[i * rows : (i + 1) * rows] for order, rows in zip(orders, own)]) for i in range(updates)
+    ]
+    return batches
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared_error"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("size, rows, batch", [(1, 40, 16), (2, 64, 16), (3, [20, 31, 7], 10), (4, [9, 0, 23, 1], 8)])
+def test_ranks_do_what_one_process_does(size, rows, batch, optimizer, loss):
+    parts = shards(rows, size)
+    X, y = problem(parts[-1].stop, loss)
+    settings = dict(OPTIMIZERS[optimizer][0], batch_size=batch, seed=5, l1=1e-3, l2=1e-2)
+
+    def work(communicator):
+        part = parts[communicator.rank]
+        trainer = distributed.Trainer(network(loss=loss, seed=communicator.rank), communicator=communicator, **settings)
+        trainer.fit(X[part], y[part], epochs=3)
+        return parameters(trainer.network), trainer.history
+
+    outcomes = together(size, work)
+    alone = fastmlp.Trainer(network(loss=loss, seed=0), shuffle=False, **settings)
+    losses = []
+    for orders in orders_of(5, 3, parts):
+        total = 0
+        for chosen in side_by_side(orders, rows_of_batch(batch, size)):  # each batch an epoch of its own
+            total += alone.fit(X[chosen], y[chosen], epochs=1).loss[0] * len(chosen)
+        losses.append(total / len(X))
+    for found, history in outcomes:
+        assert_equal_bits(found, outcomes[0][0])
+        assert_close(found, parameters(alone.network), 1e-12)
+        np.testing.assert_allclose(history.loss, losses, rtol=1e-12)
+        assert history.penalty == outcomes[0][1].penalty
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_results_do_not_depend_on_threads(dtype):
+    X, y = problem(240, dtype=dtype)
+
+    def work(communicator, n_threads):
+        trainer = distributed.Trainer(network(dtype), communicator=communicator, batch_size=60, n_threads=n_threads)
+        trainer.fit(X[communicator.rank :: 2], y[communicator.rank :: 2], epochs=2)
+        return parameters(trainer.network)
+
+    one, _ = together(2, lambda communicator: work(communicator, 1))
+    three, _ = together(2, lambda communicator: work(communicator, 3))
+    assert_equal_bits(one, three)
+
+
+@pytest.mark.parametrize("accumulate, rows", [(3, 60), ("epoch", 60), ("epoch", [50, 0, 10])])
+def test_accumulation_is_a_larger_batch(accumulate, rows):
+    parts = shards(rows, 3)
+    X, y = problem(60)
+
+    def work(communicator, **settings):
+        part = parts[communicator.rank]
+        trainer = distributed.Trainer(network(), communicator=communicator, shuffle=False, **settings)
+        trainer.fit(X[part], y[part], epochs=2)
+        return parameters(trainer.network)
+
+    found = together(3, lambda communicator: work(communicator, batch_size=6, accumulate=accumulate))[0]
+    if accumulate == "epoch":
+        alone = fastmlp.Trainer(network(), batch_size=60, shuffle=False)
+        alone.fit(X, y, epochs=2)
+        expected = parameters(alone.network)
+    else:
+        expected = together(3, lambda communicator: work(communicator, batch_size=18))[0]
+    assert_close(found, expected, 1e-12)
+
+
+def test_validation_is_of_all_ranks_rows():
+    X, y = problem(90)
+
+    def work(communicator):
+        own = slice(communicator.rank, None, 3)
+        trainer = distributed.Trainer(network(), communicator=communicator, batch_size=30)
+        held_out = (X[60:][own], y[60:][own]) if communicator.rank else (X[:0], y[:0])
+        trainer.fit(X[:60][own], y[:60][own], epochs=2, validation_data=held_out)
+        return trainer
+
+    trainers = together(3, work)
+    seen = np.concatenate([np.arange(60, 90)[rank::3] for rank in (1, 2)])
+    expected = trainers[0].network.evaluate(X[seen], y[seen])
+    for trainer in trainers:
+        np.testing.assert_allclose(trainer.history.val_loss[-1], expected.loss, rtol=1e-12)
+        assert trainer.history.val_accuracy[-1] == expected.accuracy
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+@pytest.mark.parametrize("rows", [64, [40, 24], [64, 0]])
+def test_sync_every_averages_what_the_ranks_have_learnt(optimizer, rows):
+    parts = shards(rows, 2)
+    X, y = problem(64)
+    settings = dict(OPTIMIZERS[optimizer][0], batch_size=16, shuffle=False)
+
+    def work(communicator):
+        part = parts[communicator.rank]
+        trainer = distributed.Trainer(network(), communicator=communicator, sync_every=3, **settings)
+        trainer.fit(X[part], y[part], epochs=1)
+        return parameters(trainer.network), trainer._core.steps
+
+    (first, steps), (second, _) = together(2, work)
+    assert_equal_bits(first, second)
+
+    # By hand: trainers that go on from the mean of parameters and states.
+    updates = max(-(-(part.stop - part.start) // 8) for part in parts)
+    assert steps == updates
+    values, done = None, 0
+    while done < updates:
+        begin, done = done, min(done + 3, updates)
+        after, used = [], []
+        for part in parts:
+            trainer = fastmlp.Trainer(network(), **{**settings, "batch_size": 8})
+            if values is not None:
+                trainer._core.set_raw_values(values)
+                trainer._core.steps = begin
+            chosen = np.arange(part.start, part.stop)[begin * 8 : done * 8]
+            if len(chosen):
+                trainer.fit(X[chosen], y[chosen], epochs=1)
+            after.append(trainer._core.raw_values())
+            used.append(len(chosen))
+        values = sum(array * count for array, count in zip(after, used)) / sum(used)
+    trainer._core.set_raw_values(values)
+    assert_close(first, parameters(trainer.network), 1e-12)
+
+
+def test_checkpoints_resume_with_the_bits_of_an_uninterrupted_fit_and_on_other_numbers_of_ranks(tmp_path):
+    X, y = problem(60)
+    path = tmp_path / "ranks.safetensors"
+
+    def fit(trainer, epochs):
+        rank, size = trainer.communicator.rank, trainer.communicator.size
+        trainer.fit(X[rank::size], y[rank::size], epochs=epochs)
+        return trainer
+
+    def new(communicator):
+        return distributed.Trainer(network(), "adam", 0.01, 20, communicator=communicator, seed=3)
+
+    whole = together(2, lambda communicator: fit(new(communicator), 6))
+    together(2, lambda communicator: fit(new(communicator), 3).save(path))
+    resumed = together(2, lambda communicator: fit(distributed.Trainer.resume(path, communicator=communicator), 3))
+    for trainer in resumed:
+        assert_equal_bits(parameters(trainer.network), parameters(whole[0].network))
+        assert trainer.history.loss == whole[0].history.loss
+
+    three = together(3, lambda communicator: fit(distributed.Trainer.resume(path, communicator=communicator), 3))
+    assert len(three[0].history.loss) == 6
+    assert_equal_bits(parameters(three[0].network), parameters(three[2].network))
+    assert three[0].history.loss[-1] < three[0].history.loss[0]
+    alone = fastmlp.Trainer.resume(path)
+    alone.fit(X, y, epochs=3)
+    assert alone.history.loss[:3] == three[0].history.loss[:3]
+
+
+def test_checkpoint_callbacks_write_once(tmp_path):
+    X, y = problem(40)
+    path = tmp_path / "ranks.safetensors"
+
+    def work(communicator):
+        trainer = distributed.Trainer(network(), communicator=communicator, batch_size=8)
+        callbacks = [
+            fastmlp.callbacks.Checkpoint(path),
+            fastmlp.callbacks.EarlyStopping("loss", patience=1, min_delta=9),
+        ]
+        trainer.fit(X[communicator.rank :: 2], y[communicator.rank :: 2], epochs=50, callbacks=callbacks)
+        return trainer
+
+    trainers = together(2, work)
+    assert [len(trainer.history.loss) for trainer in trainers] == [2, 2]
+    assert_equal_bits(parameters(fastmlp.load(path)), parameters(trainers[1].network))
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def outcomes_of(work, size=3):
+    return Ranks(size).run(work)
+
+
+def test_one_ranks_bad_data_are_everybodys_error():
+    X, y = problem(60)
+    bad = X.copy()
+    bad[50, 3] = np.nan
+    nets = [network() for _ in range(3)]
+    before = [copy.deepcopy(parameters(net)) for net in nets]
+
+    def work(communicator):
+        rank = communicator.rank
+        trainer = distributed.Trainer(nets[rank], communicator=communicator)
+        trainer.fit((bad if rank == 2 else X)[rank * 20 : rank * 20 + 20], y[rank * 20 : rank * 20 + 20], epochs=1)
+
+    first, second, third = outcomes_of(work)
+    assert isinstance(third, ValueError) and "[10, 3]" in str(third)
+    for error in (first, second):
+        assert isinstance(error, RuntimeError) and "rank 2 could not begin" in str(error)
+    for net, values in zip(nets, before):
+        assert_equal_bits(parameters(net), values)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(learning_rate=0.2), "learning_rate: 0.2, rank 0 has 0.1"),
+        (dict(batch_size=64), "batch_size: 64, rank 0 has 128"),
+        (dict(momentum=0.5), "momentum: 0.5, rank 0 has None"),
+        (dict(sync_every=2), "sync_every: 2, rank 0 has 1"),
+    ],
+)
+def test_settings_must_be_those_of_rank_0(change, message):
+    X, y = problem(60)
+
+    def work(communicator):
+        trainer = distributed.Trainer(
+            network(), communicator=communicator, **(change if communicator.rank == 1 else {})
+        )
+        trainer.fit(X, y, epochs=1)
+
+    first, second, third = outcomes_of(work)
+    assert isinstance(second, ValueError) and message in str(second)
+    assert isinstance(first, RuntimeError) and "rank 1" in str(first)
+    assert isinstance(third, RuntimeError)
+
+
+def test_a_setting_that_one_ranks_callback_changes_is_told():
+    X, y = problem(60)
+
+    def work(communicator):
+        trainer = distributed.Trainer(network(), communicator=communicator)
+
+        def change(info):
+            if communicator.rank == 1:
+                info.trainer.learning_rate = 0.7
+
+        trainer.fit(X, y, epochs=2, callbacks=[change])
+
+    outcomes = outcomes_of(work)
+    assert isinstance(outcomes[1], ValueError) and "learning_rate: 0.7, rank 0 has 0.1" in str(outcomes[1])
+    assert all(isinstance(outcomes[rank], RuntimeError) for rank in (0, 2))
+
+
+def test_an_error_in_one_ranks_callback_ends_all_fits():
+    X, y = problem(60)
+
+    def work(communicator):
+        def fail(info):
+            if communicator.rank == 0 and info.epoch == 2:
+                raise ValueError("no more paper")
+
+        distributed.Trainer(network(), communicator=communicator).fit(X, y, epochs=5, callbacks=[fail])
+
+    first, *others = outcomes_of(work)
+    assert str(first) == "no more paper"
+    assert all(
+        isinstance(error, RuntimeError) and "rank 0 raised an error in a callback" in str(error) for error in others
+    )
+
+
+def test_one_ranks_callback_can_stop_all():
+    X, y = problem(60)
+
+    def work(communicator):
+        trainer = distributed.Trainer(network(), communicator=communicator)
+        return trainer.fit(X, y, epochs=9, callbacks=[lambda info: communicator.rank == 1 and info.epoch == 4])
+
+    assert [len(history.loss) for history in together(3, work)] == [4, 4, 4]
+
+
+@pytest.mark.parametrize("sync_every", [1, 4])
+def test_divergence_is_told_on_every_rank_and_good_weights_remain(sync_every):
+    X, y = problem(120, "squared_error")
+    nets = [network(loss="squared_error") for _ in range(2)]
+
+    def work(communicator):
+        trainer = distributed.Trainer(
+            nets[communicator.rank], learning_rate=1e6, batch_size=20, communicator=communicator, sync_every=sync_every
+        )
+        trainer.fit(X[communicator.rank :: 2], y[communicator.rank :: 2], epochs=40)
+
+    for error in outcomes_of(work, 2):
+        assert isinstance(error, fastmlp.DivergenceError), error
+        assert error.epoch >= 1 and error.step >= 1
+    assert_equal_bits(parameters(nets[0]), parameters(nets[1]))
+    assert all(np.isfinite(array).all() for array in parameters(nets[0]))
+    with np.errstate(all="ignore"):
+        assert np.isfinite(nets[0].evaluate(X, y).loss)
+
+
+def test_arguments():
+    X, y = problem(60)
+    ranks = [Ranks.Rank(Ranks(4), 0)]
+    with pytest.raises(ValueError, match="sync_every must be at least 1, got 0"):
+        distributed.Trainer(network(), communicator=ranks[0], sync_every=0)
+    with pytest.raises(TypeError, match="momentun"):
+        distributed.Trainer(network(), communicator=ranks[0], momentun=0.5)
+
+    def few(communicator):
+        distributed.Trainer(network(), communicator=communicator, batch_size=2).fit(X, y, epochs=1)
+
+    for error in outcomes_of(few):
+        assert isinstance(error, ValueError) and "at least the number of ranks, 3, got 2" in str(error)
+
+    def none(communicator):
+        distributed.Trainer(network(), communicator=communicator).fit(X[:0], y[:0], epochs=1)
+
+    for error in outcomes_of(none):
+        assert isinstance(error, ValueError) and "at least one row together" in str(error)
+
+    def pickled(communicator):
+        copy.deepcopy(distributed.Trainer(network(), communicator=communicator))
+
+    assert isinstance(outcomes_of(pickled, 1)[0], TypeError)
