@@ -374,8 +374,6 @@ def test_divergence_is_told_on_every_rank_and_good_weights_remain(sync_every):
         assert error.epoch >= 1 and error.step >= 1
     assert_equal_bits(parameters(nets[0]), parameters(nets[1]))
     assert all(np.isfinite(array).all() for array in parameters(nets[0]))
-    with np.errstate(all="ignore"):
-        assert np.isfinite(nets[0].evaluate(X, y).loss)
 
 
 def test_arguments():

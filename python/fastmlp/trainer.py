@@ -305,8 +305,8 @@ class Trainer:
         ValueError, TypeError
             If an argument does not fit; the network is unchanged.
         DivergenceError
-            In the epoch in which the loss or a weight is no longer finite. The network holds the last weights whose loss
-            was finite.
+            In the epoch in which the loss or a weight is no longer finite. The network holds finite weights: the last
+            whose loss was finite; where the epoch's first update tells, those of the epoch's start.
         RuntimeError
             If another fit of this network is under way.
         KeyboardInterrupt
@@ -446,8 +446,8 @@ class Trainer:
     def _divergence(self, what: str, epoch: int, step: int) -> DivergenceError:
         error = DivergenceError(
             f"{what} in epoch {epoch} at update {step} of the epoch, with learning_rate={self.learning_rate:g}; the"
-            " network holds the last weights whose loss was finite, which may be large already: start again with a"
-            " smaller learning rate or penalty"
+            " network holds its last good weights, which are finite but may be large already: start again with a smaller"
+            " learning rate or penalty"
         )
         error.epoch, error.step, error.learning_rate = epoch, step, self.learning_rate
         return error
