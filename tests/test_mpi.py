@@ -1,0 +1,195 @@
+"""Data-parallel training over MPI: programs that mpiexec starts, what they learn, and how they end when a rank fails."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import fastmlp
+import numpy as np
+import pytest
+from fastmlp import datasets
+from problems import DTYPES, without_sanitizer
+
+pytest.importorskip("mpi4py", reason="mpi4py is not installed")
+ROOT = Path(__file__).resolve().parents[1]
+MPIEXEC = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+pytestmark = [without_sanitizer, pytest.mark.skipif(MPIEXEC is None, reason="mpiexec is not installed")]
+
+
+def mpi(size, program, *arguments, seconds=120):
+    """The ended processes of `mpiexec -n size python -m mpi4py program`; a hang is a failure."""
+    command = [
+        MPIEXEC,
+        "-n",
+        str(size),
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "mpi4py",
+        str(program),
+        *map(str, arguments),
+    ]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=seconds, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+
+
+def run(tmp_path, size, script, **parameters):
+    """What rank 0 of the script leaves in `result`, a dict."""
+    program = tmp_path / "program.py"
+    program.write_text(f"{HEAD}\nparameters = {parameters!r}\n{script}\n{TAIL}")
+    done = mpi(size, program, tmp_path / "result.json")
+    assert done.returncode == 0, done.stderr
+    return json.loads((tmp_path / "result.json").read_text())
+
+
+HEAD = """
+import hashlib, json, sys
+import numpy as np
+import fastmlp
+from fastmlp import distributed
+
+communicator = distributed.MPICommunicator()
+rank, size = communicator.rank, communicator.size
+
+def bits(net):
+    return hashlib.sha256(b"".join(array.tobytes() for array in net.weights + net.biases)).hexdigest()
+"""
+TAIL = """
+if rank == 0:
+    with open(sys.argv[1], "w") as file:
+        json.dump(result, file)
+"""
+
+
+def test_sums_run_in_the_order_of_the_ranks(tmp_path):
+    script = """
+def given(rank, count, dtype):
+    return np.random.default_rng((rank, count)).normal(size=count).astype(dtype) * 10.0 ** rank
+
+result = []
+for count in (0, 1, 2, 3, 10, 1001):
+    for dtype in (np.float32, np.float64):
+        buffer = given(rank, count, dtype)
+        communicator.allreduce_(buffer)
+        expected = sum((given(r, count, dtype) for r in range(1, size)), start=given(0, count, dtype))
+        same = (buffer == expected).all() if count >= size else np.allclose(buffer, expected)
+        first = given(rank, count, dtype)
+        communicator.broadcast_(first)
+        result.append(bool(same and (first == given(0, count, dtype)).all()))
+"""
+    assert run(tmp_path, 3, script) == [True] * 12
+    assert run(tmp_path, 2, script) == [True] * 12
+
+
+@pytest.mark.mnist
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_two_ranks_of_64_learn_what_one_process_learns_from_128(tmp_path, dtype):
+    """Real MNIST. Rank r holds its part of each batch, in order."""
+    if not os.environ.get("FASTMLP_DATA"):
+        pytest.skip("FASTMLP_DATA does not name a folder with MNIST")
+    script = """
+from fastmlp import datasets
+
+x_train, y_train, x_test, y_test = datasets.load_mnist(download=False)
+batches = np.array_split(np.arange(60000), range(128, 60000, 128))
+own = np.concatenate([np.array_split(batch, 2)[rank] for batch in batches])
+net = fastmlp.Network((784, 128, 10), dtype=parameters["dtype"], input_scale=1 / 255, seed=rank)
+trainer = distributed.Trainer(net, learning_rate=0.3, batch_size=128, momentum=0.5, l2=1e-4, shuffle=False)
+equal = []
+trainer.fit(x_train[own], y_train[own], epochs=2, callbacks=[lambda info: equal.append(len(set(communicator._comm.allgather(bits(net)))))])
+if rank == 0:
+    np.savez(sys.argv[1] + ".npz", *net.weights, *net.biases)
+result = {"equal": equal, "loss": trainer.history.loss, "accuracy": net.evaluate(x_test, y_test).accuracy}
+"""
+    found = run(tmp_path, 2, script, dtype=dtype)
+    x_train, y_train, x_test, y_test = datasets.load_mnist(download=False)
+    net = fastmlp.Network((784, 128, 10), dtype=dtype, input_scale=1 / 255, seed=0)
+    trainer = fastmlp.Trainer(net, learning_rate=0.3, batch_size=128, momentum=0.5, l2=1e-4, shuffle=False)
+    history = trainer.fit(x_train, y_train, epochs=2)
+    assert found["equal"] == [1, 1]
+    accuracy = net.evaluate(x_test, y_test).accuracy
+    if dtype == "float32":  # rounding switches activations on and off, and 938 updates later it shows in the weights
+        assert abs(found["accuracy"] - accuracy) <= 0.002
+        np.testing.assert_allclose(found["loss"], history.loss, rtol=5e-3)
+        return
+    assert found["accuracy"] == accuracy
+    np.testing.assert_allclose(found["loss"], history.loss, rtol=1e-12)
+    with np.load(tmp_path / "result.json.npz") as file:
+        for parameter, name in zip(net.weights + net.biases, file.files):
+            np.testing.assert_allclose(file[name], parameter, rtol=0, atol=1e-12)
+
+
+def test_ranks_have_the_same_bits_after_each_update_however_uneven_their_rows(tmp_path):
+    script = """
+rng = np.random.default_rng(rank)
+rows = parameters["rows"][rank]
+X, y = rng.normal(size=(rows, 20)), rng.integers(0, 3, rows)
+net = fastmlp.Network((20, 33, 3), seed=rank)
+trainer = distributed.Trainer(net, "adam", batch_size=12, l1=1e-4)
+per_update = []
+
+class Watched:
+    rank, size = communicator.rank, communicator.size
+    def allreduce_(self, buffer):
+        per_update.append(len(set(communicator._comm.allgather(bits(net)))))
+        communicator.allreduce_(buffer)
+    def broadcast_(self, buffer):
+        communicator.broadcast_(buffer)
+
+trainer._communicator = Watched()
+history = trainer.fit(X, y, epochs=3)
+result = {"differing": [count for count in per_update[10:] if count != 1], "calls": len(per_update), "loss": history.loss}
+"""
+    found = run(tmp_path, 3, script, rows=[50, 0, 17])
+    assert found["calls"] > 30 and found["differing"] == []
+    assert found["loss"][-1] < found["loss"][0]
+
+
+FAILING = """
+import os, signal, sys, threading
+import numpy as np
+import fastmlp
+from fastmlp import distributed
+
+rng = np.random.default_rng(0)
+trainer = distributed.Trainer(fastmlp.Network((50, 40, 3)), batch_size=16)
+rank = trainer.communicator.rank
+trainer.fit(rng.normal(size=(500, 50)), rng.integers(0, 3, 500), epochs=1)
+print("began", flush=True)
+
+def in_callback(info):
+    if rank == 1 and info.epoch == 3:
+        raise ValueError("no more paper")
+
+def killed(info):
+    if rank == 1 and info.epoch == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def in_an_update(info):
+    sum_up = distributed.MPICommunicator.allreduce_
+    def fail(self, buffer):
+        if len(buffer) > 1000:
+            raise MemoryError("no room for gradients")
+        sum_up(self, buffer)
+    if rank == 1 and info.epoch == 3:
+        distributed.MPICommunicator.allreduce_ = fail
+
+trainer.fit(rng.normal(size=(500, 50)), rng.integers(0, 3, 500), epochs=10**9, callbacks=[globals()[sys.argv[1]]])
+"""
+
+
+@pytest.mark.parametrize(
+    "failure, told", [("in_callback", "no more paper"), ("killed", ""), ("in_an_update", "no room for gradients")]
+)
+def test_a_rank_that_fails_ends_the_job(tmp_path, failure, told):
+    """Without that, the others would wait for it for ever, and the time limit would tell."""
+    (tmp_path / "failing.py").write_text(FAILING)
+    done = mpi(2, tmp_path / "failing.py", failure, seconds=60)
+    assert done.stdout.count("began") == 2, done.stderr
+    assert done.returncode != 0
+    assert told in done.stdout + done.stderr
