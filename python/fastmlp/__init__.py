@@ -23,12 +23,14 @@ __all__ = [
     "Trainer",
     "callbacks",
     "datasets",
+    "distributed",
     "fit_lbfgs",
     "fit_many",
     "load",
     "ops",
     "plotting",
     "show_config",
+    "streaming",
     "studies",
 ]
 
@@ -45,7 +47,7 @@ _core.current_isa()  # a FASTMLP_ISA that this machine lacks is told at once
 def __getattr__(name: str) -> Any:
     import importlib  # what follows is imported when first used, to keep the import quick
 
-    if name in ("callbacks", "datasets", "ops", "plotting", "studies"):
+    if name in ("callbacks", "datasets", "distributed", "ops", "plotting", "streaming", "studies"):
         return importlib.import_module(f".{name}", __name__)
     if name in _FROM:
         return getattr(importlib.import_module(_FROM[name], __name__), name)

@@ -17,6 +17,7 @@ from . import _core, trainer, validation
 from .checkpoints import resume_trainer
 from .network import SECONDS_PER_CALL, Evaluation, Network
 from .progress import FitProgress
+from .streaming import Stream
 from .threads import default_thread_count
 from .trainer import Callback, EpochInfo, History, LossNotFinite, check_callbacks, run_epoch
 
@@ -290,6 +291,8 @@ class Trainer(trainer.Trainer):
         raise TypeError("a distributed Trainer cannot be pickled: its communicator belongs to this process; use save")
 
     def _shard(self, X: Any, y: Any) -> Shard:
+        if isinstance(X, Stream):
+            raise TypeError("X must be an array or a CSR matrix for a distributed Trainer, got a Stream")
         if getattr(X, "shape", (1,))[0] == 0:
             return Shard(None, 0)
         data = self.network._training_set(X, y, self.network._threads(self.n_threads))
@@ -378,9 +381,9 @@ class Trainer(trainer.Trainer):
         order = np.random.default_rng((epoch_seed, self._communicator.rank)).permutation(shard.own_rows)
         return order.astype(np.int64, copy=False)
 
-    def _train_epoch(self, data: Any, threads: Any, epoch: int, progress: Any) -> dict[str, float]:
+    def _train_part(self, *arguments: Any) -> Any:
         self._check_same()  # a callback may have changed them
-        return super()._train_epoch(data, threads, epoch, progress)
+        return super()._train_part(*arguments)
 
     def _run(
         self, shard: Shard, order: np.ndarray, updates: int, threads: Callable[[], int], watch: Callable[[float], None]

@@ -107,7 +107,7 @@ def fit_all(
         except Cancelled:
             raise
         except Exception as error:
-            _name(error, which)
+            validation.name_error(error, which)
             if not (return_diverged and isinstance(error, DivergenceError)):
                 raise
             outcome, loss = error, math.nan
@@ -200,18 +200,11 @@ def _share(networks: Sequence[Network], X: Any, y: Any, threads: int) -> list[An
             if kind_of_target not in targets:
                 targets[kind_of_target] = network._check_targets(y, len(inputs[kind][0]), threads)
         except Exception as error:
-            _name(error, f"trainers[{index}], {network!r}")
+            validation.name_error(error, f"trainers[{index}], {network!r}")
             raise
         shared, nonzero = inputs[kind]
         found.append(network._core.dataset(shared, targets[kind_of_target], nonzero))
     return found
-
-
-def _name(error: Exception, which: str) -> None:
-    if hasattr(error, "add_note"):
-        error.add_note(which)
-    else:  # Python 3.10
-        error.args = (f"{which}: {error}", *error.args[1:])
 
 
 def _one_at_a_time(callback: Callback, lock: threading.Lock) -> Callback:

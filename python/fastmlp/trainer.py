@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from . import _core, validation
 from .errors import DivergenceError
 from .network import SECONDS_PER_CALL, Evaluation, Network
 from .progress import FitProgress, Progress
+from .streaming import BoundStream, Stream
 from .threads import share_of_cores
 
 OPTIMIZERS = ("sgd", "adam")
@@ -286,6 +288,7 @@ class Trainer:
             float64 values as it reads them. A CSR matrix gives the bits of the dense array, which is never made:
             the work follows the columns that a batch names, but for one pass over all weights per update with
             l1, l2, momentum, Adam, accumulation or batches beyond some 256 rows.
+            Or a `streaming.Stream` of rows that need not fit into memory; y is None then.
         y : integers in [0, classes), shape (samples,), or for the other losses reals, shape (samples, outputs)
         epochs : int >= 1
         validation_data : (X, y), optional
@@ -316,9 +319,18 @@ class Trainer:
         callbacks = check_callbacks(callbacks)
         threads = self.network._threads(self.n_threads)
         progress = FitProgress(verbose, epochs)
-        data = self.network._training_set(X, y, threads)
+        data = self._training_data(X, y, threads)
         validation_set = self.network._validation_set(validation_data, threads)
         return self._fit_alone(data, {"val": validation_set}, epochs, callbacks, progress)
+
+    def _training_data(self, X: Any, y: Any, threads: int) -> Any:
+        if not isinstance(X, Stream):
+            return self.network._training_set(X, y, threads)
+        if y is not None:
+            raise TypeError(f"y must be None where X is a Stream, which brings its own, got {type(y).__name__}")
+        if self.accumulate == "epoch":
+            raise ValueError("accumulate='epoch' must be an integer for a Stream: an update ends with its chunk")
+        return BoundStream(X, self.network)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint, from which `resume` goes on: the network and all that decides its next epochs.
@@ -421,7 +433,7 @@ class Trainer:
     ) -> History:
         history = History()
         for epoch in range(1, epochs + 1):
-            metrics = self._train_epoch(data, threads, epoch, progress)
+            metrics, updates = self._train_epoch(data, threads, epoch, progress)
             for name, evaluation_set in evaluation_sets.items():
                 loss, accuracy = self._evaluate(evaluation_set, threads())
                 metrics[f"{name}_loss"] = loss
@@ -432,7 +444,7 @@ class Trainer:
             progress.epoch_done(epoch, metrics)
             for name, value in metrics.items():
                 if name.endswith("loss") and not math.isfinite(value):
-                    raise self._divergence(f"the {name} is {value}", epoch, self._updates_of(data))
+                    raise self._divergence(f"the {name} is {value}", epoch, updates)
             if self._wants_to_stop(callbacks, EpochInfo(epoch, epochs, metrics, self.network, self)):
                 break
         return history
@@ -458,12 +470,38 @@ class Trainer:
     def _updates_of(self, data: Any) -> int:
         return -(-data.rows // self._rows_of_update(data.rows))
 
-    def _train_epoch(self, data: Any, threads: Callable[[], int], epoch: int, progress: Progress) -> dict[str, float]:
+    def _train_epoch(
+        self, data: Any, threads: Callable[[], int], epoch: int, progress: Progress
+    ) -> tuple[dict[str, float], int]:
+        """The epoch's metrics, and how many updates it took."""
         start = time.perf_counter()
-        order = self._order(data)
+        loss, hits, rows, updates = 0.0, 0, 0, 0
 
         def watch(share: float) -> None:
-            progress.part_done(epoch, share)
+            progress.part_done(epoch, (rows + share * part.rows) / (data.rows or math.inf))
+
+        with contextlib.closing(self._parts(data)) as parts:
+            for part in parts:
+                sums = self._train_part(part, threads, watch, epoch, updates)
+                loss, hits, rows = loss + sums.loss, hits + sums.hits, rows + part.rows
+                updates += self._updates_of(part)
+        metrics = {"loss": loss / rows, "penalty": self.network._penalty(self.l1, self.l2)}
+        if self.network.loss == "cross_entropy":
+            metrics["accuracy"] = hits / rows
+        metrics["seconds"] = time.perf_counter() - start
+        return metrics, updates
+
+    def _parts(self, data: Any) -> Iterator[Any]:
+        """The data sets of an epoch: the one that there is, or the chunks of a stream."""
+        if isinstance(data, BoundStream):
+            yield from data.epoch(self._rng if self._shuffle else None)
+        else:
+            yield data
+
+    def _train_part(
+        self, data: Any, threads: Callable[[], int], watch: Callable[[float], None], epoch: int, updates_before: int
+    ) -> _core.LossSum:
+        order, updates = self._order(data), self._updates_of(data)
 
         def train(updates: int) -> _core.LossSum:
             return self._run(data, order, updates, threads, watch)
@@ -478,21 +516,16 @@ class Trainer:
             if not self.network._core.is_finite():
                 self._core.restore()
 
-        updates = self._updates_of(data)
         self._core.remember()
         try:
             sums = train(updates)
         except LossNotFinite as found:
             go_back_to(found.last_good)
-            raise self._divergence(f"the loss is {found.loss}", epoch, found.update) from None
+            raise self._divergence(f"the loss is {found.loss}", epoch, updates_before + found.update) from None
         if not self.network._core.is_finite():
             go_back_to(updates - 1)
-            raise self._divergence("the weights are not finite", epoch, updates)
-        metrics = {"loss": sums.loss / data.rows, "penalty": self.network._penalty(self.l1, self.l2)}
-        if self.network.loss == "cross_entropy":
-            metrics["accuracy"] = sums.hits / data.rows
-        metrics["seconds"] = time.perf_counter() - start
-        return metrics
+            raise self._divergence("the weights are not finite", epoch, updates_before + updates)
+        return sums
 
     def _order(self, data: Any) -> np.ndarray:
         order = self._rng.permutation(data.rows) if self._shuffle else np.arange(data.rows)

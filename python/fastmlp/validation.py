@@ -289,6 +289,14 @@ def check_finite(
         raise ValueError(f"{name} must be {expected}, got {value} at [{position}]")
 
 
+def name_error(error: Exception, where: str) -> None:
+    """Says where an error arose: in a note, or in its message before Python 3.11."""
+    if hasattr(error, "add_note"):
+        error.add_note(where)
+    else:
+        error.args = (f"{where}: {error}", *error.args[1:])
+
+
 def _array(name: str, values: Any) -> np.ndarray:
     if hasattr(values, "mask") and np.ma.is_masked(values):
         raise ValueError(f"{name} must have no masked entries, got {np.ma.count_masked(values)} of them")

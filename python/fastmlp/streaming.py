@@ -1,0 +1,245 @@
+"""Data larger than memory: rows that pass by in chunks, the next one read while the core trains on the one before."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from . import validation
+from .errors import DataFileError
+from .network import Network
+
+CHUNK_BYTES = 1 << 26
+BLOCKS_PER_CHUNK = 64
+
+Chunk = tuple[Any, Any]  # X and y, as `Trainer.fit` takes them
+
+
+class Stream:
+    """Rows for `Trainer.fit` that need not fit into memory, chunk by chunk: ``trainer.fit(stream, None, epochs=5)``.
+
+    Of its own, this class takes chunks as they come; `of_rows` reads files and arrays in an order that is shuffled well.
+
+    Parameters
+    ----------
+    chunks : iterable of (X, y)
+        Iterated once for each epoch, so a list or an object with ``__iter__``, not an iterator, if there are to be
+        several epochs. Each chunk is what `Trainer.fit` takes as X and y. While the core trains on one chunk,
+        another thread asks for the next: two are in memory.
+
+    Notes
+    -----
+    The shuffle: chunks come in the iterable's order, and the rows of a chunk are permuted, so two rows of different chunks
+    never meet in a batch. A batch ends with its chunk: let chunks have a multiple of the batch size. With one chunk, the
+    fit has the bits of one on the chunk's X and y.
+
+    Examples
+    --------
+    >>> import numpy as np, fastmlp
+    >>> class Measurements:
+    ...     def __iter__(self):
+    ...         for day in range(5):
+    ...             rng = np.random.default_rng(day)
+    ...             X = rng.normal(size=(256, 4))
+    ...             yield X, (X[:, 0] > X[:, 1]).astype(int)
+    >>> trainer = fastmlp.Trainer(fastmlp.Network((4, 8, 2)), batch_size=32)
+    >>> history = trainer.fit(fastmlp.streaming.Stream(Measurements()), None, epochs=3)
+    """
+
+    def __init__(self, chunks: Iterable[Chunk]) -> None:
+        if not isinstance(chunks, Iterable):
+            raise TypeError(f"chunks must be an iterable of (X, y), got {chunks!r}")
+        self._chunks = chunks
+        self.rows: int | None = None  # of an epoch, once it is known
+
+    @classmethod
+    def of_rows(
+        cls, X: Any, y: Any, *, chunk_rows: int | None = None, blocks_per_chunk: int = BLOCKS_PER_CHUNK
+    ) -> Stream:
+        """A stream over the rows of files or arrays, in a new order each epoch.
+
+        Parameters
+        ----------
+        X : path of a .npy file, or anything with a shape, a dtype and rows ``X[begin:end]``, shape (samples, features)
+            Such as a memory-mapped array, or a dataset of h5py or zarr. A path is read without mapping the file, so that
+            neither memory nor address space grows with it.
+        y : path or array, shape (samples,) or (samples, outputs)
+        chunk_rows : int >= 1, optional
+            Rows of a chunk, of which two are in memory. Default: 64 MiB of X.
+        blocks_per_chunk : int >= 1
+            A chunk is put together from so many blocks, neighbouring rows each, from all over the data.
+
+        Returns
+        -------
+        Stream
+
+        Raises
+        ------
+        ValueError, TypeError
+            If X and y do not fit together.
+        DataFileError
+            If a path names no whole .npy file of C-contiguous numbers.
+        OSError
+            If it cannot be opened.
+
+        Notes
+        -----
+        The shuffle, with ``shuffle=True``: the blocks are permuted, then the rows of each chunk. It is a full shuffle but for
+        one thing: rows of the same block are in the same chunk, so that a row meets on average
+        ``batch_size / blocks_per_chunk`` rows of its own block in its batch. More blocks, or larger chunks, are
+        closer to a full shuffle; fewer read longer stretches of the file at once.
+        """
+        return _RowStream(_rows("X", X), _rows("y", y), chunk_rows, blocks_per_chunk)
+
+    def _epoch(self, rng: np.random.Generator | None) -> Iterator[Callable[[], Chunk]]:
+        """Loaders of an epoch's chunks, called one after another, in another thread; rng None: in order."""
+        chunks, end = iter(self._chunks), object()
+
+        def load() -> Chunk:
+            chunk = next(chunks, end)
+            if chunk is end:
+                raise _EndOfEpoch
+            validation.check_pair("a chunk", chunk)
+            return chunk
+
+        while True:
+            yield load
+
+
+class _RowStream(Stream):
+    def __init__(self, X: Any, y: Any, chunk_rows: int | None, blocks_per_chunk: int) -> None:
+        if len(X.shape) != 2 or 0 in X.shape:
+            raise ValueError(f"X must have shape (samples >= 1, features >= 1), got {tuple(X.shape)}")
+        if not y.shape or y.shape[0] != X.shape[0] or 0 in y.shape:
+            raise ValueError(f"y must have one entry per row of X, {X.shape[0]}, got shape {tuple(y.shape)}")
+        row_bytes = max(1, X.shape[1] * X.dtype.itemsize)
+        chosen = max(1, CHUNK_BYTES // row_bytes) if chunk_rows is None else chunk_rows
+        chosen = validation.check_integer("chunk_rows", chosen, 1)
+        blocks = validation.check_integer("blocks_per_chunk", blocks_per_chunk, 1)
+        self._X, self._y = X, y
+        self.rows = int(X.shape[0])
+        chosen = min(chosen, self.rows)
+        self._block_rows = max(1, chosen // blocks)
+        self._chunk_rows = chosen // self._block_rows * self._block_rows
+
+    def _epoch(self, rng: np.random.Generator | None) -> Iterator[Callable[[], Chunk]]:
+        count = -(-self.rows // self._block_rows)
+        blocks = np.arange(count) if rng is None else rng.permutation(count)
+        per_chunk = self._chunk_rows // self._block_rows
+        # The core reads from one room while the next chunk is read into the other.
+        rooms = [self._room() for _ in range(min(2, -(-count // per_chunk)))]
+        for i, first in enumerate(range(0, count, per_chunk)):
+            yield lambda chosen=blocks[first : first + per_chunk], room=rooms[i % 2]: self._read(chosen, room)
+
+    def _room(self) -> tuple[np.ndarray, np.ndarray]:
+        return (
+            np.empty((self._chunk_rows, *self._X.shape[1:]), self._X.dtype),
+            np.empty((self._chunk_rows, *self._y.shape[1:]), self._y.dtype),
+        )
+
+    def _read(self, blocks: np.ndarray, room: tuple[np.ndarray, np.ndarray]) -> Chunk:
+        filled = 0
+        for block in blocks.tolist():
+            begin, end = block * self._block_rows, min((block + 1) * self._block_rows, self.rows)
+            for source, to in zip((self._X, self._y), room):
+                if isinstance(source, _NpyRows):
+                    source.read_into(begin, to[filled : filled + end - begin])
+                else:
+                    to[filled : filled + end - begin] = source[begin:end]
+            filled += end - begin
+        return room[0][:filled], room[1][:filled]
+
+
+class _NpyRows:
+    """The rows of a .npy file, read where they are asked for; nothing is mapped."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._name = os.fspath(path)
+        with open(path, "rb") as file:
+            try:
+                first = np.lib.format.read_magic(file) == (1, 0)
+                header = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+                self.shape, column_major, self.dtype = header(file)
+            except ValueError as reason:
+                raise DataFileError(f"{self._name} is not a .npy file: {reason}") from None
+            self._offset, found = file.tell(), os.fstat(file.fileno()).st_size
+        if self.dtype.kind not in "biuf" or (column_major and len(self.shape) > 1):
+            order = "column-major " if column_major else ""
+            raise DataFileError(f"{self._name} must hold row-major numbers, got {order}{self.dtype}")
+        self._row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
+        expected = self._offset + math.prod(self.shape[:1]) * self._row_bytes
+        if found != expected:
+            raise DataFileError(f"{self._name} must have {expected} bytes for shape {self.shape}, got {found}")
+
+    def read_into(self, row: int, to: np.ndarray) -> None:
+        view = memoryview(to).cast("B")
+        with open(self._name, "rb", buffering=0) as file:
+            file.seek(self._offset + row * self._row_bytes)
+            while view:
+                count = file.readinto(view)
+                if not count:
+                    size = os.fstat(file.fileno()).st_size
+                    raise DataFileError(f"{self._name} has become shorter while it was used: it has {size} bytes")
+                view = view[count:]
+
+
+def _rows(name: str, source: Any) -> Any:
+    if isinstance(source, (str, os.PathLike)):
+        return _NpyRows(source)
+    if not hasattr(source, "dtype") or not hasattr(source, "shape") or hasattr(source, "tocsr"):
+        source = np.asarray(source)
+    if np.dtype(source.dtype).kind not in "biuf":
+        raise TypeError(f"{name} must be an array of real numbers, got dtype {source.dtype}")
+    return source
+
+
+class _EndOfEpoch(Exception):
+    """Nothing is left to load."""
+
+
+class BoundStream:
+    """A stream's chunks as the core's data sets for one network."""
+
+    def __init__(self, stream: Stream, network: Network) -> None:
+        self._stream, self._network = stream, network
+
+    @property
+    def rows(self) -> int | None:
+        return self._stream.rows
+
+    def epoch(self, rng: np.random.Generator | None) -> Iterator[Any]:
+        """Data sets, one after another; the next is made by another thread while the caller uses the last."""
+        from concurrent.futures import ThreadPoolExecutor  # here, to keep the package's import quick
+
+        loaders = enumerate(self._stream._epoch(rng))
+
+        def load(number: int, loader: Callable[[], Chunk]) -> Any:
+            X, y = loader()
+            try:
+                return self._network._training_set(X, y, 1)
+            except Exception as error:
+                validation.name_error(error, f"chunk {number} of the stream")
+                raise
+
+        with ThreadPoolExecutor(1, "fastmlp.streaming") as reader:
+            rows, coming = 0, reader.submit(load, *next(loaders))
+            while coming is not None:
+                try:
+                    data = coming.result()
+                except _EndOfEpoch:
+                    break
+                following = next(loaders, None)
+                coming = following and reader.submit(load, *following)
+                rows += data.rows
+                yield data
+                data = None  # two chunks in memory, not three
+        if rows == 0:
+            raise ValueError(
+                "a stream must have at least one chunk in each epoch, got none; an iterator ends with its first epoch: give"
+                " an iterable, such as a list or an object whose __iter__ begins anew"
+            )
+        self._stream.rows = rows

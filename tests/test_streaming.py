@@ -1,0 +1,313 @@
+"""Streams: the rows that they bring and in which order, their bits, their errors, and the memory that they need."""
+
+import json
+import os
+import subprocess
+import sys
+
+import fastmlp
+import numpy as np
+import pytest
+from fastmlp.streaming import Stream
+from problems import DTYPES, assert_equal_bits, parameters, problem, without_sanitizer
+
+
+def network(dtype="float64", loss="cross_entropy"):
+    return fastmlp.Network((11, 17, 9, 4), loss=loss, dtype=dtype, seed=1)
+
+
+def trained(X, y=None, epochs=3, loss="cross_entropy", **settings):
+    trainer = fastmlp.Trainer(network(loss=loss), **{"batch_size": 16, "seed": 5, **settings})
+    trainer.fit(X, y, epochs=epochs)
+    return trainer
+
+
+def epoch_of(stream, seed=0):
+    """X and y of each chunk; the first column of X is the row's number."""
+    rng = None if seed is None else np.random.default_rng(seed)
+    return [tuple(part.copy() for part in load()) for load in stream._epoch(rng)]
+
+
+@pytest.fixture(params=["arrays", "files", "memory maps"])
+def source(request, tmp_path):
+    def make(X, y):
+        if request.param == "arrays":
+            return X, y
+        for name, array in (("x", X), ("y", y)):
+            np.save(tmp_path / f"{name}.npy", array)
+        if request.param == "files":
+            return tmp_path / "x.npy", str(tmp_path / "y.npy")
+        return tuple(np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in ("x", "y"))
+
+    return make
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared_error"])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_one_chunk_has_the_bits_of_the_arrays(source, loss, shuffle):
+    X, y = problem(70, loss)
+    whole = trained(X, y, loss=loss, shuffle=shuffle)
+    listed = trained(Stream([(X, y)]), loss=loss, shuffle=shuffle)
+    assert_equal_bits(parameters(listed.network), parameters(whole.network))
+    assert listed.history.loss == whole.history.loss and listed.history.accuracy == whole.history.accuracy
+    if not shuffle:  # with it, the blocks draw from the same generator
+        read = trained(Stream.of_rows(*source(X, y)), loss=loss, shuffle=False)
+        assert_equal_bits(parameters(read.network), parameters(whole.network))
+
+
+@pytest.mark.parametrize("optimizer", [{}, dict(momentum=0.9), dict(optimizer="adam", learning_rate=0.01)])
+def test_chunks_are_trained_on_one_after_another(source, optimizer):
+    X, y = problem(100)
+    stream = Stream.of_rows(*source(X, y), chunk_rows=32, blocks_per_chunk=4)
+    found = trained(stream, epochs=2, shuffle=False, **optimizer)
+    expected = fastmlp.Trainer(network(), batch_size=16, shuffle=False, **optimizer)
+    for _ in range(2):
+        losses = [
+            expected.fit(X[begin : begin + 32], y[begin : begin + 32], epochs=1).loss[0] * len(X[begin : begin + 32])
+            for begin in range(0, 100, 32)
+        ]
+    assert_equal_bits(parameters(found.network), parameters(expected.network))
+    np.testing.assert_allclose(found.history.loss[-1], sum(losses) / 100, rtol=1e-14)
+    assert stream.rows == 100
+
+
+@pytest.mark.parametrize(
+    "rows, chunk_rows, blocks", [(1, 5, 2), (64, 64, 64), (100, 32, 4), (101, 30, 7), (97, 10, 99)]
+)
+def test_an_epoch_brings_each_row_once(source, rows, chunk_rows, blocks):
+    X = np.arange(rows, dtype=np.float32)[:, None] * [1, 2]
+    stream = Stream.of_rows(*source(X, np.arange(rows)), chunk_rows=chunk_rows, blocks_per_chunk=blocks)
+    for seed in (None, 0, 1):
+        chunks = epoch_of(stream, seed)
+        assert all(len(x) <= chunk_rows and (x[:, 0] == y).all() for x, y in chunks)
+        seen = np.concatenate([y for _, y in chunks])
+        assert sorted(seen) == list(range(rows))
+        if seed is None:
+            assert list(seen) == list(range(rows))
+
+
+def test_the_shuffle_is_as_good_as_it_says():
+    """A chunk holds so many blocks from all over the data, and each epoch others."""
+    y = np.arange(10_000)
+    stream = Stream.of_rows(y[:, None].astype(np.float32), y, chunk_rows=1000, blocks_per_chunk=50)
+    first, second = (epoch_of(stream, seed) for seed in (0, 1))
+    for chunks in (first, second):
+        assert len(chunks) == 10
+        for _, rows in chunks:
+            blocks = np.unique(rows // 20)
+            assert len(blocks) == 50 and blocks.min() < 150 and blocks.max() > 350  # of 500
+    assert set(first[0][1]) != set(second[0][1])
+
+
+def test_sorted_rows_are_learnt_like_shuffled_ones():
+    x_train, y_train, x_test, y_test = fastmlp.datasets.make_digits(4000, 1000)
+    by_label = np.argsort(y_train, kind="stable")
+    x_train, y_train = x_train[by_label], y_train[by_label]
+
+    def accuracy(X, y=None, shuffle=True):
+        net = fastmlp.Network((784, 32, 10), input_scale=1 / 255)
+        fastmlp.Trainer(net, learning_rate=0.3, batch_size=50, shuffle=shuffle).fit(X, y, epochs=4)
+        return net.evaluate(x_test, y_test).accuracy
+
+    stream = Stream.of_rows(x_train, y_train, chunk_rows=1000, blocks_per_chunk=50)
+    assert accuracy(stream) > accuracy(x_train, y_train) - 0.02
+    assert accuracy(stream, shuffle=False) < 0.3  # the last label alone is remembered
+
+
+def test_streams_resume_with_the_bits_of_an_uninterrupted_fit(tmp_path):
+    X, y = problem(100)
+    stream = Stream.of_rows(X, y, chunk_rows=32)
+    whole = trained(stream, epochs=6, optimizer="adam")
+    trained(stream, epochs=3, optimizer="adam").save(tmp_path / "half.safetensors")
+    resumed = fastmlp.Trainer.resume(tmp_path / "half.safetensors")
+    resumed.fit(stream, None, epochs=3)
+    assert_equal_bits(parameters(resumed.network), parameters(whole.network))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_any_iterable_of_chunks_will_do(dtype):
+    """Chunks of other types and sizes; an object whose __iter__ begins anew."""
+    scipy_sparse = pytest.importorskip("scipy.sparse")
+    X, y = problem(90)
+
+    class Chunks:
+        def __iter__(self):
+            yield X[:30].astype(np.float32), y[:30].tolist()
+            yield scipy_sparse.csr_matrix(X[30:50]), y[30:50]
+            yield X[50:], y[50:]
+
+    stream = Stream(Chunks())
+    net = network(dtype)
+    history = fastmlp.Trainer(net, batch_size=10).fit(stream, None, epochs=3, validation_data=(X, y))
+    assert stream.rows == 90 and len(history.val_loss) == 3
+    assert history.loss[2] < history.loss[0]
+
+
+@pytest.mark.parametrize(
+    "chunks, error, message",
+    [
+        (lambda X, y: [], ValueError, "at least one chunk"),
+        (lambda X, y: [(X, y), (X, y[:-1])], ValueError, "y must have shape"),
+        (lambda X, y: [(X, y), X], TypeError, "a chunk must be a pair"),
+        (lambda X, y: [(X, y), (np.full_like(X, np.nan), y)], ValueError, r"finite, got nan at \[0, 0\]"),
+        (lambda X, y: [(X[:, :3], y)], ValueError, "shape"),
+        (lambda X, y: [(X, y + 4)], ValueError, r"labels must lie in \[0, 4\)"),
+    ],
+)
+def test_bad_chunks_are_told(chunks, error, message):
+    X, y = problem(40)
+    given = chunks(X, y)
+    net = network()
+    with pytest.raises(error, match=message) as told:
+        fastmlp.Trainer(net, batch_size=8).fit(Stream(given), None, epochs=2)
+    if hasattr(told.value, "__notes__") and error is ValueError:
+        assert f"chunk {len(given) - 1} of the stream" in told.value.__notes__
+    assert all(np.isfinite(p).all() for p in parameters(net))
+    fastmlp.Trainer(net).fit(X, y, epochs=1)  # no lock is left behind
+
+
+def test_an_iterator_ends_with_its_first_epoch():
+    X, y = problem(40)
+    trainer = fastmlp.Trainer(network())
+    with pytest.raises(ValueError, match="got none; an iterator ends with its first epoch"):
+        trainer.fit(Stream(chunk for chunk in [(X, y)]), None, epochs=2)
+    assert len(trainer.history.loss) == 1
+
+
+def test_an_error_while_a_chunk_is_made_is_raised_where_the_fit_was_called():
+    X, y = problem(40)
+
+    class Chunks:
+        def __iter__(self):
+            yield X, y
+            raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        fastmlp.Trainer(network()).fit(Stream(Chunks()), None, epochs=1)
+
+
+def test_divergence_is_told_with_its_place_in_the_epoch():
+    X, y = problem(120, "squared_error")
+    net = network(loss="squared_error")
+    trainer = fastmlp.Trainer(net, learning_rate=1e6, batch_size=10)
+    with pytest.raises(fastmlp.DivergenceError, match="at update") as told:
+        trainer.fit(Stream.of_rows(X, y, chunk_rows=40), None, epochs=40)
+    assert 1 <= told.value.step <= 12
+    assert all(np.isfinite(p).all() for p in parameters(net))
+
+
+@pytest.mark.parametrize(
+    "make, error, message",
+    [
+        (lambda X, y: Stream(5), TypeError, "iterable of"),
+        (lambda X, y: Stream.of_rows(X, y[:-1]), ValueError, r"one entry per row of X, 40, got shape \(39,\)"),
+        (lambda X, y: Stream.of_rows(X[:0], y[:0]), ValueError, r"samples >= 1, features >= 1\), got \(0, 11\)"),
+        (lambda X, y: Stream.of_rows(X[0], y), ValueError, r"got \(11,\)"),
+        (lambda X, y: Stream.of_rows(X.astype(str), y), TypeError, "real numbers"),
+        (lambda X, y: Stream.of_rows(X, y, chunk_rows=0), ValueError, "chunk_rows must be at least 1, got 0"),
+        (lambda X, y: Stream.of_rows(X, y, blocks_per_chunk=0), ValueError, "blocks_per_chunk must be at least 1"),
+    ],
+)
+def test_arguments(make, error, message):
+    with pytest.raises(error, match=message):
+        make(*problem(40))
+
+
+def test_arguments_of_fit():
+    X, y = problem(40)
+    with pytest.raises(TypeError, match="y must be None where X is a Stream"):
+        fastmlp.Trainer(network()).fit(Stream([(X, y)]), y, epochs=1)
+    with pytest.raises(ValueError, match="accumulate='epoch'"):
+        fastmlp.Trainer(network(), accumulate="epoch").fit(Stream([(X, y)]), None, epochs=1)
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (lambda data: data[:-1], "must have 448 bytes for shape .40.., got 447"),
+        (lambda data: data + b"\0", "must have 448 bytes"),
+        (lambda data: b"PK" + data[2:], "is not a .npy file"),
+        (lambda data: data[:20], "is not a .npy file"),
+        (lambda data: b"", "is not a .npy file"),
+        (lambda data: data.replace(b"'<i8'", b"'|O8'"), "numbers, got object"),
+    ],
+)
+def test_damaged_files_are_told(tmp_path, damage, message):
+    X, y = problem(40)
+    np.save(tmp_path / "y.npy", y)
+    (tmp_path / "y.npy").write_bytes(damage((tmp_path / "y.npy").read_bytes()))
+    with pytest.raises(fastmlp.DataFileError, match=message):
+        Stream.of_rows(X, tmp_path / "y.npy")
+
+
+def test_other_damage(tmp_path):
+    X, y = problem(40)
+    with pytest.raises(FileNotFoundError):
+        Stream.of_rows(tmp_path / "none.npy", y)
+    np.save(tmp_path / "columns.npy", np.asfortranarray(X))
+    with pytest.raises(fastmlp.DataFileError, match="row-major numbers, got column-major"):
+        Stream.of_rows(tmp_path / "columns.npy", y)
+    np.save(tmp_path / "x.npy", X)
+    stream = Stream.of_rows(tmp_path / "x.npy", y)
+    os.truncate(tmp_path / "x.npy", 1000)
+    with pytest.raises(fastmlp.DataFileError, match="has become shorter while it was used: it has 1000 bytes"):
+        fastmlp.Trainer(network()).fit(stream, None, epochs=1)
+
+
+LIMITED = """
+import json, resource, sys
+import numpy as np
+import fastmlp
+from fastmlp.streaming import Stream
+
+path, budget = sys.argv[1], int(sys.argv[2])
+net = fastmlp.Network((784, 16, 10), input_scale=1 / 255)
+trainer = fastmlp.Trainer(net, learning_rate=0.2, batch_size=256)
+warm = np.zeros((512, 784), np.uint8)
+trainer.fit(warm, np.zeros(512, int), epochs=1)  # threads and their stacks
+
+def used(field):
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(field))
+
+before = used("VmSize")
+resource.setrlimit(resource.RLIMIT_AS, (before + budget, before + budget))
+refused = []
+for name, load in {"load": lambda: np.load(path + "x.npy"), "map": lambda: np.load(path + "x.npy", mmap_mode="r")}.items():
+    try:
+        load()
+    except (MemoryError, OSError):
+        refused.append(name)
+stream = Stream.of_rows(path + "x.npy", path + "y.npy", chunk_rows=30_000)
+history = trainer.fit(stream, None, epochs=1)
+print(json.dumps({"refused": refused, "loss": history.loss, "rows": stream.rows, "resident": used("VmHWM"), "before": before}))
+"""
+
+
+@without_sanitizer
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="address space is limited as Linux does")
+def test_a_file_of_many_times_the_memory_is_trained_on(tmp_path):
+    """Its holes take no room on the disk: they are black images of class 0."""
+    rows, budget = 1_000_000, 160 << 20
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, (rows, 784))
+    y = np.zeros(rows, np.int64)
+    rng = np.random.default_rng(0)
+    for begin in range(0, rows, 50_000):
+        y[begin : begin + 1000] = rng.integers(0, 10, 1000)
+        x[begin : begin + 1000] = rng.integers(0, 30, (1000, 784)) + 20 * y[begin : begin + 1000, None]
+    x.flush()
+    del x
+    np.save(tmp_path / "y.npy", y)
+    assert (tmp_path / "x.npy").stat().st_size > 4 * budget
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", LIMITED, f"{tmp_path}{os.sep}", str(budget)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "2", "MALLOC_ARENA_MAX": "2"},
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["refused"] == ["load", "map"]
+    assert found["rows"] == rows and 0 < found["loss"][0] < 0.2
+    assert found["resident"] < 100e6 + budget
