@@ -88,8 +88,8 @@ def fit_all(
     return_diverged = validation.check_flag("return_diverged", return_diverged)
     progress = ManyProgress(verbose, len(trainers), epochs)
     networks = [trainer.network for trainer in trainers]
-    data = _share(networks, X, y, threads)
-    sets = {name: _share(networks, *pair, threads) for name, pair in evaluation_sets.items()}
+    data = share_data(networks, X, y, threads)
+    sets = {name: share_data(networks, *pair, threads) for name, pair in evaluation_sets.items()}
     unfinished = len(trainers)
 
     def cores_of_each() -> int:
@@ -107,7 +107,7 @@ def fit_all(
         except Cancelled:
             raise
         except Exception as error:
-            validation.name_error(error, which)
+            validation.add_note(error, which)
             if not (return_diverged and isinstance(error, DivergenceError)):
                 raise
             outcome, loss = error, math.nan
@@ -184,7 +184,7 @@ def _check_trainers(trainers: Any) -> list[Trainer]:
     return found
 
 
-def _share(networks: Sequence[Network], X: Any, y: Any, threads: int) -> list[Any]:
+def share_data(networks: Sequence[Network], X: Any, y: Any, threads: int) -> list[Any]:
     """A data set for each network; what they can share, converted, checked and looked through once."""
     inputs: dict[Any, Any] = {}
     targets: dict[Any, Any] = {}
@@ -200,7 +200,7 @@ def _share(networks: Sequence[Network], X: Any, y: Any, threads: int) -> list[An
             if kind_of_target not in targets:
                 targets[kind_of_target] = network._check_targets(y, len(inputs[kind][0]), threads)
         except Exception as error:
-            validation.name_error(error, f"trainers[{index}], {network!r}")
+            validation.add_note(error, f"trainers[{index}], {network!r}")
             raise
         shared, nonzero = inputs[kind]
         found.append(network._core.dataset(shared, targets[kind_of_target], nonzero))

@@ -222,7 +222,7 @@ class BoundStream:
             try:
                 return self._network._training_set(X, y, 1)
             except Exception as error:
-                validation.name_error(error, f"chunk {number} of the stream")
+                validation.add_note(error, f"chunk {number} of the stream")
                 raise
 
         with ThreadPoolExecutor(1, "fastmlp.streaming") as reader:

@@ -6,23 +6,14 @@ Every study returns a list of dicts, one per net and epoch: what was varied, the
 
 from __future__ import annotations
 
-import inspect
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from . import validation
-from .errors import DivergenceError
-from .many import fit_all
+from . import sweeps, validation
 from .network import Network
-from .trainer import EpochInfo, Trainer
-
-Row = dict[str, Any]
-
-_OF_NETWORK = tuple(inspect.signature(Network).parameters)
-_OF_TRAINER = tuple(name for name in inspect.signature(Trainer).parameters if name != "network")
+from .sweeps import Row
 
 
 def compare(
@@ -38,13 +29,18 @@ def compare(
 ) -> tuple[list[Row], list[Network]]:
     """Train a net for each configuration and seed, side by side on one copy of the data.
 
+    In this process. Under ``joblib.parallel_config(backend=..., n_jobs=...)`` with more than one worker, the nets
+    go where it says, and the results are the same: "threading" trains n_jobs of them at a time in this process; other
+    backends, such as "loky" and "dask", get one task per net, send them the data by their own means, and limit each
+    worker's threads.
+
     Parameters
     ----------
     configurations : sequence of mapping
         Settings of `Network` and `Trainer` by name, such as ``{"layer_sizes": (784, 128, 10), "batch_size": 32}``;
         all but the seed.
     X, y, epochs, verbose, n_threads
-        As in `fit_many`.
+        As in `fit_many`. Workers of joblib share n_threads.
     seeds : iterable of int >= 0
         Each is that of the initial weights and of the row orders.
     evaluation_sets : mapping of str to (X, y), optional
@@ -64,33 +60,12 @@ def compare(
     ValueError, TypeError
         If a configuration or an argument does not fit; nothing is trained then.
     Exception
-        As `fit_many`, but for divergence.
+        As `fit_many`, but for divergence. One from a worker of joblib also has a note of the configuration.
     """
     seeds = [validation.check_seed(seed) for seed in seeds]
     nets = [(dict(configuration), seed) for configuration in configurations for seed in seeds]
-    trainers = [_trainer(configuration, seed) for configuration, seed in nets]
-    places = {id(trainer.network): place for place, trainer in enumerate(trainers)}
-    tables: list[list[Row]] = [[] for _ in trainers]
-    for name, pair in (evaluation_sets or {}).items():
-        validation.check_pair(f"evaluation_sets[{name!r}]", pair)
-
-    def record(info: EpochInfo) -> None:
-        place = places[id(info.network)]
-        configuration, seed = nets[place]
-        tables[place].append({**configuration, "seed": seed, "epoch": info.epoch, **info.metrics})
-
-    outcomes = fit_all(
-        trainers, X, y, epochs, evaluation_sets or {}, [record], verbose, n_threads, return_diverged=True
-    )
-    for outcome, table, (configuration, seed), trainer in zip(outcomes, tables, nets, trainers):
-        if isinstance(outcome, DivergenceError):
-            names = ["", *(f"{name}_" for name in evaluation_sets or {})]
-            measured = ["penalty", "seconds", *(f"{name}loss" for name in names)]
-            if trainer.network.loss == "cross_entropy":
-                measured += [f"{name}accuracy" for name in names]
-            last = {**configuration, "seed": seed, "epoch": outcome.epoch, **dict.fromkeys(measured, math.nan)}
-            table[outcome.epoch - 1 :] = [last]
-    return [row for table in tables for row in table], [trainer.network for trainer in trainers]
+    outcomes = sweeps.train(nets, X, y, epochs, evaluation_sets or {}, verbose, n_threads)
+    return [row for table, _ in outcomes for row in table], [network for _, network in outcomes]
 
 
 def batch_sizes(
@@ -200,16 +175,3 @@ def learning_curve(
         found, _ = compare([settings], X[:size], y[:size], epochs, **study)
         rows += [{"train_size": size, **row} for row in found]
     return rows
-
-
-def _trainer(configuration: Mapping[str, Any], seed: int) -> Trainer:
-    unknown = [name for name in configuration if name not in _OF_NETWORK + _OF_TRAINER or name == "seed"]
-    if unknown:
-        raise ValueError(
-            "a configuration takes the settings of Network and Trainer, all but the seed, got "
-            + ", ".join(map(repr, unknown))
-        )
-    if "layer_sizes" not in configuration:
-        raise ValueError(f"a configuration needs layer_sizes, got {dict(configuration)!r}")
-    network = Network(seed=seed, **{name: value for name, value in configuration.items() if name in _OF_NETWORK})
-    return Trainer(network, seed=seed, **{name: value for name, value in configuration.items() if name in _OF_TRAINER})

@@ -289,7 +289,7 @@ def check_finite(
         raise ValueError(f"{name} must be {expected}, got {value} at [{position}]")
 
 
-def name_error(error: Exception, where: str) -> None:
+def add_note(error: Exception, where: str) -> None:
     """Says where an error arose: in a note, or in its message before Python 3.11."""
     if hasattr(error, "add_note"):
         error.add_note(where)
