@@ -60,7 +60,12 @@ def test_files_of_one_instruction_set_share_no_code_with_others(name):
 
 
 def test_every_file_says_what_it_is_for():
-    for path in [*SOURCES, *ROOT.glob("python/fastmlp/*.py"), *ROOT.glob("experiments/*.py"), *ROOT.glob("tests/*.py")]:
+    scripts = [
+        path
+        for folder in ("python/fastmlp", "experiments", "examples", "tests")
+        for path in ROOT.glob(f"{folder}/*.py")
+    ]
+    for path in [*SOURCES, *scripts]:
         first = path.read_text().splitlines()[0]
         assert first.startswith(("// ", '"""')) and len(first) > 20, path
 

@@ -36,7 +36,7 @@ def train(
     """The rows and the network of each net, in order; the same wherever they are trained."""
     for name, pair in evaluation_sets.items():
         validation.check_pair(f"evaluation_sets[{name!r}]", pair)
-    joblib = sys.modules.get("joblib")  # who has not imported it has chosen no backend
+    joblib: Any = sys.modules.get("joblib")  # who has not imported it has chosen no backend
     workers = joblib.effective_n_jobs(None) if joblib else 1
     if workers > 1 and nets:
         backend, _ = joblib.parallel.get_active_backend()
