@@ -247,7 +247,7 @@ def test_what_does_not_fit_is_told_before_a_task_is_sent(monkeypatch, change, fo
 def test_verbose_tells_how_many_nets_are_done(capfd, one_by_one):
     """Also where a backend hands out its results all at once."""
 
-    class Elsewhere(joblib._parallel_backends.ThreadingBackend):
+    class Elsewhere(joblib.parallel.ThreadingBackend):
         supports_sharedmem = False
         supports_return_generator = one_by_one
 
