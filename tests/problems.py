@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 import reference
+from fastmlp import Network
 
 without_sanitizer = pytest.mark.skipif(
     "LD_PRELOAD" in os.environ, reason="a sanitizer has memory, locks and code of its own"
@@ -58,3 +59,34 @@ def assert_close(params, expected, tolerance):
 def row_orders(seed, rows, epochs):
     rng = np.random.default_rng(seed)
     return [rng.permutation(rows) for _ in range(epochs)]
+
+
+def assert_exported(net, X, outputs, classes=None):
+    """What another program made of X in the net's dtype is `forward` and `predict` but for rounding."""
+    expected, eps = net.forward(X), np.finfo(net.dtype).eps
+    scaled = np.asarray(X, float) * net.input_scale
+    weights, biases = ([array.astype(float) for array in arrays] for arrays in (net.weights, net.biases))
+    bound = reference.rounding_bound(weights, biases, scaled, net.activation, net.loss, eps)
+    assert outputs.dtype == net.dtype and outputs.shape == expected.shape
+    assert (np.abs(outputs.astype(float) - expected) <= bound).all()
+    if net.loss == "cross_entropy":
+        np.testing.assert_array_equal(classes, outputs.argmax(axis=1))
+        largest = np.sort(expected.astype(float), axis=1)
+        clear = largest[:, -1] - largest[:, :-1].max(axis=1, initial=-1) > 2 * bound.max(axis=1)
+    elif net.loss == "binary_cross_entropy":
+        np.testing.assert_array_equal(classes, outputs > 0.5)
+        clear = np.abs(expected - 0.5) > bound
+    else:
+        return
+    assert clear.mean() > 0.5
+    np.testing.assert_array_equal(classes[clear], net.predict(X)[clear])
+
+
+def exported_network(activation, loss, dtype, layer_sizes=(23, 17, 31, 12, 5), seed=3, input_scale=0.3):
+    """One whose biases count, too."""
+    net, rng = (
+        Network(layer_sizes, activation, loss, dtype, seed=seed, input_scale=input_scale),
+        np.random.default_rng(5),
+    )
+    net.set_parameters(net.weights, [rng.normal(0, 0.3, b.shape) for b in net.biases])
+    return net

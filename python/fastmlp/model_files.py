@@ -173,6 +173,17 @@ def network_arrays(network: Any) -> Arrays:
     return weights | {f"biases.{i}": array for i, array in enumerate(network.biases)}
 
 
+def finite_arrays(network: Any, purpose: str) -> Arrays:
+    """`network_arrays`, or ValueError: nobody else's program is handed a network that is not finite."""
+    arrays = network_arrays(network)
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(
+                f"a network must be finite to be {purpose}, got {name} with {array[~np.isfinite(array)][0]}"
+            )
+    return arrays
+
+
 def take_network(fields: Fields, arrays: Arrays) -> Any:
     """The network of a file; its tensors are removed from `arrays`."""
     from .network import ACTIVATIONS, LOSSES, Network
@@ -235,8 +246,4 @@ def _of_checkpoint(name: str) -> bool:
 
 
 def save_network(network: Any, path: Path) -> None:
-    arrays = network_arrays(network)
-    for name, array in arrays.items():
-        if not np.isfinite(array).all():
-            raise ValueError(f"a network must be finite to be saved, got {name} with {array[~np.isfinite(array)][0]}")
-    write(path, "network", arrays, network_metadata(network))
+    write(path, "network", finite_arrays(network, "saved"), network_metadata(network))

@@ -245,6 +245,45 @@ class Network:
 
         save_network(self, path)
 
+    def to_onnx(self, input_type: str | None = None) -> Any:
+        """The network as an ONNX model, for onnxruntime and every other runtime of this format.
+
+        Parameters
+        ----------
+        input_type : {"float32", "float64", "uint8"}, optional
+            Of the model's inputs; default: the network's dtype, in which the model computes.
+
+        Returns
+        -------
+        onnx.ModelProto
+            Opset 13, IR version 7, checked by onnx.checker. ``onnx.save(model, path)`` writes it.
+
+            ========================  ==================================================================
+            input ``inputs``          (rows, features), not yet multiplied by ``input_scale``
+            output ``outputs``        (rows, outputs), of the network's dtype: what `forward` returns
+            output ``classes``        int64, what `predict` returns: (rows,) for ``cross_entropy``,
+                                      (rows, outputs) for ``binary_cross_entropy``; not for other losses
+            ========================  ==================================================================
+
+            Its metadata say ``layer_sizes``, ``activation``, ``loss``, ``input_scale`` as model files do.
+
+        Raises
+        ------
+        ValueError
+            If a weight or bias is not finite, or the model would exceed the 2 GiB of a protobuf message.
+        ImportError
+            Without onnx.
+
+        Notes
+        -----
+        A graph checks nothing: NaN, inf and float64 beyond float32's range, which `forward` refuses, pass through it.
+        It predicts; the loss is named in the metadata, but cannot be trained further there. Runtimes sum in
+        orders of their own: results differ from `forward` in their last digits, and so may classes that tie.
+        """
+        from .onnx_export import to_onnx
+
+        return to_onnx(self, input_type)
+
     def forward(self, X: Any, n_threads: int | None = None) -> np.ndarray:
         """Predict.
 
