@@ -284,6 +284,71 @@ class Network:
 
         return to_onnx(self, input_type)
 
+    def to_state_dict(self, fold_input_scale: bool = False) -> dict[str, np.ndarray]:
+        """The parameters by PyTorch's names, for ``torch.nn.Sequential(Linear, ReLU, Linear, ...)``; needs no torch.
+
+        Parameters
+        ----------
+        fold_input_scale : bool
+            Multiply ``input_scale`` into the first layer's weights, each rounded once more.
+
+        Returns
+        -------
+        dict of array
+            ``"0.weight"``, shape (outputs, inputs), ``"0.bias"``, shape (outputs,), ``"2.weight"`` ...: new arrays of
+            the network's dtype. The odd numbers are the activations, which have no parameters.
+
+        Raises
+        ------
+        ValueError
+            If a weight or bias is not finite, or ``input_scale`` is neither 1 nor folded.
+
+        Notes
+        -----
+        A state dict holds no activation, no loss and no ``input_scale``. Folding is not the default: the arrays would
+        no longer be this network's, and who scales the inputs over there would scale them twice. Torch's module
+        gives what comes before softmax, sigmoid or exp, as its losses expect.
+
+        Examples
+        --------
+        >>> import fastmlp
+        >>> state = fastmlp.Network((4, 3, 2)).to_state_dict()
+        >>> {name: array.shape for name, array in state.items()}
+        {'0.weight': (3, 4), '0.bias': (3,), '2.weight': (2, 3), '2.bias': (2,)}
+        """
+        from .state_dicts import to_state_dict
+
+        return to_state_dict(self, fold_input_scale)
+
+    @classmethod
+    def from_state_dict(
+        cls, state: Any, *, activation: str, loss: str, input_scale: float = 1.0, dtype: Any = None
+    ) -> Network:
+        """A network with the parameters of a state dict, PyTorch's or `to_state_dict`'s.
+
+        Parameters
+        ----------
+        state : mapping from str to array or torch tensor, of float32 or float64
+            Pairs ``"<layer>.weight"``, shape (outputs, inputs), and ``"<layer>.bias"``, shape (outputs,), of dense
+            layers only. Layers whose names differ in a number at the end alone come in its order, others in that of
+            the mapping.
+        activation, loss, input_scale
+            As for `Network`. A state dict does not hold them, and a wrong guess would predict without an error: so
+            the first two have no default.
+        dtype : {"float32", "float64"}, optional
+            Default: the arrays' own.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a key, a dtype or a value (NaN, inf) does not fit, a bias is missing, or the shapes do not chain.
+        MemoryError
+            If the weights do not fit into this machine's memory.
+        """
+        from .state_dicts import from_state_dict
+
+        return from_state_dict(state, activation, loss, input_scale, dtype)
+
     def forward(self, X: Any, n_threads: int | None = None) -> np.ndarray:
         """Predict.
 

@@ -263,11 +263,15 @@ def check_parameters(
         raise ValueError(f"{name} must be a list of {len(shapes)} arrays, got {len(given)}")
     arrays = []
     for i, (array, shape) in enumerate(zip(given, shapes)):
-        array = _real_array(f"{name}[{i}]", array)
-        if array.shape != shape:
-            raise ValueError(f"{name}[{i}] must have shape {shape}, got {array.shape}")
-        arrays.append(_in_dtype(f"{name}[{i}]", array, dtype, threads))
+        arrays.append(check_parameter(f"{name}[{i}]", array, shape, dtype, threads))
     return arrays
+
+
+def check_parameter(name: str, array: Any, shape: tuple[int, ...], dtype: np.dtype, threads: int) -> np.ndarray:
+    array = _real_array(name, array)
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+    return _in_dtype(name, array, dtype, threads)
 
 
 def check_finite(

@@ -1,0 +1,97 @@
+"""Parameters under PyTorch's names, as in the state dict of torch.nn.Sequential(Linear, ReLU, Linear, ...)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from . import validation
+from .model_files import finite_arrays
+from .threads import default_thread_count
+
+
+def to_state_dict(network: Any, fold_input_scale: bool) -> dict[str, np.ndarray]:
+    """What `Network.to_state_dict` returns."""
+    fold_input_scale = validation.check_flag("fold_input_scale", fold_input_scale)
+    arrays = finite_arrays(network, "exported")
+    if network.input_scale != 1:
+        if not fold_input_scale:
+            raise ValueError(
+                f"a state dict has no place for input_scale={network.input_scale!r}: pass fold_input_scale=True to "
+                "multiply it into the first layer's weights, or scale the inputs of the other program yourself"
+            )
+        with np.errstate(over="ignore", under="ignore"):
+            arrays["weights.0"] = arrays["weights.0"] * network.dtype.type(network.input_scale)
+        name = "weights.0 times input_scale"
+        validation.check_finite(name, arrays["weights.0"], network.dtype, default_thread_count())
+    state = {}
+    for i in range(len(network.layer_sizes) - 1):
+        state[f"{2 * i}.weight"] = np.ascontiguousarray(arrays[f"weights.{i}"].T)
+        state[f"{2 * i}.bias"] = arrays[f"biases.{i}"]
+    return state
+
+
+def from_state_dict(state: Any, activation: str, loss: str, input_scale: float, dtype: Any) -> Any:
+    """What `Network.from_state_dict` returns."""
+    from .network import ACTIVATIONS, LOSSES, Network
+
+    activation = validation.check_choice("activation", activation, ACTIVATIONS)
+    loss = validation.check_choice("loss", loss, LOSSES)
+    arrays = _arrays(state)
+    layers = _layers(arrays)
+    dtype = _common_dtype(arrays) if dtype is None else validation.check_dtype(dtype)
+    input_scale = validation.check_scale("input_scale", input_scale, dtype)
+    weights, biases, threads = [], [], default_thread_count()
+    for name in layers:
+        weight, bias = f"state[{name + 'weight'!r}]", f"state[{name + 'bias'!r}]"
+        w, b = arrays[name + "weight"], arrays[name + "bias"]
+        if w.ndim != 2 or 0 in w.shape:
+            raise ValueError(f"{weight} must have shape (outputs, inputs), both at least 1, got {w.shape}")
+        if weights and w.shape[1] != weights[-1].shape[1]:
+            raise ValueError(
+                f"{weight} must have shape (outputs, {weights[-1].shape[1]}), the outputs of the layer before it, "
+                f"got {w.shape}"
+            )
+        weights.append(validation.check_parameter(weight, w, w.shape, dtype, threads).T)
+        biases.append(validation.check_parameter(bias, b, w.shape[:1], dtype, threads))
+    validation.check_layer_sizes((weights[0].shape[0], *(w.shape[1] for w in weights)), dtype)
+    return Network._of_parameters(weights, biases, activation, loss, dtype, input_scale=input_scale)
+
+
+def _arrays(state: Any) -> dict[str, np.ndarray]:
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state must be a mapping from names to arrays, got {type(state).__name__}")
+    arrays = {}
+    for key, value in state.items():
+        if not isinstance(key, str) or key.rpartition(".")[2] not in ("weight", "bias"):
+            raise ValueError(f"the keys of state must end in 'weight' or 'bias', those of dense layers, got {key!r}")
+        found = str(getattr(value, "dtype", type(value).__name__)).removeprefix("torch.")
+        if found not in ("float32", "float64"):
+            raise TypeError(f"state[{key!r}] must be an array of float32 or float64, got {found}")
+        arrays[key] = np.asanyarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    return arrays
+
+
+def _layers(arrays: Mapping[str, np.ndarray]) -> list[str]:
+    """The names of the layers, each with its dot, in the order in which they are computed."""
+    layers = list(dict.fromkeys(key.removesuffix("weight").removesuffix("bias") for key in arrays))
+    if not layers:
+        raise ValueError("state must hold at least one layer, got an empty mapping")
+    for name in layers:
+        for kind, advice in (("weight", ""), ("bias", "; for a layer without one, zeros of shape (outputs,)")):
+            if name + kind not in arrays:
+                raise ValueError(f"state must hold {name + kind!r} beside its other half{advice}")
+    prefixes = {re.sub(r"\d+\.$", "", name) for name in layers}
+    if len(prefixes) == 1 and len(layers) > 1:  # numbered, and files sort "10" before "2"
+        layers.sort(key=lambda name: int(name[len(min(prefixes)) : -1]))
+    return layers
+
+
+def _common_dtype(arrays: Mapping[str, np.ndarray]) -> np.dtype:
+    dtypes = {array.dtype.name for array in arrays.values()}
+    if len(dtypes) > 1:
+        raise ValueError(f"state must hold arrays of one dtype, got {' and '.join(sorted(dtypes))}: pass dtype=")
+    return np.dtype(dtypes.pop())
