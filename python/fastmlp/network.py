@@ -349,6 +349,37 @@ class Network:
 
         return from_state_dict(state, activation, loss, input_scale, dtype)
 
+    def to_c(self, name: str = "network") -> str:
+        """The network as the text of one C99 file (or C++17) that needs nothing but <math.h>.
+
+        Parameters
+        ----------
+        name : str
+            A C identifier, with which all names of the file begin.
+
+        Returns
+        -------
+        str
+            ``void NAME_forward(const float *inputs, float *outputs)`` does for one row what `forward` does, in double
+            for a float64 network. ``int NAME_predict(const float *inputs)`` for ``cross_entropy`` and
+            ``void NAME_predict(const float *inputs, int *classes)`` for ``binary_cross_entropy`` are `predict`.
+            The comment on top says the sizes, the stack's bytes, and how to compile. About 17 bytes for each
+            float32 parameter, 23 for each float64.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a weight or bias is not finite, or name is not such an identifier.
+
+        Notes
+        -----
+        Inputs are float or double: callers convert uint8. Nothing checks them for NaN and inf, which `forward`
+        refuses. Sums run in the order of the inputs: results differ from `forward` in their last digits.
+        """
+        from .c_export import to_c
+
+        return to_c(self, name)
+
     def forward(self, X: Any, n_threads: int | None = None) -> np.ndarray:
         """Predict.
 
