@@ -85,6 +85,12 @@ def test_the_default_input_type_is_the_networks():
         assert graph.input[0].type.tensor_type.elem_type == graph.output[0].type.tensor_type.elem_type
 
 
+def test_old_runtimes_load_float64():
+    """onnxruntime up to 1.17 replaces Gemm and the activation behind it by a kernel that float64 lacks."""
+    graph = exported_network("relu", "binary_cross_entropy", "float64").to_onnx().graph
+    assert "Gemm" not in {node.op_type for node in graph.node}
+
+
 def test_a_network_that_is_not_finite_is_refused():
     net = Network((2, 3, 2))
     net._core.set_layer(1, np.full((3, 2), np.nan, np.float32), np.zeros(2, np.float32))

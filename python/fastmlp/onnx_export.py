@@ -84,7 +84,9 @@ def _nodes(onnx: Any, network: Any, input_type: str) -> list[Any]:
         values = add("Mul", [values, "input_scale"], "scaled_inputs")
     last = len(network.layer_sizes) - 2
     for i in range(last + 1):
-        values = add("Gemm", [values, f"weights.{i}", f"biases.{i}"], f"sums.{i}")
+        # not one Gemm: onnxruntime up to 1.17 fuses that with its activation for float64, too, and has no such kernel
+        values = add("MatMul", [values, f"weights.{i}"], f"products.{i}")
+        values = add("Add", [values, f"biases.{i}"], f"sums.{i}")
         if i < last:
             values = add(OPERATORS[network.activation], [values], f"activations.{i}")
     values = add(OUTPUT_OPERATORS[network.loss], [values], "outputs")
