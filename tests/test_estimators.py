@@ -798,15 +798,19 @@ def test_skl2onnx_converts_them():
         MLPRegressor, "FastmlpMLPRegressor", calculate_linear_regressor_output_shapes, convert_sklearn_mlp_regressor
     )
     X, y = scaled(load_iris)
-    X = X.astype(np.float32)
-    for model, labels in ((MLPClassifier(), y), (MLPClassifier(), y > 0), (MLPRegressor(), y)):
+    X, names = X.astype(np.float32), np.array(["setosa", "versicolor", "virginica"])[y]
+    problems = [(MLPClassifier(), labels) for labels in (y, y > 0, names, np.where(y > 0, "other", "setosa"))]
+    for model, labels in [*problems, (MLPRegressor(), y + X[:, 0])]:
         model.set_params(max_iter=5, random_state=0).fit(X, labels)
         options = {"zipmap": False} if is_classifier(model) else None
         exported = skl2onnx.to_onnx(model, X[:1], options=options)
         session = onnxruntime.InferenceSession(exported.SerializeToString(), providers=["CPUExecutionProvider"])
         outputs = session.run(None, {session.get_inputs()[0].name: X})
-        expected = model.predict_proba(X) if is_classifier(model) else model.predict(X)[:, None]
-        np.testing.assert_allclose(outputs[-1], expected, atol=1e-5)
+        if is_classifier(model):
+            np.testing.assert_array_equal(outputs[0], model.predict(X))  # the labels themselves, text as text
+            np.testing.assert_allclose(outputs[1], model.predict_proba(X), atol=1e-5)
+        else:
+            np.testing.assert_allclose(outputs[0], model.predict(X)[:, None], atol=1e-5)
 
 
 def test_regression_scores_are_scikit_learns():
