@@ -44,6 +44,17 @@ def test_every_depth(tmp_path, layer_sizes, loss):
     assert_exported(net, X, *run_exported({"network": net}, X, tmp_path)["network"])
 
 
+@needs_compiler
+@pytest.mark.parametrize("activation", ["relu", "logistic"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
+def test_large_sums_do_not_overflow(tmp_path, loss, activation):
+    net = exported_network(activation, loss, "float32", input_scale=1.0)
+    X = np.random.default_rng(0).normal(0, 3e3, size=(20, 23)).astype(np.float32)
+    outputs, classes = run_exported({"network": net}, X, tmp_path)["network"]
+    assert np.isfinite(outputs).all() and (activation == "logistic" or outputs.max() > 0.999)
+    assert_exported(net, X, outputs, classes)
+
+
 @pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler under the name of c++")
 @pytest.mark.parametrize("loss", LOSSES)
 def test_c_plus_plus_takes_it_and_keeps_the_names(tmp_path, loss):

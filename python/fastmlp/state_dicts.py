@@ -44,7 +44,9 @@ def from_state_dict(state: Any, activation: str, loss: str, input_scale: float, 
     layers = _layers(arrays)
     dtype = _common_dtype(arrays) if dtype is None else validation.check_dtype(dtype)
     input_scale = validation.check_scale("input_scale", input_scale, dtype)
-    weights, biases, threads = [], [], default_thread_count()
+    weights: list[np.ndarray] = []
+    biases: list[np.ndarray] = []
+    threads = default_thread_count()
     for name in layers:
         weight, bias = f"state[{name + 'weight'!r}]", f"state[{name + 'bias'!r}]"
         w, b = arrays[name + "weight"], arrays[name + "bias"]
