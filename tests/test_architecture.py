@@ -71,8 +71,8 @@ def test_every_file_says_what_it_is_for():
 
 
 def objects(pattern):
-    """Object files of the newest build in build/ (left there by `pip install .`)."""
-    found = sorted(ROOT.glob(f"build/*/CMakeFiles/{pattern}"), key=lambda p: p.stat().st_mtime)
+    """Object files of the newest build that `pip install .` has left in build/, by the tag of its wheel."""
+    found = sorted(ROOT.glob(f"build/cp*/CMakeFiles/{pattern}"), key=lambda p: p.stat().st_mtime)
     if not found:
         pytest.skip("no object files in build/: the package was not built from this checkout")
     newest = found[-1].parts[len(ROOT.parts) + 1]

@@ -37,8 +37,9 @@ template <class T> double peak_gflops(const Kernels<T>& kernels, int threads, do
     run_team(threads, [&](const Worker& worker) noexcept {
         worker.wait_for_all();
         int64_t mine = 0;
-        while (std::chrono::duration<double>(clock::now() - start).count() < seconds)
+        do  // once at least, even where another process has kept this worker away all the time
             mine += 2 * kernels.fma_rounds(10000);
+        while (std::chrono::duration<double>(clock::now() - start).count() < seconds);
         operations += mine;
     });
     return static_cast<double>(operations.load()) / std::chrono::duration<double>(clock::now() - start).count() / 1e9;
