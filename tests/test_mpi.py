@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -122,6 +123,18 @@ result = {"equal": equal, "loss": trainer.history.loss, "accuracy": net.evaluate
     with np.load(tmp_path / "result.json.npz") as file:
         for parameter, name in zip(net.weights + net.biases, file.files):
             np.testing.assert_allclose(file[name], parameter, rtol=0, atol=1e-12)
+
+
+def test_the_example_trains_and_goes_on_with_another_number_of_ranks(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.delenv("FASTMLP_DATA", raising=False)
+    program = ROOT / "examples" / "distributed_mnist.py"
+    checkpoint = ("--checkpoint", tmp_path / "ranks.safetensors")
+    for ranks, epochs in ((2, 1), (1, 2)):
+        done = mpi(ranks, program, "--epochs", "1", *checkpoint)
+        assert done.returncode == 0, done.stderr
+        accuracy = re.fullmatch(rf"ranks {ranks}, epochs {epochs}, test accuracy (0\.\d+)\n", done.stdout)
+        assert accuracy and float(accuracy[1]) > 0.5, done.stdout
 
 
 def test_ranks_have_the_same_bits_after_each_update_however_uneven_their_rows(tmp_path):
