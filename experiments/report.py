@@ -21,6 +21,8 @@ EXPERIMENTS = (
     "speed_vs_rivals",
     "multicore",
     "drop_in",
+    "larger_than_memory",
+    "machines",
 )
 """Modules of this folder with a function ``run(campaign) -> Section``, in the order of the page."""
 

@@ -16,6 +16,8 @@ pytest.importorskip("matplotlib")
 sys.path.append(str(Path(__file__).parent.parent / "experiments"))  # scripts, not a package
 
 import drop_in
+import larger_than_memory
+import machines
 import multicore
 import parallel_ways as ways
 import rivals
@@ -41,7 +43,8 @@ def smoke(tmp_path_factory):
         patch.setattr(datasets, "load_mnist", no_mnist)
         patch.setattr(rivals, "installed", lambda: ["fastmlp", "NumPy"])
         campaign = Campaign("smoke", tmp_path_factory.mktemp("report"))
-        return {script.NAME: script.run(campaign) for script in (speed_vs_rivals, multicore)}
+        scripts = speed_vs_rivals, multicore, larger_than_memory, machines
+        return {script.NAME: script.run(campaign) for script in scripts}
 
 
 def rows_of(section, name):
@@ -246,3 +249,47 @@ def test_drop_in_without_scikit_learn_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(drop_in.importlib.util, "find_spec", lambda name: None)
     made = drop_in.run(Campaign("smoke", tmp_path))
     assert "not installed" in made.notices[0] and not made.parts and not rows_of(made, "drop_in.csv")
+
+
+# Several machines, and data larger than memory
+
+
+def test_the_table_of_machines_is_complete(smoke):
+    if machines.mpiexec() is None:
+        assert "mpiexec is not installed" in smoke["machines"].notices[0]
+        pytest.skip("mpiexec is not installed")
+    rows = rows_of(smoke["machines"], "machines.csv")
+    assert [(row["net"], row["batch_size"]) for row in rows] == [("784-128-10", "256"), ("784-128-10", "1024")]
+    assert all(float(row[name]) > 0 for row in rows for name in ("alone_ms", "silent_ms", "ranks_ms", "ratio"))
+    model = rows_of(smoke["machines"], "model.csv")
+    assert len(model) == len(machines.LINKS) * len(machines.RANKS)
+    assert all(0 < float(row["efficiency"]) < 1 for row in model)
+
+
+def test_the_model_of_machines():
+    """By hand: three messages there and three back, each of a quarter of the gradient."""
+    net, link = (9, 5), machines.Link("", bytes_per_second=1e6, latency=1e-3)
+    assert machines.gradient_bytes(net) == 200
+    assert machines.sum_seconds(net, 4, link) == pytest.approx(6 * (1e-3 + 50 / 1e6))
+    compute = machines.Compute(per_update=1e-3, per_row=1e-5)
+    assert machines.efficiency(compute, net, 4, link, rows=530) == pytest.approx(0.5)
+    enough = machines.rows_needed(compute, net, 4, link)
+    assert machines.efficiency(compute, net, 4, link, enough) == pytest.approx(machines.EFFICIENT)
+
+
+def test_what_is_measured_enters_the_model():
+    sums = 30e-6 + 2e-10 * np.array(machines.SUM_BYTES)
+    net = (784, 128, 10)
+    cases = {(net, 256): {"alone": [3e-3], "silent": [2e-3]}, (net, 1024): {"alone": [9e-3], "silent": [7e-3]}}
+    measured = machines.Measurements(machines.PLANS["smoke"], cases, sums)
+    assert measured.link() == pytest.approx((30e-6, 2e-10))
+    assert measured.predicted(net, 256) == pytest.approx(2e-3 + 30e-6 + 2e-10 * 407080)
+    compute = measured.compute(net)
+    assert (compute.seconds(256), compute.seconds(1024)) == pytest.approx((3e-3, 9e-3))
+
+
+def test_the_table_of_streams_is_complete(smoke):
+    rows = rows_of(smoke["larger_than_memory"], "larger_than_memory.csv")
+    assert [(row["net"], row["dtype"]) for row in rows] == [("784-128-10", "float32"), ("784-128-10", "uint8")]
+    assert all(float(row["stream_speed"]) > 0 for row in rows)
+    assert rows[0]["bytes"] == str(2000 * 784 * 4)
