@@ -14,7 +14,7 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     Parameters
     ----------
     mode : {"stdout", "dicts"}
-        As in `numpy.show_config`: print, or return a dict with the keys version,
+        As in ``numpy.show_config``: print, or return a dict with the keys version,
         instruction_set, instruction_sets, threading and threads.
     """
     from . import __version__

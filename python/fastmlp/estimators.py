@@ -174,8 +174,8 @@ class _BaseMLP(BaseEstimator, ABC):
         Returns
         -------
         Network
-            Its `forward` gives `predict_proba`'s numbers (one column in the binary case), or `predict`'s, without
-            scikit-learn's checks: microseconds for a single row.
+            Its `Network.forward` gives the numbers of ``predict_proba`` (one column in the binary case) or of `predict`,
+            without scikit-learn's checks: microseconds for a single row.
         """
         check_is_fitted(self)
         return self._network(np.result_type(*self.coefs_), clips_loss=False)
@@ -629,7 +629,7 @@ class MLPClassifier(ClassifierMixin, _BaseMLP):
         Evaluations of the loss by "lbfgs".
     l1 : float >= 0, default=0
         Adds ``l1 * sum|w|`` to the mean loss, whatever the batch size, by a proximal step after each update
-        (`Notes`): weights become exactly zero.
+        (see Notes): weights become exactly zero.
     l2 : float >= 0, default=0
         Adds ``l2/2 * sum(w**2)`` to the mean loss, whatever the batch size.
     class_weight : dict of label to float, "balanced" or None, default=None

@@ -449,7 +449,7 @@ class Network:
         """The mean loss over the rows, the penalty, and the gradients of their sum.
 
         The penalty is ``l1 * sum|w| + l2/2 * sum(w**2)`` over weights, not biases; the subgradient
-        of |w| at 0 is 0.
+        of ``|w|`` at 0 is 0.
 
         Parameters
         ----------

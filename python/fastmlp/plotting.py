@@ -1,6 +1,6 @@
 """Figures of nets and studies, in scikit-learn's Display convention.
 
-A class method computes what is shown and draws it; `plot` draws it again, on other axes or in another style; the
+A class method computes what is shown and draws it; ``plot`` draws it again, on other axes or in another style; the
 attributes hold what is drawn, `ax_` and `figure_` where. Needs matplotlib, which is imported when something is drawn.
 """
 

@@ -211,7 +211,7 @@ class Trainer:
 
     @property
     def history(self) -> History:
-        """A copy of all epochs so far: those of every fit, of the one under way and of one that ended in an error."""
+        """A copy of all epochs so far, those of every fit, of the one under way and of one that ended in an error."""
         return History(**{name: list(values) for name, values in vars(self._history).items()})
 
     @property
