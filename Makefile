@@ -1,17 +1,21 @@
 # Two commands from a fresh clone: `make report` and `make test`. Each makes its own environment in .venv.
+# `make docs` builds the documentation into build/docs.
 # `make torture` is the long test run: sanitizers, failing allocations, kills, cycles.
 PYTHON ?= python3
 PRESET ?= quick
 VENV := .venv
 SOURCES := pyproject.toml CMakeLists.txt $(shell find cpp python -type f -not -name '*.so' -not -path '*/__pycache__/*')
 
-.PHONY: report test torture clean
+.PHONY: report test docs torture clean
 
 report: $(VENV)/installed
 	$(VENV)/bin/python experiments/report.py --preset $(PRESET)
 
 test: $(VENV)/installed
 	$(VENV)/bin/python -m pytest tests
+
+docs: $(VENV)/installed
+	$(VENV)/bin/python -m sphinx -W --keep-going -n -q docs build/docs
 
 torture: $(VENV)/installed
 	bash tests/torture.sh

@@ -21,6 +21,8 @@ napoleon_use_rtype = False
 napoleon_custom_sections = [("Attributes", "params_style")]
 python_maximum_signature_line_length = 80
 
+smartquotes_action = "De"  # dashes and ellipses; quotation marks may be code
+
 # `Name` in a docstring is a link, or else an argument or fitted attribute that the same page describes.
 default_role = "py:obj"
 nitpicky = True
@@ -60,4 +62,5 @@ nitpick_ignore_regex = {("py:obj", r"[a-z]+(_[a-z]+)*_")}
 html_theme = "furo"
 html_title = f"fastmlp {version}"
 html_copy_source = False
+html_show_copyright = False
 html_show_sphinx = False

@@ -66,13 +66,13 @@ class Network:
     activation : {"relu", "tanh", "logistic", "identity"}
         Of the hidden layers.
     loss : {"cross_entropy", "squared_error", "binary_cross_entropy", "poisson"}
-        ``cross_entropy``: softmax outputs, integer labels, the mean of -log softmax(z)[label].
-        ``squared_error``: linear outputs, real targets, the mean over rows of
-        1/2 * sum over outputs of (prediction - target)^2.
-        ``binary_cross_entropy``: logistic outputs p, targets in [0, 1], the mean over rows of
-        the sum over outputs of -target * log p - (1 - target) * log(1 - p).
-        ``poisson``: outputs p = e^z, targets >= 0, the mean over rows of the sum over outputs of
-        target * log(target / p) - target + p, half the Poisson deviance.
+        - ``cross_entropy``: softmax outputs, integer labels, the mean of -log softmax(z)[label].
+        - ``squared_error``: linear outputs, real targets, the mean over rows of
+          1/2 * sum over outputs of (prediction - target)^2.
+        - ``binary_cross_entropy``: logistic outputs p, targets in [0, 1], the mean over rows of
+          the sum over outputs of -target * log p - (1 - target) * log(1 - p).
+        - ``poisson``: outputs p = e^z, targets >= 0, the mean over rows of the sum over outputs of
+          target * log(target / p) - target + p, half the Poisson deviance.
     dtype : {"float32", "float64"}
         Of parameters, computation and results.
     seed : int >= 0
@@ -166,22 +166,27 @@ class Network:
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
+        """Features, hidden widths, outputs."""
         return self._layer_sizes
 
     @property
     def activation(self) -> str:
+        """Of the hidden layers."""
         return self._activation
 
     @property
     def loss(self) -> str:
+        """The name of the loss."""
         return self._loss
 
     @property
     def dtype(self) -> np.dtype:
+        """Of parameters, computation and results."""
         return self._dtype
 
     @property
     def input_scale(self) -> float:
+        """What inputs are multiplied by as they are read."""
         return self._input_scale
 
     @property

@@ -90,9 +90,11 @@ class Trainer:
     network : Network
         Trained in place.
     optimizer : {"sgd", "adam"}
-        Conventions are scikit-learn's. SGD with momentum: velocity = momentum * velocity - learning_rate * g,
-        w += velocity, with Nesterov's variant w += momentum * velocity - learning_rate * g.
-        Adam: Kingma and Ba 2015, in the form of their section 2's last paragraph.
+        Conventions are scikit-learn's.
+
+        - "sgd": ``w -= learning_rate * g``. With momentum ``velocity = momentum * velocity - learning_rate * g``,
+          ``w += velocity``, or in Nesterov's variant ``w += momentum * velocity - learning_rate * g``.
+        - "adam": Kingma and Ba 2015, in the form of their section 2's last paragraph.
     learning_rate : float > 0
     batch_size : int >= 1
         Rows of a mini-batch. The last of an epoch may be smaller and counts as what it is.
@@ -131,9 +133,10 @@ class Trainer:
     --------
     >>> import numpy as np, fastmlp
     >>> X, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1.0]]), np.array([0, 1, 1, 0])
-    >>> trainer = fastmlp.Trainer(fastmlp.Network((2, 16, 2)), learning_rate=0.5, batch_size=4)
+    >>> net = fastmlp.Network((2, 16, 2))
+    >>> trainer = fastmlp.Trainer(net, learning_rate=0.5, batch_size=4)
     >>> history = trainer.fit(X, y, epochs=200)
-    >>> trainer.network.predict(X)
+    >>> net.predict(X)
     array([0, 1, 1, 0])
     """
 
@@ -207,6 +210,7 @@ class Trainer:
 
     @property
     def optimizer(self) -> str:
+        """The name of the rule that updates the weights."""
         return self._optimizer
 
     @property
