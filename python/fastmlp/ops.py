@@ -29,7 +29,15 @@ __all__ = [
 
 
 class LossAndGradient(NamedTuple):
-    """loss : float, the mean over rows; gradient : array, of that mean, with the shape of the first argument."""
+    """What the losses return.
+
+    Attributes
+    ----------
+    loss : float
+        The mean over the rows.
+    gradient : array
+        Of that mean, with the shape of the first argument.
+    """
 
     loss: float
     gradient: np.ndarray
