@@ -157,11 +157,11 @@ def public_names():
 
 
 def public_members(path, value):
-    """Methods and properties that fastmlp itself defines."""
+    """Methods and properties that are its own, or come from a class that is not public."""
     if not inspect.isclass(value):
         return
     for owner in value.__mro__:
-        if owner.__module__.startswith("fastmlp"):
+        if owner.__module__.startswith("fastmlp") and (owner is value or owner.__name__.startswith("_")):
             for name, member in vars(owner).items():
                 if not name.startswith("_") and isinstance(inspect.unwrap(member), METHODS):
                     yield f"{path}.{name}"

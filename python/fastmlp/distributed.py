@@ -21,6 +21,8 @@ from .streaming import Stream
 from .threads import default_thread_count
 from .trainer import Callback, EpochInfo, History, LossNotFinite, check_callbacks, run_epoch
 
+__all__ = ["Communicator", "MPICommunicator", "Trainer"]
+
 
 class Communicator(Protocol):
     """What `Trainer` needs of the processes that it trains with; every rank makes the same calls in the same order.

@@ -13,6 +13,8 @@ from . import validation
 from .errors import DataFileError
 from .network import Network
 
+__all__ = ["Stream"]
+
 CHUNK_BYTES = 1 << 26
 BLOCKS_PER_CHUNK = 64
 
