@@ -7,6 +7,7 @@ import sys
 import textwrap
 
 import pytest
+from fastmlp import _core
 from problems import without_sanitizer
 
 BEGIN = """
@@ -116,6 +117,39 @@ def test_where_the_pool_cannot_be_ended_a_child_warns_and_works_alone():
         warn="default",
     )
     assert_says(result, "same")
+
+
+def test_a_child_has_nothing_of_what_other_threads_of_its_parent_did():
+    """Neither their share of the cores, nor a lock, nor native calls, for which its exit would wait."""
+    result = run(
+        """
+        from fastmlp import _core, threads
+
+        def compute():
+            with threads.share_of_cores(None):
+                _core.peak_gflops(True, 1, 1.0)
+
+        other = threading.Thread(target=compute)
+        other.start()
+        time.sleep(0.1)  # until it is in its native call, for a second
+        cores = threads.default_thread_count()
+        with threads.share_of_cores(None) as own:  # as a fit whose callback forks
+            with threads._lock:
+                child = os.fork()
+            if child == 0:
+                shares = [own()]
+        if child == 0:
+            with threads.share_of_cores(None) as later:
+                shares.append(later())
+            _core.end_native_calls(1e6)
+            os._exit(0 if shares == [cores, cores] else 1)
+        other.join()
+        print(os.waitpid(child, 0)[1])
+        """,
+        OMP_NUM_THREADS="4",
+        warn="default",
+    )
+    assert_says(result, "0")
 
 
 def test_a_fork_before_any_fit_needs_no_warning_though_the_hook_is_off():
@@ -236,6 +270,33 @@ def test_thread_settings_change_no_bit(settings):
     assert found.returncode == 0 and found.stdout == expected.stdout, found.stderr
 
 
+def test_one_core_changes_no_bit():
+    """Before OpenMP looks at the cores, and after."""
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("this system has no affinity")
+    expected = run("print(fit())").stdout.strip()
+    bind = f"os.sched_setaffinity(0, {{{min(os.sched_getaffinity(0))}}})"
+    assert_says(run(f"{bind}; print(fit()); print(fit())"), expected, expected)
+    assert_says(run(f"print(fit()); {bind}; print(fit())"), expected, expected)
+
+
+@without_sanitizer  # which may have threads of its own
+@pytest.mark.parametrize("settings, n_threads", [({"OMP_THREAD_LIMIT": "1"}, 2), ({"OMP_NUM_THREADS": "1"}, None)])
+def test_limits_bound_the_threads_that_a_fit_starts(settings, n_threads):
+    if not os.path.exists("/proc/self/task") or _core.threading_name() != "OpenMP":
+        pytest.skip("needs Linux, which lists threads, and OpenMP, which reads these settings")
+    result = run(
+        f"""
+        before = len(os.listdir("/proc/self/task"))
+        net = fastmlp.Network((200, 256, 256, 10))
+        fastmlp.Trainer(net, n_threads={n_threads}).fit(X, y, epochs=1)
+        print(len(os.listdir("/proc/self/task")) - before)
+        """,
+        **settings,
+    )
+    assert_says(result, "0")
+
+
 @without_sanitizer
 def test_an_address_space_that_is_too_small_is_a_memory_error():
     """Told before work starts; what fits still works."""
@@ -260,8 +321,15 @@ def test_an_address_space_that_is_too_small_is_a_memory_error():
     assert_says(result, "told", "told", "told")
 
 
-def test_a_closed_stderr_does_no_harm():
-    assert_says(run("os.close(2); sys.stderr = None; print(len(fit()))"), "64")
+@pytest.mark.parametrize("verbose", ["auto", True])
+@pytest.mark.parametrize("close", ["os.close(2)", "sys.stderr.close()", "os.close(2); sys.stderr = None"])
+def test_a_closed_stderr_does_no_harm(close, verbose):
+    result = run(f"""
+        {close}
+        history = fastmlp.Trainer(fastmlp.Network((200, 10))).fit(X, y, epochs=2, verbose={verbose!r})
+        print(len(history.loss))
+    """)
+    assert_says(result, "2")
 
 
 def test_checks_hold_without_assert_statements():

@@ -22,7 +22,7 @@ def default_thread_count() -> int:
     return count if count == 1 else min(count, _limit_of_quota())
 
 
-_fits = 0
+_fits: list[int] = []  # the thread of each that shares
 _lock = threading.Lock()
 
 
@@ -32,20 +32,19 @@ def share_of_cores(n_threads: int | None) -> Iterator[Callable[[], int]]:
 
     Fits that run at the same time in threads of this process share its cores. Their results do not depend on it.
     """
-    global _fits
     if _warning_due:
         _warn_of_one_thread()
     if n_threads is not None:
         yield lambda: n_threads
         return
-    cores = default_thread_count()
+    cores, thread = default_thread_count(), threading.get_ident()
     with _lock:
-        _fits += 1
+        _fits.append(thread)
     try:
-        yield lambda: max(1, cores // _fits)
+        yield lambda: max(1, cores // len(_fits))
     finally:
         with _lock:
-            _fits -= 1
+            _fits.remove(thread)
 
 
 _can_fork = True
@@ -61,7 +60,8 @@ def _before_fork() -> None:
 
 def _after_fork_in_child() -> None:
     global _fits, _lock, _warning_due
-    _fits, _lock = 0, threading.Lock()  # of threads that the child does not have
+    _fits = [thread for thread in _fits if thread == threading.get_ident()]  # the child has no other
+    _lock = threading.Lock()
     _core.forget_native_calls()
     if not _can_fork:
         _core.work_alone()
