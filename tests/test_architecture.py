@@ -1,5 +1,6 @@
 """The floors of the core: who may include whom, what lives in one place only, what the binary holds."""
 
+import ast
 import os
 import re
 import shutil
@@ -57,6 +58,13 @@ def test_files_of_one_instruction_set_share_no_code_with_others(name):
     assert not re.search(r"\b(throw|try|catch|new|delete)\b", text)
     for include in includes(CPP / "kernels" / name):
         assert include in ("<cstdint>", "<immintrin.h>") or include.strip('"') in PER_ISA
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("python/fastmlp/*.py")), ids=lambda p: p.name)
+def test_no_check_is_gone_with_python_O(path):
+    tree = ast.parse(path.read_text())
+    assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+    assert "__debug__" not in path.read_text()
 
 
 def test_every_file_says_what_it_is_for():

@@ -40,7 +40,10 @@ def test_a_symbolic_link_is_followed(tmp_path):
     assert link.is_symlink() and target.read_bytes() == b"new"
 
 
-@pytest.mark.parametrize("step", ["write", "fsync", "replace"])
+STEPS = ["fchmod", "ftruncate", "write", "fsync", "replace"]
+
+
+@pytest.mark.parametrize("step", STEPS)
 def test_an_error_at_any_step_leaves_the_old_file(tmp_path, monkeypatch, step):
     path = tmp_path / "net"
     path.write_bytes(b"old")
@@ -53,6 +56,23 @@ def test_an_error_at_any_step_leaves_the_old_file(tmp_path, monkeypatch, step):
         atomic_files.write_file(path, b"new")
     monkeypatch.undo()
     assert path.read_bytes() == b"old" and folder_of(path) == ["net"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_interrupt_after_any_step_leaves_one_whole_file(tmp_path, monkeypatch, step):
+    path = tmp_path / "net"
+    path.write_bytes(b"old")
+    whole = getattr(os, step)
+
+    def interrupt(*args, **settings):
+        whole(*args, **settings)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, step, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        atomic_files.write_file(path, b"new")
+    monkeypatch.undo()
+    assert path.read_bytes() == (b"new" if step == "replace" else b"old") and folder_of(path) == ["net"]
 
 
 def test_a_full_device_is_an_os_error():

@@ -54,6 +54,21 @@ def test_two_fits_in_two_python_threads_give_serial_bits(n_threads):
     assert_equal_bits(found[1], serial[1])
 
 
+def test_a_fit_inside_a_fit_s_callback_has_serial_bits():
+    X, y = problem(600, "cross_entropy", "float32", THREADED)
+
+    def fit(seed, callbacks=()):
+        net = Network(THREADED, seed=seed)
+        Trainer(net, batch_size=128, seed=seed, n_threads=2).fit(X, y, epochs=2, callbacks=callbacks)
+        return parameters(net)
+
+    inner = []
+    outer = fit(0, [lambda info: inner.append(fit(1))])
+    assert_equal_bits(outer, fit(0))
+    for found in inner:
+        assert_equal_bits(found, fit(1))
+
+
 def test_predictions_from_many_threads_at_once_are_right():
     X, _ = problem(700, "cross_entropy", "float32", THREADED)
     net = Network(THREADED, seed=0)
@@ -170,12 +185,41 @@ def test_ctrl_c_ends_a_fit_within_an_epoch():
             trainer.fit(X, y, epochs=1, callbacks=[lambda info: finished.append(info.epoch)])
         except KeyboardInterrupt:
             print("interrupted")
-        assert finished == [], "the epoch of 3000 updates ran to its end first"
+        assert finished == [] and 0 < trainer._core.state()[0] < 3000, "the epoch's 3125 updates ran to their end first"
         assert all(np.isfinite(p).all() for p in net.weights + net.biases)
         assert (net.weights[0] != before[0]).any(), "the updates made are kept"
         print(len(trainer.fit(X[:256], y[:256], epochs=2).loss))
     """)
     assert result.stdout.split() == ["interrupted", "2"], result.stderr
+
+
+@pytest.mark.parametrize("call", ["forward(X)", "evaluate(X, y)", "loss_and_gradients(X, y)"])
+def test_ctrl_c_ends_a_long_call(call):
+    """Processor time, of which the whole call takes a minute."""
+    result = run_script(f"""
+        import os, signal, threading, time
+        import numpy as np
+        import fastmlp
+
+        X, y = np.ones((500_000, 16), np.uint8), np.zeros(500_000, int)
+        net = fastmlp.Network((16, 2048, 2048, 10))
+        sent = []
+
+        def interrupt():
+            begin = time.process_time()
+            while time.process_time() < begin + 0.3:
+                time.sleep(0.01)
+            sent.append(time.process_time())
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=interrupt).start()
+        try:
+            net.{call}
+        except KeyboardInterrupt:
+            print(time.process_time() - sent[0] < 2)
+        print(np.isfinite(net.forward(X[:3])).all())
+    """)
+    assert result.stdout.split() == ["True", "True"], result.stdout + result.stderr
 
 
 def test_ctrl_c_between_short_epochs():

@@ -62,6 +62,15 @@ def test_omp_num_threads_is_obeyed():
     assert threads_of_new_process(OMP_NUM_THREADS="100000") < 1000, "no machine has so many cores"
 
 
+def test_a_limit_of_threadpoolctl_is_obeyed():
+    pytest.importorskip("threadpoolctl")
+    if _core.threading_name() != "OpenMP":
+        pytest.skip("built without OpenMP")
+    limit = "import fastmlp, threadpoolctl; limit = threadpoolctl.threadpool_limits(1)"
+    assert threads_of_new_process(limit, OMP_NUM_THREADS="3") == 1
+    assert threads_of_new_process(f"{limit}; limit.restore_original_limits()", OMP_NUM_THREADS="3") == 3
+
+
 def test_affinity_is_obeyed():
     if not hasattr(os, "sched_setaffinity"):
         pytest.skip("this system has no affinity")

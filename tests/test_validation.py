@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from fastmlp import DivergenceError, Network, Trainer
+from fastmlp import DivergenceError, Network, Trainer, _core
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -194,6 +194,11 @@ def test_validation_data_is_checked_before_training():
 def test_absurd_layer_sizes_are_refused(layer_sizes, found):
     with pytest.raises((ValueError, TypeError, MemoryError), match=found):
         Network(layer_sizes)
+
+
+def test_a_network_that_memory_cannot_hold_is_told_in_bytes():
+    with pytest.raises(MemoryError, match=r"need 3\.69e\+19 bytes for weights, this machine has \d"):
+        Network((2**31 - 1, 2**31 - 1))
 
 
 def test_layer_sizes_may_be_any_integers():
@@ -392,6 +397,43 @@ def test_any_layout_gives_the_bits_of_the_clean_copy(dtype, x_dtype, layout):
         for p, q in zip(train(clean, layouts(y)[layout], loss, dtype), expected, strict=True):
             np.testing.assert_array_equal(p, q)
     np.testing.assert_array_equal(np.asarray(X), clean)
+
+
+@pytest.mark.parametrize("layout", ["strided", "reversed", "Fortran order", "byte order", "misaligned"])
+def test_the_core_refuses_layouts_that_it_cannot_read(layout):
+    net, X = classifier(), layouts(np.ones((20, 5)))[layout]
+    doors = [
+        lambda: net._core.predict(X, 0, 20, 1),
+        lambda: net._core.dataset(X, np.zeros(20, np.int64)),
+        lambda: _core.NonzeroBits(X, 1),
+    ]
+    for door in doors:
+        with pytest.raises(ValueError, match="inputs must be"):
+            door()
+
+
+@pytest.mark.parametrize("label", [-1, 3, 2**32, 2**40, -(2**63)])
+def test_the_core_checks_labels_itself(label):
+    labels = np.zeros(20, np.int64)
+    labels[19] = label
+    with pytest.raises(ValueError, match="labels must lie in"):
+        classifier()._core.dataset(np.zeros((20, 5)), labels)
+
+
+@pytest.mark.parametrize(
+    "labels", [np.full(20, 1.5), np.array(["a"] * 20), np.zeros(20, object), np.zeros(20, np.int32)]
+)
+def test_the_core_takes_labels_of_no_other_kind(labels):
+    with pytest.raises(TypeError):
+        classifier()._core.dataset(np.zeros((20, 5)), labels)
+
+
+@pytest.mark.parametrize("row", [-1, 20, 2**40])
+def test_the_core_checks_the_order_of_rows_itself(row):
+    net = classifier()
+    core, data = Trainer(net)._core, net._core.dataset(np.zeros((20, 5)), np.zeros(20, np.int64))
+    with pytest.raises(ValueError, match="order names a row"):
+        core.run(data, np.array([0, row]), 2, 1, _core.StepSettings(0.1), 0, _core.LossSum(), 1, 1.0)
 
 
 def any_arrays(*shapes):
