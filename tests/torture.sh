@@ -34,3 +34,14 @@ PYTHONPATH=$PWD/build/failing "$python" -m pytest -q tests/test_allocation_failu
 
 echo "== two hundred kills, ten thousand cycles"
 FASTMLP_KILLS=200 FASTMLP_CYCLES=10000 "$python" -m pytest -q tests/test_atomic_files.py tests/test_leaks.py
+
+if command -v clang++ > /dev/null && command -v llvm-profdata > /dev/null && command -v llvm-cov > /dev/null; then
+    CXX=clang++ CXXFLAGS="-fprofile-instr-generate -fcoverage-mapping" variant coverage FASTMLP_OPENMP=OFF
+    echo "== which lines of the core the suite runs"
+    rm -rf build/coverage-runs
+    # A file for each process: one that is killed while it adds to a file of all would spoil that.
+    LLVM_PROFILE_FILE=$PWD/build/coverage-runs/%p.profraw PYTHONPATH=$PWD/build/coverage \
+        "$python" -m pytest -q tests --deselect tests/test_package.py::test_the_installed_package_is_small
+    llvm-profdata merge --sparse --failure-mode=all build/coverage-runs/*.profraw -o build/coverage.profdata
+    llvm-cov report build/coverage/fastmlp/_core*.so --instr-profile=build/coverage.profdata cpp
+fi
