@@ -499,6 +499,16 @@ def test_integers_and_booleans_are_numbers():
             np.testing.assert_array_equal(p, q)
 
 
+def test_floats_that_float64_would_narrow_are_refused():
+    if np.dtype(np.longdouble).itemsize == 8:
+        pytest.skip("this system's longdouble is float64")
+    X, labels, targets = data()
+    assert_inputs_refused(
+        classifier(), X.astype(np.longdouble), labels, f"X must be .*{np.dtype(np.longdouble)}", TypeError
+    )
+    assert_refused(regressor(), X, targets.astype(np.longdouble), f"y must be .*{np.dtype(np.longdouble)}", TypeError)
+
+
 def test_data_may_not_be_changed_by_training():
     X, labels, _ = data()
     X_before, labels_before = X.copy(), labels.copy()
