@@ -44,6 +44,16 @@ def test_files_that_say_nothing_limit_nothing(tmp_path, text):
     assert cgroup_quota(tmp_path) == math.inf
 
 
+def test_a_quota_limits_the_default_unless_a_number_is_asked_for(monkeypatch):
+    monkeypatch.setattr(_core, "default_thread_count", lambda: 8)
+    monkeypatch.setattr(threads, "cgroup_quota", lambda root: 2.5)
+    monkeypatch.setattr(threads, "_limit_of_quota", threads._limit_of_quota.__wrapped__)  # not what it was asked before
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert threads.default_thread_count() == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    assert threads.default_thread_count() == 8
+
+
 def threads_of_new_process(before="", **environment):
     script = f"{before}\nimport fastmlp; print(fastmlp.show_config('dicts')['threads'])"
     clean = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
