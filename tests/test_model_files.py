@@ -173,6 +173,8 @@ NOT_MODELS = {
     "optimizer's state in a network": forged(**{"optimizer.0.0": np.zeros((3, 2), np.float32)}),
     "another dtype": forged(**{"biases.0": counting(2, "float64")}),
     "integers": forged(**{"weights.0": np.zeros((3, 2), np.int32)}),
+    "integers alone": forged(**{"weights.0": np.zeros((3, 2), np.int32), "biases.0": np.zeros(2, np.int32)}),
+    "float16": forged(**{"weights.0": counting((3, 2), "float16"), "biases.0": counting(2, "float16")}),
     "transposed": forged(**{"weights.0": counting((2, 3), "float32")}),
     "NaN": forged(**{"weights.0": np.full((3, 2), np.nan, np.float32)}),
     "inf": forged(**{"biases.0": np.array([0, np.inf], np.float32)}),
@@ -255,11 +257,12 @@ def test_random_bytes_are_told(tmp_path_factory, content, with_header):
         fastmlp.load(path)
 
 
-def test_a_large_file_of_another_kind_is_not_read(tmp_path):
-    """A sparse file of a terabyte: its size is not what memory depends on."""
+@pytest.mark.parametrize("length", [100, 2**39])
+def test_a_large_file_of_another_kind_is_not_read(tmp_path, length):
+    """A sparse file of a terabyte: its size is not what memory depends on, nor the length it gives for its header."""
     path = tmp_path / "film.mp4"
     with open(path, "wb") as file:
-        file.write(of_header(b"{}" + b" " * 98))
+        file.write(of_header(b"{}" + b" " * 98, length=length))
         file.truncate(2**40)
     with pytest.raises(ModelFileError, match="header"):
         fastmlp.load(path)
