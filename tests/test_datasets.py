@@ -477,6 +477,7 @@ def test_all_mirrors_fail(mirrors, tiny_mnist, tmp_path, failure):
         first.md5,
     ):
         assert part in message
+    assert ("Timeout" in message) == (failure == "silent")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
