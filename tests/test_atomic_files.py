@@ -4,6 +4,7 @@ import os
 import random
 import resource
 import signal
+import stat
 import subprocess
 import sys
 import textwrap
@@ -38,6 +39,29 @@ def test_a_symbolic_link_is_followed(tmp_path):
     link.symlink_to(target)
     atomic_files.write_file(link, b"new")
     assert link.is_symlink() and target.read_bytes() == b"new"
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        atomic_files.write_file(path, b"new")
+        assert path.is_fifo() and os.read(reader, 9) == b"new"
+    finally:
+        os.close(reader)
+
+
+def test_the_content_and_then_its_name_are_on_the_disk(tmp_path, monkeypatch):
+    path, synced, whole = tmp_path / "net", [], os.fsync
+
+    def fsync(descriptor):
+        whole(descriptor)
+        synced.append(("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file", path.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    atomic_files.write_file(path, b"new")
+    assert synced == [("file", False), ("folder", True)]
 
 
 STEPS = ["fchmod", "ftruncate", "write", "fsync", "replace"]

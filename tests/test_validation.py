@@ -412,6 +412,38 @@ def test_the_core_refuses_layouts_that_it_cannot_read(layout):
             door()
 
 
+X_OF_CORE, Y_OF_CORE = np.zeros((20, 5)), np.zeros(20, np.int64)
+
+
+@pytest.mark.parametrize(
+    "door, found",
+    [
+        (lambda net, trainer: net.predict(X_OF_CORE[:, :4].copy(), 0, 20, 1), r"shape \(rows, 5\)"),
+        (lambda net, trainer: net.predict(np.zeros(5), 0, 1, 1), "2 dimensions"),
+        (lambda net, trainer: net.predict(X_OF_CORE, 0, 21, 1), "rows out of range"),
+        (lambda net, trainer: net.predict(X_OF_CORE, -1, 2, 1), "rows out of range"),
+        (lambda net, trainer: net.dataset(X_OF_CORE, Y_OF_CORE[:19]), "one entry per row"),
+        (lambda net, trainer: net.dataset(X_OF_CORE, np.zeros((20, 3), np.float32)), "integer labels"),
+        (lambda net, trainer: net.dataset(X_OF_CORE, Y_OF_CORE, None, np.ones(19, np.float32)), "one entry per row"),
+        (lambda net, trainer: net.dataset(X_OF_CORE, Y_OF_CORE, _core.NonzeroBits(X_OF_CORE[:9], 1)), "same inputs"),
+        (lambda net, trainer: net.set_layer(0, np.zeros((7, 5), "f"), np.zeros(7, "f")), "wrong shape"),
+        (lambda net, trainer: net.set_layer(0, np.zeros((5, 7), "f"), np.zeros(8, "f")), "wrong shape"),
+        (lambda net, trainer: trainer.set_state(-1, [[], []]), "state is of another"),
+        (lambda net, trainer: trainer.set_state(0, [[]]), "state is of another"),
+        (
+            lambda net, trainer: trainer.set_state(0, [[np.zeros((5, 7), "f"), np.zeros(7, "f")], []]),
+            "another optimizer",
+        ),
+        (lambda net, trainer: trainer.gradients(), "no gradients"),
+        (lambda net, trainer: trainer.restore(), "nothing is remembered"),
+    ],
+)
+def test_the_core_checks_shapes_and_ranges_itself(door, found):
+    net = classifier()
+    with pytest.raises(ValueError, match=found):
+        door(net._core, Trainer(net)._core)
+
+
 @pytest.mark.parametrize("label", [-1, 3, 2**32, 2**40, -(2**63)])
 def test_the_core_checks_labels_itself(label):
     labels = np.zeros(20, np.int64)
