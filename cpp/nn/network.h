@@ -23,7 +23,6 @@ public:
     bool clips_loss() const { return clips_loss_; }  // see loss_and_gradient
     T input_scale() const { return input_scale_; }
     std::atomic<bool>& reserved() { return reserved_; }  // whether somebody changes the parameters
-    const KernelTable& table() const { return *table_; }
     const Kernels<T>& kernels() const { return kernels_of<T>(*table_); }
     std::vector<DenseLayer<T>>& layers() { return layers_; }
     const std::vector<DenseLayer<T>>& layers() const { return layers_; }
