@@ -2,6 +2,7 @@
 
 import ast
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -40,7 +41,7 @@ def test_includes_point_downstairs(path):
     "pattern, home",
     [
         (r"pybind11", "bindings/"),
-        (r"_mm\d*_|__m\d{3}|immintrin", "kernels/simd.h"),
+        (r"_mm\d*_|__m\d{3}|immintrin|arm_neon|\bv\w+q_(n_)?[fsu]\d\d|(float|int)\d\dx\d_t", "kernels/simd.h"),
         (r"#pragma omp|\bomp_\w+\(", "linalg/parallel.h"),
     ],
 )
@@ -57,7 +58,7 @@ def test_files_of_one_instruction_set_share_no_code_with_others(name):
     assert set(re.findall(r"std::\w+", text)) <= allowed
     assert not re.search(r"\b(throw|try|catch|new|delete)\b", text)
     for include in includes(CPP / "kernels" / name):
-        assert include in ("<cstdint>", "<immintrin.h>") or include.strip('"') in PER_ISA
+        assert include in ("<cstdint>", "<immintrin.h>", "<arm_neon.h>") or include.strip('"') in PER_ISA
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("python/fastmlp/*.py")), ids=lambda p: p.name)
@@ -93,7 +94,7 @@ def output_of(tool, *arguments):
     return subprocess.run([tool, *arguments], capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.parametrize("instruction_set", ["generic", "avx2", "avx512"])
+@pytest.mark.parametrize("instruction_set", ["generic", "avx2", "avx512", "neon"])
 def test_kernels_export_nothing_outside_their_namespace(instruction_set):
     """A weak symbol built with AVX-512 flags may become everybody's copy, and crash older processors."""
     (path,) = objects(f"kernels_{instruction_set}.dir/**/kernels.cpp.o")
@@ -104,6 +105,7 @@ def test_kernels_export_nothing_outside_their_namespace(instruction_set):
     assert not strangers
 
 
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="another processor's compiler knows no AVX")
 def test_baseline_objects_hold_no_avx():
     paths = [*objects("core.dir/**/*.o"), *objects("_core.dir/**/*.o"), *objects("kernels_generic.dir/**/*.o")]
     assert len(paths) >= 10
@@ -126,7 +128,7 @@ def innermost_loops(disassembly):
         addresses = [int(address, 16) for address, _ in lines]
         loops = []
         for i, (_, instruction) in enumerate(lines):
-            jump = re.match(r"j\w+\s+([0-9a-f]+) <", instruction)
+            jump = re.match(r"(?:j\w+|b(?:\.\w+)?|cbn?z\s+\w+,)\s+([0-9a-f]+) <", instruction)
             if jump and int(jump[1], 16) in addresses[: i + 1]:
                 loops.append((addresses.index(int(jump[1], 16)), i))
         for begin, end in loops:
@@ -134,7 +136,7 @@ def innermost_loops(disassembly):
                 yield name, [instruction for _, instruction in lines[begin : end + 1]]
 
 
-@pytest.mark.parametrize("instruction_set, tile_rows", [("avx2", 6), ("avx512", 14)])
+@pytest.mark.parametrize("instruction_set, tile_rows", [("avx2", 6), ("avx512", 14), ("neon", 10)])
 def test_accumulators_stay_in_registers(instruction_set, tile_rows):
     """A vector stored on the stack inside the loop over k is a spilled accumulator: a tile at a third of its speed.
 
@@ -149,15 +151,15 @@ def test_accumulators_stay_in_registers(instruction_set, tile_rows):
         tile = re.search(
             r"(gemm_tile|gemm_sparse|outer_tile|outer_sgd|outer_adam)_kernel<(float|double), (\d+), ([12])>", function
         )
-        multiply_adds = sum("fmadd" in instruction for instruction in instructions)
-        if not tile or not multiply_adds or any("sqrt" in instruction for instruction in instructions):
-            continue  # with roots: Adam's updates that are left when the steps are done
+        multiply_adds = sum(bool(re.match("vfmadd|fmla", instruction)) for instruction in instructions)
+        if not tile or not multiply_adds or any(re.search("sqrt|fcmgt", instruction) for instruction in instructions):
+            continue  # with roots or comparisons: updates, when the steps are done
         kind, dtype, rows, vectors = tile.groups()
         assert multiply_adds % (int(rows) * int(vectors)) == 0, function
         stores = [
             instruction
             for instruction in instructions
-            if re.match(r"v?mov\w+\s+%[xyz]mm\d+,[^%]*\(%r[sb]p", instruction)
+            if re.match(r"v?mov\w+\s+%[xyz]mm\d+,[^%]*\(%r[sb]p|st[rpu]+\s+q.*\[sp", instruction)
         ]
         assert not stores, f"{function} spills in its inner loop: {stores[0]}"
         found.add((kind, dtype, int(rows), int(vectors)))

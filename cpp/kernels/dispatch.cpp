@@ -17,6 +17,10 @@ extern const KernelTable table;
 namespace avx512 {
 extern const KernelTable table;
 }
+#elif defined(FASTMLP_AARCH64)
+namespace neon {
+extern const KernelTable table;
+}
 #endif
 
 const std::vector<const KernelTable*>& available_tables() {
@@ -27,6 +31,8 @@ const std::vector<const KernelTable*>& available_tables() {
         if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
             found.push_back(&avx512::table);
+#elif defined(FASTMLP_AARCH64)
+        found.push_back(&neon::table);  // every 64-bit ARM processor has it
 #endif
         return found;
     }();

@@ -343,19 +343,21 @@ void transpose_kernel(T* out, int64_t out_stride, const T* in, int64_t in_stride
         }
 }
 
-// 12 chains cover a latency of four to six cycles at two multiply-adds a cycle, and fit in 16 registers.
+// 12 chains cover a latency of four to six cycles at two multiply-adds a cycle, and fit in 16 registers; 16, where
+// there are 32, four cycles at four.
 template <class T> int64_t fma_rounds_kernel(int64_t rounds) {
     using V = Vec<T>;
-    V chain[12];
+    constexpr int chains = row_tile < 10 ? 12 : 16;
+    V chain[chains];
     const V a = V::broadcast(T(0.5)), b = V::broadcast(T(0.25));
-    FOR_UNROLLED(i, 12) chain[i] = b;
+    FOR_UNROLLED(i, chains) chain[i] = V::broadcast(T(i));  // equal chains could be computed as one
     for (int64_t round = 0; round < rounds; ++round) {
-        FOR_UNROLLED(i, 12) chain[i] = fma(chain[i], a, b);
+        FOR_UNROLLED(i, chains) chain[i] = fma(a, b, chain[i]);
     }
     T sink[V::lanes];
-    for (int i = 1; i < 12; ++i) chain[0] = chain[0] + chain[i];
+    FOR_UNROLLED(i, chains - 1) chain[0] = chain[0] + chain[i + 1];
     chain[0].store(sink);
-    return sink[0] == T(-1) ? 0 : rounds * 12 * V::lanes;  // never -1: the chains are needed
+    return sink[0] == T(-1) ? 0 : rounds * chains * V::lanes;  // never -1: the chains are needed
 }
 
 }  // namespace fastmlp::FASTMLP_ISA
