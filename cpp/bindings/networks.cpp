@@ -4,6 +4,8 @@
 #include "numpy_views.h"
 #include "register.h"
 
+#include <pybind11/native_enum.h>
+
 #include <optional>
 
 namespace fastmlp {
@@ -427,20 +429,23 @@ template <class T> void register_network(py::module_& m, const std::string& suff
 
 void register_networks(py::module_& m) {
     using py::arg;
-    py::enum_<Activation>(m, "Activation")
+    py::native_enum<Activation>(m, "Activation", "enum.Enum")
         .value("identity", Activation::identity)
         .value("relu", Activation::relu)
         .value("tanh", Activation::tanh)
-        .value("logistic", Activation::logistic);
-    py::enum_<Loss>(m, "Loss")
+        .value("logistic", Activation::logistic)
+        .finalize();
+    py::native_enum<Loss>(m, "Loss", "enum.Enum")
         .value("cross_entropy", Loss::cross_entropy)
         .value("squared_error", Loss::squared_error)
         .value("binary_cross_entropy", Loss::binary_cross_entropy)
-        .value("poisson", Loss::poisson);
-    py::enum_<UpdateKind>(m, "UpdateKind")
+        .value("poisson", Loss::poisson)
+        .finalize();
+    py::native_enum<UpdateKind>(m, "UpdateKind", "enum.Enum")
         .value("sgd", UpdateKind::sgd)
         .value("momentum", UpdateKind::momentum)
-        .value("adam", UpdateKind::adam);
+        .value("adam", UpdateKind::adam)
+        .finalize();
     py::class_<StepSettings>(m, "StepSettings")
         .def(py::init(
                  [](double learning_rate, double l1, double l2, double alpha, bool proximal, bool measures_penalty) {

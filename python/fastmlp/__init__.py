@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _core
 from .config import show_config
 from .errors import DataFileError, DivergenceError, ModelFileError
 from .network import Network
 from .trainer import History, Trainer
+
+if TYPE_CHECKING:  # what __getattr__ imports
+    from . import callbacks, datasets, ops, plotting, studies
+    from .estimators import MLPClassifier, MLPRegressor
+    from .lbfgs import fit_lbfgs
+    from .many import fit_many
+    from .model_files import load
 
 __version__ = "0.1.0"
 

@@ -2,7 +2,7 @@
 
 import enum
 from types import ModuleType
-from typing import Any, Generic, TypeAlias, TypeVar, overload
+from typing import Any, Generic, NoReturn, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,24 +11,29 @@ _T = TypeVar("_T", np.float32, np.float64)
 
 testing: ModuleType
 
+class _Class(type): ...  # pybind11's
+
 class Activation(enum.Enum):
-    identity = ...
-    relu = ...
-    tanh = ...
-    logistic = ...
+    identity = 0
+    relu = 1
+    tanh = 2
+    logistic = 3
+    __pybind11_native_enum__: object
 
 class Loss(enum.Enum):
-    cross_entropy = ...
-    squared_error = ...
-    binary_cross_entropy = ...
-    poisson = ...
+    cross_entropy = 0
+    squared_error = 1
+    binary_cross_entropy = 2
+    poisson = 3
+    __pybind11_native_enum__: object
 
 class UpdateKind(enum.Enum):
-    sgd = ...
-    momentum = ...
-    adam = ...
+    sgd = 0
+    momentum = 1
+    adam = 2
+    __pybind11_native_enum__: object
 
-class StepSettings:
+class StepSettings(metaclass=_Class):
     def __init__(
         self,
         learning_rate: float,
@@ -39,7 +44,7 @@ class StepSettings:
         measures_penalty: bool = False,
     ) -> None: ...
 
-class LossSum:
+class LossSum(metaclass=_Class):
     @property
     def loss(self) -> float: ...
     @property
@@ -47,7 +52,7 @@ class LossSum:
     @property
     def penalty(self) -> float: ...
 
-class CsrInputs:
+class CsrInputs(metaclass=_Class):
     def __init__(
         self, values: NDArray[Any], column_index: NDArray[np.int32], row_starts: NDArray[np.int64], columns: int
     ) -> None: ...
@@ -62,18 +67,20 @@ class CsrInputs:
 
 _Inputs: TypeAlias = NDArray[Any] | CsrInputs
 
-class NonzeroBits:
+class NonzeroBits(metaclass=_Class):
     def __init__(self, inputs: _Inputs, threads: int) -> None: ...
 
-class _Reservation:
+class _Reservation(metaclass=_Class):
+    def __init__(self, *args: NoReturn, **kwargs: NoReturn) -> None: ...  # Network.reserve makes it
     def __enter__(self) -> None: ...
     def __exit__(self, *exception: object) -> None: ...
 
-class _Dataset:
+class _Dataset(metaclass=_Class):
+    def __init__(self, *args: NoReturn, **kwargs: NoReturn) -> None: ...  # Network.dataset makes it
     @property
     def rows(self) -> int: ...
 
-class _Network(Generic[_T]):
+class _Network(Generic[_T], metaclass=_Class):
     def __init__(
         self, sizes: list[int], activation: Activation, loss: Loss, input_scale: float, clips_loss: bool = False
     ) -> None: ...
@@ -106,7 +113,7 @@ class _Network(Generic[_T]):
     def is_finite(self) -> bool: ...
     def reserve(self) -> _Reservation: ...
 
-class _Trainer(Generic[_T]):
+class _Trainer(Generic[_T], metaclass=_Class):
     def __init__(
         self,
         network: _Network[_T],

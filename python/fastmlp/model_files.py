@@ -33,13 +33,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import validation
 from .atomic_files import write_file
 from .errors import ModelFileError
+
+if TYPE_CHECKING:
+    from .network import Network
 
 FORMAT_VERSION = 1
 LARGEST_HEADER = 1 << 24  # bytes: a hundred thousand layers
@@ -209,7 +212,7 @@ def take_network(fields: Fields, arrays: Arrays) -> Any:
     return Network._of_parameters(weights, biases, activation, loss, dtype, fields.flag("clips_loss"), scale)
 
 
-def load(path: Path) -> Any:
+def load(path: Path) -> Network:
     """Read a network that `Network.save` or a checkpoint has written.
 
     Parameters
