@@ -6,6 +6,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,8 @@ def test_every_file_says_what_it_is_for():
 
 def objects(pattern):
     """Object files of the newest build that `pip install .` has left in build/, by the tag of its wheel."""
+    if sys.platform != "linux":
+        pytest.skip("nm and objdump print other formats of object files in other ways")
     found = sorted(ROOT.glob(f"build/cp*/CMakeFiles/{pattern}"), key=lambda p: p.stat().st_mtime)
     if not found:
         pytest.skip("no object files in build/: the package was not built from this checkout")

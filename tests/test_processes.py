@@ -98,6 +98,7 @@ def test_a_fork_in_the_middle_of_a_fit_has_its_bits():
     assert_says(result, "same")
 
 
+@pytest.mark.skipif(_core.threading_name() != "OpenMP", reason="threads that end with each call need no hook")
 def test_where_the_pool_cannot_be_ended_a_child_warns_and_works_alone():
     if _core.threading_name() != "OpenMP":
         pytest.skip("built without OpenMP, there is no pool")
