@@ -1,12 +1,12 @@
 # Two commands from a fresh clone: `make report` and `make test`. Each makes its own environment in .venv.
-# `make docs` builds the documentation into build/docs.
-# `make torture` is the long test run: sanitizers, failing allocations, kills, cycles.
+# `make docs` builds the documentation into build/docs. `make torture` is the long test run: sanitizers, failing
+# allocations, kills, cycles. `make aarch64` runs the tests on 64-bit ARM, emulated (Debian, with its cross compiler and QEMU).
 PYTHON ?= python3
 PRESET ?= quick
 VENV := .venv
 SOURCES := pyproject.toml CMakeLists.txt $(shell find cpp python -type f -not -name '*.so' -not -path '*/__pycache__/*')
 
-.PHONY: report test docs torture clean
+.PHONY: report test docs torture aarch64 clean
 
 report: $(VENV)/installed
 	$(VENV)/bin/python experiments/report.py --preset $(PRESET)
@@ -19,6 +19,9 @@ docs: $(VENV)/installed
 
 torture: $(VENV)/installed
 	bash tests/torture.sh
+
+aarch64: $(VENV)/installed
+	bash tests/aarch64.sh
 
 $(VENV)/installed: $(SOURCES)
 	$(PYTHON) -m venv $(VENV)
