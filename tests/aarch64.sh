@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The tests on another processor: the core built for 64-bit ARM and run by an emulator. `make aarch64` calls it.
 # Needs Debian with g++-aarch64-linux-gnu and qemu-user-static. Debian's Python for ARM, of the system's version, is
-# unpacked below build/aarch64 and not installed. Takes half an hour.
+# unpacked below build/aarch64 and not installed. Takes some twenty minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 for tool in aarch64-linux-gnu-g++ qemu-aarch64-static apt-get dpkg; do
