@@ -5,7 +5,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 for tool in aarch64-linux-gnu-g++ qemu-aarch64-static apt-get dpkg; do
-    command -v "$tool" > /dev/null || { echo "no $tool: apt-get install g++-aarch64-linux-gnu qemu-user-static" >&2; exit 1; }
+    command -v "$tool" > /dev/null && continue
+    echo "no $tool: apt-get install g++-aarch64-linux-gnu qemu-user-static" >&2
+    exit 1
 done
 host=$PWD/.venv/bin/python
 version=$(apt-cache depends python3-minimal | grep -oP 'python\K3\.\d+(?=-minimal)' | head -1)
@@ -38,6 +40,8 @@ cp "$home"/objects/_core*.so "$home/site/fastmlp/"
 
 echo "== the tests, on NEON and on generic code"
 # sys.executable is what the tests start their subprocesses by: without a binfmt handler that must be the emulator.
-PYTHONPATH=$home/site "$python" -c 'import sys, pytest; sys.executable = sys.argv[1]; sys.exit(pytest.main(sys.argv[2:]))' \
-    "$python" -q -p no:cacheprovider tests/test_ops.py tests/test_network.py tests/test_trainer.py \
+PYTHONPATH=$home/site "$python" -c '
+import sys, pytest
+sys.executable = sys.argv[1]
+sys.exit(pytest.main(sys.argv[2:]))' "$python" -q -p no:cacheprovider tests/test_ops.py tests/test_network.py tests/test_trainer.py \
     tests/test_model_files.py tests/test_threads.py tests/test_processes.py
