@@ -11,7 +11,7 @@ from .network import Network
 from .trainer import History, Trainer
 
 if TYPE_CHECKING:  # what __getattr__ imports
-    from . import callbacks, datasets, ops, plotting, studies
+    from . import callbacks, datasets, distributed, ops, plotting, streaming, studies
     from .estimators import MLPClassifier, MLPRegressor
     from .lbfgs import fit_lbfgs
     from .many import fit_many
