@@ -58,7 +58,7 @@ class Plan:
     rounds: int
 
 
-PLANS = {"smoke": Plan(NETS[:1], 2048, 1), "quick": Plan(NETS[:2], 8192, 5), "full": Plan(NETS, 16384, 15)}
+PLANS = {"smoke": Plan(NETS[:1], 2048, 1), "quick": Plan(NETS[:2], 16384, 7), "full": Plan(NETS, 32768, 21)}
 
 
 @dataclass(frozen=True)

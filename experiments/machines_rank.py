@@ -19,6 +19,7 @@ from fastmlp import distributed
 from mpi4py import MPI
 
 WORLD = MPI.COMM_WORLD
+SECONDS_BETWEEN = 0.1  # turns: OpenMP's threads spin for a while when their work is done
 
 
 class Silent:
@@ -36,6 +37,7 @@ class Silent:
 
 def wait_for_all() -> None:
     """A barrier in which nobody spins: the cores belong to the rank that is at work."""
+    time.sleep(SECONDS_BETWEEN)
     request = WORLD.Ibarrier()
     while not request.Test():
         time.sleep(0.002)
@@ -71,8 +73,8 @@ def measure_case(layer_sizes: list[int], batch_size: int, rows: int, rounds: int
         if WORLD.rank == 0:
             history = alone.fit(X, y, epochs=1, verbose=False)
             measured["alone"] = history.seconds[0] / updates
-        wait_for_all()
         for name, trainer in (("ranks", ranks), ("silent", silent)):
+            wait_for_all()
             history = trainer.fit(X_own, y_own, epochs=1, verbose=False)
             measured[name] = history.seconds[0] / updates
         if round_number >= 0 and WORLD.rank == 0:

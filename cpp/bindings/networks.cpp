@@ -196,16 +196,19 @@ int64_t run(Trainer<T>& trainer, const BoundDataset<T>& data, const Array<std::i
 
 template <class T>
 int64_t sum_gradients(Trainer<T>& trainer, const BoundDataset<T>& data, int64_t position, LossSum& sum, int threads,
-                      double seconds, const std::optional<Array<std::int64_t>>& order, double weight) {
+                      double seconds, const std::optional<Array<std::int64_t>>& order, int64_t batch_rows,
+                      double weight) {
     require(data.fits(trainer.network()), "the data set is of another network");
+    require(position >= 0 && batch_rows >= 0, "invalid plan of an epoch");
     const int64_t count = order ? order->size() : data.inputs.rows;
+    const int64_t* rows = order ? order->data() : nullptr;
     if (order && position == 0) check_order(*order, data.inputs.rows);
+    if (batch_rows == 0) batch_rows = std::max<int64_t>(1, count);
+    if (weight == 0) weight = static_cast<double>(count);
     LossSum total = sum;
     {
         const ReleasedGil released;
-        position =
-            trainer.sum_gradients(data, order ? order->data() : nullptr, count,
-                                  weight > 0 ? weight : static_cast<double>(count), position, threads, seconds, total);
+        position = trainer.sum_gradients(data, rows, count, batch_rows, weight, position, threads, seconds, total);
     }
     sum = total;
     return position;
@@ -320,12 +323,13 @@ py::tuple loss_and_gradient_at(Trainer<T>& trainer, const BoundDataset<T>& data,
         std::copy_n(from, layer.outputs(), layer.biases().data());
         from += layer.outputs();
     }
+    const int64_t rows = data.inputs.rows;
     LossSum sum;
-    for (int64_t position = 0; position < data.inputs.rows;) {
+    for (int64_t position = 0; position < rows;) {
         {
             const ReleasedGil released;
-            position = trainer.sum_gradients(data, nullptr, data.inputs.rows, static_cast<double>(data.inputs.rows),
-                                             position, threads, seconds, sum);
+            position = trainer.sum_gradients(data, nullptr, rows, rows, static_cast<double>(rows), position, threads,
+                                             seconds, sum);
         }
         if (PyErr_CheckSignals() != 0) throw py::error_already_set();
     }
@@ -412,7 +416,7 @@ template <class T> void register_network(py::module_& m, const std::string& suff
         .def("run", &run<T>, arg("data"), arg("order").noconvert(), arg("batch_rows"), arg("batches_per_update"),
              arg("settings"), arg("position"), arg("sum"), arg("threads"), arg("seconds"))
         .def("sum_gradients", &sum_gradients<T>, arg("data"), arg("position"), arg("sum"), arg("threads"),
-             arg("seconds"), arg("order").noconvert() = py::none(), arg("weight") = 0.0)
+             arg("seconds"), arg("order").noconvert() = py::none(), arg("batch_rows") = 0, arg("weight") = 0.0)
         .def("gradient_buffer", &gradient_buffer<T>)
         .def("update", &update<T>, arg("settings"), arg("weight"), arg("threads"))
         .def("raw_values", &raw_values<T>)

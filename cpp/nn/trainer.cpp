@@ -67,6 +67,7 @@ template <class T> void Trainer<T>::make_room(const EpochPlan& plan, const Datas
     norms_.resize(static_cast<std::size_t>(2 * panels));
     if (rows <= room_ && columns <= input_room_) return;
     room_ = 0;
+    ahead_ = {};
     outputs_.clear();
     gradients_.clear();
     for (ChunkBuffers& chunk : chunks_) {
@@ -282,18 +283,26 @@ int64_t Trainer<T>::run_chunks(const Dataset<T>& data, const int64_t* order, con
         make_room_for_columns(threads);
     else
         for (ChunkBuffers& chunk : chunks_) chunk.columns.clear();
+    // Within an epoch (position > 0) a slice goes on with the chunk that the one before has gathered beside its work.
+    const EpochPlan::Chunk first = plan.chunk_at(position);
+    const Ahead wanted{data.inputs.data, order, first.begin, first.end, threads, 0};
+    const bool is_gathered = position > 0 && ahead_ == wanted;
+    const int first_side = is_gathered ? ahead_.side : 0;
+    ahead_ = {};
     bool stop = false;
     double begin = start, end = start, slept = 0;  // of the first worker
     run_team(threads, [&](const Worker& worker) noexcept {
         if (worker.index == 0) begin = now();
-        EpochPlan::Chunk chunk = plan.chunk_at(position);
-        find_columns(worker, data, order, chunk, chunks_[0]);
-        worker.wait_for_all();
-        gather(worker, data, order, chunk, chunks_[0]).read_all();
-        worker.wait_for_all();
+        EpochPlan::Chunk chunk = first;
+        if (!is_gathered) {
+            find_columns(worker, data, order, chunk, chunks_[first_side]);
+            worker.wait_for_all();
+            gather(worker, data, order, chunk, chunks_[first_side]).read_all();
+            worker.wait_for_all();
+        }
         int64_t weighed = -1;  // the update whose weight is known
         double weight = 0;
-        for (int side = 0;; side ^= 1) {
+        for (int side = first_side;; side ^= 1) {
             if (data.weights) {
                 if (std::exchange(weighed, chunk.update_begin) != chunk.update_begin) {
                     weight = 0;
@@ -309,15 +318,16 @@ int64_t Trainer<T>::run_chunks(const Dataset<T>& data, const int64_t* order, con
             backward(worker, chunk, chunks_[side], settings, gather(worker, data, order, next, chunks_[side ^ 1]));
             if (worker.index == 0) {
                 const double rows_of_update = static_cast<double>(chunk.update_rows());
-                sum.add(losses_, chunk.size(),
-                        !data.weights      ? 1
-                        : chunk.weight > 0 ? rows_of_update / chunk.weight
-                                           : 0);
+                const double per_weight = chunk.weight > 0 ? rows_of_update / chunk.weight : 0;
+                sum.add(losses_, chunk.size(), data.weights ? per_weight : 1);
                 if (measures && chunk.first) sum.penalty += rows_of_update * penalty(*settings, chunk.weight);
                 end = now();
                 if (worker.count > 1) slept = worker.barrier->slept();
                 const bool diverged = began_finite && !std::isfinite(sum.loss);
-                stop = next.size() == 0 || end - start >= seconds || diverged || Crowding::is_seen(end - begin, slept);
+                const bool is_sum = !settings && chunk.last;
+                stop = next.size() == 0 || is_sum || end - start >= seconds || diverged ||
+                       Crowding::is_seen(end - begin, slept);
+                if (stop) ahead_ = {data.inputs.data, order, next.begin, next.end, worker.count, side ^ 1};
             }
             worker.wait_for_all();
             if (worker.index == 0) {
@@ -374,12 +384,11 @@ template <class T> Buffer<T>& Trainer<T>::gradients() {
 }
 
 template <class T>
-int64_t Trainer<T>::sum_gradients(const Dataset<T>& data, const int64_t* order, int64_t rows, double weight,
-                                  int64_t position, int threads, double seconds, LossSum& sum) {
-    Buffer<T>& sums = gradients();
-    if (rows == 0) std::fill_n(sums.data(), sums.size(), T(0));
+int64_t Trainer<T>::sum_gradients(const Dataset<T>& data, const int64_t* order, int64_t rows, int64_t batch_rows,
+                                  double weight, int64_t position, int threads, double seconds, LossSum& sum) {
+    gradients();
     const int64_t chunk_rows = rows_of_chunks(network_.training_operations());
-    return run_chunks(data, order, {rows, rows, 1, chunk_rows, weight}, nullptr, position, threads, seconds, sum);
+    return run_chunks(data, order, {rows, batch_rows, 1, chunk_rows, weight}, nullptr, position, threads, seconds, sum);
 }
 
 template <class T> void Trainer<T>::update(const StepSettings& settings, double weight, int threads) {

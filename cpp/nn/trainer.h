@@ -49,10 +49,11 @@ public:
                 int64_t batches_per_update, const StepSettings& settings, int64_t position, int threads, double seconds,
                 LossSum& sum);
 
-    // Half an update: the gradient of the data loss summed over rows order[0] .. order[rows) (null: all, in order) and
-    // divided by `weight`, in slices like run(); when the position returned is `rows`, it stands in gradients().
-    int64_t sum_gradients(const Dataset<T>& data, const int64_t* order, int64_t rows, double weight, int64_t position,
-                          int threads, double seconds, LossSum& sum);
+    // Half an update: the gradient of the data loss summed over the batch that `position` lies in, of rows order[0] ..
+    // order[rows) (null: all, in order), and divided by `weight`, in slices like run(); when the position returned is
+    // the batch's end, it stands in gradients().
+    int64_t sum_gradients(const Dataset<T>& data, const int64_t* order, int64_t rows, int64_t batch_rows, double weight,
+                          int64_t position, int threads, double seconds, LossSum& sum);
     // The other half: one update from what stands in gradients(), of rows that weigh so much.
     void update(const StepSettings& settings, double weight, int threads);
     // Of all layers, one after another, in the layout of the parameters; a vector more, which nobody here reads, takes
@@ -80,6 +81,17 @@ public:
     }
 
 private:
+    // The chunk that the last slice has gathered ahead, where the next one begins.
+    struct Ahead {
+        const void* inputs = nullptr;
+        const int64_t* order = nullptr;
+        int64_t begin = 0, end = 0;
+        int workers = 0, side = 0;
+        bool operator==(const Ahead& other) const {
+            return inputs == other.inputs && order == other.order && begin == other.begin && end == other.end &&
+                   workers == other.workers;
+        }
+    };
     struct ChunkBuffers {
         Matrix<T> inputs;
         Buffer<std::int32_t> labels;
@@ -117,10 +129,11 @@ private:
     const Kernels<T>& kernels_;
     OptimizerSettings optimizer_;
     std::vector<LayerState<T>> states_;
-    int64_t steps_ = 0;                 // updates so far
-    int64_t room_ = 0;                  // rows that the buffers below hold
-    int64_t input_room_ = 0;            // columns of inputs that they hold
-    ChunkBuffers chunks_[2];            // the chunk at work, and the next one
+    int64_t steps_ = 0;       // updates so far
+    int64_t room_ = 0;        // rows that the buffers below hold
+    int64_t input_room_ = 0;  // columns of inputs that they hold
+    ChunkBuffers chunks_[2];  // the chunk at work, and the next one
+    Ahead ahead_;
     std::vector<Matrix<T>> outputs_;    // of each layer; the last one's become its gradient
     std::vector<Matrix<T>> gradients_;  // of each hidden layer's sums
     RowLosses<T> losses_{0};

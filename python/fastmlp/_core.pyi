@@ -145,6 +145,7 @@ class _Trainer(Generic[_T], metaclass=_Class):
         threads: int,
         seconds: float,
         order: NDArray[np.int64] | None = None,
+        batch_rows: int = 0,
         weight: float = 0.0,
     ) -> int: ...
     def gradient_buffer(self) -> NDArray[_T]: ...

@@ -407,11 +407,13 @@ class Trainer(trainer.Trainer):
         gradients = core.gradient_buffer()
         for update in range(updates):
             weight = float(np.clip(shard.rows_of_ranks - update * rows_per_update, 0, rows_per_update).sum())
-            part, position = order[update * own : (update + 1) * own], 0
-            while position < len(part):
-                position = core.sum_gradients(shard.data, position, sums, threads(), SECONDS_PER_CALL, part, weight)
-            if not len(part):
+            position, end = update * own, min((update + 1) * own, len(order))
+            if position >= end:  # this rank has used up its rows
                 gradients[:] = 0
+            while position < end:
+                position = core.sum_gradients(
+                    shard.data, position, sums, threads(), SECONDS_PER_CALL, order, own, weight
+                )
             gradients[-1] = 0 if math.isfinite(sums.loss) else math.nan
             self._communicator.allreduce_(gradients)
             if not math.isfinite(gradients[-1]):
