@@ -21,7 +21,7 @@ NAME = "larger_than_memory"
 
 NETS = ((784, 128, 10), (784, 512, 384, 10))
 WAYS = ("memory", "stream", "memory map")
-CHUNKS = 16  # of the file, two of which are in memory: an eighth of it
+CHUNKS = 8  # of the file, two of which are in memory: a quarter of it
 BATCH_SIZE = 128
 
 

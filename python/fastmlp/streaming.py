@@ -144,16 +144,17 @@ class _RowStream(Stream):
         )
 
     def _read(self, blocks: np.ndarray, room: tuple[np.ndarray, np.ndarray]) -> Chunk:
-        filled = 0
-        for block in blocks.tolist():
-            begin, end = block * self._block_rows, min((block + 1) * self._block_rows, self.rows)
-            for source, to in zip((self._X, self._y), room):
-                if isinstance(source, _NpyRows):
-                    source.read_into(begin, to[filled : filled + end - begin])
-                else:
-                    to[filled : filled + end - begin] = source[begin:end]
-            filled += end - begin
-        return room[0][:filled], room[1][:filled]
+        begins = blocks * self._block_rows
+        sizes = np.minimum(begins + self._block_rows, self.rows) - begins
+        ends = np.cumsum(sizes)
+        places = list(zip(begins.tolist(), (ends - sizes).tolist(), sizes.tolist()))
+        for source, to in zip((self._X, self._y), room):
+            if isinstance(source, _NpyRows):
+                source.read_into(to, places)
+            else:
+                for begin, place, size in places:
+                    to[place : place + size] = source[begin : begin + size]
+        return room[0][: ends[-1]], room[1][: ends[-1]]
 
 
 class _NpyRows:
@@ -177,16 +178,19 @@ class _NpyRows:
         if found != expected:
             raise DataFileError(f"{self._name} must have {expected} bytes for shape {self.shape}, got {found}")
 
-    def read_into(self, row: int, to: np.ndarray) -> None:
-        view = memoryview(to).cast("B")
+    def read_into(self, to: np.ndarray, places: Iterable[tuple[int, int, int]]) -> None:
+        """For each (begin, place, size), rows begin .. begin + size become rows place .. place + size of `to`."""
+        room = memoryview(to).cast("B")
         with open(self._name, "rb", buffering=0) as file:
-            file.seek(self._offset + row * self._row_bytes)
-            while view:
-                count = file.readinto(view)
-                if not count:
-                    size = os.fstat(file.fileno()).st_size
-                    raise DataFileError(f"{self._name} has become shorter while it was used: it has {size} bytes")
-                view = view[count:]
+            for begin, place, size in places:
+                view = room[place * self._row_bytes : (place + size) * self._row_bytes]
+                file.seek(self._offset + begin * self._row_bytes)
+                while view:
+                    count = file.readinto(view)
+                    if not count:
+                        length = os.fstat(file.fileno()).st_size
+                        raise DataFileError(f"{self._name} has become shorter while it was used: it has {length} bytes")
+                    view = view[count:]
 
 
 def _rows(name: str, source: Any) -> Any:
