@@ -63,8 +63,12 @@ def seconds_per_epoch(case: Case, rows: int, rounds: int) -> dict[str, list[floa
             "stream": (Stream.of_rows(path, y, chunk_rows=rows // CHUNKS), None),
             "memory map": (mapped, y),
         }
+        scale = 1 / 255 if case.dtype == "uint8" else 1.0
         trainers = {
-            way: fastmlp.Trainer(fastmlp.Network(case.net), learning_rate=0.01, batch_size=BATCH_SIZE) for way in WAYS
+            way: fastmlp.Trainer(
+                fastmlp.Network(case.net, input_scale=scale), learning_rate=0.01, batch_size=BATCH_SIZE
+            )
+            for way in WAYS
         }
         for number in range(-1, rounds):  # the first warms up
             for way in WAYS:
