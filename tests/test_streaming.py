@@ -25,7 +25,7 @@ def trained(X, y=None, epochs=3, loss="cross_entropy", **settings):
 def epoch_of(stream, seed=0):
     """X and y of each chunk; the first column of X is the row's number."""
     rng = None if seed is None else np.random.default_rng(seed)
-    return [tuple(part.copy() for part in load()) for load in stream._epoch(rng)]
+    return [tuple(part.copy() for part in load()) for load in stream._epoch(rng, stream._rooms())]
 
 
 @pytest.fixture(params=["arrays", "files", "memory maps"])
@@ -55,10 +55,11 @@ def test_one_chunk_has_the_bits_of_the_arrays(source, loss, shuffle):
         assert_equal_bits(parameters(read.network), parameters(whole.network))
 
 
+@pytest.mark.parametrize("blocks", [1, 4])
 @pytest.mark.parametrize("optimizer", [{}, dict(momentum=0.9), dict(optimizer="adam", learning_rate=0.01)])
-def test_chunks_are_trained_on_one_after_another(source, optimizer):
+def test_chunks_are_trained_on_one_after_another(source, optimizer, blocks):
     X, y = problem(100)
-    stream = Stream.of_rows(*source(X, y), chunk_rows=32, blocks_per_chunk=4)
+    stream = Stream.of_rows(*source(X, y), chunk_rows=32, blocks_per_chunk=blocks)
     found = trained(stream, epochs=2, shuffle=False, **optimizer)
     expected = fastmlp.Trainer(network(), batch_size=16, shuffle=False, **optimizer)
     for _ in range(2):
@@ -72,7 +73,8 @@ def test_chunks_are_trained_on_one_after_another(source, optimizer):
 
 
 @pytest.mark.parametrize(
-    "rows, chunk_rows, blocks", [(1, 5, 2), (64, 64, 64), (100, 32, 4), (101, 30, 7), (97, 10, 99)]
+    "rows, chunk_rows, blocks",
+    [(1, 5, 2), (64, 64, 64), (100, 32, 4), (101, 30, 7), (97, 10, 99), (50, 7, 1), (9, 9, 1)],
 )
 def test_an_epoch_brings_each_row_once(source, rows, chunk_rows, blocks):
     X = np.arange(rows, dtype=np.float32)[:, None] * [1, 2]

@@ -503,9 +503,12 @@ class Network:
         X = self._check_inputs(X, threads)
         return self._core.dataset(X, self._check_targets(y, len(X), threads))
 
-    def _training_set(self, X: Any, y: Any, threads: int) -> Any:
-        """The same, looked through for columns that training can skip."""
-        X = self._check_inputs(X, threads)
+    def _training_set(self, X: Any, y: Any, threads: int, checked: bool = False) -> Any:
+        """The same, looked through for columns that training can skip. checked: that X is finite is known."""
+        if checked:
+            X = validation.check_input_array(X, self._layer_sizes[0])
+        else:
+            X = self._check_inputs(X, threads)
         return self._core.dataset(X, self._check_targets(y, len(X), threads), _core.NonzeroBits(X, threads))
 
     def _validation_set(self, validation_data: Any, threads: int) -> Any:

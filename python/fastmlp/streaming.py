@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -73,7 +74,8 @@ class Stream:
         chunk_rows : int >= 1, optional
             Rows of a chunk, of which two are in memory. Default: 64 MiB of X.
         blocks_per_chunk : int >= 1
-            A chunk is put together from so many blocks, neighbouring rows each, from all over the data.
+            A chunk is put together from so many blocks, neighbouring rows each, from all over the data. 1: chunks are
+            mapped or sliced where they lie, which saves a copy, for files whose rows are in random order already.
 
         Returns
         -------
@@ -94,10 +96,18 @@ class Stream:
         one thing: rows of the same block are in the same chunk, so that a row meets on average
         ``batch_size / blocks_per_chunk`` rows of its own block in its batch. More blocks, or larger chunks, are
         closer to a full shuffle; fewer read longer stretches of the file at once.
+
+        As in a fit on arrays, values are checked once per fit: when their rows pass for the first time.
         """
         return _RowStream(_rows("X", X), _rows("y", y), chunk_rows, blocks_per_chunk)
 
-    def _epoch(self, rng: np.random.Generator | None) -> Iterator[Callable[[], Chunk]]:
+    _same_each_epoch = False  # so that values need to be checked once only
+
+    def _rooms(self) -> Any:
+        """What chunks are put together in, throughout a fit."""
+        return None
+
+    def _epoch(self, rng: np.random.Generator | None, rooms: Any) -> Iterator[Callable[[], Chunk]]:
         """Loaders of an epoch's chunks, called one after another, in another thread; rng None: in order."""
         chunks, end = iter(self._chunks), object()
 
@@ -113,6 +123,8 @@ class Stream:
 
 
 class _RowStream(Stream):
+    _same_each_epoch = True
+
     def __init__(self, X: Any, y: Any, chunk_rows: int | None, blocks_per_chunk: int) -> None:
         if len(X.shape) != 2 or 0 in X.shape:
             raise ValueError(f"X must have shape (samples >= 1, features >= 1), got {tuple(X.shape)}")
@@ -128,22 +140,29 @@ class _RowStream(Stream):
         self._block_rows = max(1, chosen // blocks)
         self._chunk_rows = chosen // self._block_rows * self._block_rows
 
-    def _epoch(self, rng: np.random.Generator | None) -> Iterator[Callable[[], Chunk]]:
+    def _rooms(self) -> list[list[np.ndarray]]:
+        """The core reads from one while the next chunk is read into the other; none where chunks are not put together."""
+        if self._chunk_rows == self._block_rows:
+            return []
+        return [
+            [np.empty((self._chunk_rows, *source.shape[1:]), source.dtype) for source in (self._X, self._y)]
+            for _ in range(1 if self._chunk_rows == self.rows else 2)
+        ]
+
+    def _epoch(self, rng: np.random.Generator | None, rooms: Any) -> Iterator[Callable[[], Chunk]]:
         count = -(-self.rows // self._block_rows)
         blocks = np.arange(count) if rng is None else rng.permutation(count)
         per_chunk = self._chunk_rows // self._block_rows
-        # The core reads from one room while the next chunk is read into the other.
-        rooms = [self._room() for _ in range(min(2, -(-count // per_chunk)))]
         for i, first in enumerate(range(0, count, per_chunk)):
-            yield lambda chosen=blocks[first : first + per_chunk], room=rooms[i % 2]: self._read(chosen, room)
+            chosen, room = blocks[first : first + per_chunk], rooms and rooms[i % len(rooms)]
+            yield functools.partial(self._read, chosen, room) if rooms else functools.partial(self._map, int(chosen[0]))
 
-    def _room(self) -> tuple[np.ndarray, np.ndarray]:
-        return (
-            np.empty((self._chunk_rows, *self._X.shape[1:]), self._X.dtype),
-            np.empty((self._chunk_rows, *self._y.shape[1:]), self._y.dtype),
-        )
+    def _map(self, block: int) -> Chunk:
+        begin = block * self._block_rows
+        end = min(begin + self._block_rows, self.rows)
+        return self._X[begin:end], self._y[begin:end]
 
-    def _read(self, blocks: np.ndarray, room: tuple[np.ndarray, np.ndarray]) -> Chunk:
+    def _read(self, blocks: np.ndarray, room: list[np.ndarray]) -> Chunk:
         begins = blocks * self._block_rows
         sizes = np.minimum(begins + self._block_rows, self.rows) - begins
         ends = np.cumsum(sizes)
@@ -177,6 +196,15 @@ class _NpyRows:
         expected = self._offset + math.prod(self.shape[:1]) * self._row_bytes
         if found != expected:
             raise DataFileError(f"{self._name} must have {expected} bytes for shape {self.shape}, got {found}")
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        """Mapped, not copied; reading ahead begins."""
+        begin, end, _ = rows.indices(self.shape[0])
+        offset = self._offset + begin * self._row_bytes
+        with open(self._name, "rb") as file:
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(file.fileno(), offset, (end - begin) * self._row_bytes, os.POSIX_FADV_WILLNEED)
+            return np.memmap(file, self.dtype, "r", offset, (end - begin, *self.shape[1:]))
 
     def read_into(self, to: np.ndarray, places: Iterable[tuple[int, int, int]]) -> None:
         """For each (begin, place, size), rows begin .. begin + size become rows place .. place + size of `to`."""
@@ -212,6 +240,8 @@ class BoundStream:
 
     def __init__(self, stream: Stream, network: Network) -> None:
         self._stream, self._network = stream, network
+        self._rooms = stream._rooms()
+        self._checked = False
 
     @property
     def rows(self) -> int | None:
@@ -221,12 +251,12 @@ class BoundStream:
         """Data sets, one after another; the next is made by another thread while the caller uses the last."""
         from concurrent.futures import ThreadPoolExecutor  # here, to keep the package's import quick
 
-        loaders = enumerate(self._stream._epoch(rng))
+        loaders = enumerate(self._stream._epoch(rng, self._rooms))
 
         def load(number: int, loader: Callable[[], Chunk]) -> Any:
             X, y = loader()
             try:
-                return self._network._training_set(X, y, 1)
+                return self._network._training_set(X, y, 1, self._checked)
             except Exception as error:
                 validation.add_note(error, f"chunk {number} of the stream")
                 raise
@@ -249,3 +279,4 @@ class BoundStream:
                 " an iterable, such as a list or an object whose __iter__ begins anew"
             )
         self._stream.rows = rows
+        self._checked = self._stream._same_each_epoch
