@@ -87,17 +87,13 @@ class Measurements:
         per_row = (large - small) / (BATCH_SIZES[1] - BATCH_SIZES[0])
         return Compute(max(0.0, small - per_row * BATCH_SIZES[0]), per_row)
 
-    def link(self) -> tuple[float, float]:
-        """Latency and seconds per byte of a sum here: the line that fits the measured sums, each error relative."""
-        size = np.array(SUM_BYTES, float)
-        design = np.column_stack([np.ones_like(size), size]) / self.sums[:, None]
-        latency, per_byte = np.linalg.lstsq(design, np.ones_like(size), rcond=None)[0]
-        return float(latency), float(per_byte)
+    def sum_here(self, size: float) -> float:
+        """Seconds of a sum of so many bytes over the ranks here, between the sizes that were measured."""
+        return float(np.exp(np.interp(np.log(size), np.log(SUM_BYTES), np.log(self.sums))))
 
     def predicted(self, net: tuple[int, ...], batch_size: int) -> float:
-        """Seconds of an update of the ranks here: computation without talk, and the sum by the line."""
-        latency, per_byte = self.link()
-        return self.median(net, batch_size, "silent") + latency + per_byte * gradient_bytes(net)
+        """Seconds of an update of the ranks here: computation without talk, and the sum of the gradients."""
+        return self.median(net, batch_size, "silent") + self.sum_here(gradient_bytes(net))
 
 
 def gradient_bytes(net: tuple[int, ...]) -> int:
@@ -222,13 +218,12 @@ def _summary(measured: Measurements) -> str:
 
 
 def _paragraphs_here(measured: Measurements) -> list[str]:
-    latency, per_byte = measured.link()
     errors = [measured.predicted(*case) / measured.median(*case, "ranks") - 1 for case in measured.cases]
     return [
         "Each rank computes the gradients of its half of each batch, the ranks sum them, and each makes the same update: the "
         "result is that of one process, to rounding. What they send is the gradient, once per update, whatever the batch size.",
-        f"A sum over the two ranks takes {latency * 1e6:.0f} µs and {per_byte * 1e9:.2f} ns per byte (a line through sums of "
-        f"{in_bytes(SUM_BYTES[0])} to {in_bytes(SUM_BYTES[-1])}; between ranks of one machine memory is the network). Computation "
+        f"A sum over the two ranks takes {1e6 * measured.sums[0]:.0f} µs for {in_bytes(SUM_BYTES[0])} and "
+        f"{1e3 * measured.sums[-1]:.1f} ms for {in_bytes(SUM_BYTES[-1])}; between ranks of one machine memory is the network. Computation "
         "is measured with ranks that do not talk. The two together predict the update's time with errors of "
         f"{min(errors):+.0%} to {max(errors):+.0%}.",
     ]

@@ -80,6 +80,7 @@ class MPICommunicator:
             raise ImportError("fastmlp.distributed needs mpi4py: pip install 'fastmlp[mpi]'") from None
         self._mpi = MPI
         self._comm = MPI.COMM_WORLD if comm is None else comm
+        self._given = np.empty((0, 0))  # by the other ranks, of the part that this one sums
 
     @property
     def rank(self) -> int:
@@ -91,16 +92,27 @@ class MPICommunicator:
 
     def allreduce_(self, buffer: np.ndarray) -> None:
         size, rank = self.size, self.rank
-        if size <= 2 or len(buffer) < size:  # one sum of two has no order
-            self._comm.Allreduce(self._mpi.IN_PLACE, buffer)
-            return
         ends = [len(buffer) * i // size for i in range(size + 1)]
-        counts, own = np.diff(ends), slice(ends[rank], ends[rank + 1])
-        given = np.empty((size, counts[rank]), buffer.dtype)  # of this rank's part, by each rank
-        self._comm.Alltoallv((buffer, (counts, ends[:-1])), (given, ([counts[rank]] * size, None)))
+        parts = [buffer[begin:end] for begin, end in zip(ends, ends[1:])]
+        own, others = parts[rank], [other for other in range(size) if other != rank]
+        shape = (size, len(own))
+        if self._given.shape != shape or self._given.dtype != buffer.dtype:
+            self._given = np.empty(shape, buffer.dtype)
+        given = [own if other == rank else self._given[other] for other in range(size)]
+        self._exchange([(parts[other], given[other], other) for other in others])
+        total = given[0]
         with np.errstate(all="ignore"):  # of a fit that diverges
-            np.add.reduce(given, axis=0, out=buffer[own])
-        self._comm.Allgatherv(self._mpi.IN_PLACE, (buffer, (counts, ends[:-1])))
+            for part in given[1:]:
+                total += part
+        if rank:
+            own[:] = total
+        self._exchange([(own, parts[other], other) for other in others])
+
+    def _exchange(self, messages: list[tuple[np.ndarray, np.ndarray, int]]) -> None:
+        """Of each (to send, to receive, rank), all at once."""
+        coming = [self._comm.Irecv(received, other) for _, received, other in messages]
+        going = [self._comm.Isend(sent, other) for sent, _, other in messages]
+        self._mpi.Request.Waitall(coming + going)
 
     def broadcast_(self, buffer: np.ndarray) -> None:
         self._comm.Bcast(buffer)
