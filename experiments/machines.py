@@ -305,7 +305,7 @@ def draw(measured: Measurements) -> Drawing:
         ax.set_xticks(RANKS, [str(ranks) for ranks in RANKS])
         ax.minorticks_off()
     axes[0, 0].set_ylabel("computation, % of the time")
-    axes[0, -1].legend(loc="upper right")
+    drawing.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(LINKS))
     return drawing
 
 
