@@ -18,6 +18,7 @@ __all__ = ["Stream"]
 
 CHUNK_BYTES = 1 << 26
 BLOCKS_PER_CHUNK = 64
+ROWS_AT_ONCE = 1024  # a multiple of most batch sizes, so that chunks by default end with a whole batch
 
 Chunk = tuple[Any, Any]  # X and y, as `Trainer.fit` takes them
 
@@ -33,6 +34,11 @@ class Stream:
         Iterated once for each epoch, so a list or an object with ``__iter__``, not an iterator, if there are to be
         several epochs. Each chunk is what `Trainer.fit` takes as X and y. While the core trains on one chunk,
         another thread asks for the next: two are in memory.
+
+    Attributes
+    ----------
+    rows : int or None
+        Of an epoch; None until one has passed, but for `of_rows`.
 
     Notes
     -----
@@ -57,7 +63,7 @@ class Stream:
         if not isinstance(chunks, Iterable):
             raise TypeError(f"chunks must be an iterable of (X, y), got {chunks!r}")
         self._chunks = chunks
-        self.rows: int | None = None  # of an epoch, once it is known
+        self.rows: int | None = None
 
     @classmethod
     def of_rows(
@@ -72,10 +78,11 @@ class Stream:
             neither memory nor address space grows with it.
         y : path or array, shape (samples,) or (samples, outputs)
         chunk_rows : int >= 1, optional
-            Rows of a chunk, of which two are in memory. Default: 64 MiB of X.
+            Rows of a chunk, of which two are in memory. Default: 64 MiB of X, and a multiple of 1024 where that is more.
         blocks_per_chunk : int >= 1
             A chunk is put together from so many blocks, neighbouring rows each, from all over the data. 1: chunks are
-            mapped or sliced where they lie, which saves a copy, for files whose rows are in random order already.
+            mapped or sliced where they lie, which saves a copy, for files whose rows are in random order already. (A file
+            that is shortened while a part of it is mapped ends the process, here as in NumPy.)
 
         Returns
         -------
@@ -130,32 +137,35 @@ class _RowStream(Stream):
             raise ValueError(f"X must have shape (samples >= 1, features >= 1), got {tuple(X.shape)}")
         if not y.shape or y.shape[0] != X.shape[0] or 0 in y.shape:
             raise ValueError(f"y must have one entry per row of X, {X.shape[0]}, got shape {tuple(y.shape)}")
-        row_bytes = max(1, X.shape[1] * X.dtype.itemsize)
-        chosen = max(1, CHUNK_BYTES // row_bytes) if chunk_rows is None else chunk_rows
-        chosen = validation.check_integer("chunk_rows", chosen, 1)
+        if chunk_rows is None:
+            chunk_rows = max(1, CHUNK_BYTES // (X.shape[1] * X.dtype.itemsize))
+            chunk_rows -= chunk_rows % ROWS_AT_ONCE if chunk_rows > ROWS_AT_ONCE else 0
+        chunk_rows = validation.check_integer("chunk_rows", chunk_rows, 1)
         blocks = validation.check_integer("blocks_per_chunk", blocks_per_chunk, 1)
         self._X, self._y = X, y
         self.rows = int(X.shape[0])
-        chosen = min(chosen, self.rows)
-        self._block_rows = max(1, chosen // blocks)
-        self._chunk_rows = chosen // self._block_rows * self._block_rows
+        self._block_rows = max(1, min(chunk_rows, self.rows) // blocks)
+        self._blocks = -(-self.rows // self._block_rows)
+        self._per_chunk = self._blocks if chunk_rows >= self.rows else chunk_rows // self._block_rows
 
     def _rooms(self) -> list[list[np.ndarray]]:
         """The core reads from one while the next chunk is read into the other; none where chunks are not put together."""
-        if self._chunk_rows == self._block_rows:
+        if self._per_chunk == 1:
             return []
+        rows = min(self._per_chunk * self._block_rows, self.rows)
         return [
-            [np.empty((self._chunk_rows, *source.shape[1:]), source.dtype) for source in (self._X, self._y)]
-            for _ in range(1 if self._chunk_rows == self.rows else 2)
+            [np.empty((rows, *source.shape[1:]), source.dtype) for source in (self._X, self._y)]
+            for _ in range(1 if self._per_chunk == self._blocks else 2)
         ]
 
     def _epoch(self, rng: np.random.Generator | None, rooms: Any) -> Iterator[Callable[[], Chunk]]:
-        count = -(-self.rows // self._block_rows)
-        blocks = np.arange(count) if rng is None else rng.permutation(count)
-        per_chunk = self._chunk_rows // self._block_rows
-        for i, first in enumerate(range(0, count, per_chunk)):
-            chosen, room = blocks[first : first + per_chunk], rooms and rooms[i % len(rooms)]
-            yield functools.partial(self._read, chosen, room) if rooms else functools.partial(self._map, int(chosen[0]))
+        blocks = np.arange(self._blocks) if rng is None else rng.permutation(self._blocks)
+        for i, first in enumerate(range(0, self._blocks, self._per_chunk)):
+            chosen = blocks[first : first + self._per_chunk]
+            if rooms:
+                yield functools.partial(self._read, chosen, rooms[i % len(rooms)])
+            else:
+                yield functools.partial(self._map, int(chosen[0]))
 
     def _map(self, block: int) -> Chunk:
         begin = block * self._block_rows
@@ -177,7 +187,7 @@ class _RowStream(Stream):
 
 
 class _NpyRows:
-    """The rows of a .npy file, read where they are asked for; nothing is mapped."""
+    """The rows of a .npy file, read or mapped where they are asked for."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._name = os.fspath(path)

@@ -482,13 +482,14 @@ class Trainer:
         loss, hits, rows, updates = 0.0, 0, 0, 0
 
         def watch(share: float) -> None:
-            progress.part_done(epoch, (rows + share * part.rows) / (data.rows or math.inf))
+            progress.part_done(epoch, (rows + share * size) / (data.rows or math.inf))
 
         with contextlib.closing(self._parts(data)) as parts:
             for part in parts:
+                size, part_updates = part.rows, self._updates_of(part)
                 sums = self._train_part(part, threads, watch, epoch, updates)
-                loss, hits, rows = loss + sums.loss, hits + sums.hits, rows + part.rows
-                updates += self._updates_of(part)
+                loss, hits, rows, updates = loss + sums.loss, hits + sums.hits, rows + size, updates + part_updates
+                del part  # while the next chunk is awaited
         metrics = {"loss": loss / rows, "penalty": self.network._penalty(self.l1, self.l2)}
         if self.network.loss == "cross_entropy":
             metrics["accuracy"] = hits / rows
