@@ -274,8 +274,11 @@ class Trainer(trainer.Trainer):
                 found.rows_of_ranks = self._gather(found.own_rows)[:, 0].astype(np.int64)
                 if found.rows == 0:
                     raise ValueError(f"the ranks must have at least one row together, got {found.rows}")
-        self._take_rank_0s_state()
         return self._fit_alone(shard, {"val": evaluation_shard}, epochs, callbacks, progress)
+
+    def _fit(self, *arguments: Any) -> History:
+        self._take_rank_0s_state()  # here, where nobody else may change the network
+        return super()._fit(*arguments)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """`fastmlp.Trainer.save` on rank 0; the others do nothing.
