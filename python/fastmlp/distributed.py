@@ -9,12 +9,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import _core, trainer, validation
 from .checkpoints import resume_trainer
+from .communicators import Communicator, MPICommunicator
 from .network import SECONDS_PER_CALL, Evaluation, Network
 from .progress import FitProgress
 from .streaming import Stream
@@ -22,111 +23,6 @@ from .threads import default_thread_count
 from .trainer import Callback, EpochInfo, History, LossNotFinite, check_callbacks, run_epoch
 
 __all__ = ["Communicator", "MPICommunicator", "Trainer"]
-
-
-class Communicator(Protocol):
-    """What `Trainer` needs of the processes that it trains with; every rank makes the same calls in the same order.
-
-    Attributes
-    ----------
-    rank, size : int
-        Which of how many this is.
-    """
-
-    @property
-    def rank(self) -> int: ...
-    @property
-    def size(self) -> int: ...
-
-    def allreduce_(self, buffer: np.ndarray) -> None:
-        """Each element becomes its sum over the ranks: in place, with the same bits on every rank.
-
-        Parameters
-        ----------
-        buffer : array of float32 or float64, shape (values,), C-contiguous
-        """
-
-    def broadcast_(self, buffer: np.ndarray) -> None:
-        """Each element becomes what it is on rank 0, in place.
-
-        Parameters
-        ----------
-        buffer : array of uint8, float32 or float64, shape (values,), C-contiguous
-        """
-
-
-class MPICommunicator:
-    """`Communicator` over mpi4py.
-
-    Sums run from rank 0 to the last, so that their bits depend neither on who comes first nor on the MPI library: each rank
-    sums a part of the buffer, and all gather the parts. That sends 2 * (size - 1) / size of the buffer per rank, which
-    is the least there is.
-
-    Parameters
-    ----------
-    comm : mpi4py.MPI.Comm, optional
-        Default: ``MPI.COMM_WORLD``.
-
-    Raises
-    ------
-    ImportError
-        Without mpi4py.
-    """
-
-    def __init__(self, comm: Any = None) -> None:
-        try:
-            from mpi4py import MPI
-        except ModuleNotFoundError:
-            raise ImportError("fastmlp.distributed needs mpi4py: pip install 'fastmlp[mpi]'") from None
-        self._mpi = MPI
-        self._comm = MPI.COMM_WORLD if comm is None else comm
-        self._given = np.empty((0, 0))  # by the other ranks, of the part that this one sums
-
-    @property
-    def rank(self) -> int:
-        return self._comm.rank
-
-    @property
-    def size(self) -> int:
-        return self._comm.size
-
-    def allreduce_(self, buffer: np.ndarray) -> None:
-        size, rank = self.size, self.rank
-        ends = [len(buffer) * i // size for i in range(size + 1)]
-        parts = [buffer[begin:end] for begin, end in zip(ends, ends[1:])]
-        own, others = parts[rank], [other for other in range(size) if other != rank]
-        shape = (size, len(own))
-        if self._given.shape != shape or self._given.dtype != buffer.dtype:
-            self._given = np.empty(shape, buffer.dtype)
-        given = [own if other == rank else self._given[other] for other in range(size)]
-        self._exchange([(parts[other], given[other], other) for other in others])
-        total = given[0]
-        with np.errstate(all="ignore"):  # of a fit that diverges
-            for part in given[1:]:
-                total += part
-        if rank:
-            own[:] = total
-        self._exchange([(own, parts[other], other) for other in others])
-
-    def _exchange(self, messages: list[tuple[np.ndarray, np.ndarray, int]]) -> None:
-        """Of each (to send, to receive, rank), all at once."""
-        coming = [self._comm.Irecv(received, other) for _, received, other in messages]
-        going = [self._comm.Isend(sent, other) for sent, _, other in messages]
-        self._mpi.Request.Waitall(coming + going)
-
-    def broadcast_(self, buffer: np.ndarray) -> None:
-        self._comm.Bcast(buffer)
-
-    def ranks_on_these_cores(self) -> int:
-        """How many ranks of this machine may use the same cores as this one."""
-        node = self._comm.Split_type(self._mpi.COMM_TYPE_SHARED)
-        cores = node.allgather(_affinity())
-        node.Free()
-        return cores.count(_affinity())
-
-
-def _affinity() -> tuple[int, ...]:
-    return tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
 
 
 @dataclass
