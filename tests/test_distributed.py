@@ -25,6 +25,10 @@ class Ranks:
         def broadcast_(self, buffer):
             self._ranks.exchange(self.rank, buffer, lambda given: given[0])
 
+        def ranks_on_these_cores(self):
+            self.allreduce_(np.zeros(1))  # a question to all, as over MPI
+            return self.size
+
     def __init__(self, size):
         self.size = size
         self._given = [None] * size
@@ -378,11 +382,15 @@ def test_divergence_is_told_on_every_rank_and_good_weights_remain(sync_every):
 
 def test_arguments():
     X, y = problem(60)
-    ranks = [Ranks.Rank(Ranks(4), 0)]
+    alone = Ranks.Rank(Ranks(1), 0)
     with pytest.raises(ValueError, match="sync_every must be at least 1, got 0"):
-        distributed.Trainer(network(), communicator=ranks[0], sync_every=0)
+        distributed.Trainer(network(), communicator=alone, sync_every=0)
     with pytest.raises(TypeError, match="momentun"):
-        distributed.Trainer(network(), communicator=ranks[0], momentun=0.5)
+        distributed.Trainer(network(), communicator=alone, momentun=0.5)
+    with pytest.raises(TypeError, match="must be an array or a CSR matrix"):
+        distributed.Trainer(network(), communicator=alone).fit(fastmlp.streaming.Stream([(X, y)]), None, epochs=1)
+    with pytest.raises(TypeError, match="got a distributed Trainer"):
+        fastmlp.fit_many([distributed.Trainer(network(), communicator=alone)], X, y, epochs=1)
 
     def few(communicator):
         distributed.Trainer(network(), communicator=communicator, batch_size=2).fit(X, y, epochs=1)
@@ -400,3 +408,51 @@ def test_arguments():
         copy.deepcopy(distributed.Trainer(network(), communicator=communicator))
 
     assert isinstance(outcomes_of(pickled, 1)[0], TypeError)
+
+
+def test_the_cores_of_a_machine_are_shared_out_also_where_one_rank_names_its_threads():
+    def work(communicator):
+        n_threads = 1 if communicator.rank == 0 else None
+        return distributed.Trainer(network(), communicator=communicator, n_threads=n_threads).n_threads
+
+    first, *others = together(3, work)
+    assert first == 1 and all(threads >= 1 for threads in others)
+
+
+def test_a_batch_size_that_a_callback_makes_too_small_is_told():
+    X, y = problem(60)
+
+    def work(communicator):
+        def change(info):
+            info.trainer.batch_size = 2
+
+        distributed.Trainer(network(), communicator=communicator).fit(X, y, epochs=2, callbacks=[change])
+
+    for error in outcomes_of(work):
+        assert isinstance(error, ValueError) and "at least the number of ranks, 3, got 2" in str(error)
+
+
+def test_a_network_in_use_by_another_fit_is_told_on_every_rank():
+    X, y = problem(60)
+    nets = [network() for _ in range(3)]
+
+    def work(communicator):
+        trainer = distributed.Trainer(nets[communicator.rank], communicator=communicator)
+        trainer.fit(X, y, epochs=1)
+
+    with nets[1]._core.reserve():
+        before = parameters(nets[1])
+        first, second, third = outcomes_of(work)
+    assert "another" in str(second)
+    for error in (first, third):
+        assert isinstance(error, RuntimeError) and "rank 1 could not begin" in str(error)
+    assert_equal_bits(parameters(nets[1]), before)
+
+
+@pytest.mark.parametrize("wrong", [dict(n_threads=0), dict(sync_every=0)])
+def test_resume_tells_bad_arguments_from_bad_files(tmp_path, wrong):
+    alone = Ranks.Rank(Ranks(1), 0)
+    distributed.Trainer(network(), communicator=alone).save(tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match="must be at least 1") as told:
+        distributed.Trainer.resume(tmp_path / "a.safetensors", communicator=alone, **wrong)
+    assert not isinstance(told.value, fastmlp.ModelFileError)

@@ -206,3 +206,46 @@ def test_a_rank_that_fails_ends_the_job(tmp_path, failure, told):
     assert done.stdout.count("began") == 2, done.stderr
     assert done.returncode != 0
     assert told in done.stdout + done.stderr
+
+
+def test_ctrl_c_on_one_rank_ends_the_fit_of_all_after_an_update_that_all_have_made(tmp_path):
+    script = """
+import os, signal, threading
+
+rng = np.random.default_rng(rank)
+X, y = rng.normal(size=(400, 20)), rng.integers(0, 3, 400)
+result = []
+for sync_every in (1, 3):
+    net = fastmlp.Network((20, 33, 3))
+    trainer = distributed.Trainer(net, "adam", batch_size=16, sync_every=sync_every)
+    for attempt in range(5):
+        timer = threading.Timer(0.02 + 0.017 * attempt, os.kill, (os.getpid(), signal.SIGINT))
+        if rank == attempt % size:
+            timer.start()
+        try:
+            trainer.fit(X, y, 10**9)
+        except KeyboardInterrupt:
+            result.append(communicator._comm.allgather((bits(net), trainer._core.steps)))
+    trainer.fit(X, y, 1)
+"""
+    found = run(tmp_path, 2, script)
+    assert len(found) == 10
+    for first, second in found:
+        assert first == second and first[1] > 0
+
+
+def test_messages_of_the_users_own_are_left_alone(tmp_path):
+    script = """
+from mpi4py import MPI
+
+if rank == 1:
+    request = MPI.COMM_WORLD.isend("mine", 0, tag=7)
+rng = np.random.default_rng(0)
+distributed.Trainer(fastmlp.Network((20, 3))).fit(rng.normal(size=(40, 20)), rng.integers(0, 3, 40), 2)
+result = None
+if rank == 0:
+    result = MPI.COMM_WORLD.recv(source=1, tag=7)
+elif rank == 1:
+    request.wait()
+"""
+    assert run(tmp_path, 3, script) == "mine"

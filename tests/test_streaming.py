@@ -232,6 +232,7 @@ def test_arguments_of_fit():
         (lambda data: data[:20], "is not a .npy file"),
         (lambda data: b"", "is not a .npy file"),
         (lambda data: data.replace(b"'<i8'", b"'|O8'"), "numbers, got object"),
+        (lambda data: data.replace(b"{'descr'", b"{'des((("), "is not a .npy file"),
     ],
 )
 def test_damaged_files_are_told(tmp_path, damage, message):
@@ -313,3 +314,103 @@ def test_a_file_of_many_times_the_memory_is_trained_on(tmp_path):
     assert found["refused"] == ["load", "map"]
     assert found["rows"] == rows and 0 < found["loss"][0] < 0.2
     assert found["resident"] < 100e6 + budget
+
+
+FORKED = """
+import os, signal, sys, hashlib
+import numpy as np
+import fastmlp
+from fastmlp.streaming import Stream
+
+def fitted(fork):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(6000, 50)), rng.integers(0, 2, 6000)
+    chunks = [(X[i : i + 500], y[i : i + 500]) for i in range(0, 6000, 500)]
+    class Chunks:
+        def __iter__(self):
+            for i, chunk in enumerate(chunks):
+                yield chunk
+    trainer = fastmlp.Trainer(fastmlp.Network((50, 64, 2)), batch_size=10)
+    trainer.fit(Stream(Chunks()) if sys.argv[1] == "chunks" else Stream.of_rows(X, y, chunk_rows=500), None, 6)
+    return hashlib.sha256(b"".join(p.tobytes() for p in trainer.network.weights)).hexdigest()
+
+undisturbed = fitted(False)
+children = []
+def fork(number, frame):
+    if len(children) < 3 and os.getpid() == parent:
+        pid = os.fork()
+        if pid: children.append(pid)
+        else: signal.setitimer(signal.ITIMER_REAL, 0)
+parent = os.getpid()
+signal.signal(signal.SIGALRM, fork)
+signal.setitimer(signal.ITIMER_REAL, 0.011, 0.013)
+found = fitted(True)
+if os.getpid() != parent:
+    os._exit(0 if found == undisturbed else 3)
+signal.setitimer(signal.ITIMER_REAL, 0)
+assert found == undisturbed
+print(*(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children))
+"""
+
+
+@without_sanitizer
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_forked_in_the_middle_of_an_epoch_reads_its_own_chunks():
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED, "rows"], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    codes = done.stdout.split()
+    assert codes and set(codes) == {"0"}, (codes, done.stderr)
+
+
+def test_a_stream_elsewhere_is_told():
+    X, y = problem(40)
+    stream, net = Stream([(X, y)]), network()
+    for call in (
+        lambda: net.evaluate(stream, None),
+        lambda: net.forward(stream),
+        lambda: fastmlp.Trainer(net).fit(X, y, 1, validation_data=(stream, None)),
+        lambda: fastmlp.fit_many([fastmlp.Trainer(net)], stream, None, 1),
+    ):
+        with pytest.raises(TypeError, match="got a Stream, which only Trainer.fit takes"):
+            call()
+
+
+def test_a_callback_cannot_ask_for_one_update_per_epoch():
+    X, y = problem(40)
+
+    def ask(info):
+        info.trainer.accumulate = "epoch"
+
+    with pytest.raises(ValueError, match="accumulate='epoch'"):
+        fastmlp.Trainer(network()).fit(Stream.of_rows(X, y, chunk_rows=20), None, epochs=2, callbacks=[ask])
+
+
+def test_chunks_have_the_rows_asked_for_where_blocks_divide_them():
+    X, y = problem(6000)
+    assert [len(y) for _, y in epoch_of(Stream.of_rows(X, y, chunk_rows=1000))] == [1000] * 6
+    assert [len(y) for _, y in epoch_of(Stream.of_rows(X, y))] == [6000]
+
+
+def test_sources_that_change_under_a_stream(tmp_path, monkeypatch):
+    X, y = problem(40)
+    np.save(tmp_path / "x.npy", X)
+    monkeypatch.chdir(tmp_path)
+    stream = Stream.of_rows("x.npy", y, chunk_rows=10, blocks_per_chunk=1)
+    monkeypatch.chdir("/")
+    fastmlp.Trainer(network()).fit(stream, None, epochs=1)  # the same file, wherever the process has gone
+    os.truncate(tmp_path / "x.npy", 1000)
+    with pytest.raises(fastmlp.DataFileError, match="shorter while it was used: it has 1000 bytes") as told:
+        fastmlp.Trainer(network()).fit(stream, None, epochs=1)
+    if hasattr(told.value, "__notes__"):
+        assert "of the stream" in told.value.__notes__[0]
+
+    class Short:
+        shape, dtype = X.shape, X.dtype
+
+        def __getitem__(self, rows):
+            return X[rows][:1]
+
+    with pytest.raises(ValueError, match=r"rows \[\d+, \d+\) must be \d+ rows, got 1"):
+        fastmlp.Trainer(network()).fit(Stream.of_rows(Short(), y, blocks_per_chunk=2), None, epochs=1)

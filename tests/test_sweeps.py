@@ -14,6 +14,7 @@ import textwrap
 
 import numpy as np
 import pytest
+from problems import without_sanitizer
 from fastmlp import Network, Trainer, studies, sweeps
 from problems import assert_equal_bits, parameters, problem
 
@@ -146,7 +147,7 @@ if __name__ == "__main__":
 '''
 
 
-@pytest.fixture(scope="module", params=["threading", "loky", "dask"])
+@pytest.fixture(scope="module", params=["threading", pytest.param("loky", marks=without_sanitizer), "dask"])
 def sweep(request, tmp_path_factory):
     """What SWEEP found, here and under the backend."""
     if request.param == "dask":

@@ -81,7 +81,8 @@ public:
     }
 
 private:
-    // The chunk that the last slice has gathered ahead, where the next one begins.
+    // The chunk that the last slice has gathered ahead, where the next one begins. A position > 0 goes on with the data
+    // and the order of the slice before, so that pointers tell all.
     struct Ahead {
         const void* inputs = nullptr;
         const int64_t* order = nullptr;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Any, Protocol
 
@@ -10,6 +11,8 @@ import numpy as np
 
 class Communicator(Protocol):
     """What `distributed.Trainer` needs of the processes that it trains with; every rank makes the same calls in the same order.
+
+    One that has a method ``ranks_on_these_cores()``, too, the number of ranks that share this one's cores, has them shared out.
 
     Attributes
     ----------
@@ -49,7 +52,7 @@ class MPICommunicator:
     Parameters
     ----------
     comm : mpi4py.MPI.Comm, optional
-        Default: ``MPI.COMM_WORLD``.
+        Default: ``MPI.COMM_WORLD``. A duplicate is used, which every rank must make, and which no message of yours meets.
 
     Raises
     ------
@@ -63,7 +66,7 @@ class MPICommunicator:
         except ModuleNotFoundError:
             raise ImportError("fastmlp.distributed needs mpi4py: pip install 'fastmlp[mpi]'") from None
         self._mpi = MPI
-        self._comm = MPI.COMM_WORLD if comm is None else comm
+        self._comm = _world() if comm is None else comm.Dup()
         self._given = np.empty((0, 0))  # by the other ranks, of the part that this one sums
 
     @property
@@ -107,6 +110,13 @@ class MPICommunicator:
         cores = node.allgather(_affinity())
         node.Free()
         return cores.count(_affinity())
+
+
+@functools.cache
+def _world() -> Any:
+    from mpi4py import MPI
+
+    return MPI.COMM_WORLD.Dup()
 
 
 def _affinity() -> tuple[int, ...]:

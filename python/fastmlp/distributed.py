@@ -6,6 +6,8 @@ import functools
 import json
 import math
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,8 +70,9 @@ class Trainer(trainer.Trainer):
     sync_every : int >= 1
         1: as above. H > 1: **another algorithm**, for slow networks (local SGD, Stich 2019): each rank makes H updates of
         its own with its part of each batch; then parameters and optimizer's state become their mean over the ranks,
-        weighted by the rows that they have used. It sends 1/H as often; its results depend on the number of ranks,
-        and a larger H learns less per epoch.
+        weighted by the rows that they have used. It sends 1/H as often, and each time the optimizer's state, too; its
+        results depend on the number of ranks, a larger H learns less per epoch, and means of weights that proximal
+        steps have made zero on one rank are not zero. Of a fit that diverges, the last mean with a finite loss is kept.
     communicator : Communicator, optional
         Default: `MPICommunicator`, all processes that ``mpiexec`` has started.
     n_threads : int >= 1, optional
@@ -85,11 +88,12 @@ class Trainer(trainer.Trainer):
     Notes
     -----
     Start programs with ``mpiexec -n 4 python -m mpi4py program.py``: then an exception that one rank does not handle, or
-    its death, ends them all. Errors in the arguments and data of a fit, in its callbacks, and divergence are raised on
-    every rank.
+    its death, ends them all. Errors in the arguments and data of a fit, in its callbacks, divergence and Ctrl-C are raised on
+    every rank; what one rank alone meets within an update, such as a lack of memory, must not be handled there, because the
+    others wait for it.
     """
 
-    __slots__ = ("_communicator", "_sync_every")
+    __slots__ = ("_communicator", "_is_interrupted", "_sync_every")
 
     def __init__(
         self,
@@ -104,8 +108,10 @@ class Trainer(trainer.Trainer):
         **settings: Any,
     ) -> None:
         self._communicator = MPICommunicator() if communicator is None else communicator
-        if validation.check_threads(n_threads) is None and hasattr(self._communicator, "ranks_on_these_cores"):
-            n_threads = max(1, default_thread_count() // self._communicator.ranks_on_these_cores())
+        n_threads = validation.check_threads(n_threads)
+        if hasattr(self._communicator, "ranks_on_these_cores"):
+            sharing = self._communicator.ranks_on_these_cores()  # which all ranks must ask
+            n_threads = n_threads or max(1, default_thread_count() // sharing)
         super().__init__(network, optimizer, learning_rate, batch_size, n_threads=n_threads, **settings)
         self._sync_every = validation.check_integer("sync_every", sync_every, 1)
 
@@ -148,16 +154,14 @@ class Trainer(trainer.Trainer):
             If an argument does not fit, or differs from rank 0's; the network is unchanged.
         RuntimeError
             If another rank's arguments, data or callbacks raise an error; or as `fastmlp.Trainer.fit`.
-        DivergenceError, KeyboardInterrupt
+        DivergenceError
             As `fastmlp.Trainer.fit`.
+        KeyboardInterrupt
+            On every rank, if one gets Ctrl-C: after an update that all have made.
         """
         with self._together("could not begin its fit"):
             epochs = validation.check_integer("epochs", epochs, 1)
             callbacks = check_callbacks(callbacks)
-            if self.batch_size < self._communicator.size:
-                raise ValueError(
-                    f"batch_size must be at least the number of ranks, {self._communicator.size}, got {self.batch_size}"
-                )
             progress = FitProgress(verbose if self._communicator.rank == 0 else False, epochs)
             shard = self._shard(X, y)
             evaluation_shard = None
@@ -172,14 +176,20 @@ class Trainer(trainer.Trainer):
                     raise ValueError(f"the ranks must have at least one row together, got {found.rows}")
         return self._fit_alone(shard, {"val": evaluation_shard}, epochs, callbacks, progress)
 
+    def _reserve(self) -> Any:
+        with self._together("could not begin its fit"):
+            return super()._reserve()
+
     def _fit(self, *arguments: Any) -> History:
         self._take_rank_0s_state()  # here, where nobody else may change the network
-        return super()._fit(*arguments)
+        with _interrupts_deferred() as self._is_interrupted:
+            return super()._fit(*arguments)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """`fastmlp.Trainer.save` on rank 0; the others do nothing.
 
-        The file is that of a `fastmlp.Trainer`: one process or any number of ranks can resume it.
+        The file is that of a `fastmlp.Trainer`: one process or any number of ranks can resume it. They must wait until it
+        is there, by a barrier of yours, as the other ranks do not; `callbacks.Checkpoint` in a fit needs none.
         """
         if self._communicator.rank == 0:
             super().save(path)
@@ -197,6 +207,8 @@ class Trainer(trainer.Trainer):
 
         With as many ranks as before, what is trained next has the bits of a fit that was never interrupted.
         """
+        validation.check_threads(n_threads)
+        validation.check_integer("sync_every", sync_every, 1)
         new_trainer = functools.partial(cls, n_threads=n_threads, sync_every=sync_every, communicator=communicator)
         return resume_trainer(path, new_trainer)
 
@@ -206,7 +218,7 @@ class Trainer(trainer.Trainer):
     def _shard(self, X: Any, y: Any) -> Shard:
         if isinstance(X, Stream):
             raise TypeError("X must be an array or a CSR matrix for a distributed Trainer, got a Stream")
-        if getattr(X, "shape", (1,))[0] == 0:
+        if (getattr(X, "shape", None) or (1,))[0] == 0:
             return Shard(None, 0)
         data = self.network._training_set(X, y, self.network._threads(self.n_threads))
         return Shard(data, data.rows)
@@ -258,7 +270,11 @@ class Trainer(trainer.Trainer):
         own = {name: str(value) for name, value in own.items()}
         first = json.loads(self._rank_0s(json.dumps(own)))
         different = [name for name in {**first, **own} if first.get(name) != own.get(name)]
-        with self._together("has other settings than rank 0"):
+        with self._together("has settings that do not fit"):
+            if self.batch_size < self._communicator.size:
+                raise ValueError(
+                    f"batch_size must be at least the number of ranks, {self._communicator.size}, got {self.batch_size}"
+                )
             if different:
                 found = "; ".join(f"{name}: {own.get(name)}, rank 0 has {first.get(name)}" for name in different)
                 raise ValueError(
@@ -326,7 +342,10 @@ class Trainer(trainer.Trainer):
                     shard.data, position, sums, threads(), SECONDS_PER_CALL, order, own, weight
                 )
             gradients[-1] = 0 if math.isfinite(sums.loss) else math.nan
+            gradients[-2] = self._is_interrupted()
             self._communicator.allreduce_(gradients)
+            if gradients[-2]:
+                raise KeyboardInterrupt
             if not math.isfinite(gradients[-1]):
                 raise LossNotFinite(math.nan, update + 1, update - 1)
             core.update(settings, weight, threads())
@@ -348,13 +367,16 @@ class Trainer(trainer.Trainer):
             if len(part):
                 sums = run_epoch(core, shard.data, part, own, 1, settings, threads)
                 loss, hits = loss + sums.loss, hits + sums.hits
-            if not np.isfinite(self._gather(loss)).all():
+            told = self._gather(loss, self._is_interrupted())
+            if not np.isfinite(told).all():
                 raise LossNotFinite(math.nan, end, begin - self._sync_every)
             values = core.raw_values()
             values *= used[rank] / used.sum()
             self._communicator.allreduce_(values)
             core.set_raw_values(values)
             core.steps = steps + end - begin
+            if told[:, 1].any():
+                raise KeyboardInterrupt
             watch(end / updates)
         return loss, hits
 
@@ -371,4 +393,29 @@ class Trainer(trainer.Trainer):
     def _wants_to_stop(self, callbacks: list[Callback], info: EpochInfo) -> bool:
         with self._together("raised an error in a callback"):
             wants = super()._wants_to_stop(callbacks, info)
-        return bool(self._gather(wants).any())
+        told = self._gather(wants, self._is_interrupted())
+        if told[:, 1].any():
+            raise KeyboardInterrupt
+        return bool(told[:, 0].any())
+
+
+@contextmanager
+def _interrupts_deferred() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C within is told by the function that this gives, to be raised by all ranks together; a second one comes at once."""
+    asked: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    own = threading.current_thread() is threading.main_thread() and (
+        signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if own:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        if own:
+            signal.signal(signal.SIGINT, signal.default_int_handler)

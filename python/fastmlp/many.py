@@ -176,6 +176,10 @@ def _check_trainers(trainers: Any) -> list[Trainer]:
     for index, trainer in enumerate(found):
         if not isinstance(trainer, Trainer):
             raise TypeError(f"trainers[{index}] must be a fastmlp.Trainer, got {trainer!r}")
+        if hasattr(trainer, "communicator"):
+            raise TypeError(
+                f"trainers[{index}] must train alone, got a distributed Trainer, which trains with other ranks"
+            )
         first = seen.setdefault(id(trainer.network), index)
         if first != index:
             raise ValueError(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import math
 import os
+import threading
+import tokenize
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -33,7 +35,8 @@ class Stream:
     chunks : iterable of (X, y)
         Iterated once for each epoch, so a list or an object with ``__iter__``, not an iterator, if there are to be
         several epochs. Each chunk is what `Trainer.fit` takes as X and y. While the core trains on one chunk,
-        another thread asks for the next: two are in memory.
+        another thread asks for the next: two are in memory, in arrays of their own. One whose arrays are filled anew
+        needs three of them. Ctrl-C waits for the chunk that is being asked for.
 
     Attributes
     ----------
@@ -78,9 +81,10 @@ class Stream:
             neither memory nor address space grows with it.
         y : path or array, shape (samples,) or (samples, outputs)
         chunk_rows : int >= 1, optional
-            Rows of a chunk, of which two are in memory. Default: 64 MiB of X, and a multiple of 1024 where that is more.
+            Rows of a chunk, of which two are in memory; rounded down to whole blocks where no block of about that size
+            divides it. Default: 64 MiB of X, and a multiple of 1024 where that is more.
         blocks_per_chunk : int >= 1
-            A chunk is put together from so many blocks, neighbouring rows each, from all over the data. 1: chunks are
+            A chunk is put together from about so many blocks, neighbouring rows each, from all over the data. 1: chunks are
             mapped or sliced where they lie, which saves a copy, for files whose rows are in random order already. (A file
             that is shortened while a part of it is mapped ends the process, here as in NumPy.)
 
@@ -107,6 +111,9 @@ class Stream:
         As in a fit on arrays, values are checked once per fit: when their rows pass for the first time.
         """
         return _RowStream(_rows("X", X), _rows("y", y), chunk_rows, blocks_per_chunk)
+
+    def __array__(self, *arguments: Any, **settings: Any) -> Any:
+        raise TypeError("X must be an array or a CSR matrix here, got a Stream, which only Trainer.fit takes")
 
     _same_each_epoch = False  # so that values need to be checked once only
 
@@ -144,7 +151,9 @@ class _RowStream(Stream):
         blocks = validation.check_integer("blocks_per_chunk", blocks_per_chunk, 1)
         self._X, self._y = X, y
         self.rows = int(X.shape[0])
-        self._block_rows = max(1, min(chunk_rows, self.rows) // blocks)
+        largest = max(1, min(chunk_rows, self.rows) // blocks)
+        whole = (size for size in range(largest, largest // 2, -1) if chunk_rows % size == 0)
+        self._block_rows = next(whole, largest)
         self._blocks = -(-self.rows // self._block_rows)
         self._per_chunk = self._blocks if chunk_rows >= self.rows else chunk_rows // self._block_rows
 
@@ -182,7 +191,10 @@ class _RowStream(Stream):
                 source.read_into(to, places)
             else:
                 for begin, place, size in places:
-                    to[place : place + size] = source[begin : begin + size]
+                    rows = source[begin : begin + size]
+                    if len(rows) != size:
+                        raise ValueError(f"rows [{begin}, {begin + size}) must be {size} rows, got {len(rows)}")
+                    to[place : place + size] = rows
         return room[0][: ends[-1]], room[1][: ends[-1]]
 
 
@@ -190,13 +202,13 @@ class _NpyRows:
     """The rows of a .npy file, read or mapped where they are asked for."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._name = os.fspath(path)
+        self._name = os.path.abspath(path)
         with open(path, "rb") as file:
             try:
                 first = np.lib.format.read_magic(file) == (1, 0)
                 header = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
                 self.shape, column_major, self.dtype = header(file)
-            except ValueError as reason:
+            except (ValueError, SyntaxError, tokenize.TokenError) as reason:
                 raise DataFileError(f"{self._name} is not a .npy file: {reason}") from None
             self._offset, found = file.tell(), os.fstat(file.fileno()).st_size
         if self.dtype.kind not in "biuf" or (column_major and len(self.shape) > 1):
@@ -212,6 +224,8 @@ class _NpyRows:
         begin, end, _ = rows.indices(self.shape[0])
         offset = self._offset + begin * self._row_bytes
         with open(self._name, "rb") as file:
+            if os.fstat(file.fileno()).st_size < offset + (end - begin) * self._row_bytes:
+                raise self._shorter(file)
             if hasattr(os, "posix_fadvise"):
                 os.posix_fadvise(file.fileno(), offset, (end - begin) * self._row_bytes, os.POSIX_FADV_WILLNEED)
             return np.memmap(file, self.dtype, "r", offset, (end - begin, *self.shape[1:]))
@@ -226,9 +240,12 @@ class _NpyRows:
                 while view:
                     count = file.readinto(view)
                     if not count:
-                        length = os.fstat(file.fileno()).st_size
-                        raise DataFileError(f"{self._name} has become shorter while it was used: it has {length} bytes")
+                        raise self._shorter(file)
                     view = view[count:]
+
+    def _shorter(self, file: Any) -> DataFileError:
+        size = os.fstat(file.fileno()).st_size
+        return DataFileError(f"{self._name} has become shorter while it was used: it has {size} bytes")
 
 
 def _rows(name: str, source: Any) -> Any:
@@ -245,6 +262,31 @@ class _EndOfEpoch(Exception):
     """Nothing is left to load."""
 
 
+class _Reading(threading.Thread):
+    """One chunk that is read beside other work. (An executor's locks would not survive a fork.)"""
+
+    def __init__(self, read: Callable[[], Any]) -> None:
+        super().__init__(name="fastmlp.streaming", daemon=True)
+        self._read = read
+        self._outcome: tuple[Any, BaseException | None] | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._outcome = self._read(), None
+        except BaseException as error:  # told by result()
+            self._outcome = None, error
+
+    def result(self) -> Any:
+        self.join()
+        if self._outcome is None:  # a child, forked meanwhile, has no such thread
+            self.run()
+        chunk, error = self._outcome or (None, None)
+        if error is not None:
+            raise error
+        return chunk
+
+
 class BoundStream:
     """A stream's chunks as the core's data sets for one network."""
 
@@ -259,30 +301,31 @@ class BoundStream:
 
     def epoch(self, rng: np.random.Generator | None) -> Iterator[Any]:
         """Data sets, one after another; the next is made by another thread while the caller uses the last."""
-        from concurrent.futures import ThreadPoolExecutor  # here, to keep the package's import quick
-
-        loaders = enumerate(self._stream._epoch(rng, self._rooms))
 
         def load(number: int, loader: Callable[[], Chunk]) -> Any:
-            X, y = loader()
             try:
+                X, y = loader()
                 return self._network._training_set(X, y, 1, self._checked)
             except Exception as error:
                 validation.add_note(error, f"chunk {number} of the stream")
                 raise
 
-        with ThreadPoolExecutor(1, "fastmlp.streaming") as reader:
-            rows, coming = 0, reader.submit(load, *next(loaders))
-            while coming is not None:
+        loads = (functools.partial(load, *item) for item in enumerate(self._stream._epoch(rng, self._rooms)))
+        rows, reading = 0, _Reading(next(loads))
+        try:
+            while reading is not None:
                 try:
-                    data = coming.result()
+                    data = reading.result()
                 except _EndOfEpoch:
                     break
-                following = next(loaders, None)
-                coming = following and reader.submit(load, *following)
+                following = next(loads, None)
+                reading = following and _Reading(following)
                 rows += data.rows
                 yield data
                 data = None  # two chunks in memory, not three
+        finally:
+            if reading is not None:
+                reading.join()  # it may write to what the caller owns
         if rows == 0:
             raise ValueError(
                 "a stream must have at least one chunk in each epoch, got none; an iterator ends with its first epoch: give"

@@ -310,10 +310,10 @@ class Trainer:
         Raises
         ------
         ValueError, TypeError
-            If an argument does not fit; the network is unchanged.
+            If an argument does not fit; the network is unchanged. What a `streaming.Stream` brings is checked as it comes.
         DivergenceError
             In the epoch in which the loss or a weight is no longer finite. The network holds finite weights: the last
-            whose loss was finite; where the epoch's first update tells, those of the epoch's start.
+            whose loss was finite; where the first update of an epoch, or of a stream's chunk, tells, those of its start.
         RuntimeError
             If another fit of this network is under way.
         KeyboardInterrupt
@@ -332,8 +332,6 @@ class Trainer:
             return self.network._training_set(X, y, threads)
         if y is not None:
             raise TypeError(f"y must be None where X is a Stream, which brings its own, got {type(y).__name__}")
-        if self.accumulate == "epoch":
-            raise ValueError("accumulate='epoch' must be an integer for a Stream: an update ends with its chunk")
         return BoundStream(X, self.network)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -385,6 +383,7 @@ class Trainer:
         """
         from .checkpoints import resume_trainer
 
+        validation.check_threads(n_threads)
         return resume_trainer(path, functools.partial(cls, n_threads=n_threads))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -408,8 +407,11 @@ class Trainer:
         progress: FitProgress,
     ) -> History:
         given = {name: found for name, found in evaluation_sets.items() if found is not None}
-        with self.network._core.reserve(), share_of_cores(self.n_threads) as share, progress:
+        with self._reserve(), share_of_cores(self.n_threads) as share, progress:
             return self._fit(data, given, epochs, callbacks, share, progress)
+
+    def _reserve(self) -> Any:
+        return self.network._core.reserve()
 
     def _fit(
         self,
@@ -499,6 +501,8 @@ class Trainer:
     def _parts(self, data: Any) -> Iterator[Any]:
         """The data sets of an epoch: the one that there is, or the chunks of a stream."""
         if isinstance(data, BoundStream):
+            if self.accumulate == "epoch":
+                raise ValueError("accumulate='epoch' must be an integer for a Stream: an update ends with its chunk")
             yield from data.epoch(self._rng if self._shuffle else None)
         else:
             yield data
