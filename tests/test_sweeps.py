@@ -14,9 +14,8 @@ import textwrap
 
 import numpy as np
 import pytest
-from problems import without_sanitizer
 from fastmlp import Network, Trainer, studies, sweeps
-from problems import assert_equal_bits, parameters, problem
+from problems import assert_equal_bits, parameters, problem, without_sanitizer
 
 joblib = pytest.importorskip("joblib")
 pytest.importorskip("sklearn")
