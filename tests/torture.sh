@@ -26,7 +26,8 @@ echo "== threads under ThreadSanitizer"
 # But for the test that reads a network while it is fitted, on purpose: it gets old and new weights.
 LD_PRELOAD="$(library libtsan.so)" TSAN_OPTIONS=halt_on_error=1 OPENBLAS_NUM_THREADS=1 PYTHONPATH=$PWD/build/threads \
     "$python" -m pytest -q tests/test_interruption.py tests/test_many.py tests/test_trainer.py tests/test_network.py \
-    tests/test_sparse.py tests/test_distributed.py tests/test_streaming.py --deselect tests/test_interruption.py::test_gradients_on_the_side_leave_a_fit_alone
+    tests/test_sparse.py tests/test_distributed.py tests/test_streaming.py \
+    --deselect tests/test_interruption.py::test_gradients_on_the_side_leave_a_fit_alone
 
 variant failing FASTMLP_FAIL_ALLOCATIONS=ON
 echo "== each allocation fails once"
