@@ -263,7 +263,10 @@ class _EndOfEpoch(Exception):
 
 
 class _Reading(threading.Thread):
-    """One chunk that is read beside other work. (An executor's locks would not survive a fork.)"""
+    """One chunk that is read beside other work. (An executor's locks would not survive a fork.)
+
+    As with any thread of Python's, a child that is forked by a signal handler while it starts waits for it forever.
+    """
 
     def __init__(self, read: Callable[[], Any]) -> None:
         super().__init__(name="fastmlp.streaming", daemon=True)
