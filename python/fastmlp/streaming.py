@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
+import queue
 import threading
 import tokenize
 from collections.abc import Callable, Iterable, Iterator
@@ -262,32 +264,51 @@ class _EndOfEpoch(Exception):
     """Nothing is left to load."""
 
 
-class _Reading(threading.Thread):
-    """One chunk that is read beside other work. (An executor's locks would not survive a fork.)
+def _ahead(loads: Iterator[Callable[[], Any]]) -> Iterator[Any]:
+    """What they return, until one raises _EndOfEpoch; a thread calls the next while the caller uses the last.
 
-    As with any thread of Python's, a child that is forked by a signal handler while it starts waits for it forever.
+    The thread is one for the whole epoch: a new one for each chunk would start late on cores that OpenMP keeps busy.
     """
+    asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
-    def __init__(self, read: Callable[[], Any]) -> None:
-        super().__init__(name="fastmlp.streaming", daemon=True)
-        self._read = read
-        self._outcome: tuple[Any, BaseException | None] | None = None
-        self.start()
+    def answer() -> None:
+        for load in iter(asked.get, None):
+            answers.put(_outcome(load))
 
-    def run(self) -> None:
-        try:
-            self._outcome = self._read(), None
-        except BaseException as error:  # told by result()
-            self._outcome = None, error
+    def outcome_of(load: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+        while True:
+            try:
+                return answers.get(timeout=0.5)
+            except queue.Empty:
+                if not thread.is_alive():  # in a child, forked meanwhile
+                    return _outcome(load)
 
-    def result(self) -> Any:
-        self.join()
-        if self._outcome is None:  # a child, forked meanwhile, has no such thread
-            self.run()
-        chunk, error = self._outcome or (None, None)
-        if error is not None:
-            raise error
-        return chunk
+    load = next(loads)
+    thread = threading.Thread(target=answer, name="fastmlp.streaming", daemon=True)
+    thread.start()
+    try:
+        asked.put(load)
+        while load is not None:
+            result, error = outcome_of(load)
+            if isinstance(error, _EndOfEpoch):
+                break
+            if error is not None:
+                raise error
+            load = next(loads, None)
+            asked.put(load)
+            yield result
+            del result  # two chunks in memory, not three
+    finally:
+        asked.put(None)
+        thread.join()  # it may write to what the caller owns
+
+
+def _outcome(load: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    try:
+        return load(), None
+    except BaseException as error:  # raised where the result is wanted
+        return None, error
 
 
 class BoundStream:
@@ -314,21 +335,12 @@ class BoundStream:
                 raise
 
         loads = (functools.partial(load, *item) for item in enumerate(self._stream._epoch(rng, self._rooms)))
-        rows, reading = 0, _Reading(next(loads))
-        try:
-            while reading is not None:
-                try:
-                    data = reading.result()
-                except _EndOfEpoch:
-                    break
-                following = next(loads, None)
-                reading = following and _Reading(following)
+        rows = 0
+        with contextlib.closing(_ahead(loads)) as chunks:
+            for data in chunks:
                 rows += data.rows
                 yield data
-                data = None  # two chunks in memory, not three
-        finally:
-            if reading is not None:
-                reading.join()  # it may write to what the caller owns
+                del data
         if rows == 0:
             raise ValueError(
                 "a stream must have at least one chunk in each epoch, got none; an iterator ends with its first epoch: give"
