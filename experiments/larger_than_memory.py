@@ -21,7 +21,7 @@ NAME = "larger_than_memory"
 
 NETS = ((784, 128, 10), (784, 512, 384, 10))
 WAYS = ("memory", "stream", "stream of one block", "memory map")
-CHUNKS = 8  # of the file, two of which are in memory: a quarter of it
+CHUNKS = 8  # of the file, one of which is in memory
 BATCH_SIZE = 128
 
 
@@ -133,7 +133,7 @@ def run(campaign: Campaign) -> Section:
         title="Data larger than memory",
         question="What does it cost to stream rows from a file instead of holding them in memory?",
         summary=[
-            f"An epoch from a file in the page cache, {2 / CHUNKS:.0%} of it in memory at a time, runs at {min(shares):.0%} to "
+            f"An epoch from a file in the page cache, an eighth of it in memory at a time, runs at {min(shares):.0%} to "
             f"{max(shares):.0%} of the speed in memory."
         ],
         claims=[],
@@ -141,8 +141,8 @@ def run(campaign: Campaign) -> Section:
             Part(
                 "Four ways to the same rows",
                 [
-                    "In memory; streamed, two chunks at a time, each put together from 64 blocks from all over the file and read by "
-                    "another thread while the core trains; streamed in chunks of one block, which are mapped where they lie; and from "
+                    "In memory; streamed, a chunk at a time, each put together from 64 blocks from all over the file, which all "
+                    "threads read; streamed in chunks of one block, which are mapped where they lie; and from "
                     "a memory map of the whole file, row by row. Putting chunks together costs a copy of each row: the smaller the net "
                     "and the wider the type, the more that counts. A memory map costs nothing while the file fits into the page cache, "
                     "and a seek per row when it does not, which is what streams are for and what is not measured here.",

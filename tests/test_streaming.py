@@ -8,6 +8,7 @@ import sys
 import fastmlp
 import numpy as np
 import pytest
+from fastmlp import _core
 from fastmlp.streaming import Stream
 from problems import DTYPES, assert_equal_bits, parameters, problem, without_sanitizer
 
@@ -25,7 +26,7 @@ def trained(X, y=None, epochs=3, loss="cross_entropy", **settings):
 def epoch_of(stream, seed=0):
     """X and y of each chunk; the first column of X is the row's number."""
     rng = None if seed is None else np.random.default_rng(seed)
-    return [tuple(part.copy() for part in load()) for load in stream._epoch(rng, stream._rooms())]
+    return [tuple(part.copy() for part in load()(2)) for load in stream._epoch(rng, stream._rooms())]
 
 
 @pytest.fixture(params=["arrays", "files", "memory maps"])
@@ -255,6 +256,75 @@ def test_other_damage(tmp_path):
     os.truncate(tmp_path / "x.npy", 1000)
     with pytest.raises(fastmlp.DataFileError, match="has become shorter while it was used: it has 1000 bytes"):
         fastmlp.Trainer(network()).fit(stream, None, epochs=1)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_pieces_of_a_file_go_where_they_belong(tmp_path, threads):
+    rng = np.random.default_rng(threads)
+    contents = rng.integers(0, 256, 3_000_000, np.uint8)
+    contents.tofile(tmp_path / "file")
+    sizes = rng.integers(0, 60_000, 80)
+    places = np.cumsum(sizes) - sizes + np.arange(80)  # a byte between two of them stays as it is
+    pieces = np.stack([rng.integers(0, 2_900_000, 80), places, sizes], axis=1)
+    found = np.full(places[-1] + sizes[-1] + 1, 77, np.uint8)
+    expected = found.copy()
+    for begin, place, size in pieces:
+        expected[place : place + size] = contents[begin : begin + size]
+    with open(tmp_path / "file", "rb") as file:
+        assert _core.read_pieces(file.fileno(), found, pieces, threads)
+        np.testing.assert_array_equal(found, expected)
+        assert not _core.read_pieces(file.fileno(), found, np.array([[2_999_999, 0, 1], [2_999_999, 1, 2]]), threads)
+        assert found[0] == found[1] == contents[-1]
+
+
+def test_pieces_that_cannot_be_read_are_told(tmp_path):
+    (tmp_path / "file").write_bytes(b"12345678")
+    to = np.zeros(8, np.uint8)
+    with open(tmp_path / "file", "rb") as file:
+        for piece in ([0, 1, 8], [0, 9, 0], [0, -1, 2], [-1, 0, 2], [0, 0, -1], [0, 2**62, 2**62]):
+            with pytest.raises(ValueError, match="must lie in the file and in the array"):
+                _core.read_pieces(file.fileno(), to, np.array([[0, 0, 8], piece]), 2)
+        with pytest.raises(ValueError, match=r"shape \(pieces, 3\)"):
+            _core.read_pieces(file.fileno(), to, np.array([0, 0, 8]), 2)
+        with pytest.raises(ValueError, match="C-contiguous"):
+            _core.read_pieces(file.fileno(), to[::2], np.array([[0, 0, 4]]), 2)
+        to.flags.writeable = False
+        with pytest.raises(ValueError, match="not writeable"):
+            _core.read_pieces(file.fileno(), to, np.array([[0, 0, 8]]), 2)
+        to.flags.writeable = True
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        _core.read_pieces(-1, to, np.array([[0, 0, 8]]), 2)
+    assert not to.any()
+
+
+@pytest.mark.skipif(not hasattr(os, "RWF_NOWAIT"), reason="the system does not say what it has in memory")
+@pytest.mark.parametrize("blocks", [1, 4])
+def test_the_system_is_asked_for_what_it_does_not_have_in_memory(tmp_path, monkeypatch, blocks):
+    X = np.zeros((4000, 50), np.float32)
+    np.save(tmp_path / "x.npy", X)
+    stream = Stream.of_rows(tmp_path / "x.npy", np.zeros(4000), chunk_rows=1000, blocks_per_chunk=blocks)
+    asked = np.zeros(os.path.getsize(tmp_path / "x.npy"), int)
+
+    def ask(file, begin, size, advice):
+        assert size <= 1 << 17 and advice == os.POSIX_FADV_WILLNEED
+        asked[begin : begin + size] += 1
+
+    monkeypatch.setattr(os, "posix_fadvise", ask)
+    epoch_of(stream)
+    assert not asked.any(), "it is all in memory"
+    monkeypatch.setattr(os, "preadv", lambda *arguments: 0)
+    epoch_of(stream)
+    np.testing.assert_array_equal(asked, np.arange(len(asked)) >= len(asked) - X.nbytes)
+
+
+@pytest.mark.parametrize("missing", ["RWF_NOWAIT", "posix_fadvise"])
+def test_systems_that_take_no_advice(tmp_path, monkeypatch, missing):
+    X, y = problem(100)
+    np.save(tmp_path / "x.npy", X)
+    stream = Stream.of_rows(tmp_path / "x.npy", y, chunk_rows=32, blocks_per_chunk=4)
+    expected = trained(stream)
+    monkeypatch.delattr(os, missing, raising=False)
+    assert_equal_bits(parameters(trained(stream).network), parameters(expected.network))
 
 
 LIMITED = """

@@ -6,6 +6,7 @@
 namespace fastmlp {
 
 void register_config(pybind11::module_& m);    // config.cpp
+void register_files(pybind11::module_& m);     // files.cpp
 void register_networks(pybind11::module_& m);  // networks.cpp
 void register_ops(pybind11::module_& m);       // ops.cpp
 void register_testing(pybind11::module_& m);   // testing.cpp

@@ -1,9 +1,10 @@
-"""Data larger than memory: rows that pass by in chunks, the next one read while the core trains on the one before."""
+"""Data larger than memory: rows that pass by in chunks, the next one fetched while the core trains on the one before."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import math
 import os
 import queue
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from . import validation
+from . import _core, validation
 from .errors import DataFileError
 from .network import Network
 
@@ -23,8 +24,10 @@ __all__ = ["Stream"]
 CHUNK_BYTES = 1 << 26
 BLOCKS_PER_CHUNK = 64
 ROWS_AT_ONCE = 1024  # a multiple of most batch sizes, so that chunks by default end with a whole batch
+BYTES_AT_ONCE = 1 << 17  # the longest stretch that Linux reads ahead when told to, whatever the device
 
 Chunk = tuple[Any, Any]  # X and y, as `Trainer.fit` takes them
+TakeChunk = Callable[[int], Chunk]  # what is left to do when the chunk is needed, by so many threads
 
 
 class Stream:
@@ -79,16 +82,16 @@ class Stream:
         Parameters
         ----------
         X : path of a .npy file, or anything with a shape, a dtype and rows ``X[begin:end]``, shape (samples, features)
-            Such as a memory-mapped array, or a dataset of h5py or zarr. A path is read without mapping the file, so that
-            neither memory nor address space grows with it.
+            Such as a memory-mapped array, or a dataset of h5py or zarr. A path is read by all threads, and without mapping
+            the file, so that neither memory nor address space grows with it.
         y : path or array, shape (samples,) or (samples, outputs)
         chunk_rows : int >= 1, optional
-            Rows of a chunk, of which two are in memory; rounded down to whole blocks where no block of about that size
-            divides it. Default: 64 MiB of X, and a multiple of 1024 where that is more.
+            Rows of a chunk, of which two are in memory, or one if X is a path; rounded down to whole blocks where no block
+            of about that size divides it. Default: 64 MiB of X, and a multiple of 1024 where that is more.
         blocks_per_chunk : int >= 1
             A chunk is put together from about so many blocks, neighbouring rows each, from all over the data. 1: chunks are
-            mapped or sliced where they lie, which saves a copy, for files whose rows are in random order already. (A file
-            that is shortened while a part of it is mapped ends the process, here as in NumPy.)
+            mapped or sliced where they lie, which saves a copy, for files whose rows are in random order already; two are
+            mapped. (A file that is shortened while a part of it is mapped ends the process, here as in NumPy.)
 
         Returns
         -------
@@ -123,16 +126,16 @@ class Stream:
         """What chunks are put together in, throughout a fit."""
         return None
 
-    def _epoch(self, rng: np.random.Generator | None, rooms: Any) -> Iterator[Callable[[], Chunk]]:
-        """Loaders of an epoch's chunks, called one after another, in another thread; rng None: in order."""
+    def _epoch(self, rng: np.random.Generator | None, rooms: Any) -> Iterator[Callable[[], TakeChunk]]:
+        """For each chunk of an epoch what another thread does ahead. rng None: in order."""
         chunks, end = iter(self._chunks), object()
 
-        def load() -> Chunk:
+        def load() -> TakeChunk:
             chunk = next(chunks, end)
             if chunk is end:
                 raise _EndOfEpoch
             validation.check_pair("a chunk", chunk)
-            return chunk
+            return lambda threads: chunk
 
         while True:
             yield load
@@ -160,39 +163,48 @@ class _RowStream(Stream):
         self._per_chunk = self._blocks if chunk_rows >= self.rows else chunk_rows // self._block_rows
 
     def _rooms(self) -> list[list[np.ndarray]]:
-        """The core reads from one while the next chunk is read into the other; none where chunks are not put together."""
+        """None where chunks are not put together; two where one thread does that ahead, while the core reads from the other.
+
+        From a file, all threads do it between two chunks: one that worked beside them would keep all of them waiting,
+        for equal parts of an update are as slow as the slowest.
+        """
         if self._per_chunk == 1:
             return []
         rows = min(self._per_chunk * self._block_rows, self.rows)
         return [
             [np.empty((rows, *source.shape[1:]), source.dtype) for source in (self._X, self._y)]
-            for _ in range(1 if self._per_chunk == self._blocks else 2)
+            for _ in range(1 if isinstance(self._X, _NpyRows) or self._per_chunk == self._blocks else 2)
         ]
 
-    def _epoch(self, rng: np.random.Generator | None, rooms: Any) -> Iterator[Callable[[], Chunk]]:
+    def _epoch(self, rng: np.random.Generator | None, rooms: Any) -> Iterator[Callable[[], TakeChunk]]:
         blocks = np.arange(self._blocks) if rng is None else rng.permutation(self._blocks)
+
+        def load(chosen: np.ndarray, room: list[np.ndarray] | None) -> TakeChunk:
+            if isinstance(self._X, _NpyRows):
+                self._X.ask_for((chosen * self._block_rows).tolist(), self._block_rows)
+                if room:
+                    return functools.partial(self._read, chosen, room)
+            chunk = self._read(chosen, room, 1) if room else self._map(int(chosen[0]))
+            return lambda threads: chunk
+
         for i, first in enumerate(range(0, self._blocks, self._per_chunk)):
-            chosen = blocks[first : first + self._per_chunk]
-            if rooms:
-                yield functools.partial(self._read, chosen, rooms[i % len(rooms)])
-            else:
-                yield functools.partial(self._map, int(chosen[0]))
+            yield functools.partial(load, blocks[first : first + self._per_chunk], rooms and rooms[i % len(rooms)])
 
     def _map(self, block: int) -> Chunk:
         begin = block * self._block_rows
         end = min(begin + self._block_rows, self.rows)
         return self._X[begin:end], self._y[begin:end]
 
-    def _read(self, blocks: np.ndarray, room: list[np.ndarray]) -> Chunk:
+    def _read(self, blocks: np.ndarray, room: list[np.ndarray], threads: int) -> Chunk:
         begins = blocks * self._block_rows
         sizes = np.minimum(begins + self._block_rows, self.rows) - begins
         ends = np.cumsum(sizes)
-        places = list(zip(begins.tolist(), (ends - sizes).tolist(), sizes.tolist()))
+        places = np.stack([begins, ends - sizes, sizes], axis=1)
         for source, to in zip((self._X, self._y), room):
             if isinstance(source, _NpyRows):
-                source.read_into(to, places)
+                source.read_into(to, places, threads)
             else:
-                for begin, place, size in places:
+                for begin, place, size in places.tolist():
                     rows = source[begin : begin + size]
                     if len(rows) != size:
                         raise ValueError(f"rows [{begin}, {begin + size}) must be {size} rows, got {len(rows)}")
@@ -222,32 +234,46 @@ class _NpyRows:
             raise DataFileError(f"{self._name} must have {expected} bytes for shape {self.shape}, got {found}")
 
     def __getitem__(self, rows: slice) -> np.ndarray:
-        """Mapped, not copied; reading ahead begins."""
+        """Mapped, not copied."""
         begin, end, _ = rows.indices(self.shape[0])
         offset = self._offset + begin * self._row_bytes
         with open(self._name, "rb") as file:
             if os.fstat(file.fileno()).st_size < offset + (end - begin) * self._row_bytes:
                 raise self._shorter(file)
-            if hasattr(os, "posix_fadvise"):
-                os.posix_fadvise(file.fileno(), offset, (end - begin) * self._row_bytes, os.POSIX_FADV_WILLNEED)
             return np.memmap(file, self.dtype, "r", offset, (end - begin, *self.shape[1:]))
 
-    def read_into(self, to: np.ndarray, places: Iterable[tuple[int, int, int]]) -> None:
+    def ask_for(self, begins: Iterable[int], rows: int) -> None:
+        """The system begins to read so many rows from each place on, if they are not in memory and it takes advice."""
+        if not hasattr(os, "posix_fadvise"):
+            return
+        with open(self._name, "rb") as file:
+            for begin in begins:
+                first = self._offset + begin * self._row_bytes
+                last = first + rows * self._row_bytes
+                if _is_cached(file.fileno(), last - 1):
+                    continue
+                for offset in range(first, last, BYTES_AT_ONCE):
+                    count = min(BYTES_AT_ONCE, last - offset)
+                    os.posix_fadvise(file.fileno(), offset, count, os.POSIX_FADV_WILLNEED)
+
+    def read_into(self, to: np.ndarray, places: np.ndarray, threads: int) -> None:
         """For each (begin, place, size), rows begin .. begin + size become rows place .. place + size of `to`."""
-        room = memoryview(to).cast("B")
-        with open(self._name, "rb", buffering=0) as file:
-            for begin, place, size in places:
-                view = room[place * self._row_bytes : (place + size) * self._row_bytes]
-                file.seek(self._offset + begin * self._row_bytes)
-                while view:
-                    count = file.readinto(view)
-                    if not count:
-                        raise self._shorter(file)
-                    view = view[count:]
+        pieces = places * self._row_bytes + [self._offset, 0, 0]
+        with open(self._name, "rb") as file:
+            if not _core.read_pieces(file.fileno(), to, pieces, threads):
+                raise self._shorter(file)
 
     def _shorter(self, file: Any) -> DataFileError:
         size = os.fstat(file.fileno()).st_size
         return DataFileError(f"{self._name} has become shorter while it was used: it has {size} bytes")
+
+
+def _is_cached(file: int, offset: int) -> bool:
+    """Whether a byte can be read without waiting; False where the system does not say."""
+    try:
+        return os.preadv(file, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
+    except (AttributeError, OSError):
+        return False
 
 
 def _rows(name: str, source: Any) -> Any:
@@ -267,16 +293,16 @@ class _EndOfEpoch(Exception):
 def _ahead(loads: Iterator[Callable[[], Any]]) -> Iterator[Any]:
     """What they return, until one raises _EndOfEpoch; a thread calls the next while the caller uses the last.
 
-    The thread is one for the whole epoch: a new one for each chunk would start late on cores that OpenMP keeps busy.
+    One thread for the whole epoch: where OpenMP keeps the cores busy, a new one can take a millisecond to start.
     """
     asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
 
     def answer() -> None:
         for load in iter(asked.get, None):
             answers.put(_outcome(load))
 
-    def outcome_of(load: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    def outcome_of(load: Callable[[], Any]) -> Outcome:
         while True:
             try:
                 return answers.get(timeout=0.5)
@@ -290,25 +316,27 @@ def _ahead(loads: Iterator[Callable[[], Any]]) -> Iterator[Any]:
     try:
         asked.put(load)
         while load is not None:
-            result, error = outcome_of(load)
+            results, error = outcome_of(load)
             if isinstance(error, _EndOfEpoch):
                 break
             if error is not None:
                 raise error
             load = next(loads, None)
             asked.put(load)
-            yield result
-            del result  # two chunks in memory, not three
+            yield results.pop()  # not held here, too, or three chunks would be in memory and not two
     finally:
         asked.put(None)
         thread.join()  # it may write to what the caller owns
 
 
-def _outcome(load: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+Outcome = tuple[list[Any], BaseException | None]  # one result or none
+
+
+def _outcome(load: Callable[[], Any]) -> Outcome:
     try:
-        return load(), None
+        return [load()], None
     except BaseException as error:  # raised where the result is wanted
-        return None, error
+        return [], error
 
 
 class BoundStream:
@@ -323,21 +351,20 @@ class BoundStream:
     def rows(self) -> int | None:
         return self._stream.rows
 
-    def epoch(self, rng: np.random.Generator | None) -> Iterator[Any]:
-        """Data sets, one after another; the next is made by another thread while the caller uses the last."""
-
-        def load(number: int, loader: Callable[[], Chunk]) -> Any:
-            try:
-                X, y = loader()
-                return self._network._training_set(X, y, 1, self._checked)
-            except Exception as error:
-                validation.add_note(error, f"chunk {number} of the stream")
-                raise
-
-        loads = (functools.partial(load, *item) for item in enumerate(self._stream._epoch(rng, self._rooms)))
+    def epoch(self, rng: np.random.Generator | None, threads: Callable[[], int]) -> Iterator[Any]:
+        """Data sets, one after another; another thread fetches the next chunk while the caller uses the last."""
         rows = 0
-        with contextlib.closing(_ahead(loads)) as chunks:
-            for data in chunks:
+        with contextlib.closing(_ahead(self._stream._epoch(rng, self._rooms))) as chunks:
+            for number in itertools.count():
+                try:
+                    take = next(chunks, None)
+                    if take is None:
+                        break
+                    data = self._network._training_set(*take(threads()), threads(), self._checked)
+                    del take
+                except Exception as error:
+                    validation.add_note(error, f"chunk {number} of the stream")
+                    raise
                 rows += data.rows
                 yield data
                 del data

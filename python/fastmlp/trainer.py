@@ -486,7 +486,7 @@ class Trainer:
         def watch(share: float) -> None:
             progress.part_done(epoch, (rows + share * size) / (data.rows or math.inf))
 
-        with contextlib.closing(self._parts(data)) as parts:
+        with contextlib.closing(self._parts(data, threads)) as parts:
             for part in parts:
                 size, part_updates = part.rows, self._updates_of(part)
                 sums = self._train_part(part, threads, watch, epoch, updates)
@@ -498,12 +498,12 @@ class Trainer:
         metrics["seconds"] = time.perf_counter() - start
         return metrics, updates
 
-    def _parts(self, data: Any) -> Iterator[Any]:
+    def _parts(self, data: Any, threads: Callable[[], int]) -> Iterator[Any]:
         """The data sets of an epoch: the one that there is, or the chunks of a stream."""
         if isinstance(data, BoundStream):
             if self.accumulate == "epoch":
                 raise ValueError("accumulate='epoch' must be an integer for a Stream: an update ends with its chunk")
-            yield from data.epoch(self._rng if self._shuffle else None)
+            yield from data.epoch(self._rng if self._shuffle else None, threads)
         else:
             yield data
 
