@@ -3,6 +3,8 @@
 Needs a build with FASTMLP_FAIL_ALLOCATIONS, which the long test run makes.
 """
 
+import ctypes
+import gc
 import itertools
 
 import numpy as np
@@ -83,3 +85,40 @@ def test_operations():
     a = np.ones((70, 60), np.float32)
     assert fail_each(lambda: ops.matmul(a, a.T, n_threads=2)) >= 1
     assert fail_each(lambda: ops.softmax_cross_entropy(a, np.zeros(70, int))) >= 1
+
+
+def test_what_fails_leaks_nothing():
+    """Neither buffers of the core, which are counted, nor smaller things, of which the C library knows the bytes."""
+
+    class Mallinfo2(ctypes.Structure):
+        _fields_ = [
+            (name, ctypes.c_size_t) for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks".split()
+        ]
+        _fields_ += [("fordblks", ctypes.c_size_t), ("keepcost", ctypes.c_size_t)]
+
+    mallinfo2 = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if mallinfo2 is None:
+        pytest.skip("this C library does not tell the bytes in use")
+    mallinfo2.restype = Mallinfo2
+    failed = 0
+
+    def loop():
+        def act():
+            net = Network(SIZES)
+            Trainer(net, "adam", batch_size=50, n_threads=2).fit(X, Y, epochs=1)
+            net.forward(X, n_threads=2)
+
+        return fail_each(act)
+
+    def in_use():
+        gc.collect()
+        return testing.living_buffers(), mallinfo2().uordblks
+
+    for _ in range(3):
+        loop()
+    buffers, in_heap = in_use()
+    for _ in range(30):
+        failed += loop()
+    more_buffers, more_in_heap = in_use()
+    assert more_buffers == buffers
+    assert failed > 300 and more_in_heap - in_heap < 16 * failed, "less than the smallest allocation per failure"

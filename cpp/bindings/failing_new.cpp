@@ -13,9 +13,11 @@
 namespace fastmlp {
 
 static std::atomic<long> until_failure{0};  // 0: none fails
+static std::atomic<long> buffers{0};
 
 void fail_allocation(long n) { until_failure = n; }
 bool allocation_failed() { return until_failure <= 0; }
+long living_buffers() { return buffers; }
 
 static void* allocate(std::size_t size, std::size_t alignment) {
     const bool counted = alignment > 0 || ReleasedGil::is_away();
@@ -23,7 +25,13 @@ static void* allocate(std::size_t size, std::size_t alignment) {
     void* found = alignment ? std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment)
                             : std::malloc(size ? size : 1);
     if (!found) throw std::bad_alloc();
+    if (alignment) ++buffers;
     return found;
+}
+
+static void free_buffer(void* p) noexcept {
+    if (p) --buffers;
+    std::free(p);
 }
 
 }  // namespace fastmlp
@@ -37,5 +45,5 @@ void operator delete(void* p) noexcept { std::free(p); }
 void operator delete[](void* p) noexcept { std::free(p); }
 void operator delete(void* p, std::size_t) noexcept { std::free(p); }
 void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
-void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+void operator delete(void* p, std::align_val_t) noexcept { fastmlp::free_buffer(p); }
+void operator delete(void* p, std::size_t, std::align_val_t) noexcept { fastmlp::free_buffer(p); }

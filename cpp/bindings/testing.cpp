@@ -14,6 +14,7 @@ void register_testing(py::module_& m) {
 #ifdef FASTMLP_FAIL_ALLOCATIONS
     testing.def("fail_allocation", &fail_allocation, py::arg("n"));
     testing.def("allocation_failed", &allocation_failed);
+    testing.def("living_buffers", &living_buffers);
 #endif
     testing.def("hold_gil", [](bool hold) { training_holds_gil = hold; }, py::arg("hold"));
 }
