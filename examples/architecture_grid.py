@@ -3,7 +3,7 @@
 python examples/architecture_grid.py --backend loky
 
 On MNIST if --data or the environment variable FASTMLP_DATA names its folder, on digits drawn from fonts otherwise.
-Needs `pip install "fastmlp[sweeps]"` for loky and Dask, matplotlib for the drawn digits.
+Needs `pip install ".[sweeps]"` for loky and Dask, matplotlib for the drawn digits.
 """
 
 import argparse

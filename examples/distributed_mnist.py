@@ -3,7 +3,7 @@
 mpiexec -n 2 python -m mpi4py examples/distributed_mnist.py
 
 Each rank reads its rows of memory-mapped files. On MNIST if --data or the environment variable FASTMLP_DATA names its
-folder, on digits drawn from fonts otherwise. Needs `pip install "fastmlp[mpi,files]"` and an MPI, such as
+folder, on digits drawn from fonts otherwise. Needs `pip install ".[mpi,files]"` and an MPI, such as
 `pip install mpich`; matplotlib for the drawn digits.
 """
 
