@@ -526,7 +526,7 @@ def test_integers_and_booleans_are_numbers():
     rng = np.random.default_rng(0)
     X, y = rng.integers(0, 2, (20, 5)), rng.integers(0, 3, 20)
     expected = train(X.astype(np.float64), y, "cross_entropy", "float64")
-    for dtype in (np.int8, np.int64, np.uint16, np.float16, bool):
+    for dtype in (np.int8, np.int64, np.uint16, np.float16, bool, ">f2", ">i4"):
         for p, q in zip(train(X.astype(dtype), y, "cross_entropy", "float64"), expected, strict=True):
             np.testing.assert_array_equal(p, q)
 
@@ -552,9 +552,27 @@ def test_data_may_not_be_changed_by_training():
 def test_inputs_that_overflow_when_scaled_are_refused_by_predictions():
     net = Network((5, 3), input_scale=1e30)
     X = np.full((2, 5), 1e20)
-    with pytest.raises(ValueError, match=r"input_scale=1e\+30.*float32"):
+    with pytest.raises(ValueError, match=r"input_scale=1e\+30.*float32.*got 1e\+20 at \[0, 0\]"):
         net.forward(X)
     assert np.isfinite(Network((5, 3), input_scale=1e30, dtype="float64").forward(X)).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_largest_inputs_that_are_let_in_are_finite_when_scaled(dtype):
+    rng = np.random.default_rng(0)
+    most, let_in = float(np.finfo(dtype).max), 0
+    for scale in rng.uniform(1.1, 1e6, 300):
+        net = Network((1, 1), loss="squared_error", dtype=dtype, input_scale=scale)
+        for step in (-9, -5, -4, -3, -2, -1, 0):
+            X = np.array([[most / scale * (1 + step * np.finfo(dtype).eps)]])
+            try:
+                net.forward(X)
+            except ValueError as error:
+                assert "times input_scale" in str(error)
+            else:
+                assert np.isfinite(X.astype(dtype) * np.dtype(dtype).type(scale)).all()
+                let_in += 1
+    assert let_in > 300
 
 
 def test_numbers_must_survive_rounding_to_the_networks_dtype():
@@ -589,6 +607,7 @@ def test_masked_entries_are_refused():
     assert np.isfinite(classifier().forward(np.ma.array(X, mask=mask))).all()
     mask[3, 1] = True
     assert_inputs_refused(classifier(), np.ma.array(X, mask=mask), labels, "masked.*1")
+    assert_inputs_refused(classifier(), list(np.ma.array(X, mask=mask)), labels, "masked.*1")
     assert_refused(classifier(), X, np.ma.array(labels, mask=mask[:, 1]), "masked.*1")
     assert_refused(regressor(), X, np.ma.array(targets, mask=mask[:, :2]), "masked.*1")
 

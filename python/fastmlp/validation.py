@@ -133,12 +133,16 @@ def check_inputs(X: Any, features: int, dtype: np.dtype, scale: float, threads: 
     values = X.values if isinstance(X, _core.CsrInputs) else X
     if values.dtype == np.uint8:
         return X
-    check_finite("X", values, dtype, threads, None if values is X else X.position)
+    position_of = None if values is X else X.position
+    check_finite("X", values, dtype, threads, position_of)
     if abs(scale) > 1:
-        most = float(np.finfo(dtype).max) / abs(scale)
-        if _core.first_not_finite(values, most, threads) >= 0:
+        roundings = 4 * float(np.finfo(dtype).eps)  # of the scale, the value, their product, and this quotient
+        most = float(np.finfo(dtype).max) / abs(scale) * (1 - roundings)
+        index = _core.first_not_finite(values, most, threads)
+        if index >= 0:
             raise ValueError(
-                f"X times input_scale={scale:g} must be within the range of {dtype}, which ends at X = {most:g}"
+                f"X times input_scale={scale:g} must be within the range of {dtype}, which ends at X = {most:g}, got "
+                + _value_at(values, index, position_of)
             )
     return X
 
@@ -163,7 +167,7 @@ def _input_values(X: np.ndarray) -> np.ndarray:
     """The same values as a C-contiguous, aligned, native array of uint8, float32 or float64."""
     if X.dtype.kind in "biu" and X.dtype != np.uint8:
         X = X.astype(np.float64)
-    elif X.dtype == np.float16:
+    elif X.dtype.kind == "f" and X.dtype.itemsize == 2:
         X = X.astype(np.float32)
     elif X.dtype.kind == "f" and X.dtype.itemsize > 8:
         raise TypeError(f"X must be float32, float64 or integers, got {X.dtype}")
@@ -219,7 +223,7 @@ def _indices(name: str, X: Any) -> np.ndarray:
 
 def check_labels(y: Any, rows: int, classes: int) -> np.ndarray:
     """y as int64, shape (rows,), each in [0, classes)."""
-    y = _array("y", y)
+    y = as_array("y", y)
     if y.dtype.kind not in "biu":
         found = y.dtype
         if y.dtype.kind == "f" and y.size:
@@ -284,13 +288,16 @@ def check_finite(
     """Raises ValueError if a value of a float array is NaN, infinite or beyond the range of dtype."""
     index = _core.first_not_finite(array, float(np.finfo(dtype).max), threads)
     if index >= 0:
-        place = position_of(index) if position_of else np.unravel_index(index, array.shape)
-        position = ", ".join(map(str, place))
-        value = array.flat[index]
+        value, found = array.flat[index], _value_at(array, index, position_of)
         if np.isfinite(value) and abs(value) <= np.finfo(dtype).max:
-            raise ValueError(f"{name} was changed by another thread while it was checked, at [{position}]")
+            raise ValueError(f"{name} was changed by another thread while it was checked, got {found}")
         expected = "finite" if not np.isfinite(value) else f"within the range of {dtype}"
-        raise ValueError(f"{name} must be {expected}, got {value} at [{position}]")
+        raise ValueError(f"{name} must be {expected}, got {found}")
+
+
+def _value_at(array: np.ndarray, index: int, position_of: Callable[[int], tuple[int, ...]] | None) -> str:
+    place = position_of(index) if position_of else np.unravel_index(index, array.shape)
+    return f"{array.flat[index]} at [{', '.join(map(str, place))}]"
 
 
 def add_note(error: Exception, where: str) -> None:
@@ -301,14 +308,18 @@ def add_note(error: Exception, where: str) -> None:
         error.args = (f"{where}: {error}", *error.args[1:])
 
 
-def _array(name: str, values: Any) -> np.ndarray:
-    if hasattr(values, "mask") and np.ma.is_masked(values):
-        raise ValueError(f"{name} must have no masked entries, got {np.ma.count_masked(values)} of them")
+def as_array(name: str, values: Any) -> np.ndarray:
+    if type(values) is np.ndarray:
+        return values
+    parts = values if isinstance(values, (list, tuple)) else [values]  # NumPy drops the masks of a list's arrays
+    masked = sum(np.ma.count_masked(part) for part in parts if isinstance(part, np.ma.MaskedArray))
+    if masked:
+        raise ValueError(f"{name} must have no masked entries, got {masked} of them")
     return np.asarray(values)
 
 
 def _real_array(name: str, values: Any) -> np.ndarray:
-    array = _array(name, values)
+    array = as_array(name, values)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must be an array of real numbers, got dtype {array.dtype}")
     return array
