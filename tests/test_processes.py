@@ -157,6 +157,43 @@ def test_a_child_has_nothing_of_what_other_threads_of_its_parent_did():
     assert_says(result, "0")
 
 
+def test_a_child_may_fit_what_another_thread_of_its_parent_was_fitting():
+    """But not what the thread that forked was fitting: in the child, its fit goes on."""
+    result = run("""
+        net, inside, stop = fastmlp.Network((200, 64, 10)), threading.Event(), threading.Event()
+        trainer = fastmlp.Trainer(net, n_threads=2)
+
+        def until_told(info):
+            inside.set()
+            return stop.is_set()
+
+        def fit_again():
+            try:
+                fastmlp.Trainer(net).fit(X, y, epochs=1)
+                return 0
+            except RuntimeError:
+                return 3
+
+        def in_child():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12: this process has threads
+                child = os.fork()
+            if child == 0:
+                os._exit(fit_again())
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+        thread = threading.Thread(target=lambda: trainer.fit(X, y, epochs=10**9, callbacks=[until_told]))
+        thread.start()
+        inside.wait()
+        found = [in_child(), fit_again()]
+        stop.set()
+        thread.join()
+        trainer.fit(X, y, epochs=1, callbacks=[lambda info: found.append(in_child())])
+        print(*found, fit_again())
+    """)
+    assert_says(result, "0", "3", "3", "0")
+
+
 def test_a_fork_before_any_fit_needs_no_warning_though_the_hook_is_off():
     result = run("print(len(set(fork())))", FASTMLP_FORK_HOOK="0")
     assert_says(result, "1")
@@ -300,6 +337,31 @@ def test_limits_bound_the_threads_that_a_fit_starts(settings, n_threads):
         **settings,
     )
     assert_says(result, "0")
+
+
+@without_sanitizer
+@pytest.mark.skipif(sys.platform != "linux", reason="address space is limited as Linux does")
+def test_threads_that_the_system_refuses_are_done_without():
+    """libgomp would end the process. There is no address space for a thread's stack, which is made as large as a limit."""
+    result = run(
+        """
+        import resource
+
+        if "LARGE_STACKS" not in os.environ:
+            os.environ["LARGE_STACKS"] = "yes"
+            resource.setrlimit(resource.RLIMIT_STACK, (1 << 30, resource.getrlimit(resource.RLIMIT_STACK)[1]))
+            os.execv(sys.executable, sys.orig_argv)
+        fastmlp.Trainer(fastmlp.Network((200, 256, 256, 10)), n_threads=1).fit(X, y, epochs=1)
+        used = int(open("/proc/self/statm").read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 29), resource.RLIM_INFINITY))
+        alone = fit()
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        assert fit() == alone
+        print(len(os.listdir("/proc/self/task")))
+        """,
+        OPENBLAS_NUM_THREADS="1",
+    )
+    assert_says(result, "2" if _core.threading_name() == "OpenMP" else "1")
 
 
 @without_sanitizer

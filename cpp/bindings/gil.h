@@ -41,10 +41,14 @@ public:
         }
     }
     // In a child of fork, which has none of the threads that were in a call.
-    static void forget_calls() { calls_ = 0; }
+    static void forget_calls() {
+        calls_ = 0;
+        ++forks_;
+    }
+    static int forks() { return forks_; }  // from the first process to this one
 
 private:
-    static inline int calls_ = 0;
+    static inline int calls_ = 0, forks_ = 0;
     static inline bool interpreter_ends_ = false;
     static inline std::thread::id ending_thread_;
     PyThreadState* thread_;

@@ -23,18 +23,25 @@ template <class T> struct BoundDataset : Dataset<T> {
 };
 
 // The right to change a network's parameters: at most one at a time, nobody waits for it, and it ends with this
-// object, however the code that holds it is left.
+// object, however the code that holds it is left. A child of fork has none of its parent's other threads, and so
+// nothing that they held. Under Python's lock.
 template <class T> class Reservation {
 public:
     explicit Reservation(Network<T>& network) : network_(&network) {
-        if (network.reserved().exchange(true))
+        Holder& holder = network.holder();
+        if (holder.thread == std::this_thread::get_id() || is_elsewhere(holder))
             throw std::runtime_error("a fit of this network is under way; its parameters cannot be changed by another");
+        holder = {std::this_thread::get_id(), ReleasedGil::forks(), holder.count + 1};
     }
     Reservation(const Reservation&) = delete;
     ~Reservation() { release(); }
     void release() {
-        if (network_) network_->reserved() = false;
+        if (network_) network_->holder().thread = {};
         network_ = nullptr;
+    }
+    static bool is_elsewhere(const Holder& holder) {
+        return holder.thread != std::thread::id() && holder.thread != std::this_thread::get_id() &&
+               holder.forks == ReleasedGil::forks();
     }
 
 private:
@@ -396,7 +403,10 @@ template <class T> void register_network(py::module_& m, const std::string& suff
         .def("is_finite", &is_finite<T>)
         .def(
             "reserve", [](Network<T>& network) { return std::make_unique<Reservation<T>>(network); },
-            py::keep_alive<0, 1>());
+            py::keep_alive<0, 1>())
+        .def_property_readonly("reservations", [](Network<T>& network) { return network.holder().count; })
+        .def("is_reserved_elsewhere",
+             [](Network<T>& network) { return Reservation<T>::is_elsewhere(network.holder()); });
 
     py::class_<Reservation<T>>(m, ("Reservation" + suffix).c_str())
         .def("__enter__", [](Reservation<T>&) {})

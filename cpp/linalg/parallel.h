@@ -209,8 +209,18 @@ private:
     Range share_of(int worker, int64_t total) const { return {total * worker / count, total * (worker + 1) / count}; }
 };
 
-// More workers than this help nobody, and libgomp ends the process if the system refuses it a thread.
-inline int most_workers() { return std::max(16, 2 * available_cores()); }
+inline int most_workers() { return std::max(16, 2 * available_cores()); }  // more help nobody
+
+// Threads that run f(i), i from 1 on: so many, or as many as the system grants.
+template <class F> std::vector<std::thread> start_threads(int count, F f) noexcept {
+    std::vector<std::thread> started;
+    try {
+        started.reserve(static_cast<std::size_t>(count));
+        for (int i = 1; i <= count; ++i) started.emplace_back(f, i);
+    } catch (const std::exception&) {  // fewer will do
+    }
+    return started;
+}
 
 // What fork needs: a child has only the thread that forked, and would wait for ever for the workers of its pool.
 class Team {
@@ -225,6 +235,7 @@ public:
     // Before a fork, by the thread that forks: ends its pool. The next team makes a new one. Returns whether it could.
     static bool end_pool() {
 #ifdef _OPENMP
+        ++pools_ended_;
         return omp_pause_resource_all(omp_pause_hard) == 0;
 #else
         return true;
@@ -235,11 +246,32 @@ public:
     static int allowed(int threads) {
         if (alone_) return 1;
         used_ = true;
-        return std::min(threads, most_workers());
+        threads = std::min(threads, most_workers());
+#ifdef _OPENMP
+        threads = granted(threads);
+#endif
+        return threads;
     }
 
 private:
+    // libgomp ends the process where the system refuses it a thread. So, before the calling thread's pool grows, as
+    // many are started, to see whether they would be.
+    static int granted(int threads) {
+        static thread_local int pool = 1, ended = 0;
+        if (std::exchange(ended, pools_ended_.load()) != ended) pool = 1;
+        if (threads > pool) {
+            std::promise<void> all_have_started;
+            const std::shared_future<void> started(all_have_started.get_future());
+            std::vector<std::thread> others = start_threads(threads - 1, [&](int) { started.wait(); });
+            all_have_started.set_value();
+            for (std::thread& other : others) other.join();
+            threads = static_cast<int>(others.size()) + 1;
+            pool = std::max(pool, threads);
+        }
+        return threads;
+    }
     static inline std::atomic<bool> used_{false}, alone_{false};
+    static inline std::atomic<int> pools_ended_{0};
 };
 
 // Runs f(worker) on up to `threads` workers at once. f must not throw. Throws std::bad_alloc before f runs.
@@ -260,13 +292,8 @@ template <class F> void run_team(int threads, F f) {
 #else
     std::promise<int> size;
     const std::shared_future<int> granted(size.get_future());
-    std::vector<std::thread> others;
-    try {
-        others.reserve(static_cast<std::size_t>(threads - 1));
-        for (int i = 1; i < threads; ++i)
-            others.emplace_back([&, i] { f(Worker{i, granted.get(), &*barrier, &cursors}); });
-    } catch (const std::exception&) {  // fewer will do
-    }
+    std::vector<std::thread> others =
+        start_threads(threads - 1, [&](int i) { f(Worker{i, granted.get(), &*barrier, &cursors}); });
     const int count = static_cast<int>(others.size()) + 1;
     barrier.emplace(count);
     size.set_value(count);

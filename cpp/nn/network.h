@@ -10,6 +10,13 @@
 
 namespace fastmlp {
 
+// The thread that changes a network's parameters and is to be the only one; none: thread::id().
+struct Holder {
+    std::thread::id thread;
+    int forks = 0;      // between the process that it began in and the first one
+    int64_t count = 0;  // holders so far
+};
+
 template <class T> class Network {
 public:
     // sizes: features, hidden widths, outputs. Throws std::invalid_argument, std::bad_alloc.
@@ -22,7 +29,7 @@ public:
     Loss loss() const { return loss_; }
     bool clips_loss() const { return clips_loss_; }  // see loss_and_gradient
     T input_scale() const { return input_scale_; }
-    std::atomic<bool>& reserved() { return reserved_; }  // whether somebody changes the parameters
+    Holder& holder() { return holder_; }
     const Kernels<T>& kernels() const { return kernels_of<T>(*table_); }
     std::vector<DenseLayer<T>>& layers() { return layers_; }
     const std::vector<DenseLayer<T>>& layers() const { return layers_; }
@@ -57,7 +64,7 @@ private:
     bool clips_loss_;
     const KernelTable* table_;
     std::vector<DenseLayer<T>> layers_;
-    std::atomic<bool> reserved_{false};
+    Holder holder_;
 };
 
 }  // namespace fastmlp

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -241,6 +242,8 @@ class Network:
         ------
         ValueError
             If a weight or bias is not finite.
+        RuntimeError
+            If a fit is under way in another thread.
         OSError
             If the file cannot be written; an old one is as it was.
         ImportError
@@ -534,9 +537,20 @@ class Network:
         core_type = _core.TrainerFloat32 if self._dtype == np.float32 else _core.TrainerFloat64
         return core_type(self._core, getattr(_core.UpdateKind, kind), **settings)
 
+    @contextlib.contextmanager
+    def _at_rest(self) -> Iterator[None]:
+        """For what copies all parameters: RuntimeError if another thread changes them meanwhile."""
+        before = self._core.reservations
+        if not self._core.is_reserved_elsewhere():
+            yield
+            if self._core.reservations == before:
+                return
+        raise RuntimeError("a fit of this network is under way in another thread; save or copy it from a callback")
+
     def __getstate__(self) -> dict[str, Any]:
         state = {name: value for name, value in self.__dict__.items() if name != "_core"}
-        return {**state, "weights": self.weights, "biases": self.biases}
+        with self._at_rest():
+            return {**state, "weights": self.weights, "biases": self.biases}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         weights, biases = state.pop("weights"), state.pop("biases")

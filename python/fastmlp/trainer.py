@@ -6,7 +6,6 @@ import contextlib
 import functools
 import math
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -145,7 +144,6 @@ class Trainer:
         "_accumulate",
         "_batch_size",
         "_core",
-        "_fitting_thread",
         "_history",
         "_l1",
         "_l2",
@@ -196,7 +194,6 @@ class Trainer:
         self._shuffle = validation.check_flag("shuffle", shuffle)
         self._rng = np.random.default_rng(validation.check_seed(seed))
         self._history = History()
-        self._fitting_thread: int | None = None
         self._core = self._new_core()
 
     def _new_core(self) -> Any:
@@ -356,8 +353,6 @@ class Trainer:
         """
         from .checkpoints import save_trainer
 
-        if self._fitting_thread not in (None, threading.get_ident()):
-            raise RuntimeError("a fit of this trainer is under way in another thread; save it from a callback")
         save_trainer(self, path)
 
     @classmethod
@@ -387,14 +382,16 @@ class Trainer:
         return resume_trainer(path, functools.partial(cls, n_threads=n_threads))
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = [name for name in self.__slots__ if name not in ("__weakref__", "_core", "_fitting_thread")]
-        return {**{name: getattr(self, name) for name in kept}, "core": self._core.state()}
+        slots = [name for kind in type(self).__mro__ for name in getattr(kind, "__slots__", ())]
+        kept = [name for name in slots if name not in ("__weakref__", "_core") and hasattr(self, name)]
+        with self.network._at_rest():
+            state = {**{name: getattr(self, name) for name in kept}, **getattr(self, "__dict__", {})}
+            return {**state, "core": self._core.state()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         steps, layers = state.pop("core")
         for name, value in state.items():
             setattr(self, name, value)
-        self._fitting_thread = None
         self._core = self._new_core()
         self._core.set_state(steps, layers)
 
@@ -420,21 +417,6 @@ class Trainer:
         epochs: int,
         callbacks: list[Callback],
         threads: Callable[[], int],  # asked before each call of the core
-        progress: Progress,
-    ) -> History:
-        self._fitting_thread = threading.get_ident()
-        try:
-            return self._fit_epochs(data, evaluation_sets, epochs, callbacks, threads, progress)
-        finally:
-            self._fitting_thread = None
-
-    def _fit_epochs(
-        self,
-        data: Any,
-        evaluation_sets: Mapping[str, Any],
-        epochs: int,
-        callbacks: list[Callback],
-        threads: Callable[[], int],
         progress: Progress,
     ) -> History:
         history = History()
