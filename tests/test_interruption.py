@@ -282,21 +282,22 @@ def test_a_reservation_ends_with_its_holder():
 
 
 def test_ctrl_c_at_random_moments():
-    """Processor time between the signal and the exception, not wall-clock time: others may use the cores meanwhile."""
+    """Of epochs that take a second or more. Processor time between the signal and the exception, not wall-clock time:
+    others may use the cores meanwhile."""
     result = run_script("""
         import os, random, signal, threading, time
         import numpy as np
         import fastmlp
 
         rng = np.random.default_rng(0)
-        X, y = rng.normal(size=(20_000, 64)).astype(np.float32), rng.integers(0, 10, 20_000)
+        X, y = rng.normal(size=(100_000, 64)).astype(np.float32), rng.integers(0, 10, 100_000)
         validation = X[:5000], y[:5000]
         moments = random.Random(0)
         threads_before = threading.active_count()
         costs = []
         for turn in range(20):
-            net = fastmlp.Network((64, 256, 128, 10), seed=turn)
-            trainer = fastmlp.Trainer(net, ["sgd", "adam"][turn % 2], batch_size=[32, 20_000][turn % 3 == 0], n_threads=2)
+            net = fastmlp.Network((64, 1024, 1024, 10), seed=turn)
+            trainer = fastmlp.Trainer(net, ["sgd", "adam"][turn % 2], batch_size=[128, 100_000][turn % 3 == 0], n_threads=2)
             sent = []
 
             def interrupt():

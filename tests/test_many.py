@@ -178,3 +178,39 @@ def test_data_are_checked_and_converted_once_for_nets_of_one_kind(monkeypatch):
     )
     fit_many(trainers(), np.asfortranarray(X), y, epochs=1)
     assert len(checked) == 2  # float32 and float64
+
+
+def test_ctrl_c_while_a_worker_starts_waits_for_no_other():
+    """Which did not begin, or began and nobody knows."""
+    script = """
+        import threading, time
+        import numpy as np
+        import fastmlp
+
+        X, y = np.zeros((5000, 3)), np.zeros(5000, int)
+        start = threading.Thread.start
+        for interrupted, begins in ((1, True), (1, False), (2, True), (2, False)):
+            starts = []
+
+            def start_and_interrupt(self):
+                starts.append(self)
+                if len(starts) != interrupted or begins:
+                    start(self)
+                if len(starts) == interrupted:
+                    raise KeyboardInterrupt
+
+            threading.Thread.start = start_and_interrupt
+            trainers = [fastmlp.Trainer(fastmlp.Network((3, 20, 2))) for _ in range(4)]
+            try:
+                fastmlp.fit_many(trainers, X, y, epochs=10**6, n_threads=3)
+            except KeyboardInterrupt:
+                print("interrupted")
+            threading.Thread.start = start
+            fastmlp.fit_many(trainers, X, y, epochs=1)
+        while threading.active_count() > 1:
+            time.sleep(0.01)
+    """
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60
+    )
+    assert result.stdout.split() == ["interrupted"] * 4, result.stderr

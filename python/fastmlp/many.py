@@ -122,9 +122,12 @@ def fit_all(
     failures: list[BaseException] = []
 
     at_work = threading.Condition()
-    workers: set[int] = set()  # at work
+    workers = 0  # at work: each counts itself, so that nobody waits for one that Ctrl-C kept from its start
 
-    def work(number: int) -> None:
+    def work() -> None:
+        nonlocal workers
+        with at_work:
+            workers += 1
         try:
             while not failures:
                 with lock:
@@ -136,34 +139,27 @@ def fit_all(
             failures.append(failure)
             progress.stop()
         with at_work:
-            workers.remove(number)
+            workers -= 1
             at_work.notify()
+
+    def wait_for_workers() -> None:
+        with at_work:
+            at_work.wait_for(lambda: workers == 0 and (failures or len(outcomes) == len(trainers)))
 
     with progress:
         try:
             for number in range(min(threads, len(trainers))):
                 # A daemon, unlike a ThreadPoolExecutor's threads: the interpreter can end while it works.
-                thread = threading.Thread(target=work, args=(number,), name=f"fastmlp.fit_many-{number}", daemon=True)
-                workers.add(number)
-                try:
-                    thread.start()
-                except RuntimeError:  # the system refuses another thread: nobody must wait for it
-                    workers.remove(number)
-                    raise
-            _wait_until_idle(at_work, workers)
-        except BaseException as interruption:  # Ctrl-C
+                threading.Thread(target=work, name=f"fastmlp.fit_many-{number}", daemon=True).start()
+            wait_for_workers()
+        except BaseException as interruption:  # Ctrl-C, or a thread that the system refuses
             failures.insert(0, interruption)
             progress.stop()
-            _wait_until_idle(at_work, workers)
+            wait_for_workers()
     for failure in failures:
         if not isinstance(failure, Cancelled):
             raise failure
     return [outcomes[index] for index in range(len(trainers))]
-
-
-def _wait_until_idle(at_work: threading.Condition, workers: set[int]) -> None:
-    with at_work:
-        at_work.wait_for(lambda: not workers)
 
 
 def _check_trainers(trainers: Any) -> list[Trainer]:
