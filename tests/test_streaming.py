@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import fastmlp
 import numpy as np
 import pytest
+import scipy.sparse
 from fastmlp import _core
 from fastmlp.streaming import Stream
 from problems import DTYPES, assert_equal_bits, parameters, problem, without_sanitizer
@@ -130,13 +132,12 @@ def test_streams_resume_with_the_bits_of_an_uninterrupted_fit(tmp_path):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_any_iterable_of_chunks_will_do(dtype):
     """Chunks of other types and sizes; an object whose __iter__ begins anew."""
-    scipy_sparse = pytest.importorskip("scipy.sparse")
     X, y = problem(90)
 
     class Chunks:
         def __iter__(self):
             yield X[:30].astype(np.float32), y[:30].tolist()
-            yield scipy_sparse.csr_matrix(X[30:50]), y[30:50]
+            yield scipy.sparse.csr_matrix(X[30:50]), y[30:50]
             yield X[50:], y[50:]
 
     stream = Stream(Chunks())
@@ -207,6 +208,11 @@ def test_divergence_is_told_with_its_place_in_the_epoch():
         (lambda X, y: Stream.of_rows(X[:0], y[:0]), ValueError, r"samples >= 1, features >= 1\), got \(0, 11\)"),
         (lambda X, y: Stream.of_rows(X[0], y), ValueError, r"got \(11,\)"),
         (lambda X, y: Stream.of_rows(X.astype(str), y), TypeError, "real numbers"),
+        (
+            lambda X, y: Stream.of_rows(scipy.sparse.csr_matrix(X), y),
+            TypeError,
+            "sparse matrix: give parts of it as chunks",
+        ),
         (lambda X, y: Stream.of_rows(X, y, chunk_rows=0), ValueError, "chunk_rows must be at least 1, got 0"),
         (lambda X, y: Stream.of_rows(X, y, blocks_per_chunk=0), ValueError, "blocks_per_chunk must be at least 1"),
     ],
@@ -234,6 +240,11 @@ def test_arguments_of_fit():
         (lambda data: b"", "is not a .npy file"),
         (lambda data: data.replace(b"'<i8'", b"'|O8'"), "numbers, got object"),
         (lambda data: data.replace(b"{'descr'", b"{'des((("), "is not a .npy file"),
+        (lambda data: data.replace(b"'descr': '<i8'", b"'descr':  ()  "), "is not a .npy file"),
+        (lambda data: data.replace(b"{'descr': '<i8'", b"{[]: 1, 2:    1"), "is not a .npy file"),
+        (lambda data: data.replace(b"(40,)", b"(-4,)"), "its shape must not be negative"),
+        (lambda data: data.replace(b"(40,)", b"(" + b"-" * 9000 + b"1,)"), "is not a .npy file"),
+        (lambda data: data[:6] + b"\x09" + data[7:], "its version must be 1.0, 2.0 or 3.0, got 9.0"),
     ],
 )
 def test_damaged_files_are_told(tmp_path, damage, message):
@@ -488,3 +499,69 @@ def test_sources_that_change_under_a_stream(tmp_path, monkeypatch):
 
     with pytest.raises(ValueError, match=r"rows \[\d+, \d+\) must be \d+ rows, got 1"):
         fastmlp.Trainer(network()).fit(Stream.of_rows(Short(), y, blocks_per_chunk=2), None, epochs=1)
+
+
+@pytest.mark.parametrize("blocks", [1, 4])
+@pytest.mark.parametrize("masked", ["X", "y"])
+def test_masked_entries_are_told(masked, blocks):
+    arrays = dict(zip(("X", "y"), problem(40)))
+    arrays[masked] = np.ma.array(arrays[masked], mask=False)
+    arrays[masked][7] = np.ma.masked
+    stream = Stream.of_rows(arrays["X"], arrays["y"], chunk_rows=20, blocks_per_chunk=blocks)
+    with pytest.raises(ValueError, match=f"{masked} must have no masked entries"):
+        trained(stream)
+
+
+@pytest.mark.parametrize("blocks", [1, 4])
+def test_another_file_under_the_name_is_told(tmp_path, blocks):
+    X, y = problem(40)
+    np.save(tmp_path / "x.npy", X)
+    stream = Stream.of_rows(tmp_path / "x.npy", y, chunk_rows=20, blocks_per_chunk=blocks)
+    np.save(tmp_path / "new.npy", X + 1)
+
+    def replace(info):
+        if info.epoch == 2:
+            os.replace(tmp_path / "new.npy", tmp_path / "x.npy")
+
+    trainer = fastmlp.Trainer(network())
+    with pytest.raises(fastmlp.DataFileError, match="replaced by another file while it was used"):
+        trainer.fit(stream, None, epochs=5, callbacks=[replace])
+    assert len(trainer.history.loss) == 2
+
+
+@pytest.mark.parametrize("chunk_rows", [700, 1000, 1024, 2**61, None])
+def test_one_block_per_chunk_is_a_part_of_the_array(chunk_rows):
+    X, y = problem(1000)
+    for x, _ in (
+        load()(2) for load in Stream.of_rows(X, y, chunk_rows=chunk_rows, blocks_per_chunk=1)._epoch(None, [])
+    ):
+        assert np.shares_memory(x, X)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "?", "i1", "<i8", "f2", "<f4", ">f4", "<f8"])
+def test_chunks_by_default_take_64_mib_as_the_core_holds_them(dtype):
+    class Rows:
+        shape, dtype = (10**6, 2000), np.dtype("u1")
+
+    Rows.dtype = np.dtype(dtype)
+    stream = Stream.of_rows(Rows(), np.zeros(10**6, int))
+    chunk = np.zeros((100, 2000), dtype)
+    taken = fastmlp.Network((2000, 2))._check_inputs(chunk, 1)
+    bytes_of_row = (chunk.nbytes + (0 if taken is chunk else taken.nbytes)) / 100
+    rows = stream._per_chunk * stream._block_rows
+    assert 0.8 * 2**26 < rows * bytes_of_row <= 2**26
+
+
+def test_an_interrupt_while_the_reading_thread_starts_leaves_no_thread(monkeypatch):
+    X, y = problem(40)
+    start = threading.Thread.start
+
+    def start_and_interrupt(self):
+        start(self)
+        raise KeyboardInterrupt
+
+    before = threading.active_count()
+    monkeypatch.setattr(threading.Thread, "start", start_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        trained(Stream([(X, y)]))
+    assert threading.active_count() == before

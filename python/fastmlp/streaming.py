@@ -9,7 +9,6 @@ import math
 import os
 import queue
 import threading
-import tokenize
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -24,6 +23,7 @@ __all__ = ["Stream"]
 CHUNK_BYTES = 1 << 26
 BLOCKS_PER_CHUNK = 64
 ROWS_AT_ONCE = 1024  # a multiple of most batch sizes, so that chunks by default end with a whole batch
+MOST_SIZES_TRIED = 1000  # of a block, when one that divides the chunk is looked for
 BYTES_AT_ONCE = 1 << 17  # the longest stretch that Linux reads ahead when told to, whatever the device
 
 Chunk = tuple[Any, Any]  # X and y, as `Trainer.fit` takes them
@@ -87,7 +87,8 @@ class Stream:
         y : path or array, shape (samples,) or (samples, outputs)
         chunk_rows : int >= 1, optional
             Rows of a chunk, of which two are in memory, or one if X is a path; rounded down to whole blocks where no block
-            of about that size divides it. Default: 64 MiB of X, and a multiple of 1024 where that is more.
+            of about that size divides it. Default: 64 MiB of X, as the core reads it and before, where it is of a type
+            other than float32, float64 and uint8; and a multiple of 1024 where that is more.
         blocks_per_chunk : int >= 1
             A chunk is put together from about so many blocks, neighbouring rows each, from all over the data. 1: chunks are
             mapped or sliced where they lie, which saves a copy, for files whose rows are in random order already; two are
@@ -150,17 +151,17 @@ class _RowStream(Stream):
         if not y.shape or y.shape[0] != X.shape[0] or 0 in y.shape:
             raise ValueError(f"y must have one entry per row of X, {X.shape[0]}, got shape {tuple(y.shape)}")
         if chunk_rows is None:
-            chunk_rows = max(1, CHUNK_BYTES // (X.shape[1] * X.dtype.itemsize))
+            chunk_rows = max(1, CHUNK_BYTES // (X.shape[1] * _bytes_in_memory(np.dtype(X.dtype))))
             chunk_rows -= chunk_rows % ROWS_AT_ONCE if chunk_rows > ROWS_AT_ONCE else 0
-        chunk_rows = validation.check_integer("chunk_rows", chunk_rows, 1)
+        self.rows = int(X.shape[0])
+        chunk_rows = min(validation.check_integer("chunk_rows", chunk_rows, 1), self.rows)
         blocks = validation.check_integer("blocks_per_chunk", blocks_per_chunk, 1)
         self._X, self._y = X, y
-        self.rows = int(X.shape[0])
-        largest = max(1, min(chunk_rows, self.rows) // blocks)
-        whole = (size for size in range(largest, largest // 2, -1) if chunk_rows % size == 0)
-        self._block_rows = next(whole, largest)
+        largest = max(1, chunk_rows // blocks)
+        sizes = range(largest, max(largest // 2, largest - MOST_SIZES_TRIED), -1)
+        self._block_rows = next((size for size in sizes if chunk_rows % size == 0), largest)
         self._blocks = -(-self.rows // self._block_rows)
-        self._per_chunk = self._blocks if chunk_rows >= self.rows else chunk_rows // self._block_rows
+        self._per_chunk = self._blocks if chunk_rows == self.rows else chunk_rows // self._block_rows
 
     def _rooms(self) -> list[list[np.ndarray]]:
         """None where chunks are not put together; two where one thread does that ahead, while the core reads from the other.
@@ -172,7 +173,7 @@ class _RowStream(Stream):
             return []
         rows = min(self._per_chunk * self._block_rows, self.rows)
         return [
-            [np.empty((rows, *source.shape[1:]), source.dtype) for source in (self._X, self._y)]
+            [np.empty((rows, *source.shape[1:]), np.dtype(source.dtype)) for source in (self._X, self._y)]
             for _ in range(1 if isinstance(self._X, _NpyRows) or self._per_chunk == self._blocks else 2)
         ]
 
@@ -200,12 +201,12 @@ class _RowStream(Stream):
         sizes = np.minimum(begins + self._block_rows, self.rows) - begins
         ends = np.cumsum(sizes)
         places = np.stack([begins, ends - sizes, sizes], axis=1)
-        for source, to in zip((self._X, self._y), room):
+        for name, source, to in zip(("X", "y"), (self._X, self._y), room):
             if isinstance(source, _NpyRows):
                 source.read_into(to, places, threads)
             else:
                 for begin, place, size in places.tolist():
-                    rows = source[begin : begin + size]
+                    rows = validation.as_array(name, source[begin : begin + size])
                     if len(rows) != size:
                         raise ValueError(f"rows [{begin}, {begin + size}) must be {size} rows, got {len(rows)}")
                     to[place : place + size] = rows
@@ -216,37 +217,47 @@ class _NpyRows:
     """The rows of a .npy file, read or mapped where they are asked for."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._name = os.path.abspath(path)
-        with open(path, "rb") as file:
+        self._name = os.path.abspath(os.fsdecode(path))
+        with open(self._name, "rb") as file:
             try:
-                first = np.lib.format.read_magic(file) == (1, 0)
-                header = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
-                self.shape, column_major, self.dtype = header(file)
-            except (ValueError, SyntaxError, tokenize.TokenError) as reason:
-                raise DataFileError(f"{self._name} is not a .npy file: {reason}") from None
-            self._offset, found = file.tell(), os.fstat(file.fileno()).st_size
+                self.shape, column_major, self.dtype = _npy_header(file)
+            except OSError:
+                raise
+            except Exception as reason:  # whatever numpy and its parser make of forged bytes
+                raise DataFileError(f"{self._name} is not a .npy file: {str(reason)[:200]}") from None
+            self._offset, status = file.tell(), os.fstat(file.fileno())
         if self.dtype.kind not in "biuf" or (column_major and len(self.shape) > 1):
             order = "column-major " if column_major else ""
             raise DataFileError(f"{self._name} must hold row-major numbers, got {order}{self.dtype}")
         self._row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
         expected = self._offset + math.prod(self.shape[:1]) * self._row_bytes
-        if found != expected:
-            raise DataFileError(f"{self._name} must have {expected} bytes for shape {self.shape}, got {found}")
+        if status.st_size != expected:
+            raise DataFileError(f"{self._name} must have {expected} bytes for shape {self.shape}, got {status.st_size}")
+        self._status = status
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[Any]:
+        """The file, if it is still the one whose header was read."""
+        with open(self._name, "rb") as file:
+            status = os.fstat(file.fileno())
+            if not os.path.samestat(status, self._status):
+                raise DataFileError(f"{self._name} has been replaced by another file while it was used")
+            if status.st_size != self._status.st_size:
+                raise self._changed(file)
+            yield file
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         """Mapped, not copied."""
         begin, end, _ = rows.indices(self.shape[0])
-        offset = self._offset + begin * self._row_bytes
-        with open(self._name, "rb") as file:
-            if os.fstat(file.fileno()).st_size < offset + (end - begin) * self._row_bytes:
-                raise self._shorter(file)
+        with self._open() as file:
+            offset = self._offset + begin * self._row_bytes
             return np.memmap(file, self.dtype, "r", offset, (end - begin, *self.shape[1:]))
 
     def ask_for(self, begins: Iterable[int], rows: int) -> None:
         """The system begins to read so many rows from each place on, if they are not in memory and it takes advice."""
         if not hasattr(os, "posix_fadvise"):
             return
-        with open(self._name, "rb") as file:
+        with self._open() as file:
             for begin in begins:
                 first = self._offset + begin * self._row_bytes
                 last = first + rows * self._row_bytes
@@ -259,13 +270,28 @@ class _NpyRows:
     def read_into(self, to: np.ndarray, places: np.ndarray, threads: int) -> None:
         """For each (begin, place, size), rows begin .. begin + size become rows place .. place + size of `to`."""
         pieces = places * self._row_bytes + [self._offset, 0, 0]
-        with open(self._name, "rb") as file:
+        with self._open() as file:
             if not _core.read_pieces(file.fileno(), to, pieces, threads):
-                raise self._shorter(file)
+                raise self._changed(file)
 
-    def _shorter(self, file: Any) -> DataFileError:
-        size = os.fstat(file.fileno()).st_size
-        return DataFileError(f"{self._name} has become shorter while it was used: it has {size} bytes")
+    def _changed(self, file: Any) -> DataFileError:
+        found, expected = os.fstat(file.fileno()).st_size, self._status.st_size
+        change = "shorter" if found < expected else "longer"
+        return DataFileError(
+            f"{self._name} has become {change} while it was used: it has {found} bytes, not {expected}"
+        )
+
+
+def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise ValueError(f"its version must be 1.0, 2.0 or 3.0, got {version[0]}.{version[1]}")
+    # 3.0 is 2.0 with names of fields in UTF-8, and fields are refused
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, column_major, dtype = header(file)
+    if min(shape, default=0) < 0:
+        raise ValueError(f"its shape must not be negative, got {shape}")
+    return shape, column_major, dtype
 
 
 def _is_cached(file: int, offset: int) -> bool:
@@ -277,13 +303,29 @@ def _is_cached(file: int, offset: int) -> bool:
 
 
 def _rows(name: str, source: Any) -> Any:
-    if isinstance(source, (str, os.PathLike)):
+    if isinstance(source, (str, bytes, os.PathLike)):
         return _NpyRows(source)
-    if not hasattr(source, "dtype") or not hasattr(source, "shape") or hasattr(source, "tocsr"):
+    if hasattr(source, "tocsr"):
+        raise TypeError(
+            f"{name} must be an array or a .npy file, got a sparse matrix: give parts of it as chunks of a Stream"
+        )
+    try:
+        kind = np.dtype(source.dtype).kind if hasattr(source, "shape") else None
+    except (AttributeError, TypeError):  # no dtype of its own, or one of pandas
+        kind = None
+    if kind is None:
         source = np.asarray(source)
-    if np.dtype(source.dtype).kind not in "biuf":
+        kind = source.dtype.kind
+    if kind not in "biuf":
         raise TypeError(f"{name} must be an array of real numbers, got dtype {source.dtype}")
     return source
+
+
+def _bytes_in_memory(dtype: np.dtype) -> int:
+    """Of a value of a chunk: as it comes, and once more as the core takes it, where that is another type."""
+    if dtype in (np.uint8, np.float32, np.float64) and dtype.isnative:
+        return dtype.itemsize
+    return dtype.itemsize + (4 if dtype.kind == "f" and dtype.itemsize < 8 else 8)
 
 
 class _EndOfEpoch(Exception):
@@ -312,8 +354,8 @@ def _ahead(loads: Iterator[Callable[[], Any]]) -> Iterator[Any]:
 
     load = next(loads)
     thread = threading.Thread(target=answer, name="fastmlp.streaming", daemon=True)
-    thread.start()
     try:
+        thread.start()
         asked.put(load)
         while load is not None:
             results, error = outcome_of(load)
@@ -326,7 +368,8 @@ def _ahead(loads: Iterator[Callable[[], Any]]) -> Iterator[Any]:
             yield results.pop()  # not held here, too, or three chunks would be in memory and not two
     finally:
         asked.put(None)
-        thread.join()  # it may write to what the caller owns
+        if thread.is_alive():  # Ctrl-C may have come before it began
+            thread.join()  # it may write to what the caller owns
 
 
 Outcome = tuple[list[Any], BaseException | None]  # one result or none
