@@ -146,7 +146,7 @@ def test_results_do_not_depend_on_threads(dtype):
     assert_equal_bits(one, three)
 
 
-@pytest.mark.parametrize("accumulate, rows", [(3, 60), ("epoch", 60), ("epoch", [50, 0, 10])])
+@pytest.mark.parametrize("accumulate, rows", [(3, 60), ("epoch", 60), ("epoch", [50, 0, 10]), (2**62, [50, 0, 10])])
 def test_accumulation_is_a_larger_batch(accumulate, rows):
     parts = shards(rows, 3)
     X, y = problem(60)
@@ -158,7 +158,7 @@ def test_accumulation_is_a_larger_batch(accumulate, rows):
         return parameters(trainer.network)
 
     found = together(3, lambda communicator: work(communicator, batch_size=6, accumulate=accumulate))[0]
-    if accumulate == "epoch":
+    if accumulate in ("epoch", 2**62):
         alone = fastmlp.Trainer(network(), batch_size=60, shuffle=False)
         alone.fit(X, y, epochs=2)
         expected = parameters(alone.network)
@@ -240,6 +240,13 @@ def test_checkpoints_resume_with_the_bits_of_an_uninterrupted_fit_and_on_other_n
     resumed = together(2, lambda communicator: fit(distributed.Trainer.resume(path, communicator=communicator), 3))
     for trainer in resumed:
         assert_equal_bits(parameters(trainer.network), parameters(whole[0].network))
+        assert trainer.history.loss == whole[0].history.loss
+
+    def behind(communicator):  # a rank that has not read the file
+        has_read = communicator.rank == 0
+        return fit(distributed.Trainer.resume(path, communicator=communicator) if has_read else new(communicator), 3)
+
+    for trainer in together(2, behind):
         assert trainer.history.loss == whole[0].history.loss
 
     three = together(3, lambda communicator: fit(distributed.Trainer.resume(path, communicator=communicator), 3))

@@ -234,6 +234,46 @@ for sync_every in (1, 3):
         assert first == second and first[1] > 0
 
 
+def test_ctrl_c_before_the_first_update_is_everybodys_too(tmp_path):
+    """Rank 1 takes its time to read its rows."""
+    script = """
+import os, signal, threading, time
+
+class Rows:
+    def __array__(self, dtype=None, copy=None):
+        if rank == 1:
+            time.sleep(1)
+        return np.ones((50, 5))
+
+trainer = distributed.Trainer(fastmlp.Network((5, 3)), batch_size=16)
+if rank == 0:
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+told = "nothing"
+try:
+    trainer.fit(Rows(), np.zeros(50, int), 2)
+except KeyboardInterrupt:
+    told = "interrupt"
+result = communicator._comm.allgather(told)
+trainer.fit(Rows(), np.zeros(50, int), 2)
+"""
+    assert run(tmp_path, 2, script) == ["interrupt", "interrupt"]
+
+
+def test_communicators_are_duplicated_once(tmp_path):
+    script = """
+from mpi4py import MPI
+
+half = MPI.COMM_WORLD.Split(rank % 2)
+first, second = distributed.MPICommunicator(half), distributed.MPICommunicator(half)
+result = [first._comm is second._comm or first._comm == second._comm, first._comm != half]
+for _ in range(3000):
+    comm = MPI.COMM_WORLD.Dup()
+    distributed.MPICommunicator(comm)
+    comm.Free()
+"""
+    assert run(tmp_path, 2, script) == [True, True]
+
+
 def test_messages_of_the_users_own_are_left_alone(tmp_path):
     script = """
 from mpi4py import MPI

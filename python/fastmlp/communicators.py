@@ -52,7 +52,8 @@ class MPICommunicator:
     Parameters
     ----------
     comm : mpi4py.MPI.Comm, optional
-        Default: ``MPI.COMM_WORLD``. A duplicate is used, which every rank must make, and which no message of yours meets.
+        Default: ``MPI.COMM_WORLD``. A duplicate is used, which no message of yours meets: the first use of each is a call
+        that every rank must make. Fits over the same one come one after another.
 
     Raises
     ------
@@ -66,7 +67,7 @@ class MPICommunicator:
         except ModuleNotFoundError:
             raise ImportError("fastmlp.distributed needs mpi4py: pip install 'fastmlp[mpi]'") from None
         self._mpi = MPI
-        self._comm = _world() if comm is None else comm.Dup()
+        self._comm = _duplicate(MPI.COMM_WORLD if comm is None else comm)
         self._given = np.empty((0, 0))  # by the other ranks, of the part that this one sums
 
     @property
@@ -112,11 +113,21 @@ class MPICommunicator:
         return cores.count(_affinity())
 
 
+def _duplicate(comm: Any) -> Any:
+    """One for each communicator, which goes with it: an MPI library has some two thousand in all."""
+    key = _attribute()
+    found = comm.Get_attr(key)
+    if found is None:
+        found = comm.Dup()
+        comm.Set_attr(key, found)
+    return found
+
+
 @functools.cache
-def _world() -> Any:
+def _attribute() -> int:
     from mpi4py import MPI
 
-    return MPI.COMM_WORLD.Dup()
+    return MPI.Comm.Create_keyval(delete_fn=lambda comm, key, duplicate: duplicate.Free())
 
 
 def _affinity() -> tuple[int, ...]:

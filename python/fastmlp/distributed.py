@@ -76,7 +76,8 @@ class Trainer(trainer.Trainer):
     communicator : Communicator, optional
         Default: `MPICommunicator`, all processes that ``mpiexec`` has started.
     n_threads : int >= 1, optional
-        Of this rank. Default: as in `fastmlp.Trainer`, divided among the ranks that share these cores.
+        Of this rank. Default: OMP_NUM_THREADS; else as in `fastmlp.Trainer`, divided among the ranks that share these
+        cores.
 
     Raises
     ------
@@ -95,6 +96,8 @@ class Trainer(trainer.Trainer):
 
     __slots__ = ("_communicator", "_is_interrupted", "_sync_every")
 
+    _is_interrupted: Callable[[], bool]  # by a Ctrl-C that all ranks are to raise together
+
     def __init__(
         self,
         network: Network,
@@ -111,9 +114,11 @@ class Trainer(trainer.Trainer):
         n_threads = validation.check_threads(n_threads)
         if hasattr(self._communicator, "ranks_on_these_cores"):
             sharing = self._communicator.ranks_on_these_cores()  # which all ranks must ask
-            n_threads = n_threads or max(1, default_thread_count() // sharing)
+            if "OMP_NUM_THREADS" not in os.environ:  # which clusters set for each rank
+                n_threads = n_threads or max(1, default_thread_count() // sharing)
         super().__init__(network, optimizer, learning_rate, batch_size, n_threads=n_threads, **settings)
         self._sync_every = validation.check_integer("sync_every", sync_every, 1)
+        self._is_interrupted = lambda: False
 
     @property
     def communicator(self) -> Communicator:
@@ -133,7 +138,7 @@ class Trainer(trainer.Trainer):
         Parameters
         ----------
         X, y
-            This rank's rows, as in `fastmlp.Trainer.fit`; no rows, shape (0, features), will do. A part of a
+            This rank's rows, as in `fastmlp.Trainer.fit`, but no Stream; no rows, shape (0, features), will do. A part of a
             memory-mapped file is read where it lies: ``np.load(path, mmap_mode="r")[begin:end]``.
         epochs : int >= 1
         validation_data : (X, y), optional
@@ -157,24 +162,25 @@ class Trainer(trainer.Trainer):
         DivergenceError
             As `fastmlp.Trainer.fit`.
         KeyboardInterrupt
-            On every rank, if one gets Ctrl-C: after an update that all have made.
+            On every rank, if one gets Ctrl-C: after an update that all have made, with `sync_every` after the next mean.
         """
-        with self._together("could not begin its fit"):
-            epochs = validation.check_integer("epochs", epochs, 1)
-            callbacks = check_callbacks(callbacks)
-            progress = FitProgress(verbose if self._communicator.rank == 0 else False, epochs)
-            shard = self._shard(X, y)
-            evaluation_shard = None
-            if validation_data is not None:
-                validation.check_pair("validation_data", validation_data)
-                evaluation_shard = self._shard(*validation_data)
-        self._check_same(epochs=epochs, validation_data="none" if evaluation_shard is None else "given")
-        for found in (shard, evaluation_shard):
-            if found is not None:
-                found.rows_of_ranks = self._gather(found.own_rows)[:, 0].astype(np.int64)
-                if found.rows == 0:
-                    raise ValueError(f"the ranks must have at least one row together, got {found.rows}")
-        return self._fit_alone(shard, {"val": evaluation_shard}, epochs, callbacks, progress)
+        with _interrupts_deferred() as self._is_interrupted:
+            with self._together("could not begin its fit"):
+                epochs = validation.check_integer("epochs", epochs, 1)
+                callbacks = check_callbacks(callbacks)
+                progress = FitProgress(verbose if self._communicator.rank == 0 else False, epochs)
+                shard = self._shard(X, y)
+                evaluation_shard = None
+                if validation_data is not None:
+                    validation.check_pair("validation_data", validation_data)
+                    evaluation_shard = self._shard(*validation_data)
+            self._check_same(epochs=epochs, validation_data="none" if evaluation_shard is None else "given")
+            for found in (shard, evaluation_shard):
+                if found is not None:
+                    found.rows_of_ranks = self._gather(found.own_rows)[:, 0].astype(np.int64)
+                    if found.rows == 0:
+                        raise ValueError(f"the ranks must have at least one row together, got {found.rows}")
+            return self._fit_alone(shard, {"val": evaluation_shard}, epochs, callbacks, progress)
 
     def _reserve(self) -> Any:
         with self._together("could not begin its fit"):
@@ -182,8 +188,7 @@ class Trainer(trainer.Trainer):
 
     def _fit(self, *arguments: Any) -> History:
         self._take_rank_0s_state()  # here, where nobody else may change the network
-        with _interrupts_deferred() as self._is_interrupted:
-            return super()._fit(*arguments)
+        return super()._fit(*arguments)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """`fastmlp.Trainer.save` on rank 0; the others do nothing.
@@ -205,7 +210,8 @@ class Trainer(trainer.Trainer):
     ) -> Trainer:
         """As `fastmlp.Trainer.resume`, on every rank, each of which reads the file; their number may be another.
 
-        With as many ranks as before, what is trained next has the bits of a fit that was never interrupted.
+        With as many ranks as before and the same `sync_every`, which is not in the file, what is trained next has the bits
+        of a fit that was never interrupted.
         """
         validation.check_threads(n_threads)
         validation.check_integer("sync_every", sync_every, 1)
@@ -234,16 +240,18 @@ class Trainer(trainer.Trainer):
 
     @contextmanager
     def _together(self, failing: str) -> Iterator[None]:
-        """An exception within that one rank raises becomes one of every rank."""
+        """An exception within that one rank raises, or a Ctrl-C that it gets, becomes one of every rank."""
         failed = True
         try:
             yield
             failed = False
         finally:
-            failures = self._gather(failed)[:, 0]
+            failures, interrupts = self._gather(failed, self._is_interrupted()).T
             if failures.any() and not failed:
                 ranks = ", ".join(map(str, np.flatnonzero(failures)))
                 raise RuntimeError(f"rank {ranks} {failing}; its own error says why")
+            if interrupts.any() and not failed:
+                raise KeyboardInterrupt
 
     def _rank_0s(self, text: str) -> str:
         content = np.frombuffer(text.encode(), np.uint8).copy()
@@ -283,8 +291,9 @@ class Trainer(trainer.Trainer):
 
     def _take_rank_0s_state(self) -> None:
         generator = self._rng.bit_generator
-        text = self._rank_0s(json.dumps([self._core.steps, generator.state]))
-        self._core.steps, generator.state = json.loads(text)
+        text = self._rank_0s(json.dumps([self._core.steps, generator.state, vars(self._history)]))
+        self._core.steps, generator.state, history = json.loads(text)
+        self._history = History(**history)
         values = self._core.raw_values()
         self._communicator.broadcast_(values)
         self._core.set_raw_values(values)
@@ -293,12 +302,12 @@ class Trainer(trainer.Trainer):
 
     def _rows_per_update(self, shard: Shard) -> np.ndarray:
         """Of each rank, shape (ranks,)."""
+        all_rows = [max(1, int(rows)) for rows in shard.rows_of_ranks]
         if self.accumulate == "epoch":
-            return np.maximum(shard.rows_of_ranks, 1)
-        size = self._communicator.size
-        return np.array([self.batch_size // size + (rank < self.batch_size % size) for rank in range(size)]) * (
-            self.accumulate
-        )
+            return np.array(all_rows)
+        size, batch = self._communicator.size, self.batch_size
+        wanted = [self.accumulate * (batch // size + (rank < batch % size)) for rank in range(size)]
+        return np.array([min(rows) for rows in zip(wanted, all_rows)])  # what is wanted may be beyond int64
 
     def _updates_of(self, shard: Shard) -> int:
         return int((-(-shard.rows_of_ranks // self._rows_per_update(shard))).max())
@@ -337,17 +346,17 @@ class Trainer(trainer.Trainer):
             position, end = update * own, min((update + 1) * own, len(order))
             if position >= end:  # this rank has used up its rows
                 gradients[:] = 0
-            while position < end:
+            while position < end and not self._is_interrupted():  # then nobody makes this update
                 position = core.sum_gradients(
                     shard.data, position, sums, threads(), SECONDS_PER_CALL, order, own, weight
                 )
-            gradients[-1] = 0 if math.isfinite(sums.loss) else math.nan
+            gradients[-1] = 0 if math.isfinite(sums.loss) else sums.loss
             gradients[-2] = self._is_interrupted()
             self._communicator.allreduce_(gradients)
             if gradients[-2]:
                 raise KeyboardInterrupt
             if not math.isfinite(gradients[-1]):
-                raise LossNotFinite(math.nan, update + 1, update - 1)
+                raise LossNotFinite(float(gradients[-1]), update + 1, update - 1)
             core.update(settings, weight, threads())
             watch((update + 1) / updates)
         return sums.loss, sums.hits
@@ -369,7 +378,7 @@ class Trainer(trainer.Trainer):
                 loss, hits = loss + sums.loss, hits + sums.hits
             told = self._gather(loss, self._is_interrupted())
             if not np.isfinite(told).all():
-                raise LossNotFinite(math.nan, end, begin - self._sync_every)
+                raise LossNotFinite(float(told[:, 0].sum()), end, begin - self._sync_every)
             values = core.raw_values()
             values *= used[rank] / used.sum()
             self._communicator.allreduce_(values)
@@ -393,15 +402,15 @@ class Trainer(trainer.Trainer):
     def _wants_to_stop(self, callbacks: list[Callback], info: EpochInfo) -> bool:
         with self._together("raised an error in a callback"):
             wants = super()._wants_to_stop(callbacks, info)
-        told = self._gather(wants, self._is_interrupted())
-        if told[:, 1].any():
-            raise KeyboardInterrupt
-        return bool(told[:, 0].any())
+        return bool(self._gather(wants).any())
 
 
 @contextmanager
 def _interrupts_deferred() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C within is told by the function that this gives, to be raised by all ranks together; a second one comes at once."""
+    """Ctrl-C within is told by the function that this gives, to be raised by all ranks together; a second one comes at once.
+
+    One that nobody has asked for in time is raised at the end.
+    """
     asked: list[int] = []
 
     def note(number: int, frame: Any) -> None:
@@ -419,3 +428,5 @@ def _interrupts_deferred() -> Iterator[Callable[[], bool]]:
     finally:
         if own:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+    if asked:
+        raise KeyboardInterrupt
