@@ -55,6 +55,14 @@ def test_a_net_that_diverges_has_its_last_row_there():
     assert all(np.isfinite(row["val_loss"]) for row in rows[:-1])
 
 
+def test_rows_tell_the_loss_function_and_the_loss():
+    X, y = np.random.default_rng(0).normal(size=(60, 4)), np.arange(60.0) % 2
+    losses = ("squared_error", "binary_cross_entropy", "poisson")
+    rows, _ = studies.compare([{"layer_sizes": (4, 1), "loss": loss} for loss in losses], X, y, 2)
+    assert [row["loss_function"] for row in rows] == np.repeat(losses, 2).tolist()
+    assert all(np.isfinite(row["loss"]) for row in rows)
+
+
 def test_an_l1_path_leaves_zeros():
     _, nets = studies.compare([{**SETTINGS, "l1": 0.05, "proximal": True}], X, Y, 30)
     assert sum((w == 0).sum() for w in nets[0].weights) > 20

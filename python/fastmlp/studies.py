@@ -49,9 +49,9 @@ def compare(
     Returns
     -------
     rows : list of dict
-        Net after net, in the order of configurations and then seeds, and epoch after epoch: the configuration,
-        "seed", "epoch", and the epoch's entries of `History` and of the evaluation sets. A net that diverges has its
-        last row in that epoch, where everything measured is nan.
+        Net after net, in the order of configurations and then seeds, and epoch after epoch: the configuration (its
+        "loss" as "loss_function"), "seed", "epoch", and the epoch's entries of `History` and of the evaluation sets. A
+        net that diverges has its last row in that epoch, where everything measured is nan.
     networks : list of Network
         The trained nets, in the same order.
 

@@ -60,6 +60,11 @@ def new_trainer(configuration: Mapping[str, Any], seed: int) -> Trainer:
     return Trainer(network, seed=seed, **{name: value for name, value in configuration.items() if name in _OF_TRAINER})
 
 
+def _columns(configuration: Mapping[str, Any]) -> Row:
+    """Of a row: "loss" is that of the epoch."""
+    return {"loss_function" if name == "loss" else name: value for name, value in configuration.items()}
+
+
 def _train_here(
     nets: Sequence[Net],
     X: Any,
@@ -76,7 +81,7 @@ def _train_here(
     def record(info: EpochInfo) -> None:
         place = places[id(info.network)]
         configuration, seed = nets[place]
-        tables[place].append({**configuration, "seed": seed, "epoch": info.epoch, **info.metrics})
+        tables[place].append({**_columns(configuration), "seed": seed, "epoch": info.epoch, **info.metrics})
 
     outcomes = fit_all(trainers, X, y, epochs, evaluation_sets, [record], verbose, n_threads, return_diverged=True)
     for outcome, table, (configuration, seed), trainer in zip(outcomes, tables, nets, trainers):
@@ -85,7 +90,8 @@ def _train_here(
             measured = ["penalty", "seconds", *(f"{name}loss" for name in names)]
             if trainer.network.loss == "cross_entropy":
                 measured += [f"{name}accuracy" for name in names]
-            last = {**configuration, "seed": seed, "epoch": outcome.epoch, **dict.fromkeys(measured, math.nan)}
+            measured_nan = dict.fromkeys(measured, math.nan)
+            last = {**_columns(configuration), "seed": seed, "epoch": outcome.epoch, **measured_nan}
             table[outcome.epoch - 1 :] = [last]
     return [(table, trainer.network) for table, trainer in zip(tables, trainers)]
 
