@@ -502,14 +502,15 @@ def test_any_array_is_right_or_refused(X, y, loss):
         warnings.simplefilter("ignore")  # of NumPy's conversions
         try:
             found = net.forward(X)
-        except REFUSED:
-            pass
+        except REFUSED as error:
+            assert "X must" in str(error), error
         else:
             expected = np.array(X).astype(np.float64)
             np.testing.assert_array_equal(found, net.forward(expected))
         try:
             Trainer(net, learning_rate=1e-3).fit(X, y, epochs=1)
-        except REFUSED:
+        except REFUSED as error:
+            assert any(words in str(error) for words in ("X must", "y must", "labels must")), error
             for p, q in zip(net.weights + net.biases, before, strict=True):
                 np.testing.assert_array_equal(p, q)
         except DivergenceError:  # of numbers like 1e300
@@ -520,6 +521,21 @@ def test_any_array_is_right_or_refused(X, y, loss):
             Trainer(other, learning_rate=1e-3).fit(expected, same, epochs=1)
             for p, q in zip(net.weights + net.biases, other.weights + other.biases, strict=True):
                 np.testing.assert_array_equal(p, q)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_first_of_many_values_that_are_not_finite_is_named(dtype, n_threads):
+    """In arrays that threads search in blocks."""
+    rng = np.random.default_rng(n_threads)
+    X, y = rng.normal(size=(40_000, 5)).astype(dtype), np.zeros(40_000, int)
+    for _ in range(20):
+        bad = X.copy()
+        places = np.sort(rng.integers(0, X.size, 3))
+        bad.flat[places] = rng.choice([np.nan, np.inf, -np.inf], 3)
+        row, column = divmod(int(places[0]), 5)
+        with pytest.raises(ValueError, match=rf"X must be finite, got (nan|inf|-inf) at \[{row}, {column}\]"):
+            Trainer(classifier(dtype), n_threads=n_threads).fit(bad, y, epochs=1)
 
 
 def test_integers_and_booleans_are_numbers():
