@@ -52,6 +52,22 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path):
         os.close(reader)
 
 
+def test_a_link_planted_in_the_way_is_not_written_through(tmp_path):
+    path, victim = tmp_path / "net", tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    unfinished = tmp_path / ("net" + atomic_files.SUFFIX)
+    unfinished.symlink_to(victim)
+    with pytest.raises(OSError, match=r"net\.unfinished"):
+        atomic_files.write_file(path, b"new")
+    unfinished.unlink()
+    for plant in (lambda: os.link(victim, unfinished), lambda: os.mkfifo(unfinished)):
+        plant()
+        atomic_files.write_file(path, b"new")
+        assert path.read_bytes() == b"new" and not path.is_symlink()
+        assert folder_of(path) == ["net", "victim"]
+    assert victim.read_bytes() == b"precious"
+
+
 def test_the_content_and_then_its_name_are_on_the_disk(tmp_path, monkeypatch):
     path, synced, whole = tmp_path / "net", [], os.fsync
 
@@ -97,6 +113,20 @@ def test_an_interrupt_after_any_step_leaves_one_whole_file(tmp_path, monkeypatch
         atomic_files.write_file(path, b"new")
     monkeypatch.undo()
     assert path.read_bytes() == (b"new" if step == "replace" else b"old") and folder_of(path) == ["net"]
+
+
+def test_an_interrupt_after_the_last_step_leaves_the_next_saver_s_file_alone(tmp_path, monkeypatch):
+    path, other, whole = tmp_path / "net", tmp_path / ("net" + atomic_files.SUFFIX), os.replace
+
+    def interrupt(*args):
+        whole(*args)
+        other.write_bytes(b"of another")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        atomic_files.write_file(path, b"new")
+    assert path.read_bytes() == b"new" and other.read_bytes() == b"of another"
 
 
 def test_a_full_device_is_an_os_error():

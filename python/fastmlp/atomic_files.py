@@ -18,28 +18,30 @@ def write_file(path: str | os.PathLike[str], content: bytes) -> None:
     """Replace the file at `path`, or make it; when this returns, the content is on the disk.
 
     It is written to ``<path>.unfinished`` first, in the same folder, which then takes the place of the old file. A
-    process that is killed meanwhile leaves that one at most, and the next saver writes over it. A symbolic link is
-    followed; a device or pipe is written to directly. The old file's permissions are kept.
+    process that is killed meanwhile leaves that one at most, and the next saver writes over it. A symbolic link at
+    `path` is followed, one at ``<path>.unfinished`` refused; a device or pipe is written to directly. The old file's
+    permissions are kept.
 
     Raises
     ------
     OSError
         If the file cannot be written; the old one is as it was.
     """
-    path = os.path.realpath(os.fspath(path))
+    path = os.fspath(path)
+    path = os.path.realpath(path)
     try:
-        mode = os.stat(path).st_mode
+        old = os.stat(path)
     except FileNotFoundError:
-        mode = None
-    if mode is not None and not stat.S_ISREG(mode):
+        old = None
+    if old is not None and not stat.S_ISREG(old.st_mode):
         with open(path, "wb") as file:
             file.write(content)
         return
     unfinished = path + SUFFIX
-    descriptor = _open_alone(unfinished)
+    descriptor = _open_alone(unfinished, 0o666)
     try:
-        if mode is not None:
-            os.fchmod(descriptor, stat.S_IMODE(mode))
+        if old is not None:
+            os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
         os.ftruncate(descriptor, 0)
         rest = memoryview(content)
         while rest:
@@ -48,31 +50,34 @@ def write_file(path: str | os.PathLike[str], content: bytes) -> None:
         os.replace(unfinished, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):  # interrupted when it had been moved
-            os.unlink(unfinished)
+            if os.path.samestat(os.fstat(descriptor), os.lstat(unfinished)):  # and not the next saver's
+                os.unlink(unfinished)
         raise
     finally:
         os.close(descriptor)
     _sync_folder(os.path.dirname(path))
 
 
-def _open_alone(path: str) -> int:
-    """Opens it for writing, and waits for others who do the same."""
+def _open_alone(path: str, mode: int) -> int:
+    """Opens it for writing, and waits for others who do the same: a regular file, and under no other name."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
-        if fcntl is None:
-            return descriptor
+        descriptor = os.open(path, flags, mode)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
-                return descriptor
+            if fcntl is not None:
+                with contextlib.suppress(OSError):  # a file system without locks
+                    fcntl.flock(descriptor, fcntl.LOCK_EX)
+            found = os.fstat(descriptor)
+            if os.path.samestat(found, os.lstat(path)):  # else it has become somebody's finished file
+                if stat.S_ISREG(found.st_mode) and found.st_nlink <= 1:
+                    return descriptor
+                os.unlink(path)  # safe under its lock: whoever waits for that sees another file here, or none
         except FileNotFoundError:
             pass
-        except OSError:  # a file system without locks
-            return descriptor
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # meanwhile it has become somebody's finished file
+        os.close(descriptor)
 
 
 def _sync_folder(folder: str) -> None:
