@@ -68,6 +68,24 @@ def test_a_link_planted_in_the_way_is_not_written_through(tmp_path):
     assert victim.read_bytes() == b"precious"
 
 
+def test_the_owner_is_kept_and_what_replaces_a_private_file_is_private_at_once(tmp_path, monkeypatch):
+    path, modes, whole = tmp_path / "net", [], os.open
+    path.write_bytes(b"old")
+    path.chmod(0o600)
+    if os.getuid() == 0:
+        os.chown(path, 65534, 65534)
+    owner = path.stat().st_uid, path.stat().st_gid
+
+    def opens(*args, **settings):
+        descriptor = whole(*args, **settings)
+        modes.append(os.fstat(descriptor).st_mode & 0o777)
+        return descriptor
+
+    monkeypatch.setattr(os, "open", opens)
+    atomic_files.write_file(path, b"new")
+    assert modes[0] == 0o600 and (path.stat().st_uid, path.stat().st_gid) == owner
+
+
 def test_the_content_and_then_its_name_are_on_the_disk(tmp_path, monkeypatch):
     path, synced, whole = tmp_path / "net", [], os.fsync
 
@@ -127,6 +145,24 @@ def test_an_interrupt_after_the_last_step_leaves_the_next_saver_s_file_alone(tmp
     with pytest.raises(KeyboardInterrupt):
         atomic_files.write_file(path, b"new")
     assert path.read_bytes() == b"new" and other.read_bytes() == b"of another"
+
+
+@pytest.mark.parametrize("step", ["write", "replace"])
+def test_a_kill_while_saving_over_a_read_only_file_blocks_nobody(tmp_path, step):
+    path, unfinished = tmp_path / "net", tmp_path / ("net" + atomic_files.SUFFIX)
+    path.write_bytes(b"old")
+    path.chmod(0o444)
+    script = f"""
+        import os, signal
+        from fastmlp import atomic_files
+        os.{step} = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
+        atomic_files.write_file({str(path)!r}, b"new")
+    """
+    result = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], timeout=60, check=False)
+    assert result.returncode == -signal.SIGKILL and path.read_bytes() == b"old"
+    assert unfinished.stat().st_mode & 0o600 == 0o600, "whoever is not root could not open it again"
+    atomic_files.write_file(path, b"new")
+    assert path.read_bytes() == b"new" and path.stat().st_mode & 0o777 == 0o444 and folder_of(path) == ["net"]
 
 
 def test_a_full_device_is_an_os_error():

@@ -20,7 +20,8 @@ def write_file(path: str | os.PathLike[str], content: bytes) -> None:
     It is written to ``<path>.unfinished`` first, in the same folder, which then takes the place of the old file. A
     process that is killed meanwhile leaves that one at most, and the next saver writes over it. A symbolic link at
     `path` is followed, one at ``<path>.unfinished`` refused; a device or pipe is written to directly. The old file's
-    permissions are kept.
+    permissions are kept, and its owner where the system allows it; but a save that is killed, or meets another, may
+    leave a read-only file that its owner can write to.
 
     Raises
     ------
@@ -38,16 +39,20 @@ def write_file(path: str | os.PathLike[str], content: bytes) -> None:
             file.write(content)
         return
     unfinished = path + SUFFIX
-    descriptor = _open_alone(unfinished, 0o666)
+    descriptor = _open_alone(unfinished, 0o666 if old is None else 0o600)
     try:
         if old is not None:
-            os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
+            with contextlib.suppress(OSError, AttributeError):  # only root gives files away, and only on POSIX
+                os.fchown(descriptor, old.st_uid, old.st_gid)
+            os.fchmod(descriptor, stat.S_IMODE(old.st_mode) | 0o600)  # what a kill leaves must be writable
         os.ftruncate(descriptor, 0)
         rest = memoryview(content)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
         os.fsync(descriptor)
         os.replace(unfinished, path)
+        if old is not None and old.st_mode & 0o600 != 0o600:
+            os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
     except BaseException:
         with contextlib.suppress(FileNotFoundError):  # interrupted when it had been moved
             if os.path.samestat(os.fstat(descriptor), os.lstat(unfinished)):  # and not the next saver's
