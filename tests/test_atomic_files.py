@@ -52,6 +52,22 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path):
         os.close(reader)
 
 
+def test_an_empty_path_and_a_folder_are_told(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for path, error in (("", FileNotFoundError), (".", IsADirectoryError)):
+        with pytest.raises(error):
+            atomic_files.write_file(path, b"new")
+    assert os.listdir(tmp_path) == ["here"]
+
+
+def test_a_pipe_that_is_standard_output_is_written_to():
+    if not os.path.exists("/dev/stdout"):
+        pytest.skip("this system has no /dev/stdout")
+    script = "from fastmlp import atomic_files; atomic_files.write_file('/dev/stdout', b'new')"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, check=True).stdout == b"new"
+
+
 def test_a_link_planted_in_the_way_is_not_written_through(tmp_path):
     path, victim = tmp_path / "net", tmp_path / "victim"
     victim.write_bytes(b"precious")

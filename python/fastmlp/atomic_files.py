@@ -29,15 +29,15 @@ def write_file(path: str | os.PathLike[str], content: bytes) -> None:
         If the file cannot be written; the old one is as it was.
     """
     path = os.fspath(path)
-    path = os.path.realpath(path)
     try:
-        old = os.stat(path)
+        old = os.stat(path)  # not of the real path: that of a pipe under /proc leads nowhere
     except FileNotFoundError:
         old = None
-    if old is not None and not stat.S_ISREG(old.st_mode):
+    if not path or (old is not None and not stat.S_ISREG(old.st_mode)):  # open says what is wrong with ""
         with open(path, "wb") as file:
             file.write(content)
         return
+    path = os.path.realpath(path)
     unfinished = path + SUFFIX
     descriptor = _open_alone(unfinished, 0o666 if old is None else 0o600)
     try:
