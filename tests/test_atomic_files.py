@@ -1,5 +1,6 @@
 """Saving: whatever happens meanwhile, the old file or the new one stands there, complete."""
 
+import fcntl
 import os
 import random
 import resource
@@ -10,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+import types
 
 import fastmlp
 import pytest
@@ -17,6 +19,12 @@ from fastmlp import Network, atomic_files
 from problems import parameters
 
 pytest.importorskip("safetensors")
+
+
+@pytest.fixture(autouse=True)
+def fsync_alone(monkeypatch):
+    """On macOS, too, os.fsync is the step that tests watch."""
+    monkeypatch.delattr(fcntl, "F_FULLFSYNC", raising=False)
 
 
 def folder_of(path):
@@ -100,6 +108,17 @@ def test_the_owner_is_kept_and_what_replaces_a_private_file_is_private_at_once(t
     monkeypatch.setattr(os, "open", opens)
     atomic_files.write_file(path, b"new")
     assert modes[0] == 0o600 and (path.stat().st_uid, path.stat().st_gid) == owner
+
+
+def test_a_drive_that_keeps_content_in_a_cache_is_flushed(tmp_path, monkeypatch):
+    """As macOS, where fsync alone does not."""
+    calls = []
+    like_macos = types.SimpleNamespace(
+        flock=lambda *args: None, LOCK_EX=2, F_FULLFSYNC=51, fcntl=lambda descriptor, command: calls.append(command)
+    )
+    monkeypatch.setattr(atomic_files, "fcntl", like_macos)
+    atomic_files.write_file(tmp_path / "net", b"new")
+    assert calls == [51, 51]
 
 
 def test_the_content_and_then_its_name_are_on_the_disk(tmp_path, monkeypatch):

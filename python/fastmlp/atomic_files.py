@@ -49,7 +49,7 @@ def write_file(path: str | os.PathLike[str], content: bytes) -> None:
         rest = memoryview(content)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
-        os.fsync(descriptor)
+        _sync(descriptor)
         os.replace(unfinished, path)
         if old is not None and old.st_mode & 0o600 != 0o600:
             os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
@@ -85,6 +85,15 @@ def _open_alone(path: str, mode: int) -> int:
         os.close(descriptor)
 
 
+def _sync(descriptor: int) -> None:
+    full = getattr(fcntl, "F_FULLFSYNC", None)  # macOS, whose fsync leaves the content in the drive's cache
+    if full is not None:
+        with contextlib.suppress(OSError):  # a file system that lacks it
+            fcntl.fcntl(descriptor, full)
+            return
+    os.fsync(descriptor)
+
+
 def _sync_folder(folder: str) -> None:
     """The name is on the disk, too."""
     try:
@@ -92,7 +101,7 @@ def _sync_folder(folder: str) -> None:
     except OSError:  # a system that does not open folders
         return
     try:
-        os.fsync(descriptor)
+        _sync(descriptor)
     except OSError:  # or does not sync them; the content is complete either way
         pass
     finally:
