@@ -76,6 +76,30 @@ def test_a_pipe_that_is_standard_output_is_written_to():
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, check=True).stdout == b"new"
 
 
+def test_names_of_any_length(tmp_path):
+    for name in (b"n" * 244, b"n" * 245, b"n" * 255, b"n" * 243 + b".unfinished", "ü".encode() * 127):
+        path = os.fsdecode(os.fsencode(tmp_path) + b"/" + name)
+        for content in (b"old", b"new"):
+            atomic_files.write_file(path, content)
+        with open(path, "rb") as file:
+            assert file.read() == b"new"
+        assert os.listdir(os.fsencode(tmp_path)) == [name]
+        os.unlink(path)
+
+
+def test_a_long_name_that_ends_as_the_other_s_is_not_written_in_place(tmp_path, monkeypatch):
+    path = tmp_path / ("n" * 244 + ".unfinished")
+    path.write_bytes(b"old")
+
+    def fail(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", fail)
+    with pytest.raises(OSError, match="No space"):
+        atomic_files.write_file(path, b"new")
+    assert path.read_bytes() == b"old"
+
+
 def test_a_link_planted_in_the_way_is_not_written_through(tmp_path):
     path, victim = tmp_path / "net", tmp_path / "victim"
     victim.write_bytes(b"precious")

@@ -12,6 +12,7 @@ except ModuleNotFoundError:  # not POSIX: savers of the same path must not meet
     fcntl = None  # type: ignore[assignment]
 
 SUFFIX = ".unfinished"
+LONGEST_NAME = 255  # bytes, of nearly all file systems
 
 
 def write_file(path: str | os.PathLike[str], content: bytes) -> None:
@@ -38,7 +39,10 @@ def write_file(path: str | os.PathLike[str], content: bytes) -> None:
             file.write(content)
         return
     path = os.path.realpath(path)
-    unfinished = path + SUFFIX
+    folder, name = os.path.split(path)
+    if len(os.fsencode(name)) + len(SUFFIX) > LONGEST_NAME:  # cut to one byte less, so that it never is the file's own
+        name = os.fsencode(name)[: -len(SUFFIX) - 1].decode(errors="ignore")
+    unfinished = os.path.join(folder, name + SUFFIX)
     descriptor = _open_alone(unfinished, 0o666 if old is None else 0o600)
     try:
         if old is not None:
@@ -60,7 +64,7 @@ def write_file(path: str | os.PathLike[str], content: bytes) -> None:
         raise
     finally:
         os.close(descriptor)
-    _sync_folder(os.path.dirname(path))
+    _sync_folder(folder)
 
 
 def _open_alone(path: str, mode: int) -> int:
