@@ -76,9 +76,9 @@ def test_a_pipe_that_is_standard_output_is_written_to():
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, check=True).stdout == b"new"
 
 
-def test_names_of_any_length(tmp_path):
+def test_names_of_any_length_and_paths_of_bytes(tmp_path):
     for name in (b"n" * 244, b"n" * 245, b"n" * 255, b"n" * 243 + b".unfinished", "ü".encode() * 127):
-        path = os.fsdecode(os.fsencode(tmp_path) + b"/" + name)
+        path = os.fsencode(tmp_path) + b"/" + name
         for content in (b"old", b"new"):
             atomic_files.write_file(path, content)
         with open(path, "rb") as file:

@@ -1,6 +1,7 @@
 """Checkpoints: five epochs, a new process and five more have the bits of ten; damaged ones are told."""
 
 import copy
+import os
 import pickle
 import subprocess
 import sys
@@ -123,6 +124,15 @@ def test_how_often_checkpoints_are_made(tmp_path, monkeypatch):
     saved.clear()
     trainer().fit(X, Y, epochs=3, callbacks=[Checkpoint(tmp_path / "a", every_seconds=0)])
     assert saved == [1, 2, 3]
+
+
+def test_paths_of_bytes_are_taken(tmp_path):
+    path = os.fsencode(tmp_path) + b"/checkpoint"
+    first = trainer()
+    first.fit(X, Y, epochs=1, callbacks=[Checkpoint(path)])
+    assert Trainer.resume(path).history.loss == first.history.loss
+    with pytest.raises(TypeError, match="PathLike object, not int"):
+        Checkpoint(3)
 
 
 def test_early_stopping_counts_the_epochs_before_a_resume(tmp_path):

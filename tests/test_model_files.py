@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import re
 import struct
 import subprocess
 import sys
@@ -54,6 +55,17 @@ def test_a_loaded_network_is_the_saved_one(tmp_path, layer_sizes, loss, dtype):
     X = np.random.default_rng(0).normal(size=(6, layer_sizes[0]))
     np.testing.assert_array_equal(found.forward(X), net.forward(X))
     assert os.listdir(tmp_path) == ["a net.safetensors"]
+
+
+def test_paths_of_bytes_are_taken(tmp_path):
+    path = os.fsencode(tmp_path) + b"/net"
+    net = Network((2, 3), seed=1)
+    net.save(path)
+    assert_equal_bits(parameters(fastmlp.load(path)), parameters(net))
+    with open(path, "wb") as file:
+        file.write(NOT_MODELS["pickle"])
+    with pytest.raises(ModelFileError, match=re.escape(os.fsdecode(path)) + " is not a model file"):
+        fastmlp.load(path)
 
 
 def test_files_of_version_1_are_read():

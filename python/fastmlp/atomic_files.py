@@ -29,7 +29,7 @@ def write_file(path: str | os.PathLike[str], content: bytes) -> None:
     OSError
         If the file cannot be written; the old one is as it was.
     """
-    path = os.fspath(path)
+    path = os.fsdecode(path)
     try:
         old = os.stat(path)  # not of the real path: that of a pipe under /proc leads nowhere
     except FileNotFoundError:

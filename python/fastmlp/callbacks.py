@@ -48,7 +48,7 @@ class Checkpoint:
         every_seconds: float | None = None,
         best: str | None = None,
     ) -> None:
-        self._path = os.fspath(path)
+        self._path = os.fsdecode(path)
         self._every_epochs = validation.check_integer("every_epochs", every_epochs, 1)
         self._every_seconds = (
             None if every_seconds is None else validation.check_number("every_seconds", every_seconds, least=0)

@@ -84,7 +84,7 @@ def read(path: Path) -> tuple[Arrays, Metadata]:
         If it cannot be read.
     """
     safetensors = _safetensors()
-    name = os.fspath(path)
+    name = os.fsdecode(path)
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         start = file.read(8)
@@ -118,7 +118,7 @@ class Fields:
     """The metadata of a file, each entry checked as it is taken."""
 
     def __init__(self, path: Path, metadata: Metadata) -> None:
-        self._name = os.fspath(path)
+        self._name = os.fsdecode(path)
         self._metadata = metadata
 
     def text(self, name: str) -> str:
