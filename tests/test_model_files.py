@@ -14,7 +14,7 @@ from pathlib import Path
 import fastmlp
 import numpy as np
 import pytest
-from fastmlp import ModelFileError, Network
+from fastmlp import ModelFileError, Network, Trainer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import assert_equal_bits, parameters
@@ -152,6 +152,9 @@ NOT_MODELS = {
     "no JSON": of_header(b'"fastmlp" {'),
     "JSON of another kind": of_header(["fastmlp"]),
     "tensors of another kind": of_header({"fastmlp": 3}),
+    "metadata that are a list": of_header({"__metadata__": ["fastmlp"], "a": {"dtype": "I8"}}),
+    "metadata that are text": of_header({"__metadata__": "fastmlp", "a": {"dtype": "I8"}}),
+    "metadata that are a number": of_header({"__metadata__": 5, "fastmlp": {"dtype": "I8"}}),
     "deep JSON": of_header(b'{"fastmlp":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
     "deep metadata": of_header(b'{"__metadata__":{"fastmlp":' + b'{"a":' * 5000 + b"1" + b"}" * 5002),
     "no UTF-8": of_header(b'{"fastmlp\xff":1}'),
@@ -202,9 +205,10 @@ def test_the_forgery_is_a_model_but_for_what_is_changed(tmp_path):
 def test_what_is_not_a_model_file_is_told(tmp_path, kind, capfd):
     path = tmp_path / "model.safetensors"
     path.write_bytes(NOT_MODELS[kind])
-    with pytest.raises(ModelFileError, match=r"model\.safetensors") as told:
-        fastmlp.load(path)
-    assert len(str(told.value)) < 500, "a message, not a copy of the file"
+    for reader in (fastmlp.load, Trainer.resume):
+        with pytest.raises(ModelFileError, match=r"model\.safetensors") as told:
+            reader(path)
+        assert len(str(told.value)) < 500, "a message, not a copy of the file"
     assert capfd.readouterr().err == ""
 
 

@@ -98,6 +98,8 @@ def read(path: Path) -> tuple[Arrays, Metadata]:
     try:
         tensors = json.loads(header)
         metadata = tensors.pop("__metadata__", None) or {}
+        if not isinstance(metadata, dict):
+            raise TypeError(f"__metadata__ must be an object, got {metadata!r}")
         others = {name: found["dtype"] for name, found in tensors.items() if found["dtype"] not in ("F32", "F64")}
         arrays = {} if others else safetensors.numpy.load(content)
     except (safetensors.SafetensorError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as reason:
