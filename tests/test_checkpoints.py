@@ -226,6 +226,10 @@ def altered(path, metadata=None, **tensors):
     "metadata, tensors, told",
     [
         ({"content": "network"}, {}, "holds a network"),
+        ({"content": "x" * 100_000}, {}, "holds a x{100}"),
+        ({"trainer.learning_rate": "x" * 100_000}, {}, "learning_rate"),
+        ({"trainer.optimizer": "x" * 100_000}, {}, "optimizer"),
+        ({}, {"x" * 100_000: np.zeros(1, np.float32)}, "do not belong"),
         ({"trainer.learning_rate": "-1.0"}, {}, "learning_rate"),
         ({"trainer.learning_rate": None}, {}, "learning_rate"),
         ({"trainer.optimizer": "adagrad"}, {}, "adagrad"),
@@ -256,5 +260,6 @@ def test_damaged_checkpoints_are_told(tmp_path, metadata, tensors, told):
     altered(path)
     Trainer.resume(path)
     altered(path, metadata, **tensors)
-    with pytest.raises(ModelFileError, match=told):
+    with pytest.raises(ModelFileError, match=told) as error:
         Trainer.resume(path)
+    assert len(str(error.value)) < 500, "a message, not a copy of the file"

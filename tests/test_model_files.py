@@ -155,6 +155,17 @@ NOT_MODELS = {
     "metadata that are a list": of_header({"__metadata__": ["fastmlp"], "a": {"dtype": "I8"}}),
     "metadata that are text": of_header({"__metadata__": "fastmlp", "a": {"dtype": "I8"}}),
     "metadata that are a number": of_header({"__metadata__": 5, "fastmlp": {"dtype": "I8"}}),
+    "a long name for itself": safetensors.save({}, {"format": "x" * 5_000_000, "fastmlp": "fastmlp"}),
+    "a long version": forged(metadata={"format_version": "1" * 5_000_000}),
+    "a million negative sizes": forged(metadata={"layer_sizes": ", ".join(["-3"] * 10**6)}),
+    "a long name of a loss": forged(metadata={"loss": "x" * 5_000_000}),
+    "a hundred thousand integers": of_header(
+        {
+            "__metadata__": {"format": "fastmlp", "format_version": "1"},
+            **{f"weights.{i}": {"dtype": "I8"} for i in range(100_000)},
+        }
+    ),
+    "a tensor of a long name": forged(**{"x" * 1_000_000: np.zeros(2, np.float32)}),
     "deep JSON": of_header(b'{"fastmlp":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
     "deep metadata": of_header(b'{"__metadata__":{"fastmlp":' + b'{"a":' * 5000 + b"1" + b"}" * 5002),
     "no UTF-8": of_header(b'{"fastmlp\xff":1}'),

@@ -73,7 +73,7 @@ def _text(value: float | bool) -> str:
 def _settings(fields: Fields) -> dict[str, Any]:
     optimizer = fields.text("trainer.optimizer")
     if optimizer not in _NUMBERS_OF:
-        raise fields.error(f"trainer.optimizer must be one of {', '.join(_NUMBERS_OF)}, got {optimizer[:50]!r}")
+        raise fields.error(f"trainer.optimizer must be one of {', '.join(_NUMBERS_OF)}, got {optimizer!r}")
     settings: dict[str, Any] = {"optimizer": optimizer}
     settings |= {name: fields.number(f"trainer.{name}") for name in (*_NUMBERS, *_NUMBERS_OF[optimizer])}
     settings |= {name: fields.flag(f"trainer.{name}") for name in ("proximal", "shuffle")}

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 LARGEST_HEADER = 1 << 24  # bytes: a hundred thousand layers
 
+LONGEST_MESSAGE = 300  # characters beside the path: a file may hold any text, and its error is not to be a copy
+
 Arrays = dict[str, np.ndarray]
 Metadata = dict[str, str]
 Path = str | os.PathLike[str]
@@ -90,10 +92,10 @@ def read(path: Path) -> tuple[Arrays, Metadata]:
         start = file.read(8)
         header_bytes = int.from_bytes(start, "little")
         if len(start) < 8 or header_bytes > min(size - 8, LARGEST_HEADER):
-            raise ModelFileError(f"{name} is not a model file: it does not begin with a safetensors header")
+            raise _error(name, "is not a model file: it does not begin with a safetensors header")
         header = file.read(header_bytes)
         if b'"fastmlp"' not in header:  # before all of a large file of another kind is read
-            raise ModelFileError(f"{name} is not a model file of fastmlp: its header does not say so")
+            raise _error(name, "is not a model file of fastmlp: its header does not say so")
         content = start + header + file.read(size - 8 - header_bytes)
     try:
         tensors = json.loads(header)
@@ -103,17 +105,21 @@ def read(path: Path) -> tuple[Arrays, Metadata]:
         others = {name: found["dtype"] for name, found in tensors.items() if found["dtype"] not in ("F32", "F64")}
         arrays = {} if others else safetensors.numpy.load(content)
     except (safetensors.SafetensorError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as reason:
-        raise ModelFileError(f"{name} is not a whole safetensors file: {reason}") from None
+        raise _error(name, f"is not a whole safetensors file: {reason}") from None
     if metadata.get("format") != "fastmlp":
-        raise ModelFileError(f"{name} is not a model file of fastmlp: its format is {metadata.get('format')!r}")
+        raise _error(name, f"is not a model file of fastmlp: its format is {metadata.get('format')!r}")
     version = metadata.get("format_version")
     if version != str(FORMAT_VERSION):
-        raise ModelFileError(
-            f"{name} has format version {version!r}; this fastmlp reads version {FORMAT_VERSION}: use a later one"
+        raise _error(
+            name, f"has format version {version!r}; this fastmlp reads version {FORMAT_VERSION}: use a later one"
         )
     if others:
-        raise ModelFileError(f"{name} must hold tensors of F32 or F64, got {others}")
+        raise _error(name, f"must hold tensors of F32 or F64, got {others}")
     return arrays, metadata
+
+
+def _error(name: str, what: str) -> ModelFileError:
+    return ModelFileError(f"{name} {what if len(what) <= LONGEST_MESSAGE else what[:LONGEST_MESSAGE] + '...'}")
 
 
 class Fields:
@@ -145,10 +151,10 @@ class Fields:
         try:
             return parse(text)
         except (ValueError, KeyError):
-            raise self.error(f"{name} must be {kind}, got {text[:50]!r}") from None
+            raise self.error(f"{name} must be {kind}, got {text!r}") from None
 
     def error(self, what: str) -> ModelFileError:
-        return ModelFileError(f"{self._name} is damaged: {what}")
+        return _error(self._name, f"is damaged: {what}")
 
 
 def take(fields: Fields, arrays: Arrays, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
