@@ -12,7 +12,7 @@ from pathlib import Path
 import fastmlp
 import numpy as np
 import pytest
-from fastmlp import ModelFileError, Network, Trainer
+from fastmlp import DivergenceError, ModelFileError, Network, Trainer
 from fastmlp.callbacks import Checkpoint, EarlyStopping, LearningRateSchedule
 from problems import assert_equal_bits, parameters, problem
 
@@ -211,6 +211,30 @@ def test_callbacks_name_what_does_not_fit(tmp_path):
         trainer().fit(X, Y, epochs=1, callbacks=[LearningRateSchedule(lambda epochs: -1)])
 
 
+def test_second_moments_beyond_the_range_do_not_end_a_fit(tmp_path):
+    """Squares of gradients overflow long before the weights do, which then just stand still."""
+    first, whole = (Trainer(Network((1, 1), loss="squared_error"), optimizer="adam") for _ in range(2))
+    data = np.full((8, 1), 1e3), np.full((8, 1), 1e18)
+    first.fit(*data, epochs=2, callbacks=[Checkpoint(tmp_path / "a")])
+    assert any(np.isinf(array).any() for layer in first._core.state()[1] for array in layer)
+    whole.fit(*data, epochs=4)
+    second = Trainer.resume(tmp_path / "a")
+    second.fit(*data, epochs=2)
+    assert_equal_bits(parameters(second.network), parameters(whole.network))
+
+
+def test_a_trainer_that_diverged_is_saved_and_resumed(tmp_path):
+    first = Trainer(Network((1, 1), loss="squared_error"))
+    ones, huge = np.ones((8, 1)), np.full((8, 1), 1e30)
+    with pytest.raises(DivergenceError):
+        first.fit(ones, ones, epochs=2, validation_data=(huge, ones))
+    assert not np.isfinite(first.history.val_loss).all()
+    first.save(tmp_path / "a")
+    second = Trainer.resume(tmp_path / "a")
+    np.testing.assert_array_equal(second.history.val_loss, first.history.val_loss)
+    assert_equal_bits(parameters(second.network), parameters(first.network))
+
+
 def altered(path, metadata=None, **tensors):
     """The file with some metadata and tensors changed or, where None, left out."""
     arrays, found = fastmlp.model_files.read(path)
@@ -245,7 +269,8 @@ def altered(path, metadata=None, **tensors):
         ({"steps": str(2**64)}, {}, "steps"),
         ({}, {"optimizer.0.0": None}, "optimizer.0.0"),
         ({}, {"optimizer.0.1": np.zeros((1, 17), np.float32)}, "optimizer.0.1"),
-        ({}, {"optimizer.1.0": np.full((17, 4), np.inf, np.float32)}, "optimizer.1.0"),
+        ({}, {"weights.1": np.full((17, 4), np.nan, np.float32)}, "weights.1 must be finite, got nan"),
+        ({}, {"biases.0": np.full(17, np.inf, np.float32)}, "biases.0 must be finite, got inf"),
         ({}, {"optimizer.9.9": np.zeros(1, np.float32)}, "optimizer.9.9"),
         ({}, {"history.loss": np.zeros((2, 2))}, "history.loss"),
         ({}, {"history.loss": np.zeros(2, np.float32)}, "history.loss"),

@@ -18,11 +18,8 @@ _NUMBERS_OF = {"sgd": ("momentum",), "adam": ("beta_1", "beta_2", "epsilon")}
 
 def save_trainer(trainer: Trainer, path: Path) -> None:
     network, steps, layers = trainer.network, *trainer._core.state()
-    arrays = model_files.network_arrays(network)
+    arrays = model_files.finite_arrays(network, "saved")
     arrays |= {f"optimizer.{i}.{k}": array for i, layer in enumerate(layers) for k, array in enumerate(layer)}
-    for name, array in arrays.items():
-        if not np.isfinite(array).all():
-            raise ValueError(f"a trainer must be finite to be saved, got {name} with a value that is not")
     history = vars(trainer.history)
     arrays |= {f"history.{name}": np.array(values, np.float64) for name, values in history.items() if values}
     settings = {name: repr(float(getattr(trainer, name))) for name in _NUMBERS}

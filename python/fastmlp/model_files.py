@@ -25,6 +25,8 @@ A checkpoint holds besides, in ``trainer.<name>``, the settings of `Trainer`; in
 PCG64 that permutes the rows; in ``steps`` the updates made; as tensors ``optimizer.<i>.<k>`` the optimizer's arrays
 beside weights (even k) and biases (odd k), and as float64 tensors ``history.<name>`` the entries of `History`.
 
+Weights and biases are finite; a fit that is well may leave inf in the rest, such as Adam's second moments or `val_loss`.
+
 Nothing in a file is executed, and memory is bounded by its size.
 """
 
@@ -158,12 +160,17 @@ class Fields:
 
 
 def take(fields: Fields, arrays: Arrays, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Removes this array from `arrays` and returns it: of this shape and dtype, and finite."""
+    """Removes this array from `arrays` and returns it: of this shape and dtype."""
     if name not in arrays:
         raise fields.error(f"it lacks the tensor {name!r}")
     array = arrays.pop(name)
     if array.shape != shape or array.dtype != dtype:
         raise fields.error(f"{name} must have shape {shape} and be {dtype}, got {array.shape} and {array.dtype}")
+    return array
+
+
+def _take_finite(fields: Fields, arrays: Arrays, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    array = take(fields, arrays, name, shape, dtype)
     if not np.isfinite(array).all():
         raise fields.error(f"{name} must be finite, got {array[~np.isfinite(array)][0]}")
     return array
@@ -206,8 +213,8 @@ def take_network(fields: Fields, arrays: Arrays) -> Any:
         raise fields.error("it lacks the tensor 'weights.0'")
     dtype = arrays["weights.0"].dtype
     shapes = list(zip(layer_sizes, layer_sizes[1:]))
-    weights = [take(fields, arrays, f"weights.{i}", shape, dtype) for i, shape in enumerate(shapes)]
-    biases = [take(fields, arrays, f"biases.{i}", shape[1:], dtype) for i, shape in enumerate(shapes)]
+    weights = [_take_finite(fields, arrays, f"weights.{i}", shape, dtype) for i, shape in enumerate(shapes)]
+    biases = [_take_finite(fields, arrays, f"biases.{i}", shape[1:], dtype) for i, shape in enumerate(shapes)]
     try:
         validation.check_layer_sizes(layer_sizes, dtype)
         activation = validation.check_choice("activation", fields.text("activation"), ACTIVATIONS)
