@@ -267,6 +267,8 @@ def altered(path, metadata=None, **tensors):
         ({"rows.has_uint32": "2"}, {}, "has_uint32"),
         ({"steps": "-1"}, {}, "steps"),
         ({"steps": str(2**64)}, {}, "steps"),
+        ({"steps": str(2**63 - 1)}, {}, "steps"),  # the next would overflow
+        ({"steps": str(2**62)}, {}, "steps"),
         ({}, {"optimizer.0.0": None}, "optimizer.0.0"),
         ({}, {"optimizer.0.1": np.zeros((1, 17), np.float32)}, "optimizer.0.1"),
         ({}, {"weights.1": np.full((17, 4), np.nan, np.float32)}, "weights.1 must be finite, got nan"),

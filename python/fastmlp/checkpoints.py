@@ -51,7 +51,7 @@ def resume_trainer(path: Path, new_trainer: Callable[..., Trainer]) -> Trainer:
     network = model_files.take_network(fields, arrays)
     try:
         trainer = new_trainer(network, **_settings(fields))
-        trainer._core.set_state(_bits(fields, "steps", 63), _optimizer_state(fields, arrays, trainer))
+        trainer._core.set_state(_bits(fields, "steps", 62), _optimizer_state(fields, arrays, trainer))
         trainer._rng.bit_generator.state = _row_state(fields)
     except ModelFileError:
         raise
