@@ -14,7 +14,7 @@ from pathlib import Path
 import fastmlp
 import numpy as np
 import pytest
-from fastmlp import ModelFileError, Network, Trainer
+from fastmlp import ModelFileError, Network, Trainer, model_files
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import assert_equal_bits, parameters
@@ -93,6 +93,19 @@ def test_a_network_that_is_not_finite_is_not_saved(tmp_path):
     with pytest.raises(ValueError, match=r"finite.*weights\.1.*nan"):
         net.save(tmp_path / "net.safetensors")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_header_that_would_not_be_read_is_not_saved(tmp_path, monkeypatch):
+    """Of a network of some hundred thousand layers."""
+    net = Network((2,) * 20)
+    length = int.from_bytes(content_of(net, tmp_path)[:8], "little")
+    monkeypatch.setattr(model_files, "LARGEST_HEADER", length)
+    fastmlp.load(tmp_path / "net.safetensors")
+    net.save(tmp_path / "net.safetensors")
+    monkeypatch.setattr(model_files, "LARGEST_HEADER", length - 1)
+    with pytest.raises(ValueError, match=rf"at most {length - 1} bytes, got {length}"):
+        net.save(tmp_path / "other")
+    assert os.listdir(tmp_path) == ["net.safetensors"]
 
 
 def of_header(header, data=b"", length=None):

@@ -65,7 +65,7 @@ def _safetensors() -> Any:
 
 
 def write(path: Path, content: str, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Writes the file, or leaves the old one as it was (OSError)."""
+    """Writes the file, or leaves the old one as it was (OSError); ValueError where `read` would refuse it."""
     from . import __version__
 
     head = {
@@ -74,7 +74,11 @@ def write(path: Path, content: str, arrays: Mapping[str, np.ndarray], metadata: 
         "content": content,
         "written_by": f"fastmlp {__version__}",
     }
-    write_file(path, _safetensors().numpy.save(dict(arrays), {**head, **metadata}))
+    written = _safetensors().numpy.save(dict(arrays), {**head, **metadata})
+    header_bytes = int.from_bytes(written[:8], "little")
+    if header_bytes > LARGEST_HEADER:
+        raise ValueError(f"a model file's header must have at most {LARGEST_HEADER} bytes, got {header_bytes}")
+    write_file(path, written)
 
 
 def read(path: Path) -> tuple[Arrays, Metadata]:
