@@ -112,6 +112,12 @@ def test_layers_come_in_order_whatever_their_names(names):
         assert_equal_bits(parameters(back(dict(sorted(state.items())))), parameters(net))
 
 
+def test_a_layer_without_a_number_among_numbered_ones_is_told():
+    state = Network((2, 3)).to_state_dict()
+    with pytest.raises(ValueError, match="must number all layers or none, got 'fc.weight'"):
+        back({"fc." + key: a for key, a in state.items()} | {"fc." + key[2:]: a for key, a in state.items()})
+
+
 def test_one_layer_needs_no_name():
     found = back({"weight": np.ones((3, 2)), "bias": np.zeros(3)}, loss="squared_error")
     assert found.layer_sizes == (2, 3) and found.dtype == np.float64
@@ -148,6 +154,10 @@ def test_dtypes_are_kept_or_converted_as_told():
         ),
         ({"4.bias": np.zeros(3, np.float32)}, r"state\['4.bias'\] must have shape \(2,\), got \(3,\)"),
         ({"4.bias": np.zeros((1, 2), np.float32)}, r"state\['4.bias'\] must have shape \(2,\), got \(1, 2\)"),
+        (
+            {"weight": np.zeros((3, 4), "f4"), "bias": np.zeros(3, "f4")},
+            r"must number all layers or none, got 'weight' beside numbered ones",
+        ),
         ({"2.bias": np.array([1, math.nan, 2], "f4")}, r"state\['2.bias'\] must be finite, got nan at \[1\]"),
         ({"0.weight": np.full((3, 4), -math.inf, "f4")}, r"state\['0.weight'\] must be finite, got -inf at \[0, 0\]"),
         ({"2.bias": np.ma.masked_array(np.zeros(3, "f4"), [0, 1, 0])}, "masked"),

@@ -88,7 +88,10 @@ def _layers(arrays: Mapping[str, np.ndarray]) -> list[str]:
                 raise ValueError(f"state must hold {name + kind!r} beside its other half{advice}")
     prefixes = {re.sub(r"\d+\.$", "", name) for name in layers}
     if len(prefixes) == 1 and len(layers) > 1:  # numbered, and files sort "10" before "2"
-        layers.sort(key=lambda name: int(name[len(min(prefixes)) : -1]))
+        prefix = min(prefixes)
+        if prefix in layers:
+            raise ValueError(f"state must number all layers or none, got {prefix + 'weight'!r} beside numbered ones")
+        layers.sort(key=lambda name: int(name[len(prefix) : -1]))
     return layers
 
 
