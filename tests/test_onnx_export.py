@@ -98,7 +98,17 @@ def test_a_network_that_is_not_finite_is_refused():
         net.to_onnx()
 
 
-@pytest.mark.parametrize("input_type, error", [("int64", ValueError), ("float16", ValueError), (np.float32, TypeError)])
+@pytest.mark.parametrize(
+    "input_type, error",
+    [
+        ("int64", ValueError),
+        ("float16", ValueError),
+        ("", ValueError),
+        (np.float32, TypeError),
+        (0, TypeError),
+        ([], TypeError),
+    ],
+)
 def test_other_input_types_are_refused(input_type, error):
     with pytest.raises(error, match="input_type must be one of 'float32', 'float64', 'uint8', got"):
         Network((2, 2)).to_onnx(input_type)

@@ -36,7 +36,8 @@ def to_onnx(network: Any, input_type: str | None) -> Any:
     """What `Network.to_onnx` returns."""
     from . import __version__
 
-    input_type = validation.check_choice("input_type", input_type or network.dtype.name, INPUT_TYPES)
+    input_type = network.dtype.name if input_type is None else input_type
+    input_type = validation.check_choice("input_type", input_type, INPUT_TYPES)
     onnx = _onnx()
     _check_size(network)
     arrays = finite_arrays(network, "exported")
