@@ -13,7 +13,7 @@ from fastmlp.threads import cgroup_quota, share_of_cores
 
 def write(root, path, text):
     (root / path).parent.mkdir(parents=True, exist_ok=True)
-    (root / path).write_text(text)
+    (root / path).write_bytes(os.fsencode(text))
 
 
 def test_a_quota_of_cgroup_v2(tmp_path):
@@ -36,12 +36,31 @@ def test_a_quota_of_cgroup_v1(tmp_path):
     assert cgroup_quota(tmp_path) == 2
 
 
-@pytest.mark.parametrize("text", ["", "nonsense\n", "100000\n", "a b\n"])
+@pytest.mark.parametrize(
+    "text", ["", "nonsense\n", "100000\n", "a b\n", "100 0\n", "9" * 400 + " 1\n", "100\udcff 1\n"]
+)
 def test_files_that_say_nothing_limit_nothing(tmp_path, text):
     assert cgroup_quota(tmp_path) == math.inf
     write(tmp_path, "proc/self/cgroup", "0::/\n")
     write(tmp_path, "sys/fs/cgroup/cpu.max", text)
     assert cgroup_quota(tmp_path) == math.inf
+
+
+bytes_alone = pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no names that are not UTF-8")
+
+
+@pytest.mark.parametrize("name", ["größe", "a\x85b", "a:b", pytest.param("\udcff\udcfe", marks=bytes_alone)])
+def test_a_cgroup_may_have_any_name(tmp_path, name):
+    write(tmp_path, "proc/self/cgroup", f"0::/pod/{name}\n")
+    write(tmp_path, f"sys/fs/cgroup/pod/{name}/cpu.max", "200000 100000\n")
+    assert cgroup_quota(tmp_path) == 2
+
+
+@pytest.mark.parametrize("line", ["garbage", "", "0", "3:cpu", "0::/a\0b"])
+def test_lines_that_say_nothing_limit_nothing(tmp_path, line):
+    write(tmp_path, "proc/self/cgroup", f"{line}\n0::/pod\n")
+    write(tmp_path, "sys/fs/cgroup/pod/cpu.max", "200000 100000\n")
+    assert cgroup_quota(tmp_path) == 2
 
 
 def test_a_quota_limits_the_default_unless_a_number_is_asked_for(monkeypatch):

@@ -103,12 +103,13 @@ def cgroup_quota(root: str | os.PathLike[str]) -> float:
         Of the file system: ``/``.
     """
     try:
-        lines = _read(os.path.join(root, "proc/self/cgroup")).splitlines()
+        lines = _read(os.path.join(root, "proc/self/cgroup")).split("\n")
     except OSError:  # not Linux
         return math.inf
     quotas = [math.inf]
     for line in lines:
-        hierarchy, controllers, path = line.split(":", 2)
+        hierarchy, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
         if hierarchy == "0":
             folder, quota_of = os.path.join(root, "sys/fs/cgroup"), _quota_v2
         elif "cpu" in controllers.split(","):
@@ -119,7 +120,7 @@ def cgroup_quota(root: str | os.PathLike[str]) -> float:
         for depth in range(len(parts) + 1):  # a parent's quota holds for its children
             try:
                 quotas.append(quota_of(os.path.join(folder, *parts[:depth])))
-            except (OSError, ValueError):  # no such controller here
+            except (OSError, ValueError, ArithmeticError):  # no such controller here, or no numbers in its files
                 continue
     return min(quotas)
 
@@ -135,5 +136,5 @@ def _quota_v1(folder: str) -> float:
 
 
 def _read(path: str) -> str:
-    with open(path, encoding="ascii") as file:
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:  # names of folders are any bytes
         return file.read()
