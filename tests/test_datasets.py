@@ -435,6 +435,16 @@ def mirrors(tiny_mnist, monkeypatch):
     served.close()
 
 
+def test_a_file_of_the_right_md5_alone_does_not_enter_the_cache(mirrors, tiny_mnist, tmp_path, monkeypatch):
+    """MD5 can be forged."""
+    mirrors("good")
+    first, *others = datasets.MNIST_FILES
+    monkeypatch.setattr(datasets, "MNIST_FILES", (first._replace(sha256="0" * 64), *others))
+    with pytest.raises(DataFileError, match="expected sha256 0000"):
+        datasets.load_mnist()
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
 FAILURES = ["forbidden", "reset", "short", "wrong", "silent"]
 
 

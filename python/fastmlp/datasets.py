@@ -332,13 +332,18 @@ def _download_mnist(cache: Path, searched: list[str]) -> None:
         searched.append("download: needs pooch, which is not installed: pip install pooch")
         raise _not_found(searched) from failure
 
-    fetch = pooch.HTTPDownloader(timeout=DOWNLOAD_TIMEOUT, chunk_size=1 << 16)
+    download = pooch.HTTPDownloader(timeout=DOWNLOAD_TIMEOUT, chunk_size=1 << 16)
     mirrors = list(MNIST_MIRRORS)
     for file in MNIST_FILES:
+
+        def fetch(address: str, target: str, _: object, file: PublishedFile = file) -> None:
+            download(address, target, None)
+            read_idx(target, file.shape, sha256=file.sha256)
+
         for mirror in tuple(mirrors):
             address = f"{mirror}{file.name}.gz"
             try:
-                # Downloads beside the target and moves it there once the hash agrees.
+                # Downloads beside the target and moves it there once both hashes agree.
                 pooch.retrieve(address, f"md5:{file.md5}", f"{file.name}.gz", cache, downloader=fetch)
                 break
             except Exception as failure:  # whatever is wrong with one mirror, the next may be well
