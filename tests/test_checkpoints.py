@@ -1,8 +1,13 @@
 """Checkpoints: five epochs, a new process and five more have the bits of ten; damaged ones are told."""
 
+import contextlib
 import copy
+import functools
+import json
+import operator
 import os
 import pickle
+import struct
 import subprocess
 import sys
 import textwrap
@@ -14,6 +19,8 @@ import numpy as np
 import pytest
 from fastmlp import DivergenceError, ModelFileError, Network, Trainer
 from fastmlp.callbacks import Checkpoint, EarlyStopping, LearningRateSchedule
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from problems import assert_equal_bits, parameters, problem
 
 safetensors = pytest.importorskip("safetensors.numpy")
@@ -290,3 +297,59 @@ def test_damaged_checkpoints_are_told(tmp_path, metadata, tensors, told):
     with pytest.raises(ModelFileError, match=told) as error:
         Trainer.resume(path)
     assert len(str(error.value)) < 500, "a message, not a copy of the file"
+
+
+def checkpoint_bytes(folder):
+    first = Trainer(Network((3, 2)), optimizer="adam", batch_size=2)
+    first.fit(np.eye(3), [0, 1, 1], epochs=1, validation_data=(np.eye(3), [0, 1, 1]))
+    first.save(folder / "whole")
+    return (folder / "whole").read_bytes()
+
+
+def assert_told_or_trains(path):
+    try:
+        found = Trainer.resume(path)
+    except ModelFileError as error:
+        assert len(str(error)) < 500
+        return
+    net = found.network
+    with contextlib.suppress(DivergenceError):  # of a learning rate of 1e300, say
+        found.fit(np.zeros((3, net.layer_sizes[0])), np.zeros(3, int), epochs=1)
+    assert all(np.isfinite(array).all() for array in parameters(net))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_flipped_bits_give_an_error_or_a_trainer_that_trains(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("flips")
+    whole = bytearray(checkpoint_bytes(folder))
+    for place in data.draw(st.lists(st.integers(0, 8 * len(whole) - 1), min_size=1, max_size=8)):
+        whole[place // 8] ^= 1 << place % 8
+    (folder / "flipped").write_bytes(whole)
+    assert_told_or_trains(folder / "flipped")
+
+
+def places(value, before=()):
+    """The keys that lead to each entry of a header."""
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield (*before, key)
+        yield from places(value[key], (*before, key))
+
+
+FORGERIES = [None, True, -1, 2**63, 2**64, 1e308, "", "0", "1", "-0", "nan", "1e400", "1e-300", str(2**62 - 1)]
+FORGERIES += [str(2**63 - 1), "9" * 5000, "F64", "I8", "sgd", "epoch", "1, 1", "checkpoint", [], {}, [0, 0], [2**63, 2]]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_forged_headers_give_an_error_or_a_trainer_that_trains(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("forged")
+    whole = checkpoint_bytes(folder)
+    end = 8 + int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8:end])
+    for _ in range(data.draw(st.integers(1, 3))):
+        *before, last = data.draw(st.sampled_from(list(places(header))))
+        functools.reduce(operator.getitem, before, header)[last] = data.draw(st.sampled_from(FORGERIES))
+    content = json.dumps(header).encode()
+    (folder / "forged").write_bytes(struct.pack("<Q", len(content)) + content + whole[end:])
+    assert_told_or_trains(folder / "forged")
