@@ -181,26 +181,55 @@ def test_the_history_survives_what_ends_a_fit():
     assert len(each.history.loss) == 2, "a copy"
 
 
-def test_a_trainer_at_work_is_saved_by_its_callbacks_alone(tmp_path):
-    each = trainer()
-    told = []
+@pytest.mark.parametrize(
+    "save",
+    [
+        lambda each, path: each.save(path),
+        lambda each, path: Trainer(each.network).save(path),
+        lambda each, path: each.network.save(path),
+        lambda each, path: pickle.dumps(each),
+        lambda each, path: copy.deepcopy(each.network),
+        lambda each, path: each.network.to_c(),
+    ],
+)
+def test_what_is_at_work_is_saved_and_copied_by_its_callbacks_alone(tmp_path, save):
+    """Else some layers would be of one update and some of another."""
+    each, told = trainer(), []
 
     def save_elsewhere(info):
-        def save():
+        def attempt():
             try:
-                each.save(tmp_path / "a")
+                save(each, tmp_path / "a")
             except RuntimeError as error:
                 told.append(str(error))
 
-        thread = threading.Thread(target=save)
+        thread = threading.Thread(target=attempt)
         thread.start()
         thread.join()
 
-    each.fit(X, Y, epochs=1, callbacks=[save_elsewhere])
+    each.fit(X, Y, epochs=1, callbacks=[save_elsewhere, lambda info: save(each, tmp_path / "a") and None])
     assert len(told) == 1 and "another thread" in told[0]
     save_elsewhere(None)
     assert len(told) == 1, "after the fit anybody may"
-    Trainer.resume(tmp_path / "a")
+    with pytest.raises(RuntimeError, match="another thread"), each.network._at_rest():
+        each.fit(X, Y, epochs=1)  # began, and was over, while somebody copied
+
+
+class Named(Trainer):
+    def __init__(self, *arguments, name="", **settings):
+        super().__init__(*arguments, **settings)
+        self.name = name
+
+
+class Slotted(Trainer):
+    __slots__ = ("name", "unset")
+
+
+def test_subclasses_keep_what_is_theirs():
+    named, slotted = Named(Network((3, 2)), name="mine"), Slotted(Network((3, 2)))
+    slotted.name = "mine, too"
+    assert pickle.loads(pickle.dumps(named)).name == "mine"
+    assert copy.deepcopy(slotted).name == "mine, too"
 
 
 def test_callbacks_name_what_does_not_fit(tmp_path):

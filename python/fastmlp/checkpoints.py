@@ -17,10 +17,12 @@ _NUMBERS_OF = {"sgd": ("momentum",), "adam": ("beta_1", "beta_2", "epsilon")}
 
 
 def save_trainer(trainer: Trainer, path: Path) -> None:
-    network, steps, layers = trainer.network, *trainer._core.state()
-    arrays = model_files.finite_arrays(network, "saved")
+    network = trainer.network
+    with network._at_rest():
+        arrays = model_files.finite_arrays(network, "saved")
+        steps, layers = trainer._core.state()
+        history, rows = vars(trainer.history), trainer._rng.bit_generator.state
     arrays |= {f"optimizer.{i}.{k}": array for i, layer in enumerate(layers) for k, array in enumerate(layer)}
-    history = vars(trainer.history)
     arrays |= {f"history.{name}": np.array(values, np.float64) for name, values in history.items() if values}
     settings = {name: repr(float(getattr(trainer, name))) for name in _NUMBERS}
     momentum = {"momentum": 0.0, "nesterov": False} if trainer.optimizer == "sgd" else {}
@@ -32,7 +34,6 @@ def save_trainer(trainer: Trainer, path: Path) -> None:
         "proximal": _text(trainer._proximal),
         "shuffle": _text(trainer._shuffle),
     }
-    rows = trainer._rng.bit_generator.state
     permuting = {**rows["state"], "has_uint32": rows["has_uint32"], "uinteger": rows["uinteger"]}
     metadata = (
         model_files.network_metadata(network)

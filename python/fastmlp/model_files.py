@@ -190,14 +190,14 @@ def network_metadata(network: Any) -> Metadata:
     }
 
 
-def network_arrays(network: Any) -> Arrays:
-    weights = {f"weights.{i}": array for i, array in enumerate(network.weights)}
-    return weights | {f"biases.{i}": array for i, array in enumerate(network.biases)}
-
-
 def finite_arrays(network: Any, purpose: str) -> Arrays:
-    """`network_arrays`, or ValueError: nobody else's program is handed a network that is not finite."""
-    arrays = network_arrays(network)
+    """Weights and biases by name, of one moment (RuntimeError while another thread fits the network).
+
+    ValueError if one is not finite: nobody else's program is handed such a network.
+    """
+    with network._at_rest():
+        arrays = {f"weights.{i}": array for i, array in enumerate(network.weights)}
+        arrays |= {f"biases.{i}": array for i, array in enumerate(network.biases)}
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ValueError(

@@ -241,9 +241,9 @@ class Network:
         Raises
         ------
         ValueError
-            If a weight or bias is not finite.
+            If a weight or bias is not finite, or there are more layers (some 100,000) than a file's header describes.
         RuntimeError
-            If a fit is under way in another thread.
+            If a fit is under way in another thread; save from one of its callbacks.
         OSError
             If the file cannot be written; an old one is as it was.
         ImportError
