@@ -223,6 +223,37 @@ def test_ctrl_c_ends_a_long_call(call):
     assert result.stdout.split() == ["True", "True"], result.stdout + result.stderr
 
 
+def test_ctrl_c_ends_an_iteration_of_lbfgs():
+    """Processor time, of which one pass over the rows takes some 20 seconds: none is made to load the parameters."""
+    pytest.importorskip("scipy", reason="L-BFGS is SciPy's")
+    result = run_script("""
+        import os, signal, threading, time
+        import numpy as np
+        from fastmlp import Network, fit_lbfgs
+
+        X, y = np.ones((50_000, 16), np.uint8), np.zeros(50_000, int)
+        net = Network((16, 2048, 2048, 10), dtype="float64", seed=1)
+        before = net.weights
+        sent = []
+
+        def interrupt():
+            begin = time.process_time()
+            while time.process_time() < begin + 0.3:
+                time.sleep(0.01)
+            sent.append(time.process_time())
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=interrupt).start()
+        try:
+            fit_lbfgs(net, X, y, 10)
+        except KeyboardInterrupt:
+            print(time.process_time() - sent[0] < 2)
+        print(all((a == b).all() for a, b in zip(net.weights, before)))
+        print(len(fit_lbfgs(net, X[:9], y[:9], 1).loss))
+    """)
+    assert result.stdout.split() == ["True", "True", "1"], result.stdout + result.stderr
+
+
 def test_ctrl_c_between_short_epochs():
     result = run_script("""
         import os, signal

@@ -32,6 +32,11 @@ def test_loss_and_gradient_of_a_vector_are_the_oracles(isa, loss):
         np.testing.assert_array_equal(got, wanted)
     with pytest.raises(ValueError, match="all weights and biases"):
         core.loss_and_gradient_at(net._dataset(X, y, 1), vector[1:], 2, 1.0)
+    net._core.set_parameter_vector(-vector)
+    for got, wanted in zip(parameters(net), weights + biases, strict=True):
+        np.testing.assert_array_equal(got, -wanted)
+    with pytest.raises(ValueError, match="all weights and biases"):
+        net._core.set_parameter_vector(vector[1:])
 
 
 def test_least_squares_is_solved():

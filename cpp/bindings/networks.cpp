@@ -73,6 +73,23 @@ void set_layer(Network<T>& network, std::size_t index, const Array<T>& weights, 
     std::copy_n(biases.data(), layer.outputs(), layer.biases().data());
 }
 
+// All weights and then all biases, each layer's in the order of weights_of.
+template <class T> void set_parameter_vector(Network<T>& network, const Array<T>& parameters) {
+    auto& layers = network.layers();
+    int64_t size = 0;
+    for (const auto& layer : layers) size += (layer.inputs() + 1) * layer.outputs();
+    require(parameters.ndim() == 1 && parameters.shape(0) == size, "parameters must be all weights and biases");
+    const T* from = parameters.data();
+    for (auto& layer : layers) {
+        pack_panels(layer.shape(), from, layer.outputs(), layer.weights().data());
+        from += layer.inputs() * layer.outputs();
+    }
+    for (auto& layer : layers) {
+        std::copy_n(from, layer.outputs(), layer.biases().data());
+        from += layer.outputs();
+    }
+}
+
 template <class T>
 std::unique_ptr<BoundDataset<T>> new_dataset(const Network<T>& network, const py::object& inputs,
                                              const py::object& nonzero, const std::optional<Array<T>>& weights) {
@@ -311,25 +328,14 @@ void set_state(Trainer<T>& trainer, int64_t steps, const std::vector<std::vector
     trainer.set_steps(steps);
 }
 
-// Takes all parameters, a vector of all weights and then all biases, into the network; returns the mean loss over the
-// rows and its gradient, a vector like it. For minimizers that know nothing of layers.
+// Takes all parameters into the network, as set_parameter_vector; returns the mean loss over the rows and its gradient,
+// a vector like it. For minimizers that know nothing of layers.
 template <class T>
 py::tuple loss_and_gradient_at(Trainer<T>& trainer, const BoundDataset<T>& data, const Array<T>& parameters,
                                int threads, double seconds) {
     require(data.fits(trainer.network()), "the data set is of another network");
-    auto& layers = trainer.network().layers();
-    int64_t size = 0;
-    for (const auto& layer : layers) size += (layer.inputs() + 1) * layer.outputs();
-    require(parameters.ndim() == 1 && parameters.shape(0) == size, "parameters must be all weights and biases");
-    const T* from = parameters.data();
-    for (auto& layer : layers) {
-        pack_panels(layer.shape(), from, layer.outputs(), layer.weights().data());
-        from += layer.inputs() * layer.outputs();
-    }
-    for (auto& layer : layers) {
-        std::copy_n(from, layer.outputs(), layer.biases().data());
-        from += layer.outputs();
-    }
+    set_parameter_vector(trainer.network(), parameters);
+    const auto& layers = trainer.network().layers();
     const int64_t rows = data.inputs.rows;
     LossSum sum;
     for (int64_t position = 0; position < rows;) {
@@ -340,7 +346,7 @@ py::tuple loss_and_gradient_at(Trainer<T>& trainer, const BoundDataset<T>& data,
         }
         if (PyErr_CheckSignals() != 0) throw py::error_already_set();
     }
-    Array<T> gradient(size);
+    Array<T> gradient(parameters.shape(0));
     T* to = gradient.mutable_data();
     for (std::size_t i = 0; i < layers.size(); ++i) {
         unpack_panels(layers[i].shape(), trainer.layer_states()[i].weight_gradients(), to, layers[i].outputs());
@@ -393,6 +399,7 @@ template <class T> void register_network(py::module_& m, const std::string& suff
         .def("weights", &weights_of<T>, arg("layer"))
         .def("biases", &biases_of<T>, arg("layer"))
         .def("set_layer", &set_layer<T>, arg("layer"), arg("weights").noconvert(), arg("biases").noconvert())
+        .def("set_parameter_vector", &set_parameter_vector<T>, arg("parameters").noconvert())
         .def("dataset", &labelled_dataset<T>, arg("inputs"), arg("labels").noconvert(), arg("nonzero") = py::none(),
              arg("weights").noconvert() = py::none())
         .def("dataset", &target_dataset<T>, arg("inputs"), arg("targets").noconvert(), arg("nonzero") = py::none(),

@@ -157,11 +157,14 @@ def minimize(
         bounds = [(0, None)] * (2 * n_weights) + [(None, None)] * (len(start) - 2 * n_weights)
     latest = (math.nan, math.nan)
 
+    def parameters_at(point: np.ndarray) -> np.ndarray:
+        if not l1:
+            return point
+        return np.concatenate([point[:n_weights] - point[n_weights : 2 * n_weights], point[2 * n_weights :]])
+
     def objective(point: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal latest
-        parameters = point
-        if l1:
-            parameters = np.concatenate([point[:n_weights] - point[n_weights : 2 * n_weights], point[2 * n_weights :]])
+        parameters = parameters_at(point)
         loss, gradient = core.loss_and_gradient_at(data, parameters, threads(), SECONDS_PER_CALL)
         w, of_weights = parameters[:n_weights], gradient[:n_weights]
         of_weights += l2 * w
@@ -188,4 +191,4 @@ def minimize(
     except Stop:
         return None
     finally:
-        objective(accepted)  # which loads it
+        network._core.set_parameter_vector(parameters_at(accepted))
