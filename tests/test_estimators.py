@@ -319,6 +319,18 @@ def test_warnings_are_scikit_learns(Mlp, settings, category):
     assert messages[0] == messages[1]
 
 
+def test_lbfgs_that_cannot_start_warns_as_scikit_learn_does():
+    X, y = np.full((5, 2), 1e200), np.ones(5)
+    messages = []
+    for Either in (MLPRegressor, THEIRS[MLPRegressor]):
+        model = Either(solver="lbfgs", activation="identity", random_state=0)
+        with np.errstate(all="ignore"), pytest.warns(ConvergenceWarning, match="after 0 iteration") as caught:
+            model.fit(X, y)
+        messages.append([str(warning.message) for warning in caught])
+        assert np.isnan(model.loss_) and all(np.isfinite(w).all() for w in model.coefs_)
+    assert messages[0] == messages[1]
+
+
 def test_verbose_prints_what_scikit_learn_prints(capsys):
     X, y = scaled(load_iris)
     printed = []

@@ -1,9 +1,11 @@
 """fit_lbfgs: its gradient against the oracle, minima that are known, zeros under l1, and what every fit promises."""
 
+import math
+
 import numpy as np
 import pytest
 import reference
-from fastmlp import Network, Trainer
+from fastmlp import DivergenceError, Network, Trainer
 from problems import parameters, problem
 
 pytest.importorskip("scipy", reason="L-BFGS is SciPy's")
@@ -100,6 +102,43 @@ def test_an_interrupt_leaves_the_last_iteration():
     for a, b in zip(parameters(net), kept[-1], strict=True):
         np.testing.assert_array_equal(a, b)
     Trainer(net).fit(X, y, epochs=1)  # nothing is left locked
+
+
+@pytest.mark.parametrize(
+    "loss, X, weights",
+    [
+        ("squared_error", 1e200, (1, 1)),
+        ("poisson", 1e4, (1, 1)),
+        ("squared_error", 1e-40, (1e-10, 1e200)),  # a loss of 5e299 whose gradient is infinite
+    ],
+)
+def test_a_search_that_cannot_start_is_told(loss, X, weights):
+    net = Network((1, 1, 1), activation="identity", loss=loss, dtype="float64")
+    net.set_parameters([np.full((1, 1), w) for w in weights], [np.zeros(1)] * 2)
+    before = parameters(net)
+    with np.errstate(all="ignore"), pytest.raises(DivergenceError, match="the loss.* is nan in iteration 1 ") as told:
+        fit_lbfgs(net, np.full((5, 1), X), np.ones(5), 10)
+    assert (told.value.epoch, told.value.step) == (1, 1) and math.isnan(told.value.learning_rate)
+    for a, b in zip(parameters(net), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_search_that_meets_no_finite_loss_later_keeps_its_last_iteration(monkeypatch):
+    X, y = problem(80, layer_sizes=SIZES)
+    net = Network(SIZES, dtype="float64", seed=1)
+    core, kept = net._new_core_trainer("sgd"), []
+
+    class Core:
+        def loss_and_gradient_at(self, *arguments):
+            loss, gradient = core.loss_and_gradient_at(*arguments)
+            return (loss if len(kept) < 3 else math.inf), gradient
+
+    monkeypatch.setattr(Network, "_new_core_trainer", lambda self, kind: Core())
+    with pytest.raises(DivergenceError, match="the loss.* is inf in iteration 4 ") as told:
+        fit_lbfgs(net, X, y, callbacks=[lambda info: kept.append(parameters(info.network))])
+    assert told.value.epoch == 4 and len(kept) == 3
+    for a, b in zip(parameters(net), kept[-1], strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_bad_arguments_change_nothing():

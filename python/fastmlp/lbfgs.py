@@ -11,6 +11,7 @@ import numpy as np
 import scipy.optimize
 
 from . import validation
+from .errors import DivergenceError
 from .network import SECONDS_PER_CALL, Network
 from .threads import share_of_cores
 from .trainer import Callback, EpochInfo, History, check_callbacks, wants_to_stop
@@ -62,6 +63,9 @@ def fit_lbfgs(
     ------
     ValueError, TypeError
         If an argument does not fit; the network is unchanged.
+    DivergenceError
+        If the search ends with a loss that is not finite, perhaps at its start; the network is as after the last
+        iteration whose loss was. `epoch` is the iteration, `step` 1 and `learning_rate` NaN.
     RuntimeError
         If a fit of this network is under way.
     KeyboardInterrupt
@@ -105,8 +109,19 @@ def fit_lbfgs(
 
     options = {"maxiter": max_iter, "maxfun": 100 * max_iter, "gtol": tol, "ftol": float(np.finfo(float).eps)}
     with network._core.reserve(), share_of_cores(n_threads) as share:
-        minimize(network, data, l1, l2, 1.0, options, share, after_iteration)
+        result = minimize(network, data, l1, l2, 1.0, options, share, after_iteration)
+    if result is not None and not math.isfinite(result.fun):
+        raise _divergence(float(result.fun), len(history.loss) + 1)
     return history
+
+
+def _divergence(loss: float, iteration: int) -> DivergenceError:
+    error = DivergenceError(
+        f"the loss with its penalty is {loss} in iteration {iteration} of L-BFGS; the network is as before it, its"
+        " weights finite but perhaps too large, as X and y may be: start again with smaller ones"
+    )
+    error.epoch, error.step, error.learning_rate = iteration, 1, math.nan
+    return error
 
 
 class Stop(Exception):
@@ -140,12 +155,14 @@ def minimize(
     threads : callable
         Asked before each call of the core.
     after_iteration : callable
-        Gets the data loss and the penalty after each iteration, while the network holds its parameters.
+        Gets the data loss and the penalty after each iteration with a finite loss, while the network holds its
+        parameters.
 
     Returns
     -------
     OptimizeResult, or None
-        None after `Stop` or Ctrl-C (then KeyboardInterrupt is raised); the network is as after the last iteration.
+        None after `Stop`. Then, after Ctrl-C (KeyboardInterrupt is raised) and if the result's loss is not finite, the
+        network is as after the last such iteration.
     """
     core = network._new_core_trainer("sgd")
     start = np.concatenate([array.ravel() for array in (*network.weights, *network.biases)])
@@ -179,14 +196,16 @@ def minimize(
 
     def after(point: np.ndarray) -> None:  # called with the point evaluated last
         nonlocal accepted
-        accepted = point.copy()
-        after_iteration(*latest)
+        if math.isfinite(sum(latest)):  # else a line search has given up there
+            accepted = point.copy()
+            after_iteration(*latest)
 
     try:
         result = scipy.optimize.minimize(
             objective, start, method="L-BFGS-B", jac=True, bounds=bounds, callback=after, options=options
         )
-        accepted = result.x
+        if math.isfinite(result.fun):
+            accepted = result.x
         return result
     except Stop:
         return None
