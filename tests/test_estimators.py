@@ -606,6 +606,64 @@ def test_refused_arguments_leave_the_model_as_it_was():
     np.testing.assert_array_equal(classifier.predict_proba(X), predicted[1])
 
 
+def assert_untouched(model, before):
+    assert vars(model).keys() == before.keys()
+    assert all(vars(model)[name] is value for name, value in before.items())
+
+
+def test_what_a_fit_finds_late_leaves_the_model_as_it_was():
+    X, y = scaled(load_iris)
+    X = X.astype(np.float32)
+    classifier = MLPClassifier(random_state=0, max_iter=3).fit(X, y == 1).set_params(early_stopping=True)
+    regressor = MLPRegressor(random_state=0, max_iter=3).fit(X, y).set_params(early_stopping=True)
+    too_large = r"must be within the range of float32, got 1e\+300"
+    for model, arguments, found in [
+        (classifier, dict(X=X[:8], y=y[:8] == 1), "validation set is too small"),
+        (classifier, dict(X=X, y=np.arange(150) == 0), "least populated class"),
+        (classifier, dict(X=X, y=y == 1, eval_set=(np.full((2, 4), 1e300), y[:2] == 1)), f"X {too_large}"),
+        (regressor, dict(X=X, y=y, eval_set=(X[:2], [0.0, 1e300])), f"y {too_large}"),
+        (regressor, dict(X=X, y=np.where(y, 1e300, 0)), f"y {too_large}"),
+        (regressor, dict(X=X[:8, :3], y=y[:8]), "validation set is too small"),
+    ]:
+        before = dict(vars(model))
+        with pytest.raises(ValueError, match=found):
+            model.fit(**arguments)
+        assert_untouched(model, before)
+
+
+def test_a_model_of_float32_goes_on_only_within_its_range():
+    X, y = scaled(load_iris)
+    model = MLPClassifier(random_state=0).partial_fit(X.astype(np.float32), y, classes=[0, 1, 2])
+    before = dict(vars(model))
+    with pytest.raises(ValueError, match=r"X must be within the range of float32, got 1e\+300"):
+        model.partial_fit(np.where(X > 1, 1e300, X), y)
+    assert_untouched(model, before)
+
+
+def test_a_refused_first_call_of_partial_fit_leaves_the_classes_open():
+    X, y = scaled(load_iris)
+    model = MLPClassifier(random_state=0)
+    before = dict(vars(model))
+    with pytest.raises(ValueError, match="NaN"):
+        model.partial_fit(X * np.nan, y > 0, classes=[0, 1])
+    assert_untouched(model, before)
+    model.partial_fit(X, y, classes=[0, 1, 2])
+
+
+def test_an_interrupt_before_the_first_update_leaves_the_model_as_it_was(monkeypatch):
+    X, y = scaled(load_iris)
+    model = MLPClassifier(random_state=0, max_iter=3).fit(X, y)
+    before = dict(vars(model))
+
+    def interrupt(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MLPClassifier, "_dataset", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    assert_untouched(model, before)
+
+
 def test_another_stopping_metric_starts_anew():
     X, y = scaled(load_iris)
     settings = dict(warm_start=True, early_stopping=True, max_iter=20, n_iter_no_change=50, random_state=0)

@@ -95,6 +95,7 @@ class _Evaluated:
     X: Any
     encoded: np.ndarray
     weights: np.ndarray | None
+    with_loss: bool  # and not only their score
     data: Any  # the same as the core's data set
 
 
@@ -135,7 +136,7 @@ class _BaseMLP(BaseEstimator, ABC):
 
     _y_numeric: bool
 
-    def _learn_targets(self, y: np.ndarray, incremental: bool) -> None:
+    def _learn_targets(self, y: np.ndarray, incremental: bool, classes: Any) -> None:
         """What kind of targets these are; ValueError if they do not fit those of earlier calls."""
 
     @abstractmethod
@@ -259,6 +260,7 @@ class _BaseMLP(BaseEstimator, ABC):
         eval_set: tuple[Any, Any] | None,
         callbacks: Iterable[Callback],
         incremental: bool,
+        classes: Any = None,  # all that may ever come, in the first call of partial_fit
     ) -> Any:
         callbacks = check_callbacks(callbacks)
         hidden = self.hidden_layer_sizes
@@ -271,33 +273,37 @@ class _BaseMLP(BaseEstimator, ABC):
             raise ValueError(f"l1={self.l1} needs a momentum below 1, got momentum={self.momentum}")
         first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         before = dict(self.__dict__)
-        try:
-            X, y = self._check_X_y(X, y, reset=first_pass)
-            if scipy.sparse.issparse(X):
-                X = X.tocsr()
-            self._learn_targets(y, incremental)
-            encoded = self._encode(y)
-            self.n_outputs_ = self._outputs_of(encoded)
-            weights = self._row_weights(X, y, sample_weight)
-            if eval_set is not None:
-                eval_set = self._check_eval_set(eval_set)
-            sizes = [X.shape[1], *hidden, self.n_outputs_]
-            if not first_pass and [X.shape[1], *(w.shape[1] for w in self.coefs_)] != sizes:
-                raise ValueError(
-                    f"training can only go on with the same layers, got {sizes} after"
-                    f" {[self.coefs_[0].shape[0], *(w.shape[1] for w in self.coefs_)]}"
-                )
-        except Exception:
-            self.__dict__ = before
-            raise
-        self._random_state = check_random_state(self.random_state)
-        if first_pass:
-            self._initialize(sizes, X.dtype, eval_set is not None)
         with share_of_cores(self.n_threads) as threads:
+            try:
+                X, y = self._check_X_y(X, y, reset=first_pass)
+                if scipy.sparse.issparse(X):
+                    X = X.tocsr()
+                self._learn_targets(y, incremental, classes)
+                encoded = self._encode(y)
+                self.n_outputs_ = self._outputs_of(encoded)
+                weights = self._row_weights(X, y, sample_weight)
+                if eval_set is not None:
+                    eval_set = self._check_eval_set(eval_set)
+                sizes = [X.shape[1], *hidden, self.n_outputs_]
+                if not first_pass and [X.shape[1], *(w.shape[1] for w in self.coefs_)] != sizes:
+                    raise ValueError(
+                        f"training can only go on with the same layers, got {sizes} after"
+                        f" {[self.coefs_[0].shape[0], *(w.shape[1] for w in self.coefs_)]}"
+                    )
+                self._random_state = check_random_state(self.random_state)
+                if first_pass:
+                    self._initialize(sizes, X.dtype, eval_set is not None)
+                network = self._network_to_train(incremental)
+                rows, evaluated = self._split(network, X, encoded, weights, eval_set, threads())
+                data = self._dataset(network, X, encoded, weights, threads(), skip=True)
+            except BaseException:  # Ctrl-C, too
+                self.__dict__ = before
+                raise
             if self.solver == "lbfgs":
-                self._fit_lbfgs(X, encoded, weights, eval_set, callbacks, threads)
+                total_weight = data.rows if weights is None else float(weights.sum())
+                self._fit_lbfgs(network, data, total_weight, evaluated, callbacks, threads)
             else:
-                self._fit_stochastic(X, encoded, weights, eval_set, callbacks, incremental, threads)
+                self._fit_stochastic(network, data, rows, evaluated, callbacks, incremental, threads)
         if not all(np.isfinite(parameters).all() for parameters in (*self.coefs_, *self.intercepts_)):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
@@ -360,20 +366,26 @@ class _BaseMLP(BaseEstimator, ABC):
         self.validation_loss_curve_: list[float] | None = [] if evaluated else None
 
     def _dataset(self, network: Network, X: Any, encoded: np.ndarray, weights: Any, threads: int, skip: bool) -> Any:
-        """Rows that validate_data has checked, as the core's data set."""
-        X = validation.check_input_array(X, network.layer_sizes[0])
+        """Rows that validate_data has checked, as the core's data set, if they are in the range of its dtype."""
+        if np.can_cast(X.dtype, network.dtype):
+            X = validation.check_input_array(X, network.layer_sizes[0])
+        else:
+            X = network._check_inputs(X, threads)
         if encoded.ndim == 2:
-            encoded = np.ascontiguousarray(encoded, network.dtype)
+            encoded = validation.check_targets(encoded, *encoded.shape, network.dtype, threads)
         if weights is not None:
             weights = np.ascontiguousarray(weights, network.dtype)
         return network._core.dataset(X, encoded, _core.NonzeroBits(X, threads) if skip else None, weights)
 
-    def _evaluated(self, network: Network, X: Any, encoded: np.ndarray, weights: Any, threads: int) -> _Evaluated:
-        return _Evaluated(X, encoded, weights, self._dataset(network, X, encoded, weights, threads, skip=False))
+    def _evaluated(
+        self, network: Network, X: Any, encoded: np.ndarray, weights: Any, with_loss: bool, threads: int
+    ) -> _Evaluated:
+        data = self._dataset(network, X, encoded, weights, threads, skip=False)
+        return _Evaluated(X, encoded, weights, with_loss, data)
 
-    def _evaluate(self, network: Network, rows: _Evaluated, with_loss: bool, threads: int) -> dict[str, float]:
+    def _evaluate(self, network: Network, rows: _Evaluated, threads: int) -> dict[str, float]:
         score = float(self._score(rows.encoded, network.forward(rows.X, threads), rows.weights))
-        if not with_loss:
+        if not rows.with_loss:
             return {"validation_score": score}
         loss = network._evaluate(rows.data, threads).loss * self._loss_factor
         if rows.weights is not None:  # the core's mean is that of the weighted losses
@@ -390,34 +402,60 @@ class _BaseMLP(BaseEstimator, ABC):
                     setattr(self, curve, [])
                 getattr(self, curve).append(metrics[name])
 
-    def _fit_stochastic(
-        self,
-        X: Any,
-        encoded: np.ndarray,
-        weights: np.ndarray | None,
-        eval_set: tuple[Any, np.ndarray] | None,
-        callbacks: list[Callback],
-        incremental: bool,
-        threads: Callable[[], int],
-    ) -> None:
+    def _network_to_train(self, incremental: bool) -> Network:
+        if self.solver == "lbfgs":
+            return self._network(np.dtype(np.float64))  # a line search needs the digits
         if incremental and hasattr(self, "_optimizer"):
             self._optimizer.network._set_trusted(self.coefs_, self.intercepts_)
         else:
             self._optimizer = _Optimizer(self._network(self.coefs_[0].dtype), self)
-        optimizer, network = self._optimizer, self._optimizer.network
-        if eval_set is None and self.early_stopping:
-            rows, evaluated = self._hold_out(network, X, encoded, weights, threads())
-        else:
-            rows = np.arange(X.shape[0])
-            evaluated = None if eval_set is None else self._evaluated(network, *eval_set, None, threads())
+        return self._optimizer.network
+
+    def _split(
+        self,
+        network: Network,
+        X: Any,
+        encoded: np.ndarray,
+        weights: np.ndarray | None,
+        eval_set: tuple[Any, np.ndarray] | None,
+        threads: int,
+    ) -> tuple[np.ndarray, _Evaluated | None]:
+        """The rows to train on, and those to look at after each epoch."""
+        rows = np.arange(X.shape[0])
+        if eval_set is not None:
+            return rows, self._evaluated(network, *eval_set, None, True, threads)
+        if not self.early_stopping or self.solver == "lbfgs":
+            return rows, None
+        rows, held_out = train_test_split(
+            rows,
+            random_state=self._random_state,
+            test_size=self.validation_fraction,
+            stratify=self._stratification(encoded),
+        )
+        if len(held_out) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+            )
+        held_weights = None if weights is None else weights[held_out]
+        with_loss = self.stopping_metric == "loss"
+        return rows, self._evaluated(network, X[held_out], encoded[held_out], held_weights, with_loss, threads)
+
+    def _fit_stochastic(
+        self,
+        network: Network,
+        data: Any,
+        rows: np.ndarray,
+        evaluated: _Evaluated | None,
+        callbacks: list[Callback],
+        incremental: bool,
+        threads: Callable[[], int],
+    ) -> None:
         batch_size = min(200, len(rows)) if self.batch_size == "auto" else self.batch_size
         if batch_size > len(rows):
             warnings.warn(
                 "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=5
             )
             batch_size = len(rows)
-        data = self._dataset(network, X, encoded, weights, threads(), skip=True)
-        with_loss = eval_set is not None or self.stopping_metric == "loss"
         if self.early_stopping and self._watched != self.stopping_metric:  # another scale
             self._watched, self._best_value = self.stopping_metric, -math.inf
         epochs = 1 if incremental else self.max_iter
@@ -431,11 +469,11 @@ class _BaseMLP(BaseEstimator, ABC):
                         rows = rows[permutation]
                     metrics = self._train_epoch(data, rows, int(batch_size), threads)
                     if evaluated is not None:
-                        metrics |= self._evaluate(network, evaluated, with_loss, threads())
+                        metrics |= self._evaluate(network, evaluated, threads())
                     self._record(metrics)
                     if self._improved(metrics):
                         self._best = network.weights, network.biases
-                    optimizer.epoch_ends(self.t_)
+                    self._optimizer.epoch_ends(self.t_)
                     info = EpochInfo(epoch, epochs, metrics, network)
                     if any([wants_to_stop(callback, info) for callback in callbacks]):
                         break
@@ -455,23 +493,6 @@ class _BaseMLP(BaseEstimator, ABC):
         if self.early_stopping and self._best is not None:
             self.coefs_, self.intercepts_ = self._best
             self._best = None  # a later call that does not improve keeps what it has trained, as in scikit-learn
-
-    def _hold_out(
-        self, network: Network, X: Any, encoded: np.ndarray, weights: np.ndarray | None, threads: int
-    ) -> tuple[np.ndarray, _Evaluated]:
-        """The rows to train on, and the others."""
-        rows, held_out = train_test_split(
-            np.arange(X.shape[0]),
-            random_state=self._random_state,
-            test_size=self.validation_fraction,
-            stratify=self._stratification(encoded),
-        )
-        if len(held_out) < 2:
-            raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
-            )
-        held_weights = None if weights is None else weights[held_out]
-        return rows, self._evaluated(network, X[held_out], encoded[held_out], held_weights, threads)
 
     def _train_epoch(
         self, data: Any, rows: np.ndarray, batch_size: int, threads: Callable[[], int]
@@ -533,18 +554,15 @@ class _BaseMLP(BaseEstimator, ABC):
 
     def _fit_lbfgs(
         self,
-        X: Any,
-        encoded: np.ndarray,
-        weights: np.ndarray | None,
-        eval_set: tuple[Any, np.ndarray] | None,
+        network: Network,
+        data: Any,
+        total_weight: float,
+        evaluated: _Evaluated | None,
         callbacks: list[Callback],
         threads: Callable[[], int],
     ) -> None:
         dtype = self.coefs_[0].dtype
-        network = self._network(np.dtype(np.float64))
-        data = self._dataset(network, X, encoded, weights, threads(), skip=True)
-        evaluated = None if eval_set is None else self._evaluated(network, *eval_set, None, threads())
-        l2 = self.l2 + self.alpha / (X.shape[0] if weights is None else float(weights.sum()))
+        l2 = self.l2 + self.alpha / total_weight
         self.n_iter_, clock = 0, time.perf_counter()
 
         def after_iteration(loss: float, penalty: float) -> None:
@@ -556,7 +574,7 @@ class _BaseMLP(BaseEstimator, ABC):
             if self.verbose:
                 print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
             if evaluated is not None:
-                metrics |= self._evaluate(network, evaluated, True, threads())
+                metrics |= self._evaluate(network, evaluated, threads())
             self._record(metrics)
             info = EpochInfo(self.n_iter_, self.max_iter, metrics, network)
             if any([wants_to_stop(callback, info) for callback in callbacks]):
@@ -813,26 +831,26 @@ class MLPClassifier(ClassifierMixin, _BaseMLP):
         known = getattr(self, "classes_", None)
         if known is not None and classes is not None and not np.array_equal(known, unique_labels(classes)):
             raise ValueError(f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {known!r}")
-        if known is None:
-            if classes is None:
-                raise ValueError("classes must be passed on the first call to partial_fit.")
+        if known is None and classes is None:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        return self._fit(X, y, sample_weight, eval_set, (), incremental=True, classes=classes)
+
+    def _learn_targets(self, y: np.ndarray, incremental: bool, classes: Any) -> None:
+        if incremental and not hasattr(self, "classes_"):
             self.classes_ = unique_labels(classes)
             multilabel = type_of_target(y).startswith("multilabel")
             self._label_binarizer = LabelBinarizer().fit(y if multilabel else classes)
-        return self._fit(X, y, sample_weight, eval_set, (), incremental=True)
-
-    def _learn_targets(self, y: np.ndarray, incremental: bool) -> None:
-        if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
+        elif not hasattr(self, "classes_") or (not self.warm_start and not incremental):
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
             return
-        classes = unique_labels(y)
-        if self.warm_start and set(classes) != set(self.classes_):
+        present = unique_labels(y)
+        if self.warm_start and set(present) != set(self.classes_):
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously"
-                f" got {self.classes_}, `y` has {classes}"
+                f" got {self.classes_}, `y` has {present}"
             )
-        self._refuse_new_classes("y", classes)
+        self._refuse_new_classes("y", present)
 
     def _refuse_new_classes(self, name: str, classes: np.ndarray) -> None:
         if len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
