@@ -445,6 +445,24 @@ def test_class_weight_refuses():
         MLPClassifier(class_weight="balanced").partial_fit(X, y, classes=[0, 1, 2])
 
 
+@pytest.mark.parametrize("weight", [1e-60, 1e-40, 1e37, 1e300])
+def test_weights_beyond_float32_are_refused_where_it_computes(weight):
+    """1e37: a float32, but not the sum of a batch."""
+    X, y = scaled(load_iris)
+    X, weights = X.astype(np.float32), np.ones(150)
+    weights[7] = weight
+    model = MLPClassifier(random_state=0, max_iter=2, early_stopping=True).fit(X, y)
+    before = dict(vars(model))
+    found = re.escape(f"[1.18e-38, 5.67e+35] in size for float32, got {weight} in row 7")
+    with pytest.raises(ValueError, match=f"sample_weight must be 0 or in {found}"):
+        model.fit(X, y, weights)
+    assert_untouched(model, before)
+    with pytest.raises(ValueError, match=r"sample_weight times class_weight .* in row 50"):
+        MLPClassifier(class_weight={1: weight}).fit(X, y, np.ones(150))
+    MLPClassifier(solver="lbfgs", max_iter=2).fit(X, y, weights)  # computes in float64
+    MLPClassifier(max_iter=2).fit(X.astype(float), y, weights)
+
+
 @pytest.mark.parametrize("batch_size", [10, 150])
 def test_l2_does_not_depend_on_the_batch_size(batch_size):
     X, y = scaled(load_iris)

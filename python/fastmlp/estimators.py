@@ -294,8 +294,8 @@ class _BaseMLP(BaseEstimator, ABC):
                 if first_pass:
                     self._initialize(sizes, X.dtype, eval_set is not None)
                 network = self._network_to_train(incremental)
-                rows, evaluated = self._split(network, X, encoded, weights, eval_set, threads())
                 data = self._dataset(network, X, encoded, weights, threads(), skip=True)
+                rows, evaluated = self._split(network, X, encoded, weights, eval_set, threads())
             except BaseException:  # Ctrl-C, too
                 self.__dict__ = before
                 raise
@@ -374,8 +374,24 @@ class _BaseMLP(BaseEstimator, ABC):
         if encoded.ndim == 2:
             encoded = validation.check_targets(encoded, *encoded.shape, network.dtype, threads)
         if weights is not None:
-            weights = np.ascontiguousarray(weights, network.dtype)
+            weights = self._check_weights(weights, network.dtype)
         return network._core.dataset(X, encoded, _core.NonzeroBits(X, threads) if skip else None, weights)
+
+    def _check_weights(self, weights: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """The rows' weights in `dtype`, if they, their sums and the inverses of these are normal numbers of it."""
+        least = float(np.finfo(dtype).tiny)
+        most = 1 / least / len(weights)
+        sizes = np.abs(weights)
+        bad = ~((sizes == 0) | ((sizes >= least) & (sizes <= most)))  # NaN, too
+        if bad.any():
+            name = (
+                "sample_weight" if getattr(self, "class_weight", None) is None else "sample_weight times class_weight"
+            )
+            row = int(bad.argmax())
+            raise ValueError(
+                f"{name} must be 0 or in [{least:.3g}, {most:.3g}] in size for {dtype}, got {weights[row]} in row {row}"
+            )
+        return np.ascontiguousarray(weights, dtype)
 
     def _evaluated(
         self, network: Network, X: Any, encoded: np.ndarray, weights: Any, with_loss: bool, threads: int
