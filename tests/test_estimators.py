@@ -5,6 +5,7 @@ import io
 import os
 import pickle
 import re
+import threading
 import warnings
 
 import numpy as np
@@ -16,7 +17,7 @@ sklearn = pytest.importorskip("sklearn", minversion="1.9", reason="compares with
 import joblib  # noqa: E402
 import scipy.sparse  # noqa: E402
 import sklearn.neural_network  # noqa: E402, F811
-from fastmlp import MLPClassifier, MLPRegressor, Network, _core  # noqa: E402
+from fastmlp import MLPClassifier, MLPRegressor, Network, Trainer, _core  # noqa: E402
 from sklearn.base import clone, is_classifier  # noqa: E402
 from sklearn.datasets import (  # noqa: E402
     load_breast_cancer,
@@ -757,6 +758,39 @@ def test_an_interrupt_keeps_the_model_so_far(solver):
     assert model.n_iter_ == 3 and model.score(X, y) > 0.3
     model.fit(X, y)
     assert model.n_iter_ > 3
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+def test_a_callback_cannot_train_the_network_that_is_being_fitted(solver):
+    X, y = scaled(load_iris)
+    model = MLPClassifier(solver=solver, random_state=0, max_iter=3)
+    with pytest.raises(RuntimeError, match="of this network is under way"):
+        model.fit(X, y, callbacks=[lambda info: Trainer(info.network).fit(X, y, epochs=1)])
+    assert model.fit(X, y).n_iter_ == 3
+
+
+@pytest.mark.parametrize("call", ["fit", "partial_fit"])
+def test_an_estimator_cannot_be_fitted_twice_at_once(call):
+    X, y = scaled(load_iris)
+    model, refused = MLPClassifier(random_state=0, max_iter=3), []
+
+    def fit_again():
+        with pytest.raises(RuntimeError, match="of this estimator is under way"):
+            getattr(model, call)(X, y)
+        refused.append(call)
+
+    def fit_here_and_in_a_thread(info):
+        fit_again()
+        thread = threading.Thread(target=fit_again)
+        thread.start()
+        thread.join()
+
+    model.fit(X, y, callbacks=[fit_here_and_in_a_thread])
+    undisturbed = MLPClassifier(random_state=0, max_iter=3).fit(X, y)
+    assert len(refused) == 6 and model.loss_curve_ == undisturbed.loss_curve_
+    for a, b in zip(model.coefs_, undisturbed.coefs_):
+        np.testing.assert_array_equal(a, b)
+    getattr(model, call)(X, y)
 
 
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])

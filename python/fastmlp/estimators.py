@@ -10,7 +10,8 @@ import math
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -53,6 +54,21 @@ def _can_partial_fit(estimator: Any) -> bool:
 
 def _copied(*lists: list[np.ndarray]) -> list[list[np.ndarray]]:
     return [[array.copy() for array in arrays] for arrays in lists]
+
+
+_fits: dict[int, object] = {}  # by the estimator's id, as an attribute would travel with copies
+
+
+@contextmanager
+def _only_fit_of(estimator: _BaseMLP) -> Iterator[None]:
+    """The right to fit it: at most one at a time, and nobody waits for it."""
+    token = object()
+    if _fits.setdefault(id(estimator), token) is not token:
+        raise RuntimeError("a fit of this estimator is under way; it cannot be fitted by another")
+    try:
+        yield
+    finally:
+        del _fits[id(estimator)]
 
 
 class _Optimizer:
@@ -245,6 +261,8 @@ class _BaseMLP(BaseEstimator, ABC):
         ValueError, TypeError
             If an argument does not fit, and then the estimator is as before; or if the weights are not finite in the
             end.
+        RuntimeError
+            If a fit of this estimator is under way, in another thread or around a callback.
 
         Notes
         -----
@@ -271,9 +289,9 @@ class _BaseMLP(BaseEstimator, ABC):
             raise ValueError("partial_fit does not support early_stopping=True")
         if self.l1 and self.solver == "sgd" and self.momentum == 1:
             raise ValueError(f"l1={self.l1} needs a momentum below 1, got momentum={self.momentum}")
-        first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
-        before = dict(self.__dict__)
-        with share_of_cores(self.n_threads) as threads:
+        with _only_fit_of(self), share_of_cores(self.n_threads) as threads:
+            first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+            before = dict(self.__dict__)
             try:
                 X, y = self._check_X_y(X, y, reset=first_pass)
                 if scipy.sparse.issparse(X):
@@ -299,11 +317,13 @@ class _BaseMLP(BaseEstimator, ABC):
             except BaseException:  # Ctrl-C, too
                 self.__dict__ = before
                 raise
-            if self.solver == "lbfgs":
-                total_weight = data.rows if weights is None else float(weights.sum())
-                self._fit_lbfgs(network, data, total_weight, evaluated, callbacks, threads)
-            else:
-                self._fit_stochastic(network, data, rows, evaluated, callbacks, incremental, threads)
+            with network._core.reserve():  # callbacks can get at it
+                network._set_trusted(self.coefs_, self.intercepts_)
+                if self.solver == "lbfgs":
+                    total_weight = data.rows if weights is None else float(weights.sum())
+                    self._fit_lbfgs(network, data, total_weight, evaluated, callbacks, threads)
+                else:
+                    self._fit_stochastic(network, data, rows, evaluated, callbacks, incremental, threads)
         if not all(np.isfinite(parameters).all() for parameters in (*self.coefs_, *self.intercepts_)):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
@@ -421,9 +441,7 @@ class _BaseMLP(BaseEstimator, ABC):
     def _network_to_train(self, incremental: bool) -> Network:
         if self.solver == "lbfgs":
             return self._network(np.dtype(np.float64))  # a line search needs the digits
-        if incremental and hasattr(self, "_optimizer"):
-            self._optimizer.network._set_trusted(self.coefs_, self.intercepts_)
-        else:
+        if not incremental or not hasattr(self, "_optimizer"):
             self._optimizer = _Optimizer(self._network(self.coefs_[0].dtype), self)
         return self._optimizer.network
 
@@ -476,36 +494,35 @@ class _BaseMLP(BaseEstimator, ABC):
             self._watched, self._best_value = self.stopping_metric, -math.inf
         epochs = 1 if incremental else self.max_iter
         self.n_iter_ = 0
-        with network._core.reserve():
-            try:
-                for epoch in range(1, epochs + 1):
-                    if self.shuffle:
-                        permutation = np.arange(len(rows))
-                        self._random_state.shuffle(permutation)
-                        rows = rows[permutation]
-                    metrics = self._train_epoch(data, rows, int(batch_size), threads)
-                    if evaluated is not None:
-                        metrics |= self._evaluate(network, evaluated, threads())
-                    self._record(metrics)
-                    if self._improved(metrics):
-                        self._best = network.weights, network.biases
-                    self._optimizer.epoch_ends(self.t_)
-                    info = EpochInfo(epoch, epochs, metrics, network)
-                    if any([wants_to_stop(callback, info) for callback in callbacks]):
-                        break
-                    if self._no_improvement_count > self.n_iter_no_change and self._stops():
-                        break
-                    if epoch == self.max_iter and not incremental:
-                        warnings.warn(
-                            f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization"
-                            " hasn't converged yet.",
-                            ConvergenceWarning,
-                            stacklevel=5,
-                        )
-            except KeyboardInterrupt:
-                warnings.warn("Training interrupted by user.", stacklevel=5)
-            finally:
-                self._take_parameters(network, network.dtype)
+        try:
+            for epoch in range(1, epochs + 1):
+                if self.shuffle:
+                    permutation = np.arange(len(rows))
+                    self._random_state.shuffle(permutation)
+                    rows = rows[permutation]
+                metrics = self._train_epoch(data, rows, int(batch_size), threads)
+                if evaluated is not None:
+                    metrics |= self._evaluate(network, evaluated, threads())
+                self._record(metrics)
+                if self._improved(metrics):
+                    self._best = network.weights, network.biases
+                self._optimizer.epoch_ends(self.t_)
+                info = EpochInfo(epoch, epochs, metrics, network)
+                if any([wants_to_stop(callback, info) for callback in callbacks]):
+                    break
+                if self._no_improvement_count > self.n_iter_no_change and self._stops():
+                    break
+                if epoch == self.max_iter and not incremental:
+                    warnings.warn(
+                        f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization"
+                        " hasn't converged yet.",
+                        ConvergenceWarning,
+                        stacklevel=5,
+                    )
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.", stacklevel=5)
+        finally:
+            self._take_parameters(network, network.dtype)
         if self.early_stopping and self._best is not None:
             self.coefs_, self.intercepts_ = self._best
             self._best = None  # a later call that does not improve keeps what it has trained, as in scikit-learn
