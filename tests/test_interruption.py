@@ -254,6 +254,39 @@ def test_ctrl_c_ends_an_iteration_of_lbfgs():
     assert result.stdout.split() == ["True", "True", "1"], result.stdout + result.stderr
 
 
+@pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
+def test_ctrl_c_ends_an_estimator_s_fit(solver):
+    """Processor time, of which an epoch takes some 10 seconds."""
+    pytest.importorskip("sklearn", reason="the estimators are scikit-learn's")
+    result = run_script(f"""
+        import os, signal, threading, time, warnings
+        import numpy as np
+        from fastmlp import MLPClassifier
+
+        X, y = np.ones((50_000, 16)), np.arange(50_000) % 10
+        model = MLPClassifier((2048, 2048), solver={solver!r}, random_state=1, max_iter=1, n_threads=1)
+        warnings.simplefilter("ignore")
+        first = model.fit(X[:20], y[:20]).coefs_
+        sent = []
+
+        def interrupt():
+            begin = time.process_time()
+            while time.process_time() < begin + 1:  # after scikit-learn's checks and the initial weights
+                time.sleep(0.01)
+            sent.append(time.process_time())
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=interrupt).start()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model.fit(X, y)
+        print(time.process_time() - sent[0] < 2, [str(w.message) for w in caught] == ["Training interrupted by user."])
+        print(all(np.isfinite(w).all() for w in model.coefs_), np.isfinite(model.predict_proba(X[:3])).all())
+        print(model.n_iter_, model.fit(X[:20], y[:20]).n_iter_, (model.coefs_[0] == first[0]).all())
+    """)
+    assert result.stdout.split() == ["True"] * 4 + ["0", "1", "True"], result.stdout + result.stderr
+
+
 def test_ctrl_c_between_short_epochs():
     result = run_script("""
         import os, signal
