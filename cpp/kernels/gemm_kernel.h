@@ -6,8 +6,8 @@
 // all of k. An element of C is one chain of multiply-adds (fused, but on generic) over kk = 0 .. k-1, starting from
 // zero, whatever the tile's height and width: its bits do not depend on where in the matrix it stands.
 //
-// The outer-product tile also asks the memory for one line per step of k, of data that its caller reads next:
-// 50 lines asked for at once fill the core's miss buffers and stall it, one now and then costs little.
+// A tile also asks the memory for one line per step of k, of data that its caller reads next: 50 lines asked for at
+// once fill the core's miss buffers and stall it, one now and then costs little.
 #pragma once
 
 #include "update_step.h"
@@ -30,9 +30,9 @@ template <class T, int m, int vectors> inline void store_tile(const Vec<T> (&sum
 // What a row of A is: a row of the tile, or (A transposed) a step of k.
 enum class Operand { row_major, transposed };
 
-// Adds steps 0 .. k-1 to the sums, and asks for the lines at fetch, fetch + fetch_step, ... if A is transposed.
+// Adds steps 0 .. k-1 to the sums. With `fetches`, asks for the lines at fetch, fetch + fetch_step, ...
 // With `rows_of_b`, step kk uses row rows_of_b[kk] of B: A then holds the columns that are not all zero.
-template <class T, int m, int vectors, Operand operand, bool sparse = false>
+template <class T, int m, int vectors, Operand operand, bool fetches, bool sparse = false>
 inline void accumulate_tile(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride,
                             const char* fetch, std::int64_t fetch_step, Vec<T> (&sum)[m][vectors],
                             const std::int32_t* rows_of_b = nullptr) {
@@ -46,32 +46,42 @@ inline void accumulate_tile(std::int64_t k, const T* a, std::int64_t a_stride, c
         }
         a += operand == Operand::row_major ? 1 : a_stride;
         if (!sparse) b += b_stride;
-        if constexpr (operand == Operand::transposed) {
+        if constexpr (fetches) {
             __builtin_prefetch(fetch);
             fetch += fetch_step;
         }
     }
 }
 
-template <class T, int m, int vectors>
-void gemm_tile_kernel(std::int64_t k, const T* a, std::int64_t a_stride,  // (m, k), row-major
-                      const T* b, std::int64_t b_stride,                  // (k, vectors * lanes)
-                      T* c, std::int64_t c_stride) {                      // (m, vectors * lanes)
+// Fetching costs two per cent, which only a tile of rows that are not near pays.
+template <class T, int m, int vectors, bool sparse>
+[[gnu::always_inline]] inline void gemm_tile(std::int64_t k, const T* a, std::int64_t a_stride, const T* b,
+                                             std::int64_t b_stride, T* c, std::int64_t c_stride, const Fetch& fetch,
+                                             const std::int32_t* rows_of_b) {
+    constexpr Operand rows = Operand::row_major;
     Vec<T> sum[m][vectors];
     set_zero<T>(sum);
-    accumulate_tile<T, m, vectors, Operand::row_major>(k, a, a_stride, b, b_stride, nullptr, 0, sum);
+    if (fetch.bytes > 0)
+        accumulate_tile<T, m, vectors, rows, true, sparse>(k, a, a_stride, b, b_stride, fetch.from[0],
+                                                           (fetch.bytes + k - 1) / k, sum, rows_of_b);
+    else
+        accumulate_tile<T, m, vectors, rows, false, sparse>(k, a, a_stride, b, b_stride, nullptr, 0, sum, rows_of_b);
     FOR_UNROLLED(i, m)
         FOR_UNROLLED(j, vectors) sum[i][j].store(c + i * c_stride + j * Vec<T>::lanes);
 }
 
 template <class T, int m, int vectors>
+void gemm_tile_kernel(std::int64_t k, const T* a, std::int64_t a_stride,  // (m, k), row-major
+                      const T* b, std::int64_t b_stride,                  // (k, vectors * lanes)
+                      T* c, std::int64_t c_stride,                        // (m, vectors * lanes)
+                      const Fetch& fetch) {                               // one range or none
+    gemm_tile<T, m, vectors, false>(k, a, a_stride, b, b_stride, c, c_stride, fetch, nullptr);
+}
+
+template <class T, int m, int vectors>
 void gemm_sparse_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
-                        std::int64_t c_stride, const std::int32_t* rows_of_b) {
-    Vec<T> sum[m][vectors];
-    set_zero<T>(sum);
-    accumulate_tile<T, m, vectors, Operand::row_major, true>(k, a, a_stride, b, b_stride, nullptr, 0, sum, rows_of_b);
-    FOR_UNROLLED(i, m)
-        FOR_UNROLLED(j, vectors) sum[i][j].store(c + i * c_stride + j * Vec<T>::lanes);
+                        std::int64_t c_stride, const Fetch& fetch, const std::int32_t* rows_of_b) {
+    gemm_tile<T, m, vectors, true>(k, a, a_stride, b, b_stride, c, c_stride, fetch, rows_of_b);
 }
 
 // One row times four full panels at once. A tile of one row has two chains of additions, each waiting for the
@@ -107,7 +117,8 @@ inline void accumulate_outer(std::int64_t k, const T* a, std::int64_t a_stride, 
         const char* line = *from;
         for (std::int64_t left = k < range ? k : range, steps; left > 0; left -= steps) {
             steps = left < period ? left : period;
-            accumulate_tile<T, m, vectors, Operand::transposed>(steps, a, a_stride, b, b_stride, line, fetch_step, sum);
+            accumulate_tile<T, m, vectors, Operand::transposed, true>(steps, a, a_stride, b, b_stride, line, fetch_step,
+                                                                      sum);
             a += steps * a_stride;
             b += steps * b_stride;
             line += steps * fetch_step;

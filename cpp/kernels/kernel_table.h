@@ -28,11 +28,6 @@ template <class T> struct UpdateRule {
     T epsilon;
 };
 
-// C (m, vectors * lanes) = A (m, k) * B (k, vectors * lanes); m and vectors are fixed by the place in the table.
-template <class T>
-using GemmTile = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
-                          std::int64_t c_stride);
-
 // Memory to bring near while a tile is computed: `bytes` from each of from[0 .. count) on, with count >= 1.
 struct Fetch {
     static constexpr int most = 4;
@@ -40,6 +35,11 @@ struct Fetch {
     int count = 1;
     std::int64_t bytes = 0;
 };
+
+// C (m, vectors * lanes) = A (m, k) * B (k, vectors * lanes); m and vectors are fixed by the place in the table.
+template <class T>
+using GemmTile = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
+                          std::int64_t c_stride, const Fetch& fetch);
 
 // The same for the transpose of a row-major A (k, m), with C contiguous.
 template <class T>
@@ -49,7 +49,7 @@ using OuterTile = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, co
 // The same with row rows_of_b[kk] of B in step kk.
 template <class T>
 using GemmSparse = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
-                            std::int64_t c_stride, const std::int32_t* rows_of_b);
+                            std::int64_t c_stride, const Fetch& fetch, const std::int32_t* rows_of_b);
 
 // A tile of a gradient, (rows, vectors * lanes), and the parameters it belongs to: its row i is row places[i], or row i
 // if `places` is null, of what lies at `offset` in w and the states.

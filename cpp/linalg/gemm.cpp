@@ -20,17 +20,17 @@ void matmul(MatrixView<const T> a, bool transpose_a, MatrixView<const T> b, bool
     }
     threads = useful_threads(threads, 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k));
     run_team(threads, [&](const Worker& worker) noexcept {
-        for_each_tile(kernels.row_tile, m, shape, worker, [&](int64_t row, int64_t rows, int64_t panel) {
-            alignas(alignment_bytes) T tile[max_row_tile * panel_width<T>];
-            const int64_t width = shape.width_of(panel), first = panel * shape.full_width();
-            const T* packed = panels.data() + shape.offset_of(panel);
+        for_each_tile(kernels.row_tile, m, shape, worker, [&](const Tile& tile) {
+            alignas(alignment_bytes) T sums[max_row_tile * panel_width<T>];
+            const int64_t width = shape.width_of(tile.panel), first = tile.panel * shape.full_width();
+            const T* packed = panels.data() + shape.offset_of(tile.panel);
             if (transpose_a)
-                kernels.outer_tile[rows - 1][shape.vectors_of(panel) - 1](k, a.data + row, a.stride, packed, width,
-                                                                          tile, Fetch{});
+                kernels.outer_tile[tile.rows - 1][shape.vectors_of(tile.panel) - 1](k, a.data + tile.row, a.stride,
+                                                                                    packed, width, sums, Fetch{});
             else
-                panel_tile(kernels, a, shape, panels.data(), row, rows, panel, tile, width);
-            for (int64_t i = 0; i < rows; ++i)
-                std::copy_n(tile + i * width, std::min(width, n - first), c.row(row + i) + first);
+                panel_tile(kernels, a, shape, panels.data(), tile, sums, width);
+            for (int64_t i = 0; i < tile.rows; ++i)
+                std::copy_n(sums + i * width, std::min(width, n - first), c.row(tile.row + i) + first);
         });
     });
 }

@@ -14,32 +14,50 @@
 
 namespace fastmlp {
 
-// Calls f(row, rows, panel) for each tile of a product of `rows` rows that falls to this worker. Row tiles
-// have equal heights, up to one row, rather than full ones and a stub.
+// A tile of a product: rows [row, row + rows) of A, the columns of one panel.
+struct Tile {
+    int64_t row, rows, panel;
+    Range next;  // the rows of the worker's next tile, where they may be in another core's cache; else none
+};
+
+// Calls f(tile) for each tile of a product of `rows` rows that falls to this worker. Row tiles have equal heights,
+// up to one row, rather than full ones and a stub. In its first pass over the rows, a worker meets those that others
+// have written: from one core's cache to another's they take so long that they are asked for a tile ahead.
 template <class F> void for_each_tile(int row_tile, int64_t rows, const PanelShape& shape, const Worker& worker, F f) {
     const int64_t tiles = (rows + row_tile - 1) / row_tile;
+    int64_t near = worker.count > 1 ? 1 : tiles;
     worker.share_out(tiles * shape.panels(), [&](int64_t i) {
-        const int64_t panel = i / tiles, tile = i % tiles, row = rows * tile / tiles;
-        f(row, rows * (tile + 1) / tiles - row, panel);
+        const auto rows_of = [&](int64_t tile) { return Range{rows * tile / tiles, rows * (tile + 1) / tiles}; };
+        const Range own = rows_of(i % tiles);
+        f(Tile{own.begin, own.size(), i / tiles, near++ < tiles ? rows_of((i + 1) % tiles) : Range{0, 0}});
     });
 }
 
-// One tile of C = A * panels: rows [row, row + m), the columns of one panel.
+template <class T> Fetch fetch_rows(MatrixView<const T> a, Range rows) {
+    Fetch fetch;
+    fetch.from[0] = static_cast<const char*>(static_cast<const void*>(a.row(rows.begin)));
+    fetch.bytes = rows.size() * a.stride * static_cast<int64_t>(sizeof(T));
+    return fetch;
+}
+
+// One tile of C = A * panels.
 template <class T>
-void panel_tile(const Kernels<T>& kernels, MatrixView<const T> a, const PanelShape& shape, const T* panels, int64_t row,
-                int64_t m, int64_t panel, T* c, int64_t c_stride) {
-    const int64_t vectors = shape.vectors_of(panel);
-    kernels.gemm_tile[m - 1][vectors - 1](shape.rows, a.row(row), a.stride, panels + shape.offset_of(panel),
-                                          vectors * shape.lanes, c, c_stride);
+void panel_tile(const Kernels<T>& kernels, MatrixView<const T> a, const PanelShape& shape, const T* panels,
+                const Tile& tile, T* c, int64_t c_stride) {
+    const int64_t vectors = shape.vectors_of(tile.panel);
+    kernels.gemm_tile[tile.rows - 1][vectors - 1](shape.rows, a.row(tile.row), a.stride,
+                                                  panels + shape.offset_of(tile.panel), vectors * shape.lanes, c,
+                                                  c_stride, fetch_rows(a, tile.next));
 }
 
 // The same where A holds only some columns, those of rows rows_of_b[0 .. a.columns) of B.
 template <class T>
 void panel_tile_sparse(const Kernels<T>& kernels, MatrixView<const T> a, const PanelShape& shape, const T* panels,
-                       const std::int32_t* rows_of_b, int64_t row, int64_t m, int64_t panel, T* c, int64_t c_stride) {
-    const int64_t vectors = shape.vectors_of(panel);
-    kernels.gemm_sparse[m - 1][vectors - 1](a.columns, a.row(row), a.stride, panels + shape.offset_of(panel),
-                                            vectors * shape.lanes, c, c_stride, rows_of_b);
+                       const std::int32_t* rows_of_b, const Tile& tile, T* c, int64_t c_stride) {
+    const int64_t vectors = shape.vectors_of(tile.panel);
+    kernels.gemm_sparse[tile.rows - 1][vectors - 1](a.columns, a.row(tile.row), a.stride,
+                                                    panels + shape.offset_of(tile.panel), vectors * shape.lanes, c,
+                                                    c_stride, fetch_rows(a, tile.next), rows_of_b);
 }
 
 // One tile of C = Aᵀ * B, with A (k, m) and B (k, n) row-major, where C has the layout of panels.

@@ -48,15 +48,15 @@ public:
     void forward(const Worker& worker, MatrixView<const T> in, MatrixView<T> out,
                  const ActiveColumns* active = nullptr) const noexcept {
         if (in.rows == 1 && worker.count == 1 && !active) return forward_row(in.data, out.data);
-        for_each_tile(kernels_->row_tile, in.rows, shape_, worker, [&](int64_t row, int64_t rows, int64_t panel) {
-            const int64_t first = panel * shape_.full_width();
-            T* tile = out.row(row) + first;
+        for_each_tile(kernels_->row_tile, in.rows, shape_, worker, [&](const Tile& tile) {
+            const int64_t first = tile.panel * shape_.full_width();
+            T* z = out.row(tile.row) + first;
             if (active)
-                panel_tile_sparse(*kernels_, in, shape_, weights_.data(), active->index(), row, rows, panel, tile,
-                                  out.stride);
+                panel_tile_sparse(*kernels_, in, shape_, weights_.data(), active->index(), tile, z, out.stride);
             else
-                panel_tile(*kernels_, in, shape_, weights_.data(), row, rows, panel, tile, out.stride);
-            kernels_->activate[activation_](tile, out.stride, biases_.data() + first, rows, shape_.width_of(panel));
+                panel_tile(*kernels_, in, shape_, weights_.data(), tile, z, out.stride);
+            kernels_->activate[activation_](z, out.stride, biases_.data() + first, tile.rows,
+                                            shape_.width_of(tile.panel));
         });
     }
 
@@ -66,11 +66,12 @@ public:
                         Activation activation_below, MatrixView<T> in_gradient) const noexcept {
         const auto derivative = kernels_->activation_gradient[static_cast<int>(activation_below)];
         const PanelShape& shape = transposed_shape_;
-        for_each_tile(kernels_->row_tile, in.rows, shape, worker, [&](int64_t row, int64_t rows, int64_t panel) {
-            const int64_t first = panel * shape.full_width();
-            T* tile = in_gradient.row(row) + first;
-            panel_tile(*kernels_, gradient, shape, transposed, row, rows, panel, tile, in_gradient.stride);
-            derivative(tile, in_gradient.stride, in.row(row) + first, in.stride, rows, shape.width_of(panel));
+        for_each_tile(kernels_->row_tile, in.rows, shape, worker, [&](const Tile& tile) {
+            const int64_t first = tile.panel * shape.full_width();
+            T* sums = in_gradient.row(tile.row) + first;
+            panel_tile(*kernels_, gradient, shape, transposed, tile, sums, in_gradient.stride);
+            derivative(sums, in_gradient.stride, in.row(tile.row) + first, in.stride, tile.rows,
+                       shape.width_of(tile.panel));
         });
     }
 
@@ -80,8 +81,8 @@ public:
     void weight_gradient(const Worker& worker, MatrixView<const T> in, MatrixView<const T> gradient, OnTile on_tile,
                          OnBiases on_biases, const ActiveColumns* active = nullptr) const noexcept {
         const std::int32_t* places = active ? active->index() : nullptr;
-        for_each_tile(kernels_->row_tile, in.columns, shape_, worker, [&](int64_t row, int64_t rows, int64_t panel) {
-            on_tile(outer_product(*kernels_, in, gradient, shape_, row, rows, panel, places));
+        for_each_tile(kernels_->row_tile, in.columns, shape_, worker, [&](const Tile& tile) {
+            on_tile(outer_product(*kernels_, in, gradient, shape_, tile.row, tile.rows, tile.panel, places));
         });
         const Range mine = worker.share(shape_.panels());
         for (int64_t panel = mine.begin; panel < mine.end; ++panel) {
@@ -125,7 +126,7 @@ private:
             kernels_->gemm_row(inputs_, in, weights_.data() + shape_.offset_of(panel), shape_.offset_of(1),
                                out + panel * shape_.full_width());
         for (; panel < shape_.panels(); ++panel)
-            panel_tile(*kernels_, {in, 1, inputs_, inputs_}, shape_, weights_.data(), 0, 1, panel,
+            panel_tile(*kernels_, {in, 1, inputs_, inputs_}, shape_, weights_.data(), Tile{0, 1, panel, {0, 0}},
                        out + panel * shape_.full_width(), 0);
         kernels_->activate[activation_](out, 0, biases_.data(), 1, shape_.padded_columns());
     }
