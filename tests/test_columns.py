@@ -57,3 +57,18 @@ def test_a_batch_of_zeros_still_trains_the_biases(isa):
     )
     Trainer(net, learning_rate=0.1, batch_size=1, l2=0.01, shuffle=False).fit(X, y, epochs=2)
     assert_close(parameters(net), weights + biases, 1e-12)
+
+
+@pytest.mark.parametrize("kind", ["dense", "CSR"])
+def test_several_threads_meet_batches_of_zeros(isa, kind):
+    X, y = np.zeros((384, 300), np.float32), np.arange(384) % 10
+    X[:100, 7] = 1
+    if kind == "CSR":
+        X = pytest.importorskip("scipy.sparse").csr_matrix(X)
+    results = []
+    for n_threads in (1, 2, 5):
+        net = Network((300, 256, 10), seed=1)
+        Trainer(net, batch_size=128, shuffle=False, n_threads=n_threads).fit(X, y, epochs=2)
+        results.append([*parameters(net), net.forward(X, n_threads=n_threads)])
+    for found in results[1:]:
+        assert_equal_bits(found, results[0])

@@ -61,7 +61,7 @@ template <class T, int m, int vectors, bool sparse>
     constexpr Operand rows = Operand::row_major;
     Vec<T> sum[m][vectors];
     set_zero<T>(sum);
-    if (fetch.bytes > 0)
+    if (fetch.bytes > 0 && k > 0)  // no step where all inputs are zero
         accumulate_tile<T, m, vectors, rows, true, sparse>(k, a, a_stride, b, b_stride, fetch.from[0],
                                                            (fetch.bytes + k - 1) / k, sum, rows_of_b);
     else
