@@ -378,6 +378,7 @@ def test_ctrl_c_at_random_moments():
             assert all(np.isfinite(p).all() for p in net.weights + net.biases)
             assert len(trainer.fit(X[:200], y[:200], epochs=1).loss) == 1
         assert threading.active_count() == threads_before
-        print(len(costs), max(costs) < 0.2 * 2)
+        slowness = 10 if "LD_PRELOAD" in os.environ else 1  # of a sanitizer
+        print(len(costs), max(costs) < 0.2 * 2 * slowness)
     """)
     assert result.stdout.split() == ["20", "True"], result.stdout + result.stderr
