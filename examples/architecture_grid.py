@@ -26,7 +26,7 @@ def use(backend: str, workers: int, stack: ExitStack) -> None:
     if backend == "dask":
         from dask.distributed import Client, LocalCluster
 
-        cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
+        cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0")
         stack.enter_context(Client(stack.enter_context(cluster)))
     stack.enter_context(parallel_config(backend=backend, n_jobs=workers))
 

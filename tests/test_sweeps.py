@@ -120,7 +120,7 @@ if __name__ == "__main__":
     with contextlib.ExitStack() as stack:
         if backend == "dask":
             from dask.distributed import Client, LocalCluster
-            cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None)
+            cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0")
             stack.enter_context(Client(stack.enter_context(cluster)))
         own = {"loky": dict(inner_max_num_threads=3, max_nbytes="10K")}.get(backend, {})
         stack.enter_context(joblib.parallel_config(backend=backend, n_jobs=2, **own))
