@@ -258,7 +258,8 @@ private:
     // many are started, to see whether they would be.
     static int granted(int threads) {
         static thread_local int pool = 1, ended = 0;
-        if (std::exchange(ended, pools_ended_.load()) != ended) pool = 1;
+        const int ended_by_now = pools_ended_;
+        if (ended != ended_by_now) ended = ended_by_now, pool = 1;
         if (threads > pool) {
             std::promise<void> all_have_started;
             const std::shared_future<void> started(all_have_started.get_future());
