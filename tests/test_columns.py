@@ -5,6 +5,7 @@ import pytest
 import reference
 from fastmlp import Network, Trainer
 from problems import DTYPES, OPTIMIZERS, assert_close, assert_equal_bits, parameters, problem, row_orders
+from teams import TEAMS, team_of
 
 
 def test_columns_that_are_zero_change_nothing(isa):
@@ -32,10 +33,10 @@ def test_skipped_columns_give_the_bits_of_the_full_product(isa, dtype, x_dtype, 
     y = rng.integers(0, 5, 400)
     for layer_sizes in [(150, 5), (150, 300, 40, 5)]:
         results = []
-        for skip, n_threads in [(False, 1), (True, 1), (True, 2), (True, 7)]:
+        for skip, n_threads in [(False, 1), (True, 1), *((True, workers) for workers in TEAMS)]:
             net = Network(layer_sizes, dtype=dtype, seed=1, input_scale=1 / 64)
             trainer = Trainer(net, learning_rate=0.1, batch_size=21, seed=2, n_threads=n_threads, **penalties)
-            with monkeypatch.context() as patch:
+            with monkeypatch.context() as patch, team_of(n_threads):
                 if not skip:  # a data set that was never looked through for zeros
                     patch.setattr(Network, "_training_set", Network._dataset)
                 history = trainer.fit(X, y, epochs=2)
@@ -66,9 +67,10 @@ def test_several_threads_meet_batches_of_zeros(isa, kind):
     if kind == "CSR":
         X = pytest.importorskip("scipy.sparse").csr_matrix(X)
     results = []
-    for n_threads in (1, 2, 5):
+    for n_threads in (1, *TEAMS):
         net = Network((300, 256, 10), seed=1)
-        Trainer(net, batch_size=128, shuffle=False, n_threads=n_threads).fit(X, y, epochs=2)
+        with team_of(n_threads):
+            Trainer(net, batch_size=128, shuffle=False, n_threads=n_threads).fit(X, y, epochs=2)
         results.append([*parameters(net), net.forward(X, n_threads=n_threads)])
     for found in results[1:]:
         assert_equal_bits(found, results[0])

@@ -7,6 +7,7 @@ import pytest
 import reference
 from fastmlp import DivergenceError, Network, Trainer
 from problems import parameters, problem
+from teams import TEAMS, team_of
 
 pytest.importorskip("scipy", reason="L-BFGS is SciPy's")
 
@@ -80,9 +81,10 @@ def test_validation_callbacks_and_an_early_end():
 
 def test_the_result_does_not_depend_on_threads():
     X, y = problem(700, layer_sizes=(11, 200, 4))
-    nets = [Network((11, 200, 4), dtype="float64", seed=1) for _ in range(3)]
-    for net, n_threads in zip(nets, (1, 2, 3)):
-        fit_lbfgs(net, X, y, 10, n_threads=n_threads)
+    nets = [Network((11, 200, 4), dtype="float64", seed=1) for _ in (1, *TEAMS)]
+    for net, n_threads in zip(nets, (1, *TEAMS), strict=True):
+        with team_of(n_threads):
+            fit_lbfgs(net, X, y, 10, n_threads=n_threads)
         for a, b in zip(parameters(net), parameters(nets[0]), strict=True):
             np.testing.assert_array_equal(a, b)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import reference
 from fastmlp import ops
+from teams import TEAMS, team_of
 
 DTYPES = [np.float32, np.float64]
 ACTIVATIONS = list(reference.ACTIVATIONS)
@@ -77,8 +78,9 @@ def test_matmul_gives_equal_bits_for_every_thread_count(isa, dtype, transpose_a,
     for m, k, n in [(300, 254, 190), (1031, 600, 10), (10, 1100, 600)]:
         a, b = random_operands(rng, m, k, n, transpose_a, transpose_b, dtype)
         one = ops.matmul(a, b, transpose_a, transpose_b, n_threads=1)
-        for n_threads in (2, 3, 7):
-            many = ops.matmul(a, b, transpose_a, transpose_b, n_threads=n_threads)
+        for n_threads in TEAMS:
+            with team_of(n_threads):
+                many = ops.matmul(a, b, transpose_a, transpose_b, n_threads=n_threads)
             np.testing.assert_array_equal(many, one)
 
 

@@ -1,5 +1,6 @@
-// A private door for tests and measurements: instruction sets compared in one process, Python's lock held.
+// For tests and measurements: instruction sets compared in one process, teams of a chosen size, Python's lock held.
 #include "../kernels/dispatch.h"
+#include "../linalg/parallel.h"
 #include "failing_new.h"
 #include "numpy_views.h"
 #include "register.h"
@@ -16,6 +17,14 @@ void register_testing(py::module_& m) {
     testing.def("allocation_failed", &allocation_failed);
     testing.def("living_buffers", &living_buffers);
 #endif
+    testing.def("use_whole_teams", [](bool whole) { TeamLog::whole = whole; }, py::arg("whole"));
+    testing.def("teams_run", [] {  // {workers: teams of that size since the last call}
+        py::dict sizes;
+        for (int workers = 2; workers <= TeamLog::max_size; ++workers)
+            if (const auto teams = TeamLog::ran[static_cast<std::size_t>(workers)].exchange(0))
+                sizes[py::int_(workers)] = teams;
+        return sizes;
+    });
     testing.def("hold_gil", [](bool hold) { training_holds_gil = hold; }, py::arg("hold"));
 }
 

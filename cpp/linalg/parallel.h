@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -46,12 +47,24 @@ inline int available_cores() {
     return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 }
 
+// For tests of threads. With `whole`, a call that may use n threads uses n, however little there is to do and however
+// busy the machine is. `ran` counts the teams that ran, by their number of workers; those of one worker are not counted.
+struct TeamLog {
+    static constexpr int max_size = 64;  // larger teams count as this large
+    static inline std::atomic<bool> whole{false};
+    static inline std::array<std::atomic<int64_t>, max_size + 1> ran{};
+    static void add(int workers) {
+        ran[static_cast<std::size_t>(std::min(workers, max_size))].fetch_add(1, std::memory_order_relaxed);
+    }
+};
+
 // How many workers a team should have while other threads keep some from their cores: a team of two of which one waits
 // for the scheduler's next slice at each barrier is slower than one worker, ten times if its steps are short. Others
 // can be of this process: OpenBLAS's threads spin for a tenth of a second after each use. Results do not depend on it.
 class Crowding {
 public:
     static int workers(int threads) {
+        if (TeamLog::whole.load(std::memory_order_relaxed)) return threads;
         return now() < until_.load(std::memory_order_relaxed) ? std::max(1, threads / 2) : threads;
     }
     // Whether a team that has waited for `lost` of its seconds had better end.
@@ -287,7 +300,10 @@ template <class F> void run_team(int threads, F f) {
 #pragma omp parallel num_threads(threads)
     {
 #pragma omp single
-        barrier.emplace(omp_get_num_threads());
+        {
+            barrier.emplace(omp_get_num_threads());
+            TeamLog::add(omp_get_num_threads());
+        }
         f(Worker{omp_get_thread_num(), omp_get_num_threads(), &*barrier, &cursors});
     }
 #else
@@ -297,6 +313,7 @@ template <class F> void run_team(int threads, F f) {
         start_threads(threads - 1, [&](int i) { f(Worker{i, granted.get(), &*barrier, &cursors}); });
     const int count = static_cast<int>(others.size()) + 1;
     barrier.emplace(count);
+    TeamLog::add(count);
     size.set_value(count);
     f(Worker{0, count, &*barrier, &cursors});
     for (std::thread& other : others) other.join();
@@ -325,6 +342,7 @@ inline const char* threading_name() {
 inline constexpr double least_operations_per_worker = 4e5;
 
 inline int useful_threads(int threads, double operations_between_barriers) {
+    if (TeamLog::whole.load(std::memory_order_relaxed)) return threads;
     const double useful = operations_between_barriers / least_operations_per_worker;
     return useful < 1 ? 1 : useful < threads ? static_cast<int>(useful) : threads;
 }
