@@ -166,9 +166,18 @@ def loss_and_gradients(weights, biases, X, y, activation, loss, l1=0.0, l2=0.0, 
     return Gradients(data_loss, penalty(weights, l1, l2), grad_weights, grad_biases)
 
 
+def soft_threshold(w, by):
+    return np.sign(w) * np.maximum(np.abs(w) - by, 0.0)
+
+
 class SGD:
+    """`reach` of each optimizer: how far, for each parameter, the steps for a gradient of 1 that lasts will lead it."""
+
     def __init__(self, learning_rate):
         self.learning_rate = learning_rate
+
+    def reach(self, params):
+        return [np.full_like(w, self.learning_rate) for w in params]
 
     def step(self, params, grads):
         for w, g in zip(params, grads, strict=True):
@@ -183,6 +192,9 @@ class Momentum:
     def __init__(self, learning_rate, momentum):
         self.learning_rate, self.momentum = learning_rate, momentum
         self.velocities = []
+
+    def reach(self, params):
+        return [np.full_like(w, self.learning_rate / (1 - self.momentum)) for w in params]
 
     def step(self, params, grads):
         self.velocities = self.velocities or [np.zeros_like(w) for w in params]
@@ -207,11 +219,17 @@ class Adam:
         self.beta_1, self.beta_2 = beta_1, beta_2
         self.t, self.means, self.squares = 0, [], []
 
+    def rate(self):
+        return self.learning_rate * np.sqrt(1 - self.beta_2**self.t) / (1 - self.beta_1**self.t)
+
+    def reach(self, params):
+        return [self.rate() / (np.sqrt(v) + self.epsilon) for v in self.squares]
+
     def step(self, params, grads):
         self.means = self.means or [np.zeros_like(w) for w in params]
         self.squares = self.squares or [np.zeros_like(w) for w in params]
         self.t += 1
-        rate = self.learning_rate * np.sqrt(1 - self.beta_2**self.t) / (1 - self.beta_1**self.t)
+        rate = self.rate()
         for w, g, m, v in zip(params, grads, self.means, self.squares, strict=True):
             m[:] = self.beta_1 * m + (1 - self.beta_1) * g
             v[:] = self.beta_2 * v + (1 - self.beta_2) * g * g
@@ -243,12 +261,16 @@ def train(
     activation="relu",
     loss="cross_entropy",
     sample_weight=None,
+    proximal=False,
+    penalties=None,
 ):
     """One epoch per row order in `orders`; one update per `accumulate` mini-batches.
 
     accumulate="epoch" makes one update per epoch. The last batch, and the last group of batches,
     may be smaller and count as what they are. Returns the new weights and biases, and for each
     epoch the mean data loss over its rows as they were met, a group's mean weighted within the group.
+    To the list `penalties` it adds the penalty after each epoch.
+    With `proximal`, l1 has no part in the gradient: each update ends with a step towards zero, by l1 * reach.
     """
     weights, biases = [w.astype(np.float64) for w in weights], [b.astype(np.float64) for b in biases]
     params = weights + biases
@@ -263,11 +285,19 @@ def train(
             for start in range(0, len(group), batch_size):
                 rows = group[start : start + batch_size]
                 row_weights = None if sample_weight is None else sample_weight[rows]
-                batch = loss_and_gradients(weights, biases, X[rows], y[rows], activation, loss, l1, l2, row_weights)
+                in_gradient = 0.0 if proximal else l1
+                batch = loss_and_gradients(
+                    weights, biases, X[rows], y[rows], activation, loss, in_gradient, l2, row_weights
+                )
                 share = (len(rows) if sample_weight is None else row_weights.sum()) / weight_of_group
                 summed_loss += len(group) * share * batch.loss
                 for total, g in zip(grads, batch.weights + batch.biases, strict=True):
                     total += share * g  # each row of the group has the say of its weight
             optimizer.step(params, grads)
+            if proximal:
+                for w, reach in zip(weights, optimizer.reach(params)[: len(weights)], strict=True):
+                    w[:] = soft_threshold(w, l1 * reach)
+        if penalties is not None:
+            penalties.append(penalty(weights, l1, l2))
         epoch_losses.append(summed_loss / len(order))
     return weights, biases, epoch_losses
