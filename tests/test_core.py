@@ -1,0 +1,454 @@
+"""Every entry point of the core by itself: what it refuses, that it changes nothing then, and that it leaves Python's lock.
+
+The Python package checks first, with better messages; the core checks again what memory safety needs.
+"""
+
+import tempfile
+import threading
+import time
+
+import numpy as np
+import pytest
+from fastmlp import Network, Trainer, _core
+from problems import DTYPES, OPTIMIZERS, assert_equal_bits, problem
+
+SIZES = (5, 7, 3)
+
+
+def bound(dtype="float64", loss="cross_entropy", sizes=SIZES, rows=20, kind=_core.UpdateKind.adam):
+    """A core network with a trainer and a data set of its own."""
+    core = Network(sizes, loss=loss, dtype=dtype)._core
+    trainer = getattr(_core, f"Trainer{dtype.capitalize()}")(core, kind)
+    return core, trainer, dataset(core, dtype, loss, sizes, rows)
+
+
+def dataset(core, dtype="float64", loss="cross_entropy", sizes=SIZES, rows=20):
+    X, y = problem(rows, loss, dtype, sizes)
+    return core.dataset(X, y.astype(np.int64) if loss == "cross_entropy" else y)
+
+
+def run(trainer, data, order=None, batch_rows=4, batches=1, position=0, threads=1):
+    order = np.arange(20) if order is None else order
+    total = _core.LossSum()
+    return trainer.run(data, order, batch_rows, batches, _core.StepSettings(0.1), position, total, threads, 1e6)
+
+
+def everything(core, trainer):
+    return [trainer.raw_values(), np.array([trainer.steps])]
+
+
+# Refusals. Each changes one argument of a call that would be right.
+
+
+def vector_of(core, trainer):
+    return np.zeros(5 * 7 + 7 + 7 * 3 + 3)
+
+
+USES_OF_DATA = {
+    "run": lambda core, trainer, data: run(trainer, data),
+    "sum_gradients": lambda core, trainer, data: trainer.sum_gradients(data, 0, _core.LossSum(), 1, 1.0),
+    "evaluate": lambda core, trainer, data: core.evaluate(data, 0, 20, _core.LossSum(), 1),
+    "loss_and_gradient_at": lambda core, trainer, data: trainer.loss_and_gradient_at(
+        data, vector_of(core, trainer), 1, 1.0
+    ),
+}
+
+
+@pytest.mark.parametrize("use", USES_OF_DATA.values(), ids=USES_OF_DATA)
+@pytest.mark.parametrize(
+    "sizes, loss",
+    [
+        ((6, 7, 3), "squared_error"),
+        ((5, 7, 4), "squared_error"),
+        ((5, 7, 3), "cross_entropy"),
+        ((5, 7, 3), "binary_cross_entropy"),
+        ((5, 7, 3), "poisson"),
+    ],
+)
+def test_data_of_another_network_are_refused(use, sizes, loss):
+    core, trainer, own = bound(loss="squared_error")
+    other, _, _ = bound(sizes=sizes, loss=loss)
+    before = everything(core, trainer)
+    with pytest.raises(ValueError, match="another network"):
+        use(core, trainer, dataset(other, "float64", loss, sizes))
+    assert_equal_bits(everything(core, trainer), before)
+    use(core, trainer, own)
+
+
+@pytest.mark.parametrize("place", [0, 9, 19])
+@pytest.mark.parametrize("row", [-1, -(2**63), 20, 2**31, 2**40])
+def test_orders_of_rows_stay_within_the_data(row, place):
+    core, trainer, data = bound()
+    before, order = everything(core, trainer), np.arange(20)
+    order[place] = row
+    with pytest.raises(ValueError, match="order names a row"):
+        run(trainer, data, order)
+    with pytest.raises(ValueError, match="order names a row"):
+        trainer.sum_gradients(data, 0, _core.LossSum(), 1, 1.0, order)
+    assert_equal_bits(everything(core, trainer), before)
+    order[place] = 19
+    run(trainer, data, order)
+    trainer.sum_gradients(data, 0, _core.LossSum(), 1, 1.0, order)
+
+
+REFUSED = {
+    "run, order of two dimensions": lambda core, trainer, data: run(trainer, data, np.zeros((2, 2), int)),
+    "run, no rows a batch": lambda core, trainer, data: run(trainer, data, batch_rows=0),
+    "run, no batch an update": lambda core, trainer, data: run(trainer, data, batches=0),
+    "run, before the first row": lambda core, trainer, data: run(trainer, data, position=-1),
+    "sum_gradients, order of two dimensions": lambda core, trainer, data: trainer.sum_gradients(
+        data, 0, _core.LossSum(), 1, 1.0, np.zeros((2, 2), int)
+    ),
+    "sum_gradients, before the first row": lambda core, trainer, data: trainer.sum_gradients(
+        data, -1, _core.LossSum(), 1, 1.0
+    ),
+    "sum_gradients, batch_rows below 0": lambda core, trainer, data: trainer.sum_gradients(
+        data, 0, _core.LossSum(), 1, 1.0, None, -1
+    ),
+    "evaluate, before the first row": lambda core, trainer, data: core.evaluate(data, -1, 20, _core.LossSum(), 1),
+    "evaluate, beyond the last row": lambda core, trainer, data: core.evaluate(data, 0, 21, _core.LossSum(), 1),
+    "evaluate, backwards": lambda core, trainer, data: core.evaluate(data, 3, 2, _core.LossSum(), 1),
+    "predict, before the first row": lambda core, trainer, data: core.predict(np.zeros((4, 5)), -1, 4, 1),
+    "predict, beyond the last row": lambda core, trainer, data: core.predict(np.zeros((4, 5)), 0, 5, 1),
+    "predict, backwards": lambda core, trainer, data: core.predict(np.zeros((4, 5)), 3, 2, 1),
+    "predict, too few columns": lambda core, trainer, data: core.predict(np.zeros((4, 4)), 0, 4, 1),
+    "predict, too many columns": lambda core, trainer, data: core.predict(np.zeros((4, 6)), 0, 4, 1),
+    "predict, one dimension": lambda core, trainer, data: core.predict(np.zeros(5), 0, 1, 1),
+    "weights of no layer": lambda core, trainer, data: core.weights(2),
+    "biases of no layer": lambda core, trainer, data: core.biases(2),
+    "set_layer, no layer": lambda core, trainer, data: core.set_layer(2, np.zeros((7, 3)), np.zeros(3)),
+    "set_layer, weights transposed": lambda core, trainer, data: core.set_layer(0, np.zeros((7, 5)), np.zeros(7)),
+    "set_layer, a bias short": lambda core, trainer, data: core.set_layer(0, np.zeros((5, 7)), np.zeros(6)),
+    "set_layer, a bias more": lambda core, trainer, data: core.set_layer(0, np.zeros((5, 7)), np.zeros(8)),
+    "set_parameter_vector, short": lambda core, trainer, data: core.set_parameter_vector(
+        vector_of(core, trainer)[:-1]
+    ),
+    "set_parameter_vector, long": lambda core, trainer, data: core.set_parameter_vector(
+        np.append(vector_of(core, trainer), 0)
+    ),
+    "loss_and_gradient_at, short": lambda core, trainer, data: trainer.loss_and_gradient_at(
+        data, vector_of(core, trainer)[:-1], 1, 1.0
+    ),
+    "set_raw_values, short": lambda core, trainer, data: trainer.set_raw_values(trainer.raw_values()[:-1].copy()),
+    "set_raw_values, long": lambda core, trainer, data: trainer.set_raw_values(np.append(trainer.raw_values(), 0)),
+    "set_state, steps below 0": lambda core, trainer, data: trainer.set_state(-1, trainer.state()[1]),
+    "set_state, a layer short": lambda core, trainer, data: trainer.set_state(1, trainer.state()[1][:-1]),
+    "set_state, of momentum": lambda core, trainer, data: trainer.set_state(
+        1, [arrays[:2] for arrays in trainer.state()[1]]
+    ),
+    "set_state, layers exchanged": lambda core, trainer, data: trainer.set_state(1, trainer.state()[1][::-1]),
+    "set_state, the last layer's arrays transposed": lambda core, trainer, data: trainer.set_state(
+        1, [trainer.state()[1][0], [array.T.copy() for array in trainer.state()[1][1]]]
+    ),
+    "restore, nothing remembered": lambda core, trainer, data: trainer.restore(),
+    "gradients, none summed": lambda core, trainer, data: trainer.gradients(),
+    "dataset, a label short": lambda core, trainer, data: core.dataset(np.zeros((4, 5)), np.zeros(3, int)),
+    "dataset, labels of two dimensions": lambda core, trainer, data: core.dataset(
+        np.zeros((4, 5)), np.zeros((4, 1), int)
+    ),
+    "dataset, a label below 0": lambda core, trainer, data: core.dataset(np.zeros((1, 5)), np.array([-1])),
+    "dataset, a label of no class": lambda core, trainer, data: core.dataset(np.zeros((1, 5)), np.array([3])),
+    "dataset, targets for labels": lambda core, trainer, data: core.dataset(np.zeros((4, 5)), np.zeros((4, 3))),
+    "dataset, columns": lambda core, trainer, data: core.dataset(np.zeros((4, 6)), np.zeros(4, int)),
+    "dataset, a weight short": lambda core, trainer, data: core.dataset(
+        np.zeros((4, 5)), np.zeros(4, int), None, np.ones(3)
+    ),
+    "dataset, weights of two dimensions": lambda core, trainer, data: core.dataset(
+        np.zeros((4, 5)), np.zeros(4, int), None, np.ones((4, 1))
+    ),
+    "dataset, bits of fewer rows": lambda core, trainer, data: core.dataset(
+        np.eye(4, 5), np.zeros(4, int), _core.NonzeroBits(np.eye(3, 5), 1)
+    ),
+    "dataset, bits of more columns": lambda core, trainer, data: core.dataset(
+        np.eye(4, 5), np.zeros(4, int), _core.NonzeroBits(np.eye(4, 6), 1)
+    ),
+    "matmul": lambda core, trainer, data: _core.matmul(np.zeros((2, 3)), np.zeros((2, 3)), False, False, 1),
+    "matmul, a transposed": lambda core, trainer, data: _core.matmul(np.zeros((2, 3)), np.zeros((3, 2)), True, False, 1),
+    "matmul, b transposed": lambda core, trainer, data: _core.matmul(np.zeros((2, 3)), np.zeros((3, 2)), False, True, 1),
+    "activation_gradient": lambda core, trainer, data: _core.activation_gradient(
+        np.zeros((2, 3)), np.zeros((2, 4)), _core.Activation.tanh
+    ),
+    "softmax_cross_entropy, a label short": lambda core, trainer, data: _core.softmax_cross_entropy(
+        np.zeros((2, 3)), np.zeros(1, np.int32)
+    ),
+    "softmax_cross_entropy, a label of no class": lambda core, trainer, data: _core.softmax_cross_entropy(
+        np.zeros((2, 3)), np.array([0, 3], np.int32)
+    ),
+    "softmax_cross_entropy, a label below 0": lambda core, trainer, data: _core.softmax_cross_entropy(
+        np.zeros((2, 3)), np.array([0, -1], np.int32)
+    ),
+    "squared_error, rows": lambda core, trainer, data: _core.squared_error(np.zeros((2, 3)), np.zeros((3, 3))),
+    "squared_error, columns": lambda core, trainer, data: _core.squared_error(np.zeros((2, 3)), np.zeros((2, 4))),
+    "network, one size": lambda core, trainer, data: type(core)([5], _core.Activation.relu, _core.Loss.poisson, 1.0),
+    "network, a size of 0": lambda core, trainer, data: type(core)(
+        [5, 0, 3], _core.Activation.relu, _core.Loss.poisson, 1.0
+    ),
+    "network, a size of 2**31": lambda core, trainer, data: type(core)(
+        [5, 2**31, 3], _core.Activation.relu, _core.Loss.poisson, 1.0
+    ),
+}
+
+
+@pytest.mark.parametrize("call", REFUSED.values(), ids=REFUSED)
+def test_what_does_not_fit_is_refused_and_changes_nothing(call):
+    core, trainer, data = bound()
+    before = everything(core, trainer)
+    with pytest.raises((ValueError, IndexError)):
+        call(core, trainer, data)
+    assert_equal_bits(everything(core, trainer), before)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "binary_cross_entropy", "poisson"])
+def test_targets_are_one_row_for_each_row_and_one_column_for_each_output(loss):
+    core, _, _ = bound(loss=loss)
+    core.dataset(np.zeros((4, 5)), np.ones((4, 3)))
+    for targets in (np.ones((3, 3)), np.ones((5, 3)), np.ones((4, 2)), np.ones((4, 4)), np.ones(4), np.zeros(4, int)):
+        with pytest.raises(ValueError):
+            core.dataset(np.zeros((4, 5)), targets)
+
+
+def csr(values=(1.0, 2.0, 3.0), columns=(0, 2, 1), starts=(0, 2, 3), width=3):
+    return _core.CsrInputs(np.array(values), np.array(columns, np.int32), np.array(starts, np.int64), width)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(columns=(0, 3, 1)),
+        dict(columns=(0, -1, 1)),
+        dict(columns=(0, 2)),
+        dict(values=(1.0, 2.0)),
+        dict(starts=(1, 2, 3)),
+        dict(starts=(0, 2, 4)),
+        dict(starts=(0, 2, 2)),
+        dict(starts=(0, 3, 2, 3)),
+        dict(starts=(0, -1, 3)),
+        dict(starts=()),
+        dict(width=2),
+        dict(width=-1),
+    ],
+    ids=str,
+)
+def test_csr_inputs_stay_within_their_arrays(change):
+    right = csr()
+    assert right.shape == (2, 3) and [right.position(i) for i in range(3)] == [(0, 0), (0, 2), (1, 1)]
+    with pytest.raises(ValueError):
+        csr(**change)
+    for value in (-1, 3):
+        with pytest.raises(ValueError):
+            right.position(value)
+
+
+OTHER_DTYPE = {"float32": np.float64, "float64": np.float32}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_arrays_of_another_type_or_layout_are_not_converted(dtype):
+    core, trainer, _ = bound(dtype)
+    wrong, right = OTHER_DTYPE[dtype], np.dtype(dtype).type
+    weights, biases = core.weights(0), core.biases(0)
+    for call in (
+        lambda: core.set_layer(0, weights.astype(wrong), biases),
+        lambda: core.set_layer(0, weights, biases.astype(wrong)),
+        lambda: core.set_layer(0, np.asfortranarray(weights), biases),
+        lambda: core.set_parameter_vector(vector_of(core, trainer).astype(wrong)),
+        lambda: core.dataset(np.zeros((4, 5), right), np.zeros(4, np.int32)),
+        lambda: core.dataset(np.zeros((4, 5), right), np.zeros(4, int), None, np.ones(4, wrong)),
+        lambda: run(trainer, dataset(core, dtype), np.arange(20, dtype=np.int32)),
+        lambda: trainer.set_raw_values(trainer.raw_values().astype(wrong)),
+        lambda: trainer.set_state(0, [[a.astype(wrong) for a in arrays] for arrays in trainer.state()[1]]),
+        lambda: _core.matmul(np.zeros((2, 2), right), np.zeros((2, 2), wrong), False, False, 1),
+        lambda: _core.squared_error(np.zeros((2, 2), right), np.zeros((2, 2), wrong)),
+        lambda: _core.softmax(np.zeros((2, 2), np.int64)),
+    ):
+        with pytest.raises(TypeError):
+            call()
+
+
+@pytest.mark.parametrize("rows", [1, 7])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_ranges_of_rows_are_those_rows(dtype, rows):
+    """Predictions and evaluations of a range are those of its rows alone, its ends included and excluded."""
+    core, _, _ = bound(dtype)
+    X, y = problem(20, dtype=dtype, layer_sizes=SIZES)
+    y = y.astype(np.int64)
+    weights = np.random.default_rng(0).uniform(0.5, 2, 20).astype(dtype)
+    data = core.dataset(X, y, None, weights)
+    for begin in (0, 3, 20 - rows):
+        part = slice(begin, begin + rows)
+        expected, found = _core.LossSum(), _core.LossSum()
+        core.evaluate(core.dataset(X[part], y[part], None, weights[part]), 0, rows, expected, 1)
+        core.evaluate(data, begin, begin + rows, found, 1)
+        assert (found.loss, found.hits) == (expected.loss, expected.hits)
+        np.testing.assert_array_equal(core.predict(X, begin, begin + rows, 1), core.predict(X[part], 0, rows, 1))
+    core.evaluate(data, 20, 20, expected, 1)
+    assert len(core.predict(X, 20, 20, 1)) == 0
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_restoring_undoes_all_updates_since(dtype, name):
+    """Parameters, the optimizer's arrays and its count of updates: training goes on as if nothing had been."""
+    settings, _ = OPTIMIZERS[name]
+    X, y = problem(48, dtype=dtype)
+    pair = []
+    for undone in (False, True):
+        net = Network((11, 17, 9, 4), dtype=dtype, seed=1)
+        trainer = Trainer(net, batch_size=16, seed=2, **settings)
+        trainer.fit(X, y, epochs=2)
+        if undone:
+            trainer._core.remember()
+            order = np.arange(48)
+            data = net._core.dataset(X, y.astype(np.int64))
+            trainer._core.run(data, order, 16, 1, _core.StepSettings(0.3), 0, _core.LossSum(), 1, 1e6)
+            trainer._core.restore()
+        steps, layers = trainer._core.state()
+        trainer.fit(X, y, epochs=1)
+        pair.append([np.array([steps]), *(array for arrays in layers for array in arrays), *net.weights, *net.biases])
+    assert_equal_bits(*pair)
+
+
+# Python's lock
+
+
+def long_inputs(size):
+    return np.random.default_rng(0).normal(size=(size, 256)).astype(np.float32)
+
+
+def long_network(size, loss="cross_entropy", widths=(512, 512)):
+    core = _core.NetworkFloat32([256, *widths, 10], _core.Activation.tanh, _core.Loss.__members__[loss], 1.0)
+    return core, _core.TrainerFloat32(core, _core.UpdateKind.adam), core.dataset(long_inputs(size), np.zeros(size, int))
+
+
+def a_run(size):
+    _, trainer, data = long_network(size)
+    order, settings = np.arange(size), _core.StepSettings(1e-6)
+    return lambda: trainer.run(data, order, 128, 1, settings, 0, _core.LossSum(), 1, 1e6)
+
+
+def a_sum(size):
+    _, trainer, data = long_network(size)
+    return lambda: trainer.sum_gradients(data, 0, _core.LossSum(), 1, 1e6)
+
+
+def an_update(size):
+    _, trainer, _ = long_network(1, widths=(64 * (size // 64), 64 * (size // 64)))
+    trainer.gradient_buffer()
+    return lambda: trainer.update(_core.StepSettings(1e-6), 1.0, 1)
+
+
+def a_search_of_lbfgs(size):
+    _, trainer, data = long_network(size)
+    parameters = np.zeros(257 * 512 + 513 * 512 + 513 * 10, np.float32)
+    return lambda: trainer.loss_and_gradient_at(data, parameters, 1, 1e6)
+
+
+def large_network(size):
+    return long_network(1, widths=(size, size))[0]
+
+
+def a_read(size):
+    to = np.empty(size << 15, np.uint8)
+    pieces = np.array([[0, 0, to.nbytes]])
+
+    def call():
+        with tempfile.TemporaryFile() as file:
+            file.truncate(to.nbytes)
+            _core.read_pieces(file.fileno(), to, pieces, 1)
+
+    return call
+
+
+LONG_CALLS = {
+    "Network.predict": lambda size: (lambda core, X: lambda: core.predict(X, 0, size, 1))(
+        long_network(1)[0], long_inputs(size)
+    ),
+    "Network.evaluate": lambda size: (lambda core, data: lambda: core.evaluate(data, 0, size, _core.LossSum(), 1))(
+        *long_network(size)[::2]
+    ),
+    "Network.weight_norms": lambda size: large_network(size).weight_norms,
+    "Network.is_finite": lambda size: large_network(size).is_finite,
+    "Trainer.run": a_run,
+    "Trainer.sum_gradients": a_sum,
+    "Trainer.update": an_update,
+    "Trainer.loss_and_gradient_at": a_search_of_lbfgs,
+    "NonzeroBits": lambda size: (lambda X: lambda: _core.NonzeroBits(X, 1))(
+        np.eye(8 * size, 512, dtype=np.float32)
+    ),
+    "first_not_finite": lambda size: (lambda X: lambda: _core.first_not_finite(X, 1e38, 1))(long_inputs(8 * size)),
+    "peak_gflops": lambda size: lambda: _core.peak_gflops(True, 1, 0.02),
+    "matmul": lambda size: (lambda a: lambda: _core.matmul(a, a, False, True, 1))(long_inputs(size)),
+    "activate": lambda size: (lambda z: lambda: _core.activate(z, _core.Activation.tanh))(long_inputs(8 * size)),
+    "activation_gradient": lambda size: (lambda z: lambda: _core.activation_gradient(z, z, _core.Activation.tanh))(
+        long_inputs(8 * size)
+    ),
+    "softmax": lambda size: (lambda z: lambda: _core.softmax(z))(long_inputs(8 * size)),
+    "softmax_cross_entropy": lambda size: (lambda z, y: lambda: _core.softmax_cross_entropy(z, y))(
+        long_inputs(8 * size), np.zeros(8 * size, np.int32)
+    ),
+    "squared_error": lambda size: (lambda z: lambda: _core.squared_error(z, z))(long_inputs(8 * size)),
+    "end_native_calls": None,  # waits for others; see test_processes.py
+    "read_pieces": a_read,
+}
+COPIES = {  # of parameters and arguments, and answers at once: under the lock, so that nobody changes them meanwhile
+    *("Network." + name for name in ("weights", "biases", "set_layer", "set_parameter_vector", "dataset", "reserve")),
+    *("Network." + name for name in ("training_operations", "forward_operations", "reservations")),
+    "Network.is_reserved_elsewhere",
+    *("Trainer." + name for name in ("gradient_buffer", "gradients", "raw_values", "set_raw_values", "state")),
+    *("Trainer." + name for name in ("set_state", "remember", "restore", "steps")),
+    *("current_isa", "available_isas", "threading_name", "default_thread_count", "has_thread_pool"),
+    *("end_thread_pool", "work_alone", "forget_native_calls", "CsrInputs", "LossSum", "StepSettings"),
+}
+
+
+def test_every_entry_point_of_the_core_is_known_here():
+    names = set()
+    for name, value in vars(_core).items():
+        owner = name.removesuffix("Float32").removesuffix("Float64")
+        if owner in ("Network", "Trainer"):
+            names |= {f"{owner}.{member}" for member in vars(value) if not member.startswith("_")}
+        elif callable(value) and owner == name and not hasattr(value, "__members__"):  # neither made by others nor an enum
+            names.add(name)
+    assert names == set(LONG_CALLS) | COPIES
+
+
+def longest_silence(call):
+    """(seconds of the call, the longest time in it in which no other Python thread came to run)."""
+    ticks, stop = [], threading.Event()
+
+    def tick():
+        while not stop.is_set():
+            ticks.append(time.perf_counter())
+            time.sleep(0.001)
+
+    ticker = threading.Thread(target=tick)
+    ticker.start()
+    try:
+        time.sleep(0.003)
+        begin = time.perf_counter()
+        call()
+        end = time.perf_counter()
+    finally:
+        stop.set()
+        ticker.join()
+    inside = [begin, *(t for t in ticks if begin < t < end), end]
+    return end - begin, max(b - a for a, b in zip(inside, inside[1:]))
+
+
+@pytest.mark.parametrize("name", [name for name, make in LONG_CALLS.items() if make])
+def test_other_python_threads_run_during_a_long_call(name):
+    """In one of some tries, because the machine may be busy; a call that keeps the lock is silent in each."""
+    size, call, seconds = 256, None, 0.0
+    while seconds < 0.015 and size <= 65536:
+        size *= 2
+        call = LONG_CALLS[name](size)
+        begin = time.perf_counter()
+        call()
+        seconds = time.perf_counter() - begin
+    tries = []
+    for _ in range(20):
+        seconds, silence = longest_silence(call)
+        tries.append(silence / seconds)
+        if tries[-1] < 0.9:  # operations on arrays copy them first, under the lock
+            return
+    pytest.fail(f"{name} kept Python's lock for these shares of its time: {tries}")
