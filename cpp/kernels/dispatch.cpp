@@ -28,9 +28,13 @@ const std::vector<const KernelTable*>& available_tables() {
         std::vector<const KernelTable*> found{&generic::table};
 #ifdef FASTMLP_X86
         if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&avx2::table);
+#ifdef FASTMLP_EMULATE_AVX512
+        found.push_back(&avx512::table);
+#else
         if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
             found.push_back(&avx512::table);
+#endif
 #elif defined(FASTMLP_AARCH64)
         found.push_back(&neon::table);  // every 64-bit ARM processor has it
 #endif
