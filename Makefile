@@ -1,12 +1,13 @@
 # Two commands from a fresh clone: `make report` and `make test`. Each makes its own environment in .venv.
 # `make docs` builds the documentation into build/docs. `make torture` is the long test run: sanitizers, failing
 # allocations, kills, cycles. `make aarch64` runs the tests on 64-bit ARM, emulated (Debian, with its cross compiler and QEMU).
+# `make mutants` puts one fault after another into a copy of the project and demands that a test fails: some hours.
 PYTHON ?= python3
 PRESET ?= quick
 VENV := .venv
 SOURCES := pyproject.toml CMakeLists.txt $(shell find cpp python -type f -not -name '*.so' -not -path '*/__pycache__/*')
 
-.PHONY: report test docs torture aarch64 clean
+.PHONY: report test docs torture aarch64 mutants clean
 
 report: $(VENV)/installed
 	$(VENV)/bin/python experiments/report.py --preset $(PRESET)
@@ -22,6 +23,10 @@ torture: $(VENV)/installed
 
 aarch64: $(VENV)/installed
 	bash tests/aarch64.sh
+
+mutants: $(VENV)/installed
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check cmake ninja pybind11
+	PATH=$(PWD)/$(VENV)/bin:$$PATH $(VENV)/bin/python tests/mutations/run.py $(ONLY)
 
 $(VENV)/installed: $(SOURCES)
 	$(PYTHON) -m venv $(VENV)

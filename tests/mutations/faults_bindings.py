@@ -1,0 +1,35 @@
+"""Faults of the door to Python: checks of the core's own, the lock left, arrays kept alive, states taken over."""
+
+from faults import Fault
+
+FAULTS = [
+    # from the first round
+    Fault(
+        "B01",
+        "const Pin pin = pin_inputs(x); const ReleasedGil released; finite = network",
+        "const Pin pin = pin_inputs(x); finite = network",
+    ),  # predict keeps the lock
+    Fault("B02", "if (order && position == 0) check_order(*order, data.inputs.rows);", ""),  # reads beyond the data
+    Fault(
+        "B04",
+        "outputs == network.outputs() && loss == network.loss();",
+        "outputs == network.outputs();",
+    ),  # a data set of another loss is taken
+    Fault("B05", "order.data()[i] < rows", "order.data()[i] <= rows"),  # one row beyond the data
+    Fault("B06", "const ReleasedGil released; network.evaluate(", "network.evaluate("),  # evaluate keeps the lock
+    Fault("B07", "part.weights = data.weights + begin;", "part.weights = data.weights;"),  # from the second call on
+    Fault("B08", "piece.place <= to.nbytes() - piece.bytes", "piece.place <= to.nbytes()"),  # reads beyond the array
+    Fault("B09", 'each = py::getattr(each, "base")', "each = py::none()"),  # the memory of a view is not held
+    Fault(
+        "B10",
+        "holder.thread == std::this_thread::get_id() || is_elsewhere(holder)",
+        "is_elsewhere(holder)",
+    ),  # a callback may fit the network that is being fitted
+    Fault(
+        "B11", "holder.forks == ReleasedGil::forks()", "holder.forks <= ReleasedGil::forks()"
+    ),  # a child of fork cannot fit what its parent was fitting
+    Fault(
+        "B12", "std::fill_n(layer.weights().data(), layer.weights().size(), T(0));", ""
+    ),  # NaN of a diverged fit stays in the padding
+    Fault("B13", "trainer.set_steps(steps);", ""),  # a resumed Adam begins to count anew
+]

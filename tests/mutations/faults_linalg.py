@@ -1,0 +1,43 @@
+"""Faults of matrices, free-standing products, the search for values that are not finite, and teams of threads."""
+
+from faults import Fault
+
+FAULTS = [
+    # from the first round
+    Fault(
+        "L01",
+        "while (at < earliest && !found.compare_exchange_weak(earliest, at)) { }",
+        "found.store(at); (void)earliest;",
+    ),  # the last writer wins, not the first bad value
+    Fault(
+        "L02",
+        "static_cast<T>(std::min<double>(limit, std::numeric_limits<T>::max()))",
+        "static_cast<T>(limit)",
+    ),  # inf in a float32 array passes where the limit is double's
+    Fault("L03", "places ? places + row : nullptr", "places"),  # skipped columns: the rows of the first tile again
+    Fault(
+        "L04", "0, static_cast<std::size_t>(size) * sizeof(T));", "0, static_cast<std::size_t>(size));"
+    ),  # a quarter of a new buffer is zeroed
+    Fault("L05", "cursors->clear_ahead(loop, index);", ""),  # a team leaves work undone from its ninth loop on
+    Fault("L06", "threads = std::min(threads, most_workers());", ""),  # a thousand threads are started if asked for
+    Fault(
+        "L07", "omp_pause_resource_all(omp_pause_hard) == 0", "omp_pause_resource_all(omp_pause_hard) != 0"
+    ),  # children of fork warn and work alone
+    Fault("L08", "catch (const std::exception&)", "catch (const std::bad_alloc&)"),  # a refused thread ends the process
+    Fault(
+        "L09", "std::min(omp_get_max_threads(), most_workers())", "std::min(omp_get_num_procs(), most_workers())"
+    ),  # OMP_NUM_THREADS and threadpoolctl are ignored
+    Fault(
+        "L10", "pack_panels(shape, t.data, t.stride, panels.data())", "pack_panels(shape, t.data, n, panels.data())"
+    ),  # the padding of a transposed b is read
+    Fault(
+        "L11",
+        "width = shape.width_of(tile.panel), first = tile.panel * shape.full_width();",
+        "width = shape.width_of(tile.panel), first = tile.panel * width;",
+    ),  # a narrow last panel of a product goes elsewhere
+    Fault(
+        "L12",
+        "return {total * worker / count, total * (worker + 1) / count};",
+        "return {total / count * worker, total / count * (worker + 1)};",
+    ),  # what a team cannot share evenly is left undone
+]

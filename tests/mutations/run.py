@@ -1,0 +1,219 @@
+"""Mutation testing: each fault of the lists is put into a copy of the project, and the tests must fail.
+
+`make mutants` runs all of it, some hours; `make mutants ONLY="K01 P03"` these faults alone. First the tests nearest to
+the changed file run, then all others. What is known already, in build/mutants/results.jsonl, is not run again: a killed
+fault until its text changes, a survivor until a test changes. Prints the survivors, and faults whose text is gone.
+"""
+
+import argparse
+import collections
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from faults import ROOT, all_faults, places, sources
+
+HOME = ROOT / "build" / "mutants"
+RESULTS = HOME / "results.jsonl"
+# Where the processor lacks AVX-512, its kernels' faults are tried in an emulation, if that is installed.
+EMULATES_AVX512 = Path("/usr/include/simde/x86/avx512.h").exists() and "avx512f" not in Path("/proc/cpuinfo").read_text()
+
+# Tests that notice most faults of these files, and soon; by the longest prefix of the path.
+NEAREST = {
+    "cpp/kernels/": "accuracy ops combinations core trainer",
+    "cpp/linalg/": "ops combinations core trainer validation threads processes",
+    "cpp/nn/": "combinations core columns sparse trainer distributed",
+    "cpp/bindings/": "core validation network streaming distributed",
+    "python/fastmlp/": "settings callbacks",
+    "python/fastmlp/network.py": "network validation",
+    "python/fastmlp/trainer.py": "trainer settings callbacks validation",
+    "python/fastmlp/fitting.py": "estimators combinations callbacks",
+    "python/fastmlp/idx.py": "datasets",
+    "python/fastmlp/synthetic_digits.py": "datasets",
+    "python/fastmlp/communicators.py": "distributed",
+}
+
+
+def nearest(path):
+    longest = max((prefix for prefix in NEAREST if path.startswith(prefix)), key=len)
+    own = [f"tests/test_{Path(path).stem}.py"] if path.startswith("python/") else []
+    return [*own, *(f"tests/test_{name}.py" for name in NEAREST[longest].split())]
+
+
+class Copy:
+    """A copy of the project with a build of its own."""
+
+    def __init__(self, name, emulated=False):
+        self.root, self.build = HOME / f"copy-{name}", HOME / f"copy-{name}-build"
+        listed = subprocess.run(
+            ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+        shutil.rmtree(self.root, ignore_errors=True)
+        for name in listed:
+            if (ROOT / name).is_file():
+                (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, self.root / name)
+        pybind11 = subprocess.run([sys.executable, "-m", "pybind11", "--cmakedir"], capture_output=True, text=True).stdout
+        self.run(
+            "cmake", "-S", self.root, "-B", self.build, "-G", "Ninja", f"-DPython_EXECUTABLE={sys.executable}",
+            f"-Dpybind11_DIR={pybind11.strip()}", "-DCMAKE_MODULE_LINKER_FLAGS=-s",
+            f"-DFASTMLP_EMULATE_AVX512={'ON' if emulated else 'OFF'}",
+        )  # fmt: skip
+        if self.compile():
+            raise SystemExit("the project does not build")
+
+    def run(self, *command):
+        return subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=True)
+
+    def compile(self):
+        """The compiler's errors, or None."""
+        result = subprocess.run(["ninja", "-C", self.build, "-j1"], capture_output=True, text=True)
+        if result.returncode:
+            return result.stdout
+        for library in self.build.glob("_core*.so"):
+            (self.root / "python" / "fastmlp" / library.name).unlink(missing_ok=True)  # it may be loaded
+            shutil.copy2(library, self.root / "python" / "fastmlp")
+        return None
+
+    def first_failure(self, tests, minutes=25):
+        """The first test that fails, or None."""
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-p", "no:cacheprovider", *tests]
+        environment = {**os.environ, "PYTHONPATH": str(self.root / "python"), "HYPOTHESIS_STORAGE_DIRECTORY": "/dev/null"}
+        process = subprocess.Popen(
+            command, cwd=self.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        try:
+            printed, _ = process.communicate(timeout=60 * minutes)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return "no end in time"
+        if process.returncode == 0:
+            return None
+        failed = re.search(r"^(?:FAILED|ERROR) (\S+)", printed, re.M)
+        return failed[1] if failed else f"exit status {process.returncode}: {printed[-300:]}"
+
+    def available_isas(self):
+        script = "from fastmlp._core import testing; print(*testing.available_isas())"
+        environment = {**os.environ, "PYTHONPATH": str(self.root / "python")}
+        found = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+        return found.stdout.split()
+
+    def outcome(self, fault):
+        """(killed, survived or invalid; the test or the reason)."""
+        ((path, begin, end),) = places(fault, sources(self.root))
+        original = path.read_text()
+        path.write_text(original[:begin] + fault.replace + original[end:])
+        try:
+            if path.suffix != ".py" and (errors := self.compile()):
+                return "invalid", errors[-1000:]
+            first = [test for test in nearest(path.relative_to(self.root).as_posix()) if (self.root / test).is_file()]
+            found = self.first_failure(first) if first else None
+            if found is None:
+                found = self.first_failure(["tests", *(f"--ignore={test}" for test in first)])
+            return ("killed", found) if found else ("survived", "")
+        finally:
+            path.write_text(original)
+            if path.suffix != ".py":
+                path.touch()
+
+
+def digest(*texts):
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+
+
+def tests_digest():
+    texts = [path.read_text() for path in sorted((ROOT / "tests").glob("*.py"))]
+    return digest(*texts)
+
+
+def known_results():
+    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
+    return {line["fault"]: line for line in map(json.loads, lines)}
+
+
+def is_known(result, fault, tests):
+    same_fault = result.get("text") == digest(fault.find, fault.replace)
+    return same_fault and (result["outcome"] == "killed" or result["tests"] == tests)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("only", nargs="*", help="names of faults; all by default")
+    parser.add_argument("--copies", type=int, default=2, help="faults that are tried at the same time")
+    parser.add_argument("--again", action="store_true", help="also those whose result is known")
+    parser.add_argument("--unchecked", action="store_true", help="do not run the tests without a fault first")
+    options = parser.parse_args()
+    chosen = [fault for fault in all_faults() if not options.only or fault.name in options.only]
+    texts = sources()
+    gone = [fault.name for fault in chosen if len(places(fault, texts)) != 1]
+    HOME.mkdir(parents=True, exist_ok=True)
+    tests, known = tests_digest(), {} if options.again else known_results()
+    to_try = [
+        fault
+        for fault in chosen
+        if fault.name not in gone and not is_known(known.get(fault.name, {}), fault, tests)
+    ]
+    results, lock = {fault.name: known[fault.name] for fault in chosen if fault.name in known}, threading.Lock()
+    print(f"{len(chosen)} faults, {len(to_try)} to try", flush=True)
+
+    def record(fault, outcome, detail, seconds):
+        with lock:
+            results[fault.name] = {
+                "fault": fault.name,
+                "text": digest(fault.find, fault.replace),
+                "tests": tests,
+                "outcome": outcome,
+                "detail": detail,
+                "seconds": round(seconds),
+            }
+            with RESULTS.open("a") as file:
+                file.write(json.dumps(results[fault.name]) + "\n")
+            print(f"{fault.name:5} {outcome:9} {seconds:5.0f} s  {detail.partition(chr(10))[0][:120]}", flush=True)
+
+    def work(copy, waiting):
+        isas = copy.available_isas()
+        while waiting:
+            fault = waiting.popleft()
+            begin = time.monotonic()
+            if fault.isa and fault.isa not in isas:
+                record(fault, "not tried", f"needs {fault.isa}", 0)
+            else:
+                record(fault, *copy.outcome(fault), time.monotonic() - begin)
+
+    checked = options.unchecked
+    for emulated in (False, True):
+        part = [fault for fault in to_try if (EMULATES_AVX512 and fault.isa == "avx512") == emulated]
+        names = [f"{number}-emulated" if emulated else str(number) for number in range(min(options.copies, len(part)))]
+        copies, waiting = [Copy(name, emulated) for name in names], collections.deque(part)
+        if copies and not checked and (failed := copies[0].first_failure(["tests"])):
+            raise SystemExit(f"without any fault a test fails: {failed}")
+        checked = True
+        threads = [threading.Thread(target=work, args=(copy, waiting)) for copy in copies]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return report(chosen, gone, results)
+
+
+def report(chosen, gone, results):
+    by_outcome = {}
+    for fault in chosen:
+        outcome = "gone" if fault.name in gone else results[fault.name]["outcome"]
+        by_outcome.setdefault("may live" if outcome == "survived" and fault.lives else outcome, []).append(fault)
+    print("\n" + ", ".join(f"{len(faults)} {outcome}" for outcome, faults in sorted(by_outcome.items())))
+    for outcome, faults in sorted(by_outcome.items()):
+        for fault in faults if outcome != "killed" else ():
+            print(f"{outcome}: {fault.name}: {fault.lives or f'{fault.find} -> {fault.replace}'}")
+    return int(bool(set(by_outcome) & {"survived", "gone", "invalid"}))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
