@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+import reference
 from fastmlp import Network, Trainer, _core
 from problems import DTYPES, OPTIMIZERS, assert_equal_bits, problem
 
@@ -306,6 +307,160 @@ def test_restoring_undoes_all_updates_since(dtype, name):
         trainer.fit(X, y, epochs=1)
         pair.append([np.array([steps]), *(array for arrays in layers for array in arrays), *net.weights, *net.biases])
     assert_equal_bits(*pair)
+
+
+def few_columns(dtype="float64", rows=700, columns=150):
+    rng = np.random.default_rng(0)
+    X = rng.integers(1, 9, (rows, columns)).astype(dtype)
+    X[rng.random(X.shape) < 0.97] = 0
+    return X, rng.integers(0, 3, rows), rng.uniform(0.5, 2, rows).astype(dtype)
+
+
+def core_inputs(X, kind):
+    """(what the core takes for inputs, the bits of its elements that are not zero)."""
+    if kind == "CSR":
+        rows, columns = np.nonzero(X)
+        starts = np.searchsorted(rows, np.arange(len(X) + 1))
+        return _core.CsrInputs(X[rows, columns], columns.astype(np.int32), starts.astype(np.int64), X.shape[1]), None
+    return X, _core.NonzeroBits(X, 1) if kind == "skipped columns" else None
+
+
+@pytest.mark.parametrize("kind", ["dense", "skipped columns", "CSR"])
+@pytest.mark.parametrize("batch_rows, batches", [(13, 1), (600, 1), (40, 3)])
+def test_an_epoch_may_be_cut_into_calls_of_any_teams(isa, kind, batch_rows, batches):
+    """Each call begins where the one before ended, with rows that it has gathered ahead, though its team may be another."""
+    X, labels, weights = few_columns()
+    order, results = np.random.default_rng(1).permutation(len(X)), []
+    for teams in [(1,), (1, 1), (2, 3, 1, 7, 2), (3, 2), (1, 7)]:
+        core = Network((150, 40, 3), dtype="float64", seed=1)._core
+        trainer = _core.TrainerFloat64(core, _core.UpdateKind.adam)
+        inputs, bits = core_inputs(X, kind)
+        data, total = core.dataset(inputs, labels, bits, weights), _core.LossSum()
+        seconds, settings = (1e6 if len(teams) == 1 else 0.0), _core.StepSettings(0.01, l2=0.1)
+        _core.testing.use_whole_teams(True)
+        try:
+            for _ in range(2):
+                position, calls = 0, 0
+                while position < len(order):
+                    threads = teams[calls % len(teams)]
+                    position = trainer.run(
+                        data, order, batch_rows, batches, settings, position, total, threads, seconds
+                    )
+                    calls += 1
+                assert calls > 1 or len(teams) == 1
+        finally:
+            _core.testing.use_whole_teams(False)
+        results.append([trainer.raw_values(), np.array([trainer.steps, total.loss, total.hits])])
+    for found in results[1:]:
+        assert_equal_bits(found, results[0])
+
+
+@pytest.mark.parametrize("kind", ["dense", "skipped columns", "CSR"])
+@pytest.mark.parametrize("batch_rows", [13, 600])
+def test_sums_of_gradients_and_updates_are_a_run(isa, kind, batch_rows):
+    """As ranks do it: the gradient of each batch summed by itself, then one update; to rounding, in any slices."""
+    X, labels, weights = few_columns()
+    order, results = np.random.default_rng(1).permutation(len(X)), []
+    settings = _core.StepSettings(0.01, l1=1e-3, l2=0.1)
+    for apart in (False, True):
+        core = Network((150, 40, 3), activation="tanh", dtype="float64", seed=1)._core
+        trainer = _core.TrainerFloat64(core, _core.UpdateKind.adam)
+        inputs, bits = core_inputs(X, kind)
+        data, total = core.dataset(inputs, labels, bits, weights), _core.LossSum()
+        for begin in range(0, len(order), batch_rows) if apart else ():
+            batch = order[begin : begin + batch_rows]
+            weight, position = weights[batch].sum(), 0
+            while position < len(batch):
+                position = trainer.sum_gradients(data, position, total, 1, 0.0, batch, 0, weight)
+            trainer.update(settings, weight, 2)
+        if not apart:
+            trainer.run(data, order, batch_rows, 1, settings, 0, total, 1, 1e6)
+        assert trainer.steps == -(-len(order) // batch_rows)
+        results.append([core.weights(0), core.biases(0), core.weights(1), core.biases(1)])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_single_row_meets_panels_of_every_width(isa, dtype):
+    """A row alone has a product of its own, over several panels at once and then the rest."""
+    eps = np.finfo(dtype).eps
+    edges = [lanes * n + d for lanes in (16, 32, 64, 128) for n in (1, 2, 3, 4) for d in (-1, 0, 1)]
+    X = np.random.default_rng(0).normal(size=(9, 7)).astype(dtype)
+    for width in sorted({1, 2, 7, *edges, 300, 523}):
+        for sizes in [(7, width), (7, width, 3)]:
+            net = Network(sizes, activation="tanh", loss="squared_error", dtype=dtype, seed=1)
+            net.set_parameters(net.weights, [np.linspace(-1, 1, len(b)) for b in net.biases])
+            together = net.forward(X)
+            np.testing.assert_array_equal(net.forward(X[4:5]), together[4:5])
+            weights, biases = [w.astype(float) for w in net.weights], [b.astype(float) for b in net.biases]
+            exact = reference.forward(weights, biases, X.astype(float), "tanh", "squared_error")
+            bound = reference.rounding_bound(weights, biases, X.astype(float), "tanh", "squared_error", float(eps))
+            assert (np.abs(together - exact) <= bound).all()
+
+
+@pytest.mark.parametrize("kind", ["same type", "another type", "uint8 scaled", "CSR"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_prediction_of_what_is_not_finite_is_none(dtype, kind):
+    """Wherever it stands: in the first and last row of a block, in a block of one row, in any column."""
+    core = Network((5, 4), dtype=dtype, input_scale=0.5 if kind == "uint8 scaled" else 1.0)._core
+    for rows in (1, 2, 128, 129, 300):
+        X = np.ones((rows, 5), OTHER_DTYPE[dtype] if kind == "another type" else dtype)
+        assert core.predict(core_inputs(X, kind)[0], 0, rows, 2) is not None
+        for row in {0, 1 % rows, rows // 2, min(127, rows - 1), min(128, rows - 1), rows - 1}:
+            for column in (0, 2, 4):
+                for value in (np.nan, np.inf, -np.inf):
+                    bad = X.copy()
+                    bad[row, column] = value
+                    assert core.predict(core_inputs(bad, kind)[0], 0, rows, 2) is None, (rows, row, column)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_each_parameter_counts_for_being_finite(dtype):
+    core = Network((37, 19, 5), dtype=dtype, seed=1)._core
+    assert core.is_finite()
+    for layer in (0, 1):
+        weights, biases = core.weights(layer), core.biases(layer)
+        for array in (weights, biases):
+            for place in (0, array.size // 2, array.size - 1):
+                for value in (np.nan, np.inf, -np.inf):
+                    kept, array.flat[place] = array.flat[place], value
+                    core.set_layer(layer, weights, biases)
+                    assert not core.is_finite()
+                    array.flat[place] = kept
+                    core.set_layer(layer, weights, biases)
+                    assert core.is_finite()
+    large = np.full((37, 19), np.finfo(dtype).max ** 0.6, dtype)  # whose squares are infinite
+    core.set_layer(0, large, np.zeros(19, dtype))
+    assert core.is_finite()
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_clipped_loss_ends_at_the_epsilon_of_its_type(isa, dtype, loss):
+    for clips in (False, True):
+        core = getattr(_core, f"Network{dtype.capitalize()}")(
+            [1, 2], _core.Activation.relu, _core.Loss.__members__[loss], 1.0, clips
+        )
+        core.set_layer(0, np.array([[0, 1]], dtype), np.zeros(2, dtype))
+        X = np.full((3, 1), 70, dtype)
+        targets = np.zeros(3, int) if loss == "cross_entropy" else np.array([[1, 0]] * 3, dtype)
+        if loss == "binary_cross_entropy":
+            core.set_layer(0, np.array([[-1, -1]], dtype), np.zeros(2, dtype))
+        total = _core.LossSum()
+        core.evaluate(core.dataset(X, targets), 0, 3, total, 1)
+        expected = -np.log(float(np.finfo(dtype).eps)) if clips else 70.0
+        assert total.loss / 3 == pytest.approx(expected, rel=4 * float(np.finfo(dtype).eps))
+
+
+def test_values_of_csr_inputs_have_places_beside_empty_rows():
+    inputs = csr(starts=(0, 0, 2, 2, 2, 3, 3))
+    assert inputs.shape == (6, 3)
+    assert [inputs.position(i) for i in range(3)] == [(1, 0), (1, 2), (4, 1)]
+    assert csr(columns=(0, 2, 1)).ascending
+    assert not csr(columns=(2, 0, 1)).ascending
+    assert not csr(columns=(1, 1, 1)).ascending, "a column that is named twice"
+    assert csr(columns=(1, 2, 1)).ascending, "the next row may begin with any"
 
 
 # Python's lock
