@@ -85,7 +85,7 @@ class Copy:
     def first_failure(self, tests, minutes=25):
         """The first test that fails, or None."""
         command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-p", "no:cacheprovider", *tests]
-        environment = {**os.environ, "PYTHONPATH": str(self.root / "python"), "HYPOTHESIS_STORAGE_DIRECTORY": "/dev/null"}
+        environment = {**os.environ, "PYTHONPATH": str(self.root / "python")}
         process = subprocess.Popen(
             command, cwd=self.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
