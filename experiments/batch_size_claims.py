@@ -9,7 +9,7 @@ from batch_size_costs import memory_depends, memory_is_known, report_sizes
 from batch_size_findings import EARLY, STEEP_UNTIL, same_curves, smaller_is_faster, steepness, updates_explain
 from batch_size_measurements import Measurements
 from section import CONTRADICTED, EXPLAINED, IN_PART, REPRODUCED, UNTESTED, Claim
-from wording import counted, duration, in_bytes, listing, longer, mean_and_range, significant, times
+from wording import counted, duration, in_bytes, listing, longer, mean_and_range, rounded_up, times
 
 REPORT_EPOCHS = 200
 REPORT_LEVELS = (0.325, 0.9)  # the report's training loss and accuracy at its end
@@ -64,7 +64,7 @@ def _convergence(measured: Measurements) -> Claim:
         f"{np.mean(curves.after('val_accuracy', early)):.3f}" for curves in measured.mini_batch.values()
     )
     finding = (
-        f"One update per epoch: the curves differ by at most {significant(difference, 2)} in loss. One update per batch: test accuracies "
+        f"One update per epoch: the curves differ by at most {rounded_up(difference, 2)} in loss. One update per batch: test accuracies "
         f"{accuracies} after {early} epochs, with batches of {listing(measured.mini_batch)}."
     )
     verdict = {

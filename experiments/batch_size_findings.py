@@ -10,7 +10,7 @@ import numpy as np
 from batch_size_measurements import SCALING_REFERENCE, RateLine
 from curves import Curves
 from section import Table
-from wording import counted, duration, listing, mean_and_range, significant, times
+from wording import counted, duration, listing, mean_and_range, rounded_up, significant, times
 
 VISIBLE = 0.01  # of a figure's height: two curves that are closer are one line to the eye
 EARLY = 10  # epochs: where batch sizes differ most and one update per epoch is far from its end
@@ -40,11 +40,11 @@ def one_update(group: Mapping[int, Curves]) -> list[str]:
     epochs, seeds = len(curves.epochs), len(curves.loss)
     text = (
         f"With equal seeds, the validation losses of the batch sizes {listing(group)} differ by at most "
-        f"{significant(difference, 2)} in any of the {epochs} epochs"
+        f"{rounded_up(difference, 2)} in any of the {epochs} epochs"
     )
     if seeds > 1:
         text += (
-            f"; from seed to seed they differ by up to {significant(float(np.ptp(curves.val_loss, axis=0).max()), 2)}"
+            f"; from seed to seed they differ by up to {rounded_up(float(np.ptp(curves.val_loss, axis=0).max()), 2)}"
         )
     text += (
         ". They are one curve, and the difference is rounding: added up over the epoch, the gradients of the batches "

@@ -24,7 +24,7 @@ from report import run_alone
 from results import Job, Results
 from section import Figure, Part, Section, Table
 from turns import PAUSE
-from wording import counted, duration, significant
+from wording import counted, duration, rounded_down, rounded_up, significant
 from worker import Worker
 
 NAME = "drop_in"
@@ -186,15 +186,16 @@ def draw(shown: Mapping[str, Comparison]) -> Drawing:
 
 
 def _summary(shown: Mapping[str, Comparison], small: Mapping[str, Comparison]) -> str:
-    all_of_them = [*shown.values(), *small.values()]
-    doubles = [each for each in all_of_them if each.case.dtype == "float64"]
-    same_epochs = sum(each.epochs[OURS] == each.epochs[THEIRS] for each in all_of_them)
+    models = list({**small, **shown}.values())  # some are in both, under the same name
+    doubles = [each for each in models if each.case.dtype == "float64"]
+    same_epochs = sum(each.epochs[OURS] == each.epochs[THEIRS] for each in models)
     ratios = [each.ratio for each in shown.values()]
     least = min(each.ratio for each in small.values())
     return (
-        f"In float64 no parameter of {len(doubles)} models differs by more than {max(each.difference for each in doubles):.0e} of its size, "
-        f"and {same_epochs} of {len(all_of_them)} fits end after the same epoch. scikit-learn takes {significant(min(ratios), 2)} to "
-        f"{significant(max(ratios), 2)} times as long; on {len(small)} small data sets at least {significant(least, 2)} times."
+        f"In float64 no parameter of {len(doubles)} models differs by more than {rounded_up(max(each.difference for each in doubles))} of its size, "
+        f"or of a thousandth of the largest parameter of its array; {same_epochs} of {len(models)} fits end after the same epoch. "
+        f"scikit-learn takes {significant(min(ratios), 2)} to {significant(max(ratios), 2)} times as long; on {len(small)} small problems "
+        f"at least {rounded_down(least)} times."
     )
 
 
@@ -206,7 +207,7 @@ def _row(name: str, each: Comparison) -> list[str]:
         f"{each.scores[OURS]:.4f}",
         str(each.epochs[THEIRS]),
         str(each.epochs[OURS]),
-        f"{each.difference:.0e}",
+        rounded_up(each.difference),
         duration(float(np.median(each.seconds[THEIRS]))),
         duration(float(np.median(each.seconds[OURS]))),
         significant(each.ratio, 2),
@@ -298,7 +299,7 @@ def _write_table(comparisons: Mapping[str, Comparison], results: Results) -> Pat
                 f"{each.scores[OURS]:.6g}",
                 each.epochs[THEIRS],
                 each.epochs[OURS],
-                f"{each.difference:.2g}",
+                rounded_up(each.difference, 2),
                 f"{np.median(each.seconds[THEIRS]):.4g}",
                 f"{np.median(each.seconds[OURS]):.4g}",
                 f"{each.ratio:.3f}",

@@ -25,7 +25,7 @@ from regularization_measurements import (
 from report import run_alone
 from results import Results
 from section import CONTRADICTED, EXPLAINED, IN_PART, REPRODUCED, Claim, Figure, Part, Section, Table
-from wording import counted, listing, mean_and_range
+from wording import constant_since, counted, listing, mean_and_range
 
 NAME = "regularization"
 LARGE, MIDDLE, SMALL = REPORT_STRENGTHS[2], REPORT_STRENGTHS[1], REPORT_STRENGTHS[0]
@@ -90,10 +90,13 @@ def collapses(nets: Nets) -> bool:
 
 def _collapse(nets: Nets) -> str:
     mean = nets.curves["val_accuracy"].mean(axis=0)
-    fallen = mean <= CHANCE
-    after = int(len(mean) - np.argmin(fallen[::-1])) + 1 if fallen[-1] else 0
     text = f"rises to {mean.max():.0%} in epoch {int(mean.argmax()) + 1}"
-    return text + (f" and is at {mean[-1]:.1%} from epoch {after} on" if after else f" and ends at {mean[-1]:.0%}")
+    if mean[-1] > CHANCE:
+        return f"{text} and ends at {mean[-1]:.0%}"
+    since = constant_since(mean, "{:.1%}".format) + 1
+    return f"{text} and " + (
+        f"is at {mean[-1]:.1%} from epoch {since} on" if since < len(mean) else f"ends at {mean[-1]:.1%}"
+    )
 
 
 def _summary(measured: Measurements) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from decimal import ROUND_DOWN, ROUND_UP, Context
 
 import numpy as np
 
@@ -24,6 +25,38 @@ def significant(value: float, digits: int = 3) -> str:
         return f"{value:.{digits - 1}e}"
     exponent = int(f"{value:e}".partition("e")[2])
     return f"{round(value, digits - 1 - exponent):.{max(0, digits - 1 - exponent)}f}"
+
+
+def rounded_up(value: float, digits: int = 1) -> str:
+    """A bound from above to so many significant digits: 3.3e-11 is at most 4e-11."""
+    return significant(_rounded(value, digits, ROUND_UP), digits)
+
+
+def rounded_down(value: float, digits: int = 2) -> str:
+    """A bound from below to so many significant digits: 1.19 is at least 1.1."""
+    return significant(_rounded(value, digits, ROUND_DOWN), digits)
+
+
+def _rounded(value: float, digits: int, rounding: str) -> float:
+    shortest = repr(float(value))  # and not the binary number, which may lie a trifle above or below it
+    return float(Context(prec=digits, rounding=rounding).create_decimal(shortest))
+
+
+def percent(value: float, decimals: int = 1) -> str:
+    return f"{100 * value:.{decimals}f} %"
+
+
+def constant_since(values: Iterable[float], form: Callable[[float], str]) -> int:
+    """The first position from which on all values read like the last one."""
+    texts = [form(value) for value in values]
+    return max((i + 1 for i, text in enumerate(texts) if text != texts[-1]), default=0)
+
+
+def span(values: Iterable[float], form: Callable[[float], str]) -> str:
+    """The least and the greatest value, or one if both read alike."""
+    values = list(values)
+    low, high = form(min(values)), form(max(values))
+    return low if low == high else f"{low} to {high}"
 
 
 def mean_and_range(values: Sequence[float] | np.ndarray, decimals: int) -> str:

@@ -168,6 +168,15 @@ def test_the_expected_findings_get_the_expected_verdicts():
     assert "The smaller the batch, the faster" in findings.mini_batch(measured.mini_batch)[0]
 
 
+def test_differences_of_curves_are_bounded_from_above():
+    close = {size: falling(0.1, 1, floor=0.1 + 0.00121 * i) for i, size in enumerate(SIZES)}
+    assert "differ by at most 0.0025 in any" in findings.one_update(close)[0]
+    assert "differ by at most 0.0025 in loss" in claims._convergence(fabricated(one_update=close)).finding
+    spread = falling(0.1, 1)  # of 0, 0.001 and 0.002
+    spread.val_loss[1] += 0.00112
+    assert "from seed to seed they differ by up to 0.0022" in findings.one_update({128: spread, 1024: spread})[0]
+
+
 def test_the_verdict_on_convergence_follows_the_curves():
     different = {size: falling(rate, 1) for size, rate in zip(SIZES, (0.1, 0.2, 0.3))}
     alike = {size: falling(0.1, -(-ROWS // size)) for size in SIZES}

@@ -17,7 +17,6 @@ import architecture
 import best_net
 import best_net_measurements
 import learning_rate
-import readme_tables
 import regression
 import regularization
 import section
@@ -52,7 +51,20 @@ def test_the_riddle_is_explained_only_by_what_was_seen():
     assert verdict(learns, rises_and_falls) == section.EXPLAINED
     assert verdict(rises_and_falls, rises_and_falls) == section.REPRODUCED
     assert verdict(learns, learns) == section.CONTRADICTED
-    assert "60% in epoch 2 and is at 11.0% from epoch 3 on" in regularization._collapse(rises_and_falls)
+
+
+@pytest.mark.parametrize(
+    "curve, sentence",
+    [
+        ([0.3, 0.6, 0.11, 0.11], "rises to 60% in epoch 2 and is at 11.0% from epoch 3 on"),
+        ([0.4, 0.6, 0.24, 0.136, 0.105, 0.105], "rises to 60% in epoch 2 and is at 10.5% from epoch 5 on"),
+        ([0.4, 0.6, 0.105, 0.2, 0.105, 0.105], "rises to 60% in epoch 2 and is at 10.5% from epoch 5 on"),
+        ([0.4, 0.6, 0.14, 0.12, 0.105], "rises to 60% in epoch 2 and ends at 10.5%"),
+        ([0.4, 0.6, 0.93, 0.93], "rises to 93% in epoch 3 and ends at 93%"),
+    ],
+)
+def test_a_fallen_curve_is_said_to_be_only_where_it_is(curve, sentence):
+    assert regularization._collapse(nets(curve)) == sentence
 
 
 def test_strengths_are_chosen_by_validation():
@@ -236,10 +248,3 @@ def test_the_rate_that_suits_a_batch_size():
     assert measured.usable(32) == [rates[2], rates[3]]
     assert "power of 1.00" in learning_rate._summary(measured)
     assert learning_rate._row(measured, 32)[1:4] == [f"{rates[2]:g}", "90.00%", f"{rates[2]:g} to {rates[3]:g}"]
-
-
-def test_the_tables_of_the_readme_are_those_of_the_results():
-    text = (readme_tables.ROOT / "README.md").read_text(encoding="utf-8")
-    assert readme_tables.with_tables(text) == text, "python experiments/readme_tables.py makes them anew"
-    with pytest.raises(ValueError, match="place for the table 'findings'"):
-        readme_tables.with_tables("nothing")

@@ -1,40 +1,24 @@
-"""Writes the tables of README.md from the committed result tables: python experiments/readme_tables.py"""
+"""The tables of README.md, from the committed result tables."""
 
 from __future__ import annotations
 
-import csv
-import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 from architecture_measurements import REPORT_NETS, name_of
+from committed_results import numbers, penalty_curve, read
 from single_runs import REPORTED, chance_of_order
-from wording import significant
+from wording import constant_since, percent, significant
 
-ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "experiments" / "results"
 RIVALS = ("JAX", "PyTorch", "scikit-learn", "NumPy")
-
-Rows = list[dict[str, str]]
-
-
-def read(name: str) -> Rows:
-    with (RESULTS / name).open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def numbers(rows: Rows, column: str, **wanted: str) -> np.ndarray:
-    return np.array([float(row[column]) for row in rows if all(row[name] == value for name, value in wanted.items())])
+BATCH_SIZES = ("128", "1024", "60000")  # of the report
+OPTIMIZERS = {"sgd": "", "adam": ", Adam"}
+DATA = {"random": "", "MNIST": ", real MNIST", "make_digits": ", drawn digits"}
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
-
-
-def percent(value: float, decimals: int = 1) -> str:
-    return f"{100 * value:.{decimals}f} %"
 
 
 def findings() -> str:
@@ -58,7 +42,7 @@ def _batch_size() -> list[Sequence[str]]:
                 numbers(rows, "loss", rule=rule, batch_size=size, epoch=last).mean(),
                 numbers(rows, "val_accuracy", rule=rule, batch_size=size, epoch=last).mean(),
             )
-            for size in ("128", "1024", "60000")
+            for size in BATCH_SIZES
         }
         numbers_of = "; ".join(
             f"{size}: {significant(loss, 2)}, {percent(accuracy)}" for size, (loss, accuracy) in ends.items()
@@ -66,7 +50,7 @@ def _batch_size() -> list[Sequence[str]]:
         update = "per batch" if rule == "mini-batch" else "per epoch"
         found.append(
             (
-                f"Batches of 128, 1024, 60000; one update {update}, {last} epochs",
+                f"Batches of {', '.join(BATCH_SIZES)}; one update {update}, {last} epochs",
                 said,
                 f"training loss, test accuracy {numbers_of}",
             )
@@ -75,18 +59,14 @@ def _batch_size() -> list[Sequence[str]]:
 
 
 def _riddle() -> Sequence[str]:
-    rows = read("regularization/report_rule.csv")
-
-    def curve(counted: str) -> np.ndarray:
-        own = [row for row in rows if (row["counted"], row["norm"], row["strength"]) == (counted, "l2", "0.005")]
-        epochs = sorted({int(row["epoch"]) for row in own})
-        return np.array([numbers(own, "val_accuracy", epoch=str(epoch)).mean() for epoch in epochs])
-
-    once, per_batch = curve("once"), curve("per_batch")
+    epochs, per_batch = penalty_curve("per_batch", "l2", "0.005")
+    _, once = penalty_curve("once", "l2", "0.005")
+    highest, since = per_batch.argmax(), constant_since(per_batch, percent)
     return (
         "L2 at λ = 0.005",
         "rises to about 60 %, falls to about 10 %",
-        f"counted once per mini-batch: {percent(per_batch.max(), 0)}, then {percent(per_batch[-1])}; counted once: {percent(once[-1], 0)}",
+        f"counted once per mini-batch: {percent(per_batch[highest], 0)} in epoch {epochs[highest]}, "
+        f"{percent(per_batch[-1])} from epoch {epochs[since]} on; counted once: {percent(once[-1], 0)}",
     )
 
 
@@ -141,13 +121,12 @@ def speed() -> str:
     for row in read("speed_vs_rivals/speed.csv"):
         cases[row["case"]][row["library"]] = row
     rows = []
-    for case, libraries in cases.items():
+    for libraries in cases.values():
         own = libraries["fastmlp"]
-        what = {"A, Adam": ", Adam", "A, digits": ", real MNIST"}.get(case, "")
         fewer = "" if own["rows"] == "60000" else f" ({own['rows']} rows)"
         rows.append(
             (
-                own["net"] + what,
+                own["net"] + OPTIMIZERS[own["optimizer"]] + DATA[own["data"]],
                 own["batch"],
                 f"{float(own['ms_per_epoch']):.3g}{fewer}",
                 percent(float(own["share_of_peak"]), 0),
@@ -156,24 +135,3 @@ def speed() -> str:
             )
         )
     return table(("net", "batch", "ms per epoch", "share of the peak", "gain of 2 threads", *RIVALS), rows)
-
-
-TABLES: dict[str, Callable[[], str]] = {"findings": findings, "speed": speed}
-
-
-def with_tables(readme: str) -> str:
-    """The text with each table between its two marks made anew."""
-    for name, make in TABLES.items():
-        marks = f"<!-- {name} -->\n", "\n<!-- end -->"
-        pattern = re.escape(marks[0]) + r".*?" + re.escape(marks[1])
-        if not re.search(pattern, readme, re.DOTALL):
-            raise ValueError(
-                f"README.md must have a place for the table {name!r}, between {marks[0]!r} and {marks[1]!r}"
-            )
-        readme = re.sub(pattern, lambda _, text=make(): marks[0] + text + marks[1], readme, flags=re.DOTALL)
-    return readme
-
-
-if __name__ == "__main__":
-    path = ROOT / "README.md"
-    path.write_text(with_tables(path.read_text(encoding="utf-8")), encoding="utf-8")
