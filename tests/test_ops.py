@@ -84,6 +84,33 @@ def test_matmul_gives_equal_bits_for_every_thread_count(isa, dtype, transpose_a,
             np.testing.assert_array_equal(many, one)
 
 
+def chain_of_multiply_adds(a, b, fused, dtype):
+    """Each element is one chain over k, in order, from zero. With whole numbers Python computes each step exactly."""
+    product = np.zeros((len(a), b.shape[1]), dtype)
+    for i, j in np.ndindex(product.shape):
+        total = 0
+        for x, y in zip(a[i].tolist(), b[:, j].tolist(), strict=True):
+            term = int(x) * int(y)
+            total = int(dtype(float(total + (term if fused else int(dtype(float(term)))))))
+        product[i, j] = total
+    return product
+
+
+@pytest.mark.parametrize("transpose_a, transpose_b", [(False, False), (False, True), (True, False), (True, True)])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_each_element_is_one_chain_of_fused_multiply_adds(isa, dtype, transpose_a, transpose_b):
+    """But on generic, which has none. The numbers are so large that each product and each sum is rounded."""
+    rng, bits, differ = np.random.default_rng(5), (16 if dtype == np.float32 else 30), 0
+    for m, k, n in [(1, 23, 1), (7, 29, 33), (15, 17, 5), (3, 600, 2)]:
+        a = rng.integers(-(2**bits), 2**bits, (m, k)).astype(dtype)
+        b = rng.integers(-(2**bits), 2**bits, (k, n)).astype(dtype)
+        expected = chain_of_multiply_adds(a, b, isa != "generic", dtype)
+        differ += (expected != chain_of_multiply_adds(a, b, isa == "generic", dtype)).sum()
+        a, b = (a.T.copy() if transpose_a else a), (b.T.copy() if transpose_b else b)
+        np.testing.assert_array_equal(ops.matmul(a, b, transpose_a, transpose_b), expected)
+    assert differ > 100, "the two kinds of chain can be told apart"
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_matmul_rows_do_not_depend_on_their_place(isa, dtype):
     rng = np.random.default_rng(3)

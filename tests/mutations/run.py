@@ -27,10 +27,10 @@ EMULATES_AVX512 = Path("/usr/include/simde/x86/avx512.h").exists() and "avx512f"
 
 # Tests that notice most faults of these files, and soon; by the longest prefix of the path.
 NEAREST = {
-    "cpp/kernels/": "accuracy ops combinations core trainer",
-    "cpp/linalg/": "ops combinations core trainer validation threads processes",
-    "cpp/nn/": "combinations core columns sparse trainer distributed",
-    "cpp/bindings/": "core validation network streaming distributed",
+    "cpp/kernels/": "accuracy ops core combinations network trainer",
+    "cpp/linalg/": "ops core combinations validation network trainer threads processes",
+    "cpp/nn/": "core combinations columns sparse network trainer distributed",
+    "cpp/bindings/": "core validation network streaming distributed interruption processes checkpoints",
     "python/fastmlp/": "settings callbacks",
     "python/fastmlp/network.py": "network validation",
     "python/fastmlp/trainer.py": "trainer settings callbacks validation",
