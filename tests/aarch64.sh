@@ -26,7 +26,8 @@ printf '#!/bin/sh\nexec qemu-aarch64-static -L %s %s/usr/bin/python%s "$@"\n' "$
 chmod +x "$python"
 "$host" -m pip install --quiet --disable-pip-version-check --upgrade --target "$home/site" --only-binary=:all: \
     --python-version "$version" --platform manylinux_2_28_aarch64 --platform manylinux_2_27_aarch64 \
-    --platform manylinux_2_17_aarch64 --platform manylinux2014_aarch64 numpy pytest hypothesis safetensors
+    --platform manylinux_2_17_aarch64 --platform manylinux2014_aarch64 numpy pytest pytest-timeout hypothesis \
+    safetensors
 "$host" -m pip install --quiet --disable-pip-version-check --target "$home/build" --upgrade cmake ninja pybind11
 
 echo "== the core"
@@ -44,5 +45,5 @@ echo "== the tests, on NEON and on generic code"
 PYTHONPATH=$home/site "$python" -c '
 import sys, pytest
 sys.executable = sys.argv[1]
-sys.exit(pytest.main(sys.argv[2:]))' "$python" -q -p no:cacheprovider \
+sys.exit(pytest.main(sys.argv[2:]))' "$python" -q -p no:cacheprovider --timeout=7200 \
     tests/test_ops.py tests/test_network.py tests/test_trainer.py tests/test_model_files.py tests/test_threads.py

@@ -11,10 +11,14 @@ import numpy as np
 import pytest
 from fastmlp import Network, Trainer, _core, ops
 from problems import assert_equal_bits, parameters, problem
+from teams import team_of
 
 testing = _core.testing
 if not hasattr(testing, "fail_allocation"):
-    pytest.skip("this build has no failing allocations", allow_module_level=True)
+    pytest.skip(
+        "all 13 tests of this file need a build with FASTMLP_FAIL_ALLOCATIONS: `make torture` makes one and runs them",
+        allow_module_level=True,
+    )
 
 SIZES = (40, 96, 80, 10)
 X, Y = problem(600, "cross_entropy", "float32", SIZES)
@@ -49,15 +53,20 @@ def test_predicting_and_evaluating(n_threads):
     def predict():
         assert (net.forward(X, n_threads=n_threads) == expected).all()
 
-    assert fail_each(predict) >= 1
-    assert fail_each(lambda: net.evaluate(X, Y, n_threads=n_threads)) >= 1
-    assert fail_each(lambda: net.loss_and_gradients(X, Y, n_threads=n_threads)) >= 1
+    for action in (
+        predict,
+        lambda: net.evaluate(X, Y, n_threads=n_threads),
+        lambda: net.loss_and_gradients(X, Y, n_threads=n_threads),
+    ):
+        with team_of(n_threads):
+            assert fail_each(action) >= 1
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("settings", [{}, {"optimizer": "adam"}, {"accumulate": "epoch"}, {"momentum": 0.5}])
-def test_fitting(settings, n_threads):
+def test_fitting(settings, n_threads, monkeypatch):
     """A fit that failed has changed the network by whole updates only, and its trainer fits again."""
+    monkeypatch.setattr("fastmlp.network.default_thread_count", lambda: 1)  # set_parameters: the teams are the fit's
     net = Network(SIZES, seed=1)
     start = parameters(net)
     trainers = []
@@ -74,8 +83,9 @@ def test_fitting(settings, n_threads):
         assert all(np.isfinite(p).all() for p in parameters(net))
         net.set_parameters(start[:3], start[3:])
 
-    assert fail_each(fit, restore) >= 6
-    fit()
+    with team_of(n_threads):
+        assert fail_each(fit, restore) >= 6
+        fit()
     other = Network(SIZES, seed=1)
     Trainer(other, batch_size=50, **settings).fit(X, Y, epochs=1)
     assert_equal_bits(parameters(net), parameters(other))
@@ -83,7 +93,8 @@ def test_fitting(settings, n_threads):
 
 def test_operations():
     a = np.ones((70, 60), np.float32)
-    assert fail_each(lambda: ops.matmul(a, a.T, n_threads=2)) >= 1
+    with team_of(2):
+        assert fail_each(lambda: ops.matmul(a, a.T, n_threads=2)) >= 1
     assert fail_each(lambda: ops.softmax_cross_entropy(a, np.zeros(70, int))) >= 1
 
 
@@ -114,11 +125,12 @@ def test_what_fails_leaks_nothing():
         gc.collect()
         return testing.living_buffers(), mallinfo2().uordblks
 
-    for _ in range(3):
-        loop()
-    buffers, in_heap = in_use()
-    for _ in range(30):
-        failed += loop()
+    with team_of(2):
+        for _ in range(3):
+            loop()
+        buffers, in_heap = in_use()
+        for _ in range(30):
+            failed += loop()
     more_buffers, more_in_heap = in_use()
     assert more_buffers == buffers
     assert failed > 300 and more_in_heap - in_heap < 16 * failed, "less than the smallest allocation per failure"

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import math
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -529,6 +530,73 @@ def test_cache_folder_obeys_the_environment(monkeypatch, tmp_path):
     assert datasets.cache_folder() == tmp_path / "fastmlp"
 
 
+# Tests and the network
+
+SWALLOWED = """
+import socket, subprocess, sys, urllib.request
+
+def try_to(reach):
+    try:
+        reach()
+    except Exception:
+        pass
+
+def connect():
+    with socket.socket() as connection:
+        connection.settimeout(5)
+        connection.connect(("192.0.2.1", 80))  # an address for documentation: nobody has it
+
+def test_connection():
+    try_to(connect)
+
+def test_name():
+    try_to(lambda: socket.getaddrinfo("example.org", 80))
+
+def test_datagram():
+    with socket.socket(type=socket.SOCK_DGRAM) as sender:
+        try_to(lambda: sender.sendto(b"", ("192.0.2.1", 9)))
+
+def test_download():
+    try_to(lambda: urllib.request.urlopen("http://192.0.2.1/", timeout=5))
+
+def test_loopback_is_allowed():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        socket.create_connection(server.getsockname()).close()
+    first, second = socket.socketpair()
+    first.close()
+    second.close()
+
+def test_downloads_of_subprocesses_fail_at_once():
+    script = "import urllib.request; urllib.request.urlopen('http://fastmlp.invalid/', timeout=60)"
+    failed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30)
+    assert "Connection refused" in failed.stderr
+"""
+
+
+def test_a_test_that_uses_the_network_fails(tmp_path):
+    """Even if it catches the error, as load_mnist does of each mirror."""
+    (tmp_path / "conftest.py").write_bytes((Path(__file__).parent / "conftest.py").read_bytes())
+    (tmp_path / "test_swallowed.py").write_text(SWALLOWED)
+    command = [sys.executable, "-m", "pytest", "-q", "-rE", "-p", "no:cacheprovider", str(tmp_path)]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    failed = re.findall(r"^ERROR test_swallowed.py::(\w+)", found.stdout, re.M)
+    assert failed == ["test_connection", "test_name", "test_datagram", "test_download"], found.stdout
+    assert found.stdout.count("AssertionError: socket.") >= 4
+    assert "6 passed, 4 errors" in found.stdout
+
+
+def test_the_error_names_the_rule(network_attempts):
+    with pytest.raises(RuntimeError, match=r"getaddrinfo example.org: tests must not use the network"):
+        socket.getaddrinfo("example.org", 80)
+    network_attempts.clear()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="XDG_CACHE_HOME is Linux's")
+def test_the_users_cache_is_left_alone():
+    assert Path.home() not in datasets.cache_folder().parents
+    assert datasets.cache_folder().parent.name.startswith("fastmlp-tests-")
+
+
 # The real MNIST
 
 
@@ -587,6 +655,30 @@ def test_digits_depend_on_the_seed_alone(digits):
     other = datasets.make_digits(100, 100, seed=1)
     assert (other[0] != digits[0][:100]).any(axis=1).all()
     assert (other[1] != digits[1][:100]).any()
+
+
+DRAWN = {
+    "labels": [8, 3, 8, 1, 9, 5, 2, 0, 1, 2, 8, 3],
+    "mass": [83.69, 102.89, 97.91, 60.02, 87.23, 71.21, 99.76, 93.56, 80.42, 33.44, 107.88, 97.8],
+    "row": [13.731, 12.539, 13.483, 12.873, 13.227, 12.507, 12.737, 11.524, 13.861, 13.119, 13.952, 12.83],
+    "column": [14.253, 13.599, 14.045, 12.689, 13.8, 13.44, 12.805, 13.951, 13.208, 12.689, 14.252, 13.092],
+    "pixels": [185, 190, 170, 103, 139, 141, 180, 157, 126, 82, 195, 171],
+    "brightest": [222, 242, 224, 244, 242, 210, 242, 221, 231, 218, 228, 249],
+}
+
+
+def test_digits_of_a_seed_stay_what_they_are():
+    """Labels, ink and centres of mass, to a tolerance for other outlines of the same fonts."""
+    pytest.importorskip("matplotlib")
+    x, y, _, _ = datasets.make_digits(12, 1, seed=7)
+    images = x.reshape(-1, 28, 28) / 255
+    mass = images.sum((1, 2))
+    assert y.tolist() == DRAWN["labels"]
+    np.testing.assert_allclose(mass, DRAWN["mass"], rtol=0.01)
+    np.testing.assert_allclose(images.sum(2) @ np.arange(28) / mass, DRAWN["row"], atol=0.03)
+    np.testing.assert_allclose(images.sum(1) @ np.arange(28) / mass, DRAWN["column"], atol=0.03)
+    np.testing.assert_allclose((x > 0).sum(1), DRAWN["pixels"], rtol=0.03)
+    np.testing.assert_allclose(x.max(1), DRAWN["brightest"], atol=3)
 
 
 def test_training_and_test_digits_differ(digits):
@@ -713,3 +805,108 @@ def test_import_brings_no_optional_package():
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr
+
+
+# Bounds of headers and labels
+
+
+@pytest.mark.parametrize("dimensions", range(12))
+def test_one_to_eight_dimensions_are_read(write, dimensions):
+    path = write(bytes([0, 0, 8, dimensions]) + struct.pack(f">{dimensions}I", *[1] * dimensions) + b"\x07")
+    if 1 <= dimensions <= 8:
+        assert read_idx(path).shape == (1,) * dimensions and read_idx(path).item() == 7
+    else:
+        with pytest.raises(DataFileError, match=f"must have 1 to 8 dimensions, its header says {dimensions}"):
+            read_idx(path)
+
+
+def test_every_other_type_and_first_bytes_are_refused(tmp_path):
+    path = tmp_path / "data"
+    for code in (0, 7, 9, 0x0B, 0x0C, 0x0D, 0x0E, 0x18, 0x88, 255):
+        path.write_bytes(idx_bytes(images_like(3), type_code=code))
+        with pytest.raises(DataFileError, match=f"type 0x08.*its header says type 0x{code:02x}"):
+            read_idx(path)
+    for place, value in ((0, 1), (0, 255), (1, 1), (1, 8)):
+        content = bytearray(idx_bytes(images_like(3)))
+        content[place] = value
+        path.write_bytes(content)
+        with pytest.raises(DataFileError, match="expected two zero bytes first, it starts with"):
+            read_idx(path)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_length_of_zero_is_refused_in_any_place(write, place):
+    shape = [2, 3, 4]
+    shape[place] = 0
+    with pytest.raises(DataFileError, match=re.escape(f"is empty: its header says shape {tuple(shape)}")):
+        read_idx(write(idx_bytes(np.zeros(24), shape=tuple(shape))))
+
+
+def test_sizes_up_to_the_limit_are_tried(tmp_path):
+    """The default limit is 2^30 values; a plain file holds at most its bytes, a compressed one 1032 times as many."""
+    path = tmp_path / "data"
+    for size, found in [(2**30 + 1, "the limit is 1073741824"), (2**30, "too short to hold them")]:
+        path.write_bytes(idx_bytes(images_like(4), shape=(size,)))
+        with pytest.raises(DataFileError, match=f"declares {size} values of shape .{size},., .*{found}"):
+            read_idx(path)
+    for declared, found in [(12, "ends after 4"), (13, "too short to hold them")]:  # of twelve bytes in all
+        path.write_bytes(idx_bytes(images_like(4), shape=(declared,)))
+        with pytest.raises(DataFileError, match=found):
+            read_idx(path)
+    for more, found in [(0, "ends after 4"), (1, "too short to hold them")]:
+        stored = len(gzip.compress(idx_bytes(images_like(4), shape=(2**16,)), mtime=0))
+        for _ in range(9):  # until the length no longer depends on the number in the header
+            content = gzip.compress(idx_bytes(images_like(4), shape=(1032 * stored + more,)), mtime=0)
+            if len(content) == stored:
+                break
+            stored = len(content)
+        path.write_bytes(content)
+        with pytest.raises(DataFileError, match=found):
+            read_idx(path)
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 5, 8, 9])
+def test_files_of_any_number_of_blocks_are_read(write, monkeypatch, size):
+    from fastmlp import idx
+
+    monkeypatch.setattr(idx, "_BLOCK", 4)
+    np.testing.assert_array_equal(read_idx(write(idx_bytes(images_like(size)))), images_like(size))
+
+
+@pytest.mark.parametrize("classes", [1, 2, 9, 10, 11, 200, 255])
+def test_labels_lie_below_the_number_of_classes(write, classes):
+    """Exactly that number is too large, wherever it stands, and the first such label is named."""
+    images = write(GOOD, "images")
+    for place in (0, 4, 9):
+        labels = np.full(10, classes - 1)
+        assert (load_idx(images, write(idx_bytes(labels), "good"), classes=classes)[1] == classes - 1).all()
+        labels[place] = classes
+        found = re.escape(f"must hold labels in [0, {classes}), got {classes} at position {place}")
+        with pytest.raises(DataFileError, match=found):
+            load_idx(images, write(idx_bytes(labels), "bad"), classes=classes)
+    labels = np.full(10, 255)
+    assert load_idx(images, write(idx_bytes(labels), "all"), classes=256)[1].max() == 255
+
+
+@pytest.mark.parametrize("labels", [1, 9, 11])
+def test_as_many_labels_as_images(write, labels):
+    with pytest.raises(DataFileError, match=f"images.* holds 10 images, but .*labels.* holds {labels} labels"):
+        load_idx(write(GOOD, "images"), write(idx_bytes(np.zeros(labels)), "labels"))
+
+
+@pytest.mark.parametrize("noise", [0, 0.0, 5e-324, 0.25])
+def test_samples_of_a_seed_stay_what_they_are(noise):
+    rng = np.random.default_rng(4)
+    points = rng.uniform(-2, 2, (20, 2))
+    values = points[:, 0] * np.exp(-(points[:, 0] ** 2) - points[:, 1] ** 2) + rng.normal(0, noise, 20)
+    X, y = datasets.make_hill_and_valley(20, noise=noise, seed=4)
+    np.testing.assert_array_equal(X, points)
+    np.testing.assert_allclose(y, values, rtol=1e-14)
+    for bad in (-5e-324, math.inf, math.nan):
+        with pytest.raises(ValueError, match=f"noise must be a finite number >= 0, got {bad}"):
+            datasets.make_hill_and_valley(20, noise=bad)
+
+
+def test_grids_run_through_the_second_variable_first():
+    X, _ = datasets.hill_and_valley_grid(3)
+    assert X.tolist() == [[a, b] for a in (-2, 0, 2) for b in (-2, 0, 2)]

@@ -23,7 +23,7 @@ def resident_bytes():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_ten_thousand_cycles(tmp_path):
+def test_memory_stays_flat_over_many_cycles(tmp_path):
     path = tmp_path / "net"
     X, y = np.random.default_rng(0).normal(size=(300, 20)).astype(np.float32), np.arange(300) % 3
     failing = X.copy()

@@ -35,6 +35,14 @@ def real_mnist():
         pytest.skip(str(reason))
 
 
+def mnist_or_digits():
+    """Real MNIST where FASTMLP_DATA names a folder; elsewhere a tenth as many drawn digits."""
+    if os.environ.get("FASTMLP_DATA"):
+        return real_mnist()
+    pytest.importorskip("matplotlib", reason="drawn digits need matplotlib's fonts, which are not installed")
+    return datasets.make_digits(6000, 1000)
+
+
 def test_import_loads_numpy_and_the_core_only():
     script = """
 import json, sys

@@ -1,10 +1,14 @@
-"""State dicts: bits that come back, PyTorch's own modules as the judge, and what does not fit told by its key."""
+"""State dicts: bits that come back, PyTorch's modules as the judge, and errors that name the key.
+
+PyTorch is the installed one, and everywhere a stand-in of NumPy.
+"""
 
 import math
 
 import numpy as np
 import pytest
 from fastmlp import Network
+from libraries import KINDS, library
 from problems import DTYPES, assert_equal_bits, assert_exported, exported_network, parameters
 
 LOSSES = ["cross_entropy", "squared_error", "binary_cross_entropy", "poisson"]
@@ -36,11 +40,12 @@ def test_what_goes_out_comes_back(layer_sizes, dtype):
     assert_equal_bits(parameters(found), parameters(net))
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_torch_computes_the_same_both_ways(activation, loss, dtype):
-    torch = pytest.importorskip("torch")
+def test_torch_computes_the_same_both_ways(activation, loss, dtype, kind, monkeypatch):
+    torch = library("torch", kind, monkeypatch)
     nn = torch.nn
     layers = []
     for inputs, outputs in ((23, 17), (17, 31), (31, 5)):
@@ -175,8 +180,10 @@ def test_other_dtypes_are_refused(dtype):
         back({**valid(), "2.bias": np.zeros(3, dtype)}, dtype="float32")
 
 
-def test_other_tensors_are_refused():
-    torch = pytest.importorskip("torch")
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_tensors_are_refused(kind, monkeypatch):
+    torch = library("torch", kind, monkeypatch)
+    assert str(torch.zeros(3, dtype=torch.bfloat16).dtype) == "torch.bfloat16"
     with pytest.raises(TypeError, match=r"must be an array of float32 or float64, got bfloat16"):
         back({**valid(), "2.bias": torch.zeros(3, dtype=torch.bfloat16)})
 

@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=$PWD/.venv/bin/python
+export PYTEST_TIMEOUT=7200  # seconds, in place of the 600 of pyproject.toml: sanitizers and cycles are ten times slower
 
 # variant NAME CMAKE-OPTIONS...: another build of the package, in build/NAME, which comes before the installed one.
 variant() {
