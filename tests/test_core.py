@@ -453,6 +453,29 @@ def test_a_clipped_loss_ends_at_the_epsilon_of_its_type(isa, dtype, loss):
         assert total.loss / 3 == pytest.approx(expected, rel=4 * float(np.finfo(dtype).eps))
 
 
+@pytest.mark.parametrize("loss", _core.Loss.__members__)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_no_loss_hides_what_is_not_a_number(isa, dtype, loss):
+    """Neither in an evaluation nor in training, clipped or not: a divergence must be seen."""
+    for clips in (False, True):
+        for outputs in (1, 3, 17):
+            network = getattr(_core, f"Network{dtype.capitalize()}")
+            core = network([1, outputs], _core.Activation.relu, _core.Loss.__members__[loss], 1.0, clips)
+            for spoiled in {0, outputs // 2, outputs - 1}:
+                biases = np.zeros(outputs, dtype)
+                biases[spoiled] = np.nan
+                core.set_layer(0, np.zeros((1, outputs), dtype), biases)
+                X = np.ones((300, 1), dtype)
+                targets = np.zeros(300, int) if loss == "cross_entropy" else np.ones((300, outputs), dtype)
+                data, total = core.dataset(X, targets), _core.LossSum()
+                core.evaluate(data, 0, 300, total, 1)
+                assert np.isnan(total.loss) and total.hits == 0
+                trainer = getattr(_core, f"Trainer{dtype.capitalize()}")(core, _core.UpdateKind.sgd)
+                total = _core.LossSum()
+                trainer.sum_gradients(data, 0, total, 1, 1e6)
+                assert np.isnan(total.loss) and np.isnan(trainer.gradients()[1][0][spoiled])
+
+
 def test_values_of_csr_inputs_have_places_beside_empty_rows():
     inputs = csr(starts=(0, 0, 2, 2, 2, 3, 3))
     assert inputs.shape == (6, 3)
