@@ -7,9 +7,7 @@ def all_pairs(**factors):
     """Dicts with one value of each factor, such that each pair of values of two factors is in one of them."""
     names = list(factors)
     choices = {name: list(range(len(factors[name]))) for name in names}
-    missing = {
-        ((a, i), (b, j)) for a, b in itertools.combinations(names, 2) for i in choices[a] for j in choices[b]
-    }
+    missing = {((a, i), (b, j)) for a, b in itertools.combinations(names, 2) for i in choices[a] for j in choices[b]}
     cases = []
     while missing:
         case = dict(min(missing))

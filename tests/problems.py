@@ -33,6 +33,27 @@ OPTIMIZERS = {
 }
 
 
+# Every setting of Trainer: what it needs beside it, and a value that is not its default and changes what is trained.
+# n_threads alone changes no bit.
+TRAINER_SETTINGS = {
+    "optimizer": ({}, "adam"),
+    "learning_rate": ({}, 0.07),
+    "batch_size": ({}, 7),
+    "momentum": ({}, 0.6),
+    "nesterov": ({"momentum": 0.6}, True),
+    "beta_1": ({"optimizer": "adam"}, 0.7),
+    "beta_2": ({"optimizer": "adam"}, 0.9),
+    "epsilon": ({"optimizer": "adam"}, 1e-2),
+    "l1": ({}, 0.01),
+    "l2": ({}, 0.05),
+    "proximal": ({"l1": 0.01}, True),
+    "accumulate": ({}, 3),
+    "shuffle": ({}, False),
+    "seed": ({}, 7),
+    "n_threads": ({}, 1),
+}
+
+
 def problem(rows, loss="cross_entropy", dtype="float64", layer_sizes=LAYER_SIZES, seed=0):
     """Targets that depend on the inputs, so that training has something to do."""
     rng = np.random.default_rng(seed)
@@ -91,3 +112,10 @@ def exported_network(activation, loss, dtype, layer_sizes=(23, 17, 31, 12, 5), s
     )
     net.set_parameters(net.weights, [rng.normal(0, 0.3, b.shape) for b in net.biases])
     return net
+
+
+def with_a_huge_target(y, row):
+    """The same targets of a regression, but that the loss of this row is not finite in float32."""
+    y = y.copy()
+    y[row] = 1e30
+    return y

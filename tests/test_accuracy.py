@@ -123,7 +123,10 @@ def test_poisson_loss_of_a_row_is_accurate_to_its_terms(isa, dtype):
         exact = np.exp(wide(z)) - wide(target) * wide(z)
         sizes = np.exp(wide(z)) + np.abs(wide(target) * wide(z))
         if target > 0:
-            exact, sizes = exact + target * np.log(wide(target)) - target, sizes + target * np.log(wide(target)) + target
+            exact, sizes = (
+                exact + target * np.log(wide(target)) - target,
+                sizes + target * np.log(wide(target)) + target,
+            )
         errors = np.abs(row_losses("poisson", z, np.full(len(z), target)) - exact) / sizes
         assert errors.max() <= 1.5 * eps, f"target {target}"
 

@@ -213,10 +213,7 @@ def weighted_problem(case):
     }[case["sample_weight"]]
     if case["early_stopping"] and case["solver"] == "lbfgs":
         case = {**case, "early_stopping": False}  # as scikit-learn has it
-    settings = {
-        name: case[name]
-        for name in ("alpha", "batch_size", "early_stopping", "hidden_layer_sizes", "shuffle")
-    }
+    settings = {name: case[name] for name in ("alpha", "batch_size", "early_stopping", "hidden_layer_sizes", "shuffle")}
     settings |= SOLVERS[case["solver"]] | dict(
         random_state=3, max_iter=4, learning_rate_init=0.005, activation="tanh", validation_fraction=0.45
     )

@@ -121,9 +121,7 @@ REFUSED = {
     "set_layer, weights transposed": lambda core, trainer, data: core.set_layer(0, np.zeros((7, 5)), np.zeros(7)),
     "set_layer, a bias short": lambda core, trainer, data: core.set_layer(0, np.zeros((5, 7)), np.zeros(6)),
     "set_layer, a bias more": lambda core, trainer, data: core.set_layer(0, np.zeros((5, 7)), np.zeros(8)),
-    "set_parameter_vector, short": lambda core, trainer, data: core.set_parameter_vector(
-        vector_of(core, trainer)[:-1]
-    ),
+    "set_parameter_vector, short": lambda core, trainer, data: core.set_parameter_vector(vector_of(core, trainer)[:-1]),
     "set_parameter_vector, long": lambda core, trainer, data: core.set_parameter_vector(
         np.append(vector_of(core, trainer), 0)
     ),
@@ -164,8 +162,12 @@ REFUSED = {
         np.eye(4, 5), np.zeros(4, int), _core.NonzeroBits(np.eye(4, 6), 1)
     ),
     "matmul": lambda core, trainer, data: _core.matmul(np.zeros((2, 3)), np.zeros((2, 3)), False, False, 1),
-    "matmul, a transposed": lambda core, trainer, data: _core.matmul(np.zeros((2, 3)), np.zeros((3, 2)), True, False, 1),
-    "matmul, b transposed": lambda core, trainer, data: _core.matmul(np.zeros((2, 3)), np.zeros((3, 2)), False, True, 1),
+    "matmul, a transposed": lambda core, trainer, data: _core.matmul(
+        np.zeros((2, 3)), np.zeros((3, 2)), True, False, 1
+    ),
+    "matmul, b transposed": lambda core, trainer, data: _core.matmul(
+        np.zeros((2, 3)), np.zeros((3, 2)), False, True, 1
+    ),
     "activation_gradient": lambda core, trainer, data: _core.activation_gradient(
         np.zeros((2, 3)), np.zeros((2, 4)), _core.Activation.tanh
     ),
@@ -550,9 +552,7 @@ LONG_CALLS = {
     "Trainer.sum_gradients": a_sum,
     "Trainer.update": an_update,
     "Trainer.loss_and_gradient_at": a_search_of_lbfgs,
-    "NonzeroBits": lambda size: (lambda X: lambda: _core.NonzeroBits(X, 1))(
-        np.eye(8 * size, 512, dtype=np.float32)
-    ),
+    "NonzeroBits": lambda size: (lambda X: lambda: _core.NonzeroBits(X, 1))(np.eye(8 * size, 512, dtype=np.float32)),
     "first_not_finite": lambda size: (lambda X: lambda: _core.first_not_finite(X, 1e38, 1))(long_inputs(8 * size)),
     "peak_gflops": lambda size: lambda: _core.peak_gflops(True, 1, 0.02),
     "matmul": lambda size: (lambda a: lambda: _core.matmul(a, a, False, True, 1))(long_inputs(size)),
@@ -585,7 +585,9 @@ def test_every_entry_point_of_the_core_is_known_here():
         owner = name.removesuffix("Float32").removesuffix("Float64")
         if owner in ("Network", "Trainer"):
             names |= {f"{owner}.{member}" for member in vars(value) if not member.startswith("_")}
-        elif callable(value) and owner == name and not hasattr(value, "__members__"):  # neither made by others nor an enum
+        elif (
+            callable(value) and owner == name and not hasattr(value, "__members__")
+        ):  # neither made by others nor an enum
             names.add(name)
     assert names == set(LONG_CALLS) | COPIES
 

@@ -1,13 +1,26 @@
 """Data-parallel training: ranks in threads of this process, beside one process with all rows; and over MPI."""
 
 import copy
+import inspect
+import itertools
 import threading
 
 import fastmlp
 import numpy as np
 import pytest
-from fastmlp import distributed
-from problems import DTYPES, LAYER_SIZES, OPTIMIZERS, assert_close, assert_equal_bits, parameters, problem
+from fastmlp import _core, distributed
+from problems import (
+    DTYPES,
+    LAYER_SIZES,
+    OPTIMIZERS,
+    TRAINER_SETTINGS,
+    assert_close,
+    assert_equal_bits,
+    parameters,
+    problem,
+    with_a_huge_target,
+)
+from teams import TEAMS, team_of
 
 SECONDS_TO_WAIT = 60
 
@@ -142,8 +155,10 @@ def test_results_do_not_depend_on_threads(dtype):
         return parameters(trainer.network)
 
     one, _ = together(2, lambda communicator: work(communicator, 1))
-    three, _ = together(2, lambda communicator: work(communicator, 3))
-    assert_equal_bits(one, three)
+    for n_threads in TEAMS:
+        with team_of(n_threads):
+            many, _ = together(2, lambda communicator: work(communicator, n_threads))
+        assert_equal_bits(one, many)
 
 
 @pytest.mark.parametrize("accumulate, rows", [(3, 60), ("epoch", 60), ("epoch", [50, 0, 10]), (2**62, [50, 0, 10])])
@@ -323,6 +338,185 @@ def test_settings_must_be_those_of_rank_0(change, message):
     assert isinstance(second, ValueError) and message in str(second)
     assert isinstance(first, RuntimeError) and "rank 1" in str(first)
     assert isinstance(third, RuntimeError)
+
+
+def refused_on_one_rank(fit):
+    """What rank 1 of three says, beside the two others, who say that it is rank 1."""
+    outcomes = outcomes_of(fit)
+    assert isinstance(outcomes[1], ValueError)
+    for rank in (0, 2):
+        assert isinstance(outcomes[rank], RuntimeError) and "rank 1 has settings that do not fit" in str(outcomes[rank])
+    return str(outcomes[1])
+
+
+OWN_TO_EACH_RANK = {"n_threads"}  # changes no bit
+OF_RANK_0 = {"seed"}  # whose row order all ranks take over
+
+
+@pytest.mark.parametrize("name", sorted(TRAINER_SETTINGS.keys() - OWN_TO_EACH_RANK - OF_RANK_0))
+def test_every_setting_of_a_trainer_must_be_that_of_rank_0(name):
+    """The table has all parameters of the constructor. A setting that differs is named with both values."""
+    X, y = problem(60)
+    needed, value = TRAINER_SETTINGS[name]
+    default = inspect.signature(fastmlp.Trainer).parameters[name].default
+    nets = [network() for _ in range(3)]
+
+    def work(communicator):
+        own = {name: value} if communicator.rank == 1 else {}
+        trainer = distributed.Trainer(nets[communicator.rank], communicator=communicator, **needed, **own)
+        trainer.fit(X, y, epochs=1)
+
+    found = refused_on_one_rank(work)
+    of_rank_0 = None if name == "momentum" else default  # which plain SGD does not have
+    assert f"all ranks must have the same settings, but rank 1 has {name}: {value}, rank 0 has {of_rank_0}" in found
+    for net in nets:
+        assert_equal_bits(parameters(net), parameters(network()))
+
+
+@pytest.mark.parametrize("name", sorted(TRAINER_SETTINGS.keys() - OWN_TO_EACH_RANK - OF_RANK_0))
+def test_a_setting_of_rank_0_alone_is_refused_by_the_others(name):
+    """Also one that they do not have at all, such as a momentum."""
+    X, y = problem(60)
+    needed, value = TRAINER_SETTINGS[name]
+
+    def work(communicator):
+        own = {name: value} if communicator.rank == 0 else {}
+        distributed.Trainer(network(), communicator=communicator, **needed, **own).fit(X, y, epochs=1)
+
+    first, *others = outcomes_of(work)
+    assert isinstance(first, RuntimeError) and "rank 1, 2 has settings that do not fit" in str(first)
+    for error in others:
+        assert isinstance(error, ValueError) and f"rank 0 has {value}" in str(error)
+
+
+@pytest.mark.parametrize("name", sorted(OWN_TO_EACH_RANK | OF_RANK_0))
+def test_other_settings_may_differ_and_change_nothing(name):
+    X, y = problem(60)
+
+    def work(communicator, differs):
+        own = {name: TRAINER_SETTINGS[name][1]} if differs and communicator.rank == 1 else {}
+        trainer = distributed.Trainer(network(), communicator=communicator, batch_size=16, **own)
+        trainer.fit(X[communicator.rank :: 2], y[communicator.rank :: 2], epochs=3)
+        return parameters(trainer.network)
+
+    expected, _ = together(2, lambda communicator: work(communicator, False))
+    for found in together(2, lambda communicator: work(communicator, True)):
+        assert_equal_bits(found, expected)
+
+
+@pytest.mark.parametrize(
+    "change, own, of_rank_0",
+    [
+        (dict(layer_sizes=(11, 17, 8, 4)), "network: Network((11, 17, 8, 4)", "Network((11, 17, 9, 4)"),
+        (dict(activation="tanh"), "activation='tanh'", "activation='relu'"),
+        (dict(loss="squared_error"), "loss='squared_error'", "loss='cross_entropy'"),
+        (dict(dtype="float64"), "dtype='float64')", "dtype='float32')"),
+        (dict(input_scale=0.5), "input_scale=0.5", "dtype='float32')"),
+    ],
+)
+def test_the_network_must_be_like_that_of_rank_0(change, own, of_rank_0):
+    X, y = problem(60)
+
+    def work(communicator):
+        settings = {"layer_sizes": LAYER_SIZES, **(change if communicator.rank == 1 else {})}
+        net = fastmlp.Network(**settings)
+        targets = np.eye(4)[y] if net.loss == "squared_error" else y
+        distributed.Trainer(net, communicator=communicator).fit(X, targets, epochs=1)
+
+    own_part, _, rank_0_part = refused_on_one_rank(work).partition("rank 0 has")
+    assert own in own_part and of_rank_0 in rank_0_part
+
+
+@pytest.mark.parametrize(
+    "change, found",
+    [
+        (dict(epochs=2), "epochs: 2, rank 0 has 1"),
+        (dict(validation_data=(np.zeros((1, 11)), [0])), "validation_data: given, rank 0 has none"),
+    ],
+)
+def test_arguments_of_a_fit_must_be_those_of_rank_0(change, found):
+    X, y = problem(60)
+
+    def work(communicator):
+        own = change if communicator.rank == 1 else {}
+        distributed.Trainer(network(), communicator=communicator).fit(X, y, **{"epochs": 1, **own})
+
+    assert found in refused_on_one_rank(work)
+
+
+def test_the_instruction_set_must_be_that_of_rank_0(monkeypatch):
+    """Sums of other vector lengths have other bits."""
+    X, y = problem(60)
+
+    class Core:
+        def __getattr__(self, name):
+            return getattr(_core, name)
+
+        def current_isa(self):
+            return "other" if threading.current_thread().name == "rank 1" else "own"
+
+    monkeypatch.setattr(distributed, "_core", Core())
+
+    def work(communicator):
+        threading.current_thread().name = f"rank {communicator.rank}"
+        distributed.Trainer(network(), communicator=communicator).fit(X, y, epochs=1)
+
+    assert "instruction set: other, rank 0 has own" in refused_on_one_rank(work)
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "batch_size", "l1", "l2", "accumulate"])
+def test_every_setting_that_one_ranks_callback_changes_is_told(name):
+    X, y = problem(60)
+    value = TRAINER_SETTINGS[name][1]
+
+    def work(communicator):
+        def change(info):
+            if communicator.rank == 1 and info.epoch == 2:
+                setattr(info.trainer, name, value)
+
+        trainer = distributed.Trainer(network(), communicator=communicator)
+        trainer.fit(X, y, epochs=4, callbacks=[change])
+
+    assert f"{name}: {value}, rank 0 has " in refused_on_one_rank(work)
+
+
+@pytest.mark.parametrize("sync_every", [1, 3])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_divergence_in_any_update_is_told_with_its_place(name, sync_every):
+    """That of the rows side by side in one process; with sync_every, that of the mean. Earlier weights remain."""
+    X, y = problem(80, "squared_error", "float32")
+    settings = {**OPTIMIZERS[name][0], "batch_size": 20, "shuffle": False}
+
+    def new(communicator):
+        net = network("float32", "squared_error")
+        return distributed.Trainer(net, communicator=communicator, sync_every=sync_every, **settings)
+
+    def rows(communicator, count):
+        """The first of this rank's half, in which each update takes ten."""
+        return slice(40 * communicator.rank, 40 * communicator.rank + count)
+
+    for step, bad_rank in itertools.product((1, 2, 3, 4), (0, 1)):
+        bad = with_a_huge_target(y, 40 * bad_rank + 10 * step - 1)
+
+        def diverge(communicator):
+            trainer = new(communicator)
+            own = rows(communicator, 40)
+            with np.errstate(all="ignore"), pytest.raises(fastmlp.DivergenceError) as told:
+                trainer.fit(X[own], bad[own], epochs=2)
+            return told.value.epoch, told.value.step, trainer._core.steps, parameters(trainer.network)
+
+        begin = (step - 1) // sync_every * sync_every  # of the updates up to this mean
+        good = max(begin - 1 if sync_every == 1 else begin - sync_every, 0)
+
+        def stop(communicator):
+            trainer, own = new(communicator), rows(communicator, 10 * good)
+            if good:
+                trainer.fit(X[own], y[own], epochs=1)
+            return parameters(trainer.network)
+
+        for found, expected in zip(together(2, diverge), together(2, stop)):
+            assert found[:3] == (1, min(begin + sync_every, 4), good)
+            assert_equal_bits(found[3], expected)
 
 
 def test_a_setting_that_one_ranks_callback_changes_is_told():

@@ -33,6 +33,7 @@ from sklearn.metrics import accuracy_score, log_loss, r2_score  # noqa: E402
 from sklearn.model_selection import GridSearchCV, cross_val_score  # noqa: E402
 from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler, scale  # noqa: E402
+from teams import TEAMS, team_of  # noqa: E402
 
 THEIRS = {MLPClassifier: sklearn.neural_network.MLPClassifier, MLPRegressor: sklearn.neural_network.MLPRegressor}
 
@@ -796,10 +797,11 @@ def test_an_estimator_cannot_be_fitted_twice_at_once(call):
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
 def test_the_model_is_the_same_for_every_number_of_threads(solver):
     X, y = load_digits(return_X_y=True)
-    models = [
-        MLPClassifier(solver=solver, max_iter=4, hidden_layer_sizes=(300,), random_state=0, n_threads=n).fit(X, y)
-        for n in (1, 2, 3)
-    ]
+    models = []
+    for n_threads in (1, *TEAMS):
+        model = MLPClassifier((300,), solver=solver, max_iter=4, random_state=0, n_threads=n_threads)
+        with team_of(n_threads):
+            models.append(model.fit(X, y))
     for model in models[1:]:
         for a, b in zip(models[0].coefs_, model.coefs_):
             np.testing.assert_array_equal(a, b)
@@ -939,3 +941,211 @@ def test_regression_scores_are_scikit_learns():
     X, y = diabetes()
     model = MLPRegressor(max_iter=5, random_state=0).fit(X, y, eval_set=(X, y))
     assert model.validation_scores_[-1] == pytest.approx(r2_score(y, model.predict(X)))
+
+
+# At bounds and ties
+
+RULES = {
+    "adam": dict(solver="adam", learning_rate_init=0.05),
+    "sgd": dict(solver="sgd", learning_rate_init=0.3),
+    "sgd, invscaling": dict(solver="sgd", learning_rate_init=0.5, learning_rate="invscaling"),
+    "sgd, adaptive": dict(solver="sgd", learning_rate_init=0.3, learning_rate="adaptive"),
+    "sgd, adaptive, at its end": dict(solver="sgd", learning_rate_init=1e-6, learning_rate="adaptive"),
+}
+
+
+def ties(kind):
+    """Few rows, of which 16 are held out: scores are k/16, often the same, and steps of one are exactly 0.0625."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(64, 4))
+    separable = X[:, 0] > 0
+    if kind == "separable":
+        return X + 2 * np.c_[separable, separable, separable, separable], separable.astype(int)
+    return X, np.where(rng.random(64) < 0.3, rng.integers(0, 3, 64), separable)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("tol", [0.0, 1e-4, 0.0625])
+@pytest.mark.parametrize("rule", RULES)
+def test_a_fit_ends_where_scikit_learns_does(rule, tol, early_stopping):
+    """Also where scores tie, and where an improvement is exactly tol."""
+    ended, best = [], []
+    for kind, n_iter_no_change in (("separable", 1), ("noisy", 2)):
+        X, y = ties(kind)
+        models = [
+            Mlp(
+                hidden_layer_sizes=(5,),
+                max_iter=30,
+                batch_size=24,
+                random_state=1,
+                alpha=0.01,
+                tol=tol,
+                early_stopping=early_stopping,
+                validation_fraction=0.25,
+                n_iter_no_change=n_iter_no_change,
+                **RULES[rule],
+            ).fit(X, y)
+            for Mlp in (MLPClassifier, THEIRS[MLPClassifier])
+        ]
+        assert_same_model(*models)
+        assert_same_attributes(*models)
+        if rule != "adam":  # whose rate is corrected in each step of scikit-learn's
+            assert models[0]._optimizer.learning_rate == models[1]._optimizer.learning_rate
+        ended.append(models[0].n_iter_)
+        best.append(models[0].best_validation_score_)
+    assert min(ended) < 30 or tol == 0
+    if early_stopping and "end" not in rule:
+        assert best[0] == 1.0, "no later epoch can be better"
+
+
+@pytest.mark.parametrize("tol", [0.0, 1e-4])
+@pytest.mark.parametrize("Mlp", THEIRS)
+def test_a_loss_that_does_not_move_is_an_improvement_only_without_tol(Mlp, tol):
+    X, y = ties("noisy")
+    settings = dict(solver="sgd", learning_rate_init=1e-300, shuffle=False, max_iter=9, n_iter_no_change=3, tol=tol)
+    models = [Either(hidden_layer_sizes=(5,), random_state=1, **settings).fit(X, y) for Either in (Mlp, THEIRS[Mlp])]
+    for model in models:
+        assert len(set(model.loss_curve_)) == 1
+        assert model.n_iter_ == len(model.loss_curve_) == (9 if tol == 0 else 5)
+
+
+TARGETS = {
+    "two classes": lambda y: (y > 0).astype(int),
+    "two texts": lambda y: np.where(y > 0, "a", "b"),
+    "three classes": lambda y: y,
+    "three texts": lambda y: np.array(["c", "a", "b"])[y],
+    "an indicator matrix": lambda y: np.c_[y > 0, y == 0, y == 1].astype(int),
+    "regression": lambda y: y + 0.5,
+}
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+def test_ties_of_outputs_are_decided_as_in_scikit_learn(kind):
+    """All weights zero: a probability of exactly 0.5, or equal ones. Predictions and scores in a fit are the same."""
+    X, y = ties("noisy")
+    y = TARGETS[kind](y)
+    Mlp = MLPRegressor if kind == "regression" else MLPClassifier
+    settings = dict(solver="sgd", learning_rate_init=1e-300, max_iter=1, random_state=0, momentum=0)
+    models = [Either(hidden_layer_sizes=(3,), **settings).fit(X, y) for Either in (Mlp, THEIRS[Mlp])]
+    for model in models:
+        for array in model.coefs_ + model.intercepts_:
+            array[:] = 0
+    np.testing.assert_array_equal(models[0].predict(X), models[1].predict(X))
+    assert models[0].score(X, y) == models[1].score(X, y)
+    if kind != "regression":
+        expected = models[1].predict_proba(X)
+        assert len(np.unique(expected)) == 1
+        np.testing.assert_array_equal(models[0].predict_proba(X), expected)
+    more = {} if kind == "regression" else {"classes": np.unique(y) if y.ndim == 1 else [0, 1, 2]}
+    models[0].partial_fit(X, y, eval_set=(X, y), **more)
+    assert models[0].validation_scores_ == pytest.approx([models[1].score(X, y)], abs=1e-15)
+
+
+@pytest.mark.parametrize("rows", [199, 200, 201, 401])
+def test_a_batch_is_by_default_of_200_rows_or_of_all(rows):
+    X, y = load_digits(return_X_y=True)
+    models = [
+        Mlp((5,), random_state=0, max_iter=3).fit(X[:rows] / 16, y[:rows])
+        for Mlp in (MLPClassifier, THEIRS[MLPClassifier])
+    ]
+    assert_same_model(*models)
+    np.testing.assert_allclose(models[0].loss_curve_, models[1].loss_curve_, rtol=1e-9)
+
+
+def test_a_batch_of_all_rows_is_not_clipped():
+    X, y = ties("noisy")
+    MLPClassifier((3,), batch_size=64, tol=10, n_iter_no_change=1, random_state=0).fit(X, y)
+    with pytest.warns(UserWarning, match="clipped"):
+        MLPClassifier((3,), batch_size=65, tol=10, n_iter_no_change=1, random_state=0).fit(X, y)
+
+
+@pytest.mark.parametrize("held_out", [1, 2, 3])
+@pytest.mark.parametrize("Mlp", THEIRS)
+def test_two_held_out_rows_are_the_fewest(Mlp, held_out):
+    X, y = ties("noisy")
+    X, y = X[:20], np.arange(20) % 3  # not stratified
+    outcomes = []
+    for Either in (Mlp, THEIRS[Mlp]):
+        model = Either(
+            hidden_layer_sizes=(3,),
+            early_stopping=True,
+            validation_fraction=(held_out - 0.5) / 20,
+            max_iter=2,
+            random_state=0,
+        )
+        try:
+            outcomes.append(model.fit(X, y).validation_scores_)
+        except ValueError as error:
+            outcomes.append(re.findall(r"\w+", str(error)))
+    if held_out == 1:
+        assert outcomes[0] == outcomes[1] and "small" in outcomes[0]
+    else:
+        np.testing.assert_allclose(outcomes[0], outcomes[1], rtol=1e-9)
+        Mlp(hidden_layer_sizes=(3,), early_stopping=True, max_iter=1).fit(X, y, eval_set=(X[:2], y[:2]))
+    with pytest.raises(ValueError, match="at least 2 rows for early_stopping, got 1"):
+        Mlp(hidden_layer_sizes=(3,), early_stopping=True, max_iter=1).fit(X, y, eval_set=(X[:1], y[:1]))
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+def test_each_penalty_alone_is_in_the_history(solver):
+    """Of weights that nearly stand still, or of the last iteration; alpha is divided by the rows."""
+    X, y = ties("noisy")
+    settings = dict(solver=solver, learning_rate_init=1e-12, batch_size=64, max_iter=3, random_state=0)
+    if solver == "lbfgs":  # until p or q is zero in each w = p - q
+        settings |= dict(max_iter=300)
+    for name, strength in (("alpha", 0.5), ("l1", 0.01), ("l2", 0.02)):
+        model = MLPClassifier((4,), **{"alpha": 0, **settings, name: strength}).fit(X, y)
+        squares = sum((w**2).sum() for w in model.coefs_)
+        expected = {
+            "alpha": 0.5 / 2 * squares / 64,
+            "l1": 0.01 * sum(np.abs(w).sum() for w in model.coefs_),
+            "l2": 0.02 / 2 * squares,
+        }[name]
+        penalty = model.history_["penalty"][-1]
+        assert penalty == pytest.approx(expected, rel=1e-4 if solver == "lbfgs" else 1e-6)
+        assert model.loss_ == pytest.approx(model.history_["loss"][-1] + penalty, rel=1e-12)
+    plain = MLPClassifier((4,), **{"alpha": 0, **settings}).fit(X, y)
+    assert set(plain.history_["penalty"]) == {0.0}
+
+
+def test_lbfgs_prints_its_iterations(capsys):
+    X, y = ties("noisy")
+    model = MLPClassifier((4,), solver="lbfgs", verbose=True, max_iter=5, random_state=0).fit(X, y)
+    losses = np.add(model.history_["loss"], model.history_["penalty"])
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == [f"Iteration {i}, loss = {loss:.8f}" for i, loss in enumerate(losses, 1)]
+
+
+CLASSES = {
+    "fewer in a warm start": lambda model, X, y: model.set_params(warm_start=True).fit(X, y).fit(X, y > 0),
+    "others in a warm start": lambda model, X, y: model.set_params(warm_start=True).fit(X, y).fit(X, y + 1),
+    "none in a first call": lambda model, X, y: model.partial_fit(X, y),
+    "others in a later call": lambda model, X, y: model.partial_fit(X, y, classes=[0, 1, 2]).partial_fit(
+        X, y, classes=[0, 1, 3]
+    ),
+    "unknown labels": lambda model, X, y: model.partial_fit(X, y, classes=[0, 1, 2]).partial_fit(X, y + 1),
+    "unknown labels at first": lambda model, X, y: model.partial_fit(X, y, classes=[0, 1]),
+}
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_classes_that_do_not_fit_are_refused_as_in_scikit_learn(kind):
+    X, y = ties("noisy")
+    errors = []
+    for Mlp in (MLPClassifier, THEIRS[MLPClassifier]):
+        with pytest.raises(ValueError) as told:
+            CLASSES[kind](Mlp((3,), max_iter=1, random_state=0), X, y)
+        errors.append(sorted(re.findall(r"\w+", str(told.value))))
+    assert errors[0] == errors[1]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_weights_of_rows_are_let_in_up_to_their_bounds(dtype):
+    X, y = ties("noisy")
+    least = float(np.finfo(dtype).tiny)
+    most = 1 / least / 64
+    for weight in (0.0, least, most, -least):
+        MLPClassifier((2,), max_iter=1).fit(X.astype(dtype), y, np.where(np.arange(64) == 5, weight, 1.0))
+    for weight in (np.nextafter(least, 0), np.nextafter(most, np.inf), least / 2):
+        with pytest.raises(ValueError, match=rf"in size for {dtype}, got .* in row 5"):
+            MLPClassifier((2,), max_iter=1).fit(X.astype(dtype), y, np.where(np.arange(64) == 5, weight, 1.0))

@@ -9,6 +9,7 @@ import time
 import pytest
 from fastmlp import Network, Trainer
 from problems import LAYER_SIZES, THREADED, assert_equal_bits, parameters, problem, without_sanitizer
+from teams import TEAMS, team_of
 
 
 def test_exceptions_of_callbacks_propagate_and_a_later_fit_works():
@@ -29,16 +30,16 @@ def test_exceptions_of_callbacks_propagate_and_a_later_fit_works():
     assert_equal_bits(parameters(broken), parameters(whole))
 
 
-@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("n_threads", [1, *TEAMS])
 def test_two_fits_in_two_python_threads_give_serial_bits(n_threads):
     X, y = problem(1500, "cross_entropy", "float32", THREADED)
 
-    def fit(seed):
+    def fit(seed, n_threads=n_threads):
         net = Network(THREADED, seed=seed)
         Trainer(net, learning_rate=0.05, batch_size=128, seed=seed, n_threads=n_threads).fit(X, y, epochs=6)
         return parameters(net)
 
-    serial, found = [fit(0), fit(1)], [None, None]
+    serial, found = [fit(0, 1), fit(1, 1)], [None, None]
     start = threading.Barrier(2)
 
     def run(seed):
@@ -46,10 +47,11 @@ def test_two_fits_in_two_python_threads_give_serial_bits(n_threads):
         found[seed] = fit(seed)
 
     threads = [threading.Thread(target=run, args=(seed,)) for seed in (0, 1)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with team_of(n_threads):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     assert_equal_bits(found[0], serial[0])
     assert_equal_bits(found[1], serial[1])
 

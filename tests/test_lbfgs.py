@@ -174,3 +174,11 @@ def test_what_the_estimators_call_is_the_same(isa):
     for a, b in zip(parameters(nets[0]), parameters(nets[1]), strict=True):
         np.testing.assert_array_equal(a, b)
     assert len(seen) == 7
+
+
+@pytest.mark.parametrize("max_iter", [1, 2, 3, 7, 20, 60])
+def test_as_many_iterations_as_asked_for(max_iter):
+    """However often a line search evaluates the loss."""
+    X, y = problem(60, "squared_error", layer_sizes=SIZES)
+    net = Network(SIZES, activation="tanh", loss="squared_error", dtype="float64", seed=3)
+    assert len(fit_lbfgs(net, 10 * X, 100 * y, max_iter, tol=0).loss) == max_iter

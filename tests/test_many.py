@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -66,6 +67,9 @@ def test_callbacks_come_one_at_a_time_and_stop_their_own_net():
     assert sorted(seen) == [(i, e) for i in range(5) for e in range(1, 3 if i == 2 else 6)]
 
 
+EPOCHS = 20_000  # a second or two, where nothing ends them
+
+
 def test_an_error_names_the_net_and_ends_the_others():
     X, y = problem()
     many = trainers()
@@ -74,7 +78,9 @@ def test_an_error_names_the_net_and_ends_the_others():
         np.errstate(all="ignore"),
         pytest.raises(DivergenceError, match=r"(?s)loss.*trainers\[3\], Network\(\(6, 64, 3\)"),
     ):
-        fit_many(many, X, y, epochs=10**7, n_threads=2)
+        fit_many(many, X, y, epochs=EPOCHS, n_threads=2)
+    for trainer in many:
+        assert len(trainer.history.loss) < EPOCHS, "it ended with the net that diverged"
     for trainer in many[:3]:
         assert all(np.isfinite(p).all() for p in parameters(trainer))
         trainer.fit(X, y, epochs=1)  # nothing is left locked
@@ -214,3 +220,73 @@ def test_ctrl_c_while_a_worker_starts_waits_for_no_other():
         [sys.executable, "-W", "error", "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60
     )
     assert result.stdout.split() == ["interrupted"] * 4, result.stderr
+
+
+def test_the_longest_fits_start_first():
+    """By the operations of an epoch; of equal ones the first."""
+    X, y = problem()
+    many, started = [*trainers(), Trainer(Network((6, 40, 3)))], []
+
+    def note(info):
+        if info.epoch == 1:
+            started.append([trainer.network for trainer in many].index(info.network))
+
+    fit_many(many, X, y, epochs=2, callbacks=[note], n_threads=1)
+    widths = [sum(a * b for a, b in zip(t.network.layer_sizes, t.network.layer_sizes[1:])) for t in many]
+    assert started == sorted(range(6), key=lambda index: -widths[index]) == [3, 1, 5, 2, 4, 0]
+
+
+@pytest.mark.parametrize(
+    "n_threads, nets, expected", [(1, 1, 1), (6, 1, 6), (6, 2, 3), (7, 3, 2), (3, 3, 1), (7, 5, 1)]
+)
+def test_cores_are_shared_out_among_the_nets_that_are_not_done(monkeypatch, n_threads, nets, expected):
+    """All when all begin; then one net waits until it has every core."""
+    X, y = problem()
+    many, shares = trainers()[:nets], []
+    all_have_begun, all_have_noted = (threading.Barrier(nets, timeout=60) for _ in range(2))
+    fit = Trainer._fit
+
+    def fit_and_note(self, data, sets, epochs, callbacks, cores, progress):
+        all_have_begun.wait()
+        shares.append(cores())
+        all_have_noted.wait()
+        result = fit(self, data, sets, epochs, callbacks, cores, progress)
+        limit = time.monotonic() + 60
+        while self is many[0] and cores() < n_threads and time.monotonic() < limit:
+            time.sleep(0.001)
+        if self is many[0]:
+            shares.append(cores())
+        return result
+
+    monkeypatch.setattr(Trainer, "_fit", fit_and_note)
+    fit_many(many, X, y, epochs=1, n_threads=n_threads)
+    assert shares == [expected] * nets + [n_threads]
+
+
+def test_evaluation_data_are_checked_as_a_pair():
+    X, y = problem()
+    for wrong in ((X,), (X, y, y), X, [X]):
+        with pytest.raises(TypeError, match=r"validation_data must be a pair \(X, y\), got"):
+            fit_many(trainers(), X, y, 1, validation_data=wrong)
+    fit_many(trainers(), X, y, 1, validation_data=[X, y])
+
+
+@pytest.mark.parametrize("return_diverged", [True, False])
+def test_other_errors_are_raised_whatever_becomes_of_divergence(return_diverged):
+    X, y = problem()
+
+    def fail(info):
+        raise KeyError("three")
+
+    with pytest.raises(KeyError):
+        fit_many(trainers(), X, y, epochs=2, callbacks=[fail], return_diverged=return_diverged)
+
+
+@pytest.mark.parametrize("number", range(1, 5))  # the first is linear, and its loss stays finite
+def test_whichever_net_diverges_its_error_takes_its_place(number):
+    X, y = problem()
+    many = trainers()
+    many[number] = Trainer(Network(SIZES[number], activation="identity"), learning_rate=1e30, batch_size=16)
+    with np.errstate(all="ignore"):
+        outcomes = fit_many(many, X, y, epochs=3, n_threads=3, return_diverged=True)
+    assert [isinstance(outcome, DivergenceError) for outcome in outcomes] == [i == number for i in range(5)]

@@ -79,12 +79,21 @@ def test_an_estimator_s_network_keeps_how_it_reports_losses(tmp_path):
     pytest.importorskip("sklearn")
     X, y = np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3
     model = fastmlp.MLPClassifier((5,), max_iter=3, random_state=0, tol=0, n_iter_no_change=9)
+    saved = []
+
+    def save(info):  # the network of the fit, which reports losses as scikit-learn does
+        info.network.save(tmp_path / "fitting.safetensors")
+        saved.append((info.network, info.network.evaluate(1e4 * X, y)))
+
     with pytest.warns(Warning, match="iterations"):
-        model.fit(X, y)
-    net = model.to_network()
-    net.save(tmp_path / "net.safetensors")
-    found = fastmlp.load(tmp_path / "net.safetensors")
-    assert found.evaluate(X, y) == net.evaluate(X, y) and found._clips_loss == net._clips_loss
+        model.fit(X, y, callbacks=[save])
+    model.to_network().save(tmp_path / "net.safetensors")
+    in_fit, afterwards = (fastmlp.load(tmp_path / f"{name}.safetensors") for name in ("fitting", "net"))
+    assert (in_fit._clips_loss, afterwards._clips_loss) == (True, False)
+    assert in_fit.evaluate(1e4 * X, y) == saved[-1][1]
+    assert afterwards.evaluate(1e4 * X, y) == model.to_network().evaluate(1e4 * X, y)
+    assert_equal_bits(parameters(in_fit), parameters(afterwards))
+    assert in_fit.evaluate(1e4 * X, y).loss < 36.1 < afterwards.evaluate(1e4 * X, y).loss, "-log(eps) at most"
 
 
 def test_a_network_that_is_not_finite_is_not_saved(tmp_path):

@@ -12,7 +12,15 @@ import pytest
 import scipy.sparse
 from fastmlp import _core
 from fastmlp.streaming import Stream
-from problems import DTYPES, assert_equal_bits, parameters, problem, without_sanitizer
+from problems import (
+    DTYPES,
+    OPTIMIZERS,
+    assert_equal_bits,
+    parameters,
+    problem,
+    with_a_huge_target,
+    without_sanitizer,
+)
 
 
 def network(dtype="float64", loss="cross_entropy"):
@@ -129,9 +137,10 @@ def test_streams_resume_with_the_bits_of_an_uninterrupted_fit(tmp_path):
     assert_equal_bits(parameters(resumed.network), parameters(whole.network))
 
 
+@pytest.mark.parametrize("shuffle", [True, False])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_any_iterable_of_chunks_will_do(dtype):
-    """Chunks of other types and sizes; an object whose __iter__ begins anew."""
+def test_any_iterable_of_chunks_will_do(dtype, shuffle):
+    """Chunks of other types and sizes; an object whose __iter__ begins anew. The bits of fits by hand, one after another."""
     X, y = problem(90)
 
     class Chunks:
@@ -142,9 +151,53 @@ def test_any_iterable_of_chunks_will_do(dtype):
 
     stream = Stream(Chunks())
     net = network(dtype)
-    history = fastmlp.Trainer(net, batch_size=10).fit(stream, None, epochs=3, validation_data=(X, y))
-    assert stream.rows == 90 and len(history.val_loss) == 3
-    assert history.loss[2] < history.loss[0]
+    settings = dict(batch_size=10, shuffle=shuffle, momentum=0.5, seed=3)
+    history = fastmlp.Trainer(net, **settings).fit(stream, None, epochs=3, validation_data=(X, y))
+    assert stream.rows == 90
+    expected, losses, held_out = fastmlp.Trainer(network(dtype), **settings), [], []
+    for _ in range(3):
+        parts = [(expected.fit(*chunk, epochs=1), len(chunk[1])) for chunk in Chunks()]
+        losses.append(sum(part.loss[0] * rows for part, rows in parts) / 90)
+        held_out.append(expected.network.evaluate(X, y).loss)
+    assert_equal_bits(parameters(net), parameters(expected.network))
+    np.testing.assert_allclose(history.loss, losses, rtol=1e-14)
+    assert history.val_loss == held_out
+
+
+def test_the_order_of_shuffled_rows_is_that_of_the_seed(source):
+    """Blocks are permuted, then the rows of each chunk, by the trainer's one generator: written out, on arrays."""
+    X, y = problem(100)
+    found = trained(Stream.of_rows(*source(X, y), chunk_rows=32, blocks_per_chunk=4), epochs=2)
+    expected, rng = fastmlp.Trainer(network(), batch_size=16, shuffle=False), np.random.default_rng(5)
+    for _ in range(2):
+        blocks = [np.arange(100)[8 * block : 8 * block + 8] for block in rng.permutation(13)]  # one of four rows
+        for first in range(0, 13, 4):
+            rows = np.concatenate(blocks[first : first + 4])
+            rows = rows[rng.permutation(len(rows))]
+            expected.fit(X[rows], y[rows], epochs=1)
+    assert_equal_bits(parameters(found.network), parameters(expected.network))
+
+
+def test_rows_are_those_of_the_last_epoch_and_a_loss_is_the_mean_over_its_epoch_s():
+    X, y = problem(90)
+
+    class Growing:
+        epochs = 0
+
+        def __iter__(self):
+            self.epochs += 1
+            for begin in range(0, 20 * self.epochs, 20):
+                yield X[begin : begin + 20], y[begin : begin + 20]
+
+    stream = Stream(Growing())
+    assert stream.rows is None
+    trainer = fastmlp.Trainer(network(), learning_rate=1e-30)  # it stands still
+    seen = []
+    history = trainer.fit(stream, None, epochs=4, callbacks=[lambda info: seen.append(stream.rows)])
+    assert seen == [20, 40, 60, 80]
+    losses = [trainer.network.evaluate(X[:rows], y[:rows]) for rows in seen]
+    np.testing.assert_allclose(history.loss, [found.loss for found in losses], rtol=1e-12)
+    assert history.accuracy == [found.accuracy for found in losses]
 
 
 @pytest.mark.parametrize(
@@ -170,6 +223,85 @@ def test_bad_chunks_are_told(chunks, error, message):
     fastmlp.Trainer(net).fit(X, y, epochs=1)  # no lock is left behind
 
 
+FAULTS_OF_CHUNKS = {
+    "NaN": (lambda X, y: (np.where(np.arange(20)[:, None] == 7, np.nan, X), y), "X must be finite, got nan at .7, 0."),
+    "infinity": (lambda X, y: (np.where(X == X[3, 2], np.inf, X), y), "X must be finite, got inf at .3, 2."),
+    "CSR with NaN": (lambda X, y: (scipy.sparse.csr_matrix(X * ([np.nan] + [1] * 10)), y), "X must be finite, got nan"),
+    "beyond the range": (lambda X, y: (X * 1e300, y), "X must be within the range of float32"),
+    "a label too large": (lambda X, y: (X, np.where(np.arange(20) == 5, 4, y)), r"labels must lie in \[0, 4\), got 4"),
+    "a label below zero": (lambda X, y: (X, np.where(np.arange(20) == 5, -1, y)), r"in \[0, 4\), got -1 in row 5"),
+    "labels of another kind": (lambda X, y: (X, y + 0.5), "y must be integer class labels"),
+    "text": (lambda X, y: (X.astype(str), y), "X must be an array of real numbers"),
+    "other features": (lambda X, y: (X[:, :10], y), r"X must have shape \(samples, 11\), got \(20, 10\)"),
+    "fewer labels": (lambda X, y: (X, y[:-1]), r"y must have shape \(20,\), one label per row of X, got \(19,\)"),
+    "no rows": (lambda X, y: (X[:0], y[:0]), "at least one row"),
+    "no pair": (lambda X, y: (X, y, y), r"a chunk must be a pair \(X, y\), got a tuple of 3"),
+}
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 4])
+@pytest.mark.parametrize("fault", FAULTS_OF_CHUNKS)
+def test_chunks_are_checked_in_every_epoch(fault, epoch):
+    """The error names the chunk, and the network is as after the one before it."""
+    X, y = problem(60)
+    spoil, message = FAULTS_OF_CHUNKS[fault]
+    for bad in range(3):
+
+        class Chunks:
+            epochs = 0
+
+            def __iter__(self):
+                self.epochs += 1
+                for number in range(3):
+                    rows = slice(20 * number, 20 * number + 20)
+                    here = (self.epochs, number) == (epoch, bad)
+                    yield spoil(X[rows], y[rows]) if here else (X[rows], y[rows])
+
+        trainer, twin = (fastmlp.Trainer(network("float32"), batch_size=8, seed=5) for _ in range(2))
+        with np.errstate(all="ignore"), pytest.raises((ValueError, TypeError), match=message) as told:
+            trainer.fit(Stream(Chunks()), None, epochs=5)
+        if hasattr(told.value, "__notes__"):
+            assert told.value.__notes__ == [f"chunk {bad} of the stream"]
+        assert len(trainer.history.loss) == epoch - 1
+        for _ in range(epoch - 1):
+            for number in range(3):
+                twin.fit(X[20 * number : 20 * number + 20], y[20 * number : 20 * number + 20], epochs=1)
+        for number in range(bad):
+            twin.fit(X[20 * number : 20 * number + 20], y[20 * number : 20 * number + 20], epochs=1)
+        assert_equal_bits(parameters(trainer.network), parameters(twin.network))
+
+
+@pytest.mark.parametrize("what, value", [("X", np.nan), ("X", np.inf), ("y", 4), ("y", -1)])
+def test_values_of_files_and_arrays_are_checked_in_each_fit(source, what, value):
+    """In its first epoch, whichever row they stand in, and again in the next fit."""
+    X, y = problem(60)
+    for row in (0, 31, 59):
+        bad = {"X": X.copy(), "y": y.copy()}
+        bad[what][row] = value
+        stream = Stream.of_rows(*source(bad["X"], bad["y"]), chunk_rows=16, blocks_per_chunk=4)
+        trainer = fastmlp.Trainer(network(), batch_size=8)
+        for _ in range(2):
+            with pytest.raises(ValueError, match=f"got {value}"):
+                trainer.fit(stream, None, epochs=1)
+        assert trainer.history.loss == []
+
+
+def test_rows_of_files_and_arrays_are_checked_once_a_fit_and_other_chunks_in_each_epoch(monkeypatch, source):
+    X, y = problem(60)
+    checked, check = [], fastmlp.Network._check_inputs
+    monkeypatch.setattr(
+        fastmlp.Network, "_check_inputs", lambda self, *arguments: checked.append(1) or check(self, *arguments)
+    )
+    trainer = fastmlp.Trainer(network())
+    stream = Stream.of_rows(*source(X, y), chunk_rows=20)
+    for fits in (1, 2):
+        trainer.fit(stream, None, epochs=4)
+        assert len(checked) == 3 * fits
+    checked.clear()
+    trainer.fit(Stream([(X[:30], y[:30]), (X[30:], y[30:])]), None, epochs=4)
+    assert len(checked) == 2 * 4
+
+
 def test_an_iterator_ends_with_its_first_epoch():
     X, y = problem(40)
     trainer = fastmlp.Trainer(network())
@@ -190,14 +322,72 @@ def test_an_error_while_a_chunk_is_made_is_raised_where_the_fit_was_called():
         fastmlp.Trainer(network()).fit(Stream(Chunks()), None, epochs=1)
 
 
-def test_divergence_is_told_with_its_place_in_the_epoch():
-    X, y = problem(120, "squared_error")
-    net = network(loss="squared_error")
-    trainer = fastmlp.Trainer(net, learning_rate=1e6, batch_size=10)
-    with pytest.raises(fastmlp.DivergenceError, match="at update") as told:
-        trainer.fit(Stream.of_rows(X, y, chunk_rows=40), None, epochs=40)
-    assert 1 <= told.value.step <= 12
-    assert all(np.isfinite(p).all() for p in parameters(net))
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_divergence_is_told_with_its_place_in_the_epoch(name, accumulate):
+    """That of the same rows as one array; weights and optimizer are as before it, in the chunk that diverged."""
+    X, y = problem(120, "squared_error", "float32")
+    rows_of_update, of_chunk = 10 * accumulate, 4 // accumulate
+
+    def new():
+        settings = {**OPTIMIZERS[name][0], "batch_size": 10, "accumulate": accumulate, "shuffle": False}
+        return fastmlp.Trainer(network("float32", "squared_error"), **settings)
+
+    for step in range(1, 1 + 120 // rows_of_update):
+        bad = with_a_huge_target(y, step * rows_of_update - 1)
+        whole, parts, twin = new(), new(), new()
+        places = []
+        for trainer, data in ((whole, (X, bad)), (parts, (Stream.of_rows(X, bad, chunk_rows=40), None))):
+            with (
+                np.errstate(all="ignore"),
+                pytest.raises(fastmlp.DivergenceError, match=f"at update {step} of") as told,
+            ):
+                trainer.fit(*data, epochs=3)
+            places.append((told.value.epoch, told.value.step, told.value.learning_rate))
+        assert places == [(1, step, parts.learning_rate)] * 2
+        before_chunk = (step - 1) // of_chunk * of_chunk
+        good = max(step - 2, before_chunk)
+        if good:
+            twin.fit(X[: good * rows_of_update], y[: good * rows_of_update], epochs=1)
+        assert parts._core.steps == twin._core.steps == good
+        for trainer in (parts, twin):
+            trainer.fit(X, y, epochs=1)
+        assert_equal_bits(parameters(parts.network), parameters(twin.network))
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov"])
+@pytest.mark.parametrize("chunk", [0, 1, 2])
+def test_weights_that_blow_up_in_a_chunk_s_last_update_are_told_with_its_place(name, chunk):
+    """No loss has shown it yet. Rows of zeros teach nothing."""
+    X, y = problem(120, "squared_error", "float32")
+    taught = np.arange(120) // 20 == 2 * chunk + 1  # a chunk has two updates
+    X, y = np.where(taught[:, None], 100 * X, 0), np.where(taught[:, None], y, 0)
+    settings = {**OPTIMIZERS[name][0], "learning_rate": 3e38, "batch_size": 20, "shuffle": False}
+    net = fastmlp.Network((11, 4), loss="squared_error", seed=1)
+    before = parameters(net)
+    trainer = fastmlp.Trainer(net, **settings)
+    with pytest.raises(fastmlp.DivergenceError, match="the weights are not finite in epoch 1 at update") as told:
+        trainer.fit(Stream.of_rows(X, y, chunk_rows=40), None, epochs=2)
+    assert (told.value.epoch, told.value.step, trainer._core.steps) == (1, 2 * chunk + 2, 2 * chunk + 1)
+    assert_equal_bits(parameters(net), before)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_divergence_in_a_later_epoch_is_told_with_its_number(name):
+    X, y = problem(120, "squared_error", "float32")
+    told = []
+    for data in ((X, y), (Stream.of_rows(X, y, chunk_rows=40), None)):
+        settings = {**OPTIMIZERS[name][0], "batch_size": 10, "shuffle": False}
+        trainer = fastmlp.Trainer(network("float32", "squared_error"), **settings)
+
+        def explode(info):
+            if info.epoch == 2:
+                info.trainer.learning_rate = 1e30
+
+        with np.errstate(all="ignore"), pytest.raises(fastmlp.DivergenceError, match=r"learning_rate=1e\+30") as error:
+            trainer.fit(*data, epochs=5, callbacks=[explode])
+        told.append((error.value.epoch, error.value.step, error.value.learning_rate, len(trainer.history.loss)))
+    assert told[0] == told[1] and told[0][0] == 3 and told[0][2:] == (1e30, 2)
 
 
 @pytest.mark.parametrize(
@@ -565,3 +755,31 @@ def test_an_interrupt_while_the_reading_thread_starts_leaves_no_thread(monkeypat
     with pytest.raises(KeyboardInterrupt):
         trained(Stream([(X, y)]))
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("rows", [1, 1000, 1023, 1024, 1025, 2047, 2048, 2049, 3000])
+def test_chunks_by_default_are_a_multiple_of_1024_rows_where_that_is_less(monkeypatch, rows):
+    monkeypatch.setattr(fastmlp.streaming, "CHUNK_BYTES", 3 * rows + 2)
+    X = np.zeros((7000, 3), np.uint8)
+    first, *_ = epoch_of(Stream.of_rows(X, np.zeros(7000), blocks_per_chunk=1))
+    assert len(first[1]) == (rows if rows < 1024 else rows - rows % 1024)
+
+
+@pytest.mark.parametrize("chunk_rows, blocks, chunks", [(20, 4, 2), (20, 1, 0), (100, 4, 1), (1000, 4, 1)])
+def test_as_many_chunks_are_in_memory_as_promised(tmp_path, chunk_rows, blocks, chunks):
+    """One where there is one only, or where X is a file; none where parts are mapped or sliced."""
+    X, y = problem(100)
+    np.save(tmp_path / "x.npy", X)
+    for data, expected in ((X, chunks), (tmp_path / "x.npy", min(chunks, 1))):
+        stream = Stream.of_rows(data, y, chunk_rows=chunk_rows, blocks_per_chunk=blocks)
+        assert len(stream._rooms()) == expected
+        assert all(len(part) == min(chunk_rows, 100) for room in stream._rooms() for part in room)
+
+
+def test_a_file_of_one_dimension_is_row_major_whatever_it_says(tmp_path):
+    X, y = problem(40)
+    np.save(tmp_path / "y.npy", y)
+    content = (tmp_path / "y.npy").read_bytes()
+    (tmp_path / "y.npy").write_bytes(content.replace(b"'fortran_order': False", b"'fortran_order': True "))
+    found = trained(Stream.of_rows(X, tmp_path / "y.npy", chunk_rows=40), shuffle=False)
+    assert_equal_bits(parameters(found.network), parameters(trained(X, y, shuffle=False).network))

@@ -126,3 +126,82 @@ def test_proximal_steps_of_every_optimizer_follow_the_mathematics():
             rate = 0.1 * np.sqrt(1 - 0.999) / (1 - 0.9)
             expected = rate * 0.3 / (np.sqrt(0.001 * gradient**2) + 1e-8)
         np.testing.assert_allclose(shift, np.minimum(expected, np.abs(plain)), rtol=1e-9, atol=1e-12)
+
+
+STUDIES = {
+    "compare": lambda **more: studies.compare([SETTINGS], X, Y, 2, **more)[0],
+    "batch_sizes": lambda **more: studies.batch_sizes([16], X, Y, 2, SETTINGS, **more),
+    "penalty_path, l1": lambda **more: studies.penalty_path("l1", [0.01], X, Y, 2, SETTINGS, **more),
+    "penalty_path, l2": lambda **more: studies.penalty_path("l2", [0.01], X, Y, 2, SETTINGS, **more),
+    "architectures": lambda **more: studies.architectures([7], [1], X, Y, 2, SETTINGS, outputs=4, **more),
+    "learning_curve": lambda **more: studies.learning_curve([120], X, Y, 2, SETTINGS, **more),
+}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_has_the_rows_of_its_nets_histories(name):
+    """All that was varied, each seed and epoch in order, and the very numbers of a fit by hand."""
+    rows = STUDIES[name](seeds=(3, 1), evaluation_sets={"val": VALIDATION, "other": (X[30:50], Y[30:50])}, n_threads=1)
+    own = {"l1": 0.01, "proximal": True} if "l1" in name else {"l2": 0.01} if "l2" in name else {}
+    columns = {**SETTINGS, **own}
+    if name == "architectures":
+        columns |= {"width": 7, "depth": 1, "parameters": 12 * 7 + 8 * 4}
+    if name == "learning_curve":
+        columns |= {"train_size": 120}
+    expected = []
+    for seed in (3, 1):
+        net = Network((11, 7, 4), seed=seed)
+        trainer = Trainer(net, learning_rate=0.2, batch_size=16, seed=seed, **own)
+        for epoch in (1, 2):
+            history = trainer.fit(X, Y, 1)
+            measured = {name: getattr(history, name)[0] for name in ("loss", "penalty", "accuracy")}
+            for set_name, pair in (("val", VALIDATION), ("other", (X[30:50], Y[30:50]))):
+                measured[f"{set_name}_loss"], measured[f"{set_name}_accuracy"] = net.evaluate(*pair)
+            expected.append({**columns, "seed": seed, "epoch": epoch, **measured})
+    for row in rows:
+        assert row.pop("seconds") >= 0
+    assert rows == expected
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_has_by_default_one_seed_and_no_evaluation(name):
+    rows = STUDIES[name]()
+    assert [(row["seed"], row["epoch"]) for row in rows] == [(0, 1), (0, 2)]
+    assert not any("_loss" in column or "_accuracy" in column for row in rows for column in row)
+
+
+@pytest.mark.parametrize(
+    "loss, rate, epoch",
+    [("squared_error", 1e38, 1), ("squared_error", 1e25, 2), ("squared_error", 1e13, 3), ("cross_entropy", 3e38, 2)],
+)
+def test_a_net_that_diverges_has_a_row_for_each_epoch_until_then(loss, rate, epoch):
+    """Its numbers up to the epoch before, and then nan in all columns that were measured."""
+    targets = np.eye(4)[Y] if loss == "squared_error" else Y
+    common = {"layer_sizes": (11, 4), "loss": loss, "batch_size": 120}  # one update per epoch
+    sets = {"val": (X[:9], targets[:9])} if epoch < 3 else {}  # whose loss is infinite an epoch before
+    with np.errstate(all="ignore"):
+        rows, _ = studies.compare(
+            [{**common, "learning_rate": 1e-3}, {**common, "learning_rate": rate}], X, targets, 5, evaluation_sets=sets
+        )
+    fine, diverged = rows[:5], rows[5:]
+    assert [row["epoch"] for row in fine] == [1, 2, 3, 4, 5]
+    assert [row["epoch"] for row in diverged] == list(range(1, len(diverged) + 1))
+    assert len(diverged) in ((epoch,) if not sets else (epoch, epoch - 1))
+    assert all(row.keys() == fine[0].keys() for row in diverged)
+    measured = fine[0].keys() - {"layer_sizes", "batch_size", "learning_rate", "loss_function", "seed", "epoch"}
+    assert {"loss", "penalty", "seconds"} <= measured
+    assert ("accuracy" in measured) == (loss == "cross_entropy")
+    assert np.isnan([diverged[-1][column] for column in measured]).all()
+    assert all(np.isfinite(row["loss"]) for row in diverged[:-1])
+
+
+@pytest.mark.parametrize("first, depth, ratio", [(1, 1, 1e-9), (7, 4, 1.0), (10, 3, 0.5), (3, 3, 2.0), (254, 5, 0.75)])
+def test_widths_are_rounded_and_at_least_one(first, depth, ratio):
+    found = studies.widths(first, depth, ratio)
+    exact = [first * ratio**layer for layer in range(depth)]
+    assert found[0] == first and len(found) == depth
+    assert all(abs(width - wanted) <= 0.5 or (width == 1 and wanted < 1) for width, wanted in zip(found, exact))
+    assert all(type(width) is int for width in found)
+    for name in ("first", "depth"):
+        with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+            studies.widths(**{"first": 1, "depth": 1, name: 0})

@@ -2,6 +2,7 @@
 
 import copy
 import re
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -18,7 +19,9 @@ from problems import (
     parameters,
     problem,
     row_orders,
+    with_a_huge_target,
 )
+from teams import TEAMS, team_of
 
 PENALTIES = [(0.0, 0.0), (0.003, 0.0), (0.0, 0.02), (0.003, 0.02)]
 
@@ -236,8 +239,9 @@ def train_threaded(dtype, n_threads, X, y, **settings):
 def test_equal_bits_for_every_thread_count_and_run(isa, dtype, settings):
     X, y = problem(1500, "cross_entropy", dtype, THREADED)  # batches of 700, 700 and 100
     expected, history = train_threaded(dtype, 1, X, y, **settings)
-    for n_threads in (1, 2, 3, 7, None):
-        params, again = train_threaded(dtype, n_threads, X, y, **settings)
+    for n_threads in (1, *TEAMS, None):
+        with team_of(n_threads) if n_threads else nullcontext():
+            params, again = train_threaded(dtype, n_threads, X, y, **settings)
         assert_equal_bits(params, expected)
         assert again.loss == history.loss
         assert again.penalty == history.penalty
@@ -265,9 +269,10 @@ def test_equal_bits_however_an_epoch_is_cut_into_native_calls(monkeypatch, dtype
 def test_small_batches_give_equal_bits_for_every_thread_count(isa):
     X, y = problem(333, "cross_entropy", "float32", THREADED)
     expected = None
-    for n_threads in (1, 2, 3, 7):
+    for n_threads in (1, *TEAMS):
         net = Network(THREADED, seed=6)
-        Trainer(net, learning_rate=0.05, batch_size=13, seed=8, n_threads=n_threads).fit(X, y, epochs=2)
+        with team_of(n_threads):
+            Trainer(net, learning_rate=0.05, batch_size=13, seed=8, n_threads=n_threads).fit(X, y, epochs=2)
         expected = expected or parameters(net)
         assert_equal_bits(parameters(net), expected)
 
@@ -405,6 +410,47 @@ def test_divergence_is_told_in_its_update_and_leaves_the_last_good_weights(rate,
         twin.fit(X[part], y[part], epochs=1)
     assert_equal_bits(parameters(trainer.network), parameters(twin.network))
     assert all(np.isfinite(p).all() for p in parameters(trainer.network))
+
+
+@pytest.mark.parametrize("accumulate", [1, 2, "epoch"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_divergence_in_any_update_leaves_the_state_before_it(name, accumulate):
+    """Weights, optimizer and row order: a further fit goes on like that of a trainer which stopped there."""
+    X, y = problem(115, "squared_error", "float32")  # the last batch has five rows
+
+    def new():
+        net = Network(LAYER_SIZES, activation="tanh", loss="squared_error", seed=1)
+        return Trainer(net, batch_size=10, shuffle=False, accumulate=accumulate, **OPTIMIZERS[name][0])
+
+    rows_of_update = 115 if accumulate == "epoch" else 10 * accumulate
+    for step in range(1, 1 + -(-115 // rows_of_update)):
+        trainer, twin = new(), new()
+        bad = with_a_huge_target(y, min(step * rows_of_update, 115) - 1)
+        with np.errstate(all="ignore"), pytest.raises(DivergenceError, match="loss is inf in epoch 1 at upd") as told:
+            trainer.fit(X, bad, epochs=3)
+        assert (told.value.epoch, told.value.step) == (1, step)
+        assert told.value.learning_rate == trainer.learning_rate and trainer.history.loss == []
+        good = max(step - 2, 0) * rows_of_update  # the update before may be what did it
+        if good:
+            twin.fit(X[:good], y[:good], epochs=1)
+        assert trainer._core.steps == twin._core.steps == max(step - 2, 0)
+        for each in (trainer, twin):
+            each.fit(X, y, epochs=2)
+        assert_equal_bits(parameters(trainer.network), parameters(twin.network))
+
+
+def test_weights_that_no_later_batch_has_read_are_not_left_infinite():
+    """Of a column that is zero, and so skipped, in the batches between the update that spoils it and a loss that shows it."""
+    X, y = np.zeros((8, 3), np.float32), np.ones((8, 1), np.float32)
+    X[:2, 0] = 1e30
+    net = Network((3, 1), loss="squared_error")
+    net.set_parameters([np.zeros((3, 1))], [np.zeros(1)])
+    trainer = Trainer(net, learning_rate=1e9, batch_size=2, shuffle=False)
+    with np.errstate(all="ignore"), pytest.raises(DivergenceError, match="in epoch 1") as told:
+        trainer.fit(X, y, epochs=1)
+    assert told.value.step > 2, "the batch after the first is finite"
+    assert_equal_bits(parameters(net), [np.zeros((3, 1)), np.zeros(1)])
+    assert trainer._core.steps == 0
 
 
 @pytest.mark.parametrize("answer", [1, "x", 2.5, np.zeros(2), object()])

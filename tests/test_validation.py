@@ -1,13 +1,16 @@
 """What is refused and in which words, what is accepted, and that a refusal changes nothing."""
 
+import functools
 import warnings
 
+import fastmlp
 import numpy as np
 import pytest
 from fastmlp import DivergenceError, Network, Trainer, _core
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from teams import TEAMS, team_of
 
 REFUSED = (ValueError, TypeError)
 
@@ -523,18 +526,24 @@ def test_any_array_is_right_or_refused(X, y, loss):
                 np.testing.assert_array_equal(p, q)
 
 
-@pytest.mark.parametrize("n_threads", [1, 2, 3])
+@pytest.mark.parametrize("n_threads", [1, *TEAMS])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_first_of_many_values_that_are_not_finite_is_named(dtype, n_threads):
-    """In arrays that threads search in blocks."""
+    """Each worker searches a share of its own in blocks: whichever ends last, the first value counts."""
     rng = np.random.default_rng(n_threads)
     X, y = rng.normal(size=(40_000, 5)).astype(dtype), np.zeros(40_000, int)
-    for _ in range(20):
+    shares = np.linspace(0, X.size, n_threads + 1).astype(int)
+    anywhere = [np.sort(rng.integers(0, X.size, 3)) for _ in range(10)]
+    first_ends_first = np.append(shares[0], shares[1:] - 1)  # at the head of the first share, at the end of the others
+    first_ends_last = np.append(shares[1] - 1, shares[1:-1])
+    for places in [*anywhere, *5 * [first_ends_first, first_ends_last]]:
         bad = X.copy()
-        places = np.sort(rng.integers(0, X.size, 3))
-        bad.flat[places] = rng.choice([np.nan, np.inf, -np.inf], 3)
+        bad.flat[places] = rng.choice([np.nan, np.inf, -np.inf], len(places))
         row, column = divmod(int(places[0]), 5)
-        with pytest.raises(ValueError, match=rf"X must be finite, got (nan|inf|-inf) at \[{row}, {column}\]"):
+        with (
+            team_of(n_threads),
+            pytest.raises(ValueError, match=rf"X must be finite, got (nan|inf|-inf) at \[{row}, {column}\]"),
+        ):
             Trainer(classifier(dtype), n_threads=n_threads).fit(bad, y, epochs=1)
 
 
@@ -632,3 +641,148 @@ def test_masked_entries_are_refused():
 def test_layer_sizes_have_an_order(layer_sizes):
     with pytest.raises((TypeError, ValueError), match="layer_sizes"):
         Network(layer_sizes)
+
+
+# At the bounds, for every type and every entry point
+
+
+INTEGERS = [np.uint8, np.uint16, np.uint32, np.uint64, np.int8, np.int16, np.int32, np.int64]
+
+
+def labels_refused_by(net, X, y, match):
+    """By each function that takes labels; the network stays as it is."""
+    before = net.weights
+    callers = {
+        "evaluate": lambda: net.evaluate(X, y),
+        "loss_and_gradients": lambda: net.loss_and_gradients(X, y),
+        "fit": lambda: Trainer(net).fit(X, y, 1),
+        "validation data": lambda: Trainer(net).fit(X, np.zeros(len(X), int), 1, validation_data=(X, y)),
+        "fit_many": lambda: fastmlp.fit_many([Trainer(net)], X, y, 1),
+        "fit_many's validation data": lambda: fastmlp.fit_many(
+            [Trainer(net)], X, np.zeros(len(X), int), 1, validation_data=(X, y)
+        ),
+        "a stream": lambda: Trainer(net).fit(fastmlp.streaming.Stream([(X, y)]), None, 1),
+        "rows of arrays": lambda: Trainer(net, shuffle=False).fit(fastmlp.streaming.Stream.of_rows(X, y), None, 1),
+        "softmax_cross_entropy": lambda: fastmlp.ops.softmax_cross_entropy(np.zeros((len(X), 3)), y),
+        "a study": lambda: fastmlp.studies.compare([{"layer_sizes": net.layer_sizes}], X, y, 1),
+    }
+    for name, call in callers.items():
+        with pytest.raises(ValueError, match=match):
+            call()
+            pytest.fail(f"{name} takes them")
+    for w, expected in zip(net.weights, before):
+        np.testing.assert_array_equal(w, expected)
+
+
+@pytest.mark.parametrize("kind", INTEGERS)
+def test_labels_of_every_type_lie_below_the_number_of_classes(kind):
+    X, _, _ = data()
+    net = classifier()
+    for row in (0, 11, 19):
+        y = np.zeros(20, kind)
+        y[row] = 2
+        assert net.evaluate(X, y).loss == net.evaluate(X, y.tolist()).loss
+        bad = [3, np.iinfo(kind).max, *([-1, np.iinfo(kind).min] if np.iinfo(kind).min else [])]
+        for label in bad if row == 11 else bad[:1]:
+            y[row] = label
+            labels_refused_by(net, X, y, rf"^labels must lie in \[0, 3\), got {label} in row {row} of y")
+
+
+@pytest.mark.parametrize(
+    "loss, good, bad, told",
+    [
+        ("binary_cross_entropy", [0.0, -0.0, 1.0, 0.5], [-5e-324, np.nextafter(1, 2), 2.0], r"in \[0, 1\]"),
+        ("poisson", [0.0, -0.0, 1e30, 5e-324], [-5e-324, -1.0], "at least 0"),
+    ],
+)
+def test_targets_are_let_in_up_to_the_bounds_of_their_loss(loss, good, bad, told):
+    X, _, _ = data()
+    net = Network((5, 2), loss=loss, dtype="float64")
+    for value in good:
+        y = np.full((20, 2), 0.5)
+        y[7, 1] = value
+        assert np.isfinite(net.evaluate(X, y).loss)
+    for value in bad:
+        y[7, 1] = value
+        assert_refused(net, X, y, rf"y must be {told} for {loss}, got .* at \[7, 1\]")
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_inputs_are_let_in_up_to_what_their_scale_leaves_of_the_range(dtype, sign):
+    """Whatever the scale's sign; a scale of at most 1 in size leaves all of it."""
+    most = float(np.finfo(dtype).max)
+    for size in (2.0, 1000.0, most):
+        net = Network((1, 1), loss="squared_error", dtype=dtype, input_scale=sign * size)
+        for value in (most / size * 0.999, -most / size * 0.999):
+            assert np.isfinite(net.forward(np.array([[value]]))).all()
+        for value in (most / size * 1.001, -most / size * 1.001) if size < most else (2.0, -2.0):
+            with pytest.raises(ValueError, match=r"X times input_scale=-?\d.* must be within the range .*, got -?\d"):
+                net.forward(np.array([[value]], "float64"))
+    for size in (1.0, 0.5, 1e-30):
+        net = Network((1, 1), loss="squared_error", dtype=dtype, input_scale=sign * size)
+        net.set_parameters([np.ones((1, 1))], [np.zeros(1)])
+        assert net.forward(np.array([[most]], dtype))[0, 0] == np.dtype(dtype).type(most) * np.dtype(dtype).type(
+            sign * size
+        )
+
+
+def test_memory_is_counted_to_the_byte(monkeypatch):
+    """Rows of 16 numbers' cache lines, and for training the transposed copy."""
+    from fastmlp import validation
+
+    for dtype, size in (("float32", 4), ("float64", 8)):
+        needed = size * (5 * (7 + 15) + 7 * (5 + 15) + 7 * (3 + 15) + 3 * (7 + 15))
+        monkeypatch.setattr(validation, "_physical_memory", functools.partial(float, needed))
+        Network((5, 7, 3), dtype=dtype)
+        monkeypatch.setattr(validation, "_physical_memory", functools.partial(float, needed - 1))
+        with pytest.raises(MemoryError, match=r"layer_sizes \(5, 7, 3\) need [\d.e+]+ bytes for weights, this machine has"):
+            Network((5, 7, 3), dtype=dtype)
+
+
+def test_parameters_are_as_many_as_there_are_layers():
+    net = classifier()
+    weights, biases = net.weights, net.biases
+    for more in (weights[:1], [*weights, weights[1]], []):
+        with pytest.raises(ValueError, match=f"weights must be a list of 2 arrays, got {len(more)}"):
+            net.set_parameters(more, biases)
+    for more in (biases[:1], [*biases, biases[1]], []):
+        with pytest.raises(ValueError, match=f"biases must be a list of 2 arrays, got {len(more)}"):
+            net.set_parameters(weights, more)
+    for shape in ((7,), (5, 7, 1), (7, 5), (5, 6)):
+        with pytest.raises(ValueError, match=rf"weights\[0\] must have shape \(5, 7\), got \({shape[0]},"):
+            net.set_parameters([np.zeros(shape), weights[1]], biases)
+    for place in (0, 1):
+        bad = [b.copy() for b in biases]
+        bad[place][-1] = np.nan
+        with pytest.raises(
+            ValueError, match=rf"biases\[{place}\] must be finite, got nan at \[{len(bad[place]) - 1}\]"
+        ):
+            net.set_parameters(weights, bad)
+
+
+@pytest.mark.parametrize("value", [(), (1,), (1, 2, 3), [1], {1: 2, 3: 4}, "ab", None, np.zeros((2, 3))])
+def test_a_pair_is_a_tuple_or_a_list_of_two(value):
+    from fastmlp import validation
+
+    validation.check_pair("p", (1, 2))
+    validation.check_pair("p", [1, 2])
+    kind = type(value).__name__
+    found = f"a {kind} of {len(value)}" if isinstance(value, (tuple, list)) else kind
+    with pytest.raises(TypeError, match=rf"^p must be a pair \(X, y\), got {found}$"):
+        validation.check_pair("p", value)
+
+
+def test_layer_sizes_end_at_31_bits(monkeypatch):
+    from fastmlp import validation
+
+    monkeypatch.setattr(validation, "_physical_memory", lambda: float("inf"))
+    for place in (0, 1, 2):
+        sizes = [1, 1, 1]
+        sizes[place] = 2**31 - 1
+        assert validation.check_layer_sizes(sizes, np.dtype("float32")) == tuple(sizes)
+        sizes[place] = 2**31
+        with pytest.raises(
+            ValueError, match=rf"layer_sizes\[{place}\] must be at least 1 and at most 2147483647, got 2"
+        ):
+            validation.check_layer_sizes(sizes, np.dtype("float32"))

@@ -23,21 +23,26 @@ from faults import ROOT, all_faults, places, sources
 HOME = ROOT / "build" / "mutants"
 RESULTS = HOME / "results.jsonl"
 # Where the processor lacks AVX-512, its kernels' faults are tried in an emulation, if that is installed.
-EMULATES_AVX512 = Path("/usr/include/simde/x86/avx512.h").exists() and "avx512f" not in Path("/proc/cpuinfo").read_text()
+EMULATES_AVX512 = (
+    Path("/usr/include/simde/x86/avx512.h").exists() and "avx512f" not in Path("/proc/cpuinfo").read_text()
+)
 
 # The record of bits notices every change of a result, right or wrong: it must not stand in for a test that knows better.
 LEFT_OUT = ["--ignore=tests/test_bits.py"]
 
 # Tests that notice most faults of these files, and soon; by the longest prefix of the path.
 NEAREST = {
-    "cpp/kernels/": "accuracy ops core combinations network trainer",
+    "cpp/kernels/": "accuracy ops ties core combinations network trainer",
     "cpp/linalg/": "ops core combinations validation network trainer threads processes",
-    "cpp/nn/": "core combinations columns sparse network trainer distributed",
+    "cpp/nn/": "core ties combinations columns sparse network trainer distributed",
     "cpp/bindings/": "core validation network streaming distributed interruption processes checkpoints",
     "python/fastmlp/": "settings callbacks",
     "python/fastmlp/network.py": "network validation",
     "python/fastmlp/trainer.py": "trainer settings callbacks validation",
-    "python/fastmlp/fitting.py": "estimators combinations callbacks",
+    "python/fastmlp/fitting.py": "estimators combinations settings callbacks",
+    "python/fastmlp/estimators.py": "estimators ties settings callbacks",
+    "python/fastmlp/c_export.py": "c_export ties",
+    "python/fastmlp/onnx_export.py": "onnx_export ties",
     "python/fastmlp/idx.py": "datasets",
     "python/fastmlp/synthetic_digits.py": "datasets",
     "python/fastmlp/communicators.py": "distributed",
@@ -63,7 +68,9 @@ class Copy:
             if (ROOT / name).is_file():
                 (self.root / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, self.root / name)
-        pybind11 = subprocess.run([sys.executable, "-m", "pybind11", "--cmakedir"], capture_output=True, text=True).stdout
+        pybind11 = subprocess.run(
+            [sys.executable, "-m", "pybind11", "--cmakedir"], capture_output=True, text=True
+        ).stdout
         self.run(
             "cmake", "-S", self.root, "-B", self.build, "-G", "Ninja", f"-DPython_EXECUTABLE={sys.executable}",
             f"-Dpybind11_DIR={pybind11.strip()}", "-DCMAKE_MODULE_LINKER_FLAGS=-s",
@@ -105,7 +112,9 @@ class Copy:
     def available_isas(self):
         script = "from fastmlp._core import testing; print(*testing.available_isas())"
         environment = {**os.environ, "PYTHONPATH": str(self.root / "python")}
-        found = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+        found = subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+        )
         return found.stdout.split()
 
     def outcome(self, fault):
@@ -159,9 +168,7 @@ def main():
     HOME.mkdir(parents=True, exist_ok=True)
     tests, known = tests_digest(), {} if options.again else known_results()
     to_try = [
-        fault
-        for fault in chosen
-        if fault.name not in gone and not is_known(known.get(fault.name, {}), fault, tests)
+        fault for fault in chosen if fault.name not in gone and not is_known(known.get(fault.name, {}), fault, tests)
     ]
     results, lock = {fault.name: known[fault.name] for fault in chosen if fault.name in known}, threading.Lock()
     print(f"{len(chosen)} faults, {len(to_try)} to try", flush=True)

@@ -1,0 +1,112 @@
+"""A second round: chosen from the sources alone, when the tests were written, by someone who had not read them."""
+
+from faults import Fault
+
+FAULTS = [
+    # cpp/kernels
+    Fault("X01", "highest = 709.4;", "highest = 709.78;"),  # float64 exp is NaN just below its limit
+    Fault(
+        "X02", "(sums[0] + sums[1]) + (sums[2] + sums[3])", "(sums[0] + sums[1]) + (sums[2] + sums[2])"
+    ),  # forward overlooks NaN in each fourth vector
+    Fault(
+        "X03", "constexpr int64_t short_sum = 32 * V::lanes;", "constexpr int64_t short_sum = 32 * 4096 * V::lanes;"
+    ),  # float32 penalties lose digits in large layers
+    Fault(
+        "X04", "log1p_degree = sizeof(T) == 4 ? 7 : 16;", "log1p_degree = sizeof(T) == 4 ? 7 : 9;"
+    ),  # float64 binary cross-entropy errs by 1e-11
+    Fault(
+        "X05",
+        "return a.v[i] < b.v[i] ? a.v[i] : b.v[i];",
+        "return b.v[i] < a.v[i] ? b.v[i] : a.v[i];",
+        isa="generic",
+    ),  # exp of NaN is a number: logistic, softmax
+    Fault(
+        "X06", "const KernelTable& table = wanted && *wanted ?", "const KernelTable& table = wanted ?"
+    ),  # an empty FASTMLP_ISA is refused at import
+    # cpp/linalg
+    Fault(
+        "X07",
+        "static_cast<T>(std::min<double>(limit, std::numeric_limits<T>::max()))",
+        "static_cast<T>(limit)",
+    ),  # float32 inf passes the check of a float64 network
+    Fault(
+        "X08", "if (m == 0 || n == 0) return;", "if (m == 0 || n == 0 || k == 0) return;"
+    ),  # a product over no inner dimension is not zeros
+    Fault(
+        "X09", "return std::min(omp_get_max_threads(), most_workers());", "return omp_get_max_threads();"
+    ),  # OMP_NUM_THREADS=500 is believed by the default
+    # cpp/nn
+    Fault(
+        "X10",
+        "cost[i] = std::min(cost[i] + std::log(exp_sum[i]), most);",
+        "cost[i] = std::min(most, cost[i] + std::log(exp_sum[i]));",
+    ),  # a NaN cross-entropy is reported as inf, or clipped
+    Fault(
+        "X11",
+        "kernels().norms(layer.biases().data(), layer.biases().size(), sums);",
+        "kernels().norms(layer.weights().data(), layer.weights().size(), sums);",
+    ),  # infinite biases at an epoch's end go unnoticed
+    Fault(
+        "X12",
+        "data.weights ? data.weights + part.begin : nullptr",
+        "data.weights ? data.weights : nullptr",
+    ),  # held-out rows from 128 on get others' weights
+    Fault(
+        "X13",
+        "std::upper_bound(row_starts_.begin(), row_starts_.end(), value)",
+        "std::lower_bound(row_starts_.begin(), row_starts_.end(), value)",
+    ),  # a CSR row's first value is said to be in the row above
+    Fault(
+        "X14",
+        "sum.penalty += rows_of_update * penalty(*settings, chunk.weight);",
+        "sum.penalty += static_cast<double>(chunk.size()) * penalty(*settings, chunk.weight);",
+    ),  # estimators' penalty too small for batches over 256 rows
+    Fault("X15", "steps_ = remembered_steps_;", "steps_ += 0;"),  # Adam's count of updates survives a divergence
+    # cpp/bindings
+    Fault(
+        "X16", "constexpr double short_operations = 1e6;", "constexpr double short_operations = 1e9;"
+    ),  # predictions hold Python's lock for 10 ms and more
+    Fault(
+        "X17",
+        "holder = {std::this_thread::get_id(), ReleasedGil::forks(), holder.count + 1};",
+        "holder = {std::this_thread::get_id(), ReleasedGil::forks(), holder.count};",
+    ),  # a copy does not notice a fit that came and went meanwhile
+    Fault(
+        "X18", "if (PyErr_CheckSignals() != 0) throw py::error_already_set();", ""
+    ),  # Ctrl-C in L-BFGS waits for a whole pass over the rows
+    # python/fastmlp
+    Fault("X19", "max(1, math.ceil(quota))", "max(1, math.floor(quota))"),  # a quota of 1.5 cores gives one thread
+    Fault(
+        "X20", '{**settings, "proximal": True}', '{"proximal": True, **settings}'
+    ),  # settings can turn a path's proximal steps off
+    Fault(
+        "X21",
+        'if row["epoch"] == last or not np.isfinite(row[value]):',
+        'if row["epoch"] == last:',
+    ),  # a cell hides that one of its nets diverged
+    Fault(
+        "X22", ".ljust(min(len(self._text), width))", ".ljust(min(len(text), width))"
+    ),  # a shorter line leaves the longer one's tail
+    Fault(
+        "X23", "raise Stop\n        clock = time.perf_counter()", "raise Stop"
+    ),  # L-BFGS: seconds add up, with callbacks
+    Fault(
+        "X24",
+        "kind_of_target = (network.loss, network.layer_sizes[-1], network.dtype)",
+        "kind_of_target = (network.layer_sizes[-1], network.dtype)",
+    ),  # fit_many checks y's range for the first loss only
+    Fault("X25", "_same_each_epoch = False", "_same_each_epoch = True"),  # later epochs of chunks go unchecked
+    Fault("X26", "_DEFLATE_LIMIT = 1032", "_DEFLATE_LIMIT = 1000"),  # a .gz of all black images is refused
+    Fault(
+        "X27",
+        "self._watched, self._best_value = self.stopping_metric, -math.inf",
+        "self._watched = self.stopping_metric",
+    ),  # warm start with another metric: never an improvement
+    Fault(
+        "X28", "roundings = 4 * float(np.finfo(dtype).eps)", "roundings = 0 * float(np.finfo(dtype).eps)"
+    ),  # X whose scaled value overflows passes the check
+    Fault(
+        "X29", 'add("Greater", [values, "half"], "likely")', 'add("GreaterOrEqual", [values, "half"], "likely")'
+    ),  # ONNX: a probability of exactly 1/2 is a yes
+    Fault("X30", '"proximal": self._proximal,', ""),  # ranks may differ in proximal unnoticed
+]
