@@ -736,7 +736,9 @@ def test_memory_is_counted_to_the_byte(monkeypatch):
         monkeypatch.setattr(validation, "_physical_memory", functools.partial(float, needed))
         Network((5, 7, 3), dtype=dtype)
         monkeypatch.setattr(validation, "_physical_memory", functools.partial(float, needed - 1))
-        with pytest.raises(MemoryError, match=r"layer_sizes \(5, 7, 3\) need [\d.e+]+ bytes for weights, this machine has"):
+        with pytest.raises(
+            MemoryError, match=r"layer_sizes \(5, 7, 3\) need [\d.e+]+ bytes for weights, this machine has"
+        ):
             Network((5, 7, 3), dtype=dtype)
 
 
