@@ -418,6 +418,20 @@ def test_a_prediction_of_what_is_not_finite_is_none(dtype, kind):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_each_column_counts_for_being_finite(isa, dtype):
+    """Rows are searched several vectors at a time, then the rest one by one."""
+    for columns in (1, 31, 64, 65, 131, 300):
+        core = Network((columns, 2), dtype=dtype)._core
+        for value in (np.nan, np.inf, -np.inf):
+            X = np.zeros((1, columns), dtype)
+            assert core.predict(X, 0, 1, 1) is not None
+            for column in range(columns):
+                X[0, column] = value
+                assert core.predict(X, 0, 1, 1) is None, f"column {column} of {columns}"
+                X[0, column] = 0
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_each_parameter_counts_for_being_finite(dtype):
     core = Network((37, 19, 5), dtype=dtype, seed=1)._core
     assert core.is_finite()
