@@ -103,6 +103,11 @@ def test_fastmlp_isa_chooses_the_instruction_set(name):
     assert result.stdout.split() == [name], result.stderr
 
 
+def test_an_empty_fastmlp_isa_is_none():
+    show = "import fastmlp; print(fastmlp.show_config('dicts')['instruction_set'])"
+    assert run_python(show, FASTMLP_ISA="").stdout.split() == [_core.available_isas()[-1]]
+
+
 def test_an_unknown_instruction_set_is_told_at_import():
     result = run_python("import fastmlp", FASTMLP_ISA="mmx")
     assert result.returncode != 0
