@@ -70,6 +70,17 @@ def test_an_l1_path_leaves_zeros():
     assert rows[0]["proximal"] is True
 
 
+def test_what_a_study_varies_or_promises_wins_over_the_settings():
+    other = {**SETTINGS, "batch_size": 7, "l1": 0.5, "l2": 0.5, "proximal": False, "layer_sizes": (11, 3, 4)}
+    assert [row["batch_size"] for row in studies.batch_sizes([16, 32], X, Y, 1, other)] == [16, 32]
+    for norm in ("l1", "l2"):
+        rows = studies.penalty_path(norm, [0.01, 0.02], X, Y, 1, other)
+        assert [row[norm] for row in rows] == [0.01, 0.02]
+        assert [row["proximal"] for row in rows] == [norm == "l1"] * 2
+    rows = studies.architectures([8], [1, 2], X, Y, 1, other, outputs=4)
+    assert [row["layer_sizes"] for row in rows] == [(11, 8, 4), (11, 8, 6, 4)]
+
+
 def test_widths_fall_by_the_ratio():
     assert studies.widths(512, 3) == (512, 384, 288)
     assert studies.widths(254, 3) == (254, 190, 143)  # the report rounds 142.9 down
