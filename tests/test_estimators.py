@@ -695,6 +695,16 @@ def test_another_stopping_metric_starts_anew():
     assert log_loss(y, model.predict_proba(X)) == pytest.approx(least)
 
 
+def test_a_loss_is_not_measured_against_an_accuracy():
+    """The negative loss is never as high as an accuracy was, but it improves: the fit goes on for all of its epochs."""
+    X, y = scaled(load_iris)
+    settings = dict(warm_start=True, early_stopping=True, max_iter=8, n_iter_no_change=3, tol=0.0, random_state=0)
+    model = MLPClassifier(**settings).fit(X, y, eval_set=(X, y))
+    epochs = len(model.loss_curve_)
+    model.set_params(stopping_metric="loss").fit(X, y, eval_set=(X, y))
+    assert len(model.loss_curve_) - epochs == 8
+
+
 def test_the_split_may_be_watched_by_its_loss():
     X, y = scaled(load_iris)
     weights = row_weights(150)

@@ -141,6 +141,11 @@ def test_matmul_keeps_nan_in_its_row_and_column(isa, dtype):
 def test_matmul_of_empty_operands():
     zeros = ops.matmul(np.ones((3, 0)), np.ones((0, 4)))
     np.testing.assert_array_equal(zeros, np.zeros((3, 4)))
+    for shape in [(1, 1), (2, 3), (7, 5), (300, 41)]:  # in memory that held something else before
+        for _ in range(20):
+            np.full(shape, 7.0)
+            product = ops.matmul(np.zeros((shape[0], 0)), np.zeros((0, shape[1])))
+            np.testing.assert_array_equal(product, np.zeros(shape))
     assert ops.matmul(np.ones((0, 3)), np.ones((3, 4))).shape == (0, 4)
     assert ops.matmul(np.ones((3, 4)), np.ones((4, 0))).shape == (3, 0)
 
