@@ -39,7 +39,7 @@ NEAREST = {
     "cpp/bindings/": "core validation network streaming distributed interruption processes checkpoints",
     "python/fastmlp/": "settings callbacks",
     "python/fastmlp/network.py": "network validation",
-    "python/fastmlp/trainer.py": "trainer settings callbacks validation",
+    "python/fastmlp/trainer.py": "trainer streaming settings callbacks checkpoints validation",
     "python/fastmlp/fitting.py": "estimators combinations settings callbacks",
     "python/fastmlp/estimators.py": "estimators ties settings callbacks",
     "python/fastmlp/c_export.py": "c_export ties",
