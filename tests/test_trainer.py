@@ -323,6 +323,22 @@ def test_history_of_a_standing_network_is_its_evaluation():
     np.testing.assert_allclose(history.accuracy, (probabilities.argmax(axis=1) == y).mean(), rtol=1e-12)
 
 
+def test_a_history_is_a_copy():
+    """Neither does changing one change the trainer's, nor does a further fit change one that was given out."""
+    X, y = problem(40)
+    trainer = Trainer(Network(LAYER_SIZES, dtype="float64"), learning_rate=0.1, batch_size=16)
+    returned = trainer.fit(X, y, epochs=2, validation_data=(X, y))
+    taken = trainer.history
+    for name in ("loss", "penalty", "accuracy", "val_loss", "val_accuracy", "seconds"):
+        getattr(taken, name).append(7.0)
+        getattr(returned, name).append(8.0)
+    trainer.fit(X, y, epochs=1, validation_data=(X, y))
+    for name in ("loss", "penalty", "accuracy", "val_loss", "val_accuracy", "seconds"):
+        assert len(getattr(trainer.history, name)) == 3
+        assert len(getattr(taken, name)) == len(getattr(returned, name)) == 3
+        assert getattr(taken, name)[-1] == 7.0 and getattr(returned, name)[-1] == 8.0
+
+
 def test_history_lists_without_meaning_stay_empty():
     X, y = problem(40, "squared_error")
     net = Network(LAYER_SIZES, loss="squared_error", dtype="float64")

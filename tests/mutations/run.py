@@ -38,7 +38,7 @@ NEAREST = {
     "cpp/nn/": "core ties combinations columns sparse network trainer distributed",
     "cpp/bindings/": "core validation network streaming distributed interruption processes checkpoints",
     "python/fastmlp/": "settings callbacks",
-    "python/fastmlp/network.py": "network validation",
+    "python/fastmlp/network.py": "network ties settings validation checkpoints sparse interruption",
     "python/fastmlp/trainer.py": "trainer streaming settings callbacks checkpoints validation",
     "python/fastmlp/fitting.py": "estimators combinations settings callbacks",
     "python/fastmlp/estimators.py": "estimators ties settings callbacks",
