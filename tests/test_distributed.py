@@ -161,6 +161,29 @@ def test_results_do_not_depend_on_threads(dtype):
         assert_equal_bits(one, many)
 
 
+@pytest.mark.parametrize("sync_every", [1, 3])
+@pytest.mark.parametrize("rows", [60, [50, 0, 10], [60, 0, 0]])
+def test_all_ranks_count_the_same_updates(rows, sync_every):
+    """Also one that has no rows: its next update of Adam is that of the others, and so is a checkpoint of it."""
+    parts = shards(rows, 3)
+    X, y = problem(60)
+
+    def work(communicator):
+        part, settings = parts[communicator.rank], dict(batch_size=6, sync_every=sync_every)
+        trainer = distributed.Trainer(network(), "adam", communicator=communicator, **settings)
+        counts = []
+        for _ in range(2):
+            trainer.fit(X[part], y[part], epochs=1)
+            counts.append(trainer._core.steps)
+        return counts, parameters(trainer.network)
+
+    outcomes = together(3, work)
+    assert outcomes[0][0][1] == 2 * outcomes[0][0][0] > 0
+    for counts, params in outcomes[1:]:
+        assert counts == outcomes[0][0]
+        assert_equal_bits(params, outcomes[0][1])
+
+
 @pytest.mark.parametrize("accumulate, rows", [(3, 60), ("epoch", 60), ("epoch", [50, 0, 10]), (2**62, [50, 0, 10])])
 def test_accumulation_is_a_larger_batch(accumulate, rows):
     parts = shards(rows, 3)

@@ -87,6 +87,19 @@ for count in (0, 1, 2, 3, 10, 1001):
     assert run(tmp_path, 2, script) == [True] * 12
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system pins no process")
+def test_ranks_share_the_cores_that_they_may_use(tmp_path):
+    script = """
+import os
+cores = sorted(os.sched_getaffinity(0))
+result = [communicator.ranks_on_these_cores()]
+if len(cores) > 1:
+    os.sched_setaffinity(0, {cores[rank]})  # each on a core of its own
+    result.append(communicator.ranks_on_these_cores())
+"""
+    assert run(tmp_path, 2, script) == [2, 1][: len(os.sched_getaffinity(0))]
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_two_ranks_of_64_learn_what_one_process_learns_from_128(tmp_path, dtype):
     """On MNIST or drawn digits. Rank r holds its part of each batch, in order."""

@@ -46,7 +46,7 @@ NEAREST = {
     "python/fastmlp/onnx_export.py": "onnx_export ties",
     "python/fastmlp/idx.py": "datasets",
     "python/fastmlp/synthetic_digits.py": "datasets",
-    "python/fastmlp/communicators.py": "distributed",
+    "python/fastmlp/communicators.py": "mpi distributed",
 }
 
 
