@@ -719,6 +719,29 @@ def test_another_file_under_the_name_is_told(tmp_path, blocks):
     assert len(trainer.history.loss) == 2
 
 
+@pytest.mark.parametrize("bytes_more", [-8, -1, 1, 8, 10_000])
+@pytest.mark.parametrize("which", ["x", "y"])
+@pytest.mark.parametrize("blocks", [1, 4])
+def test_a_file_of_another_length_is_told(tmp_path, blocks, which, bytes_more):
+    X, y = problem(40)
+    for name, array in (("x", X), ("y", y)):
+        np.save(tmp_path / f"{name}.npy", array)
+    names = [tmp_path / "x.npy", tmp_path / "y.npy"]
+    stream = Stream.of_rows(*names, chunk_rows=20, blocks_per_chunk=blocks)
+    path = tmp_path / f"{which}.npy"
+    length = path.stat().st_size + bytes_more
+
+    def change(info):
+        if info.epoch == 2:
+            os.truncate(path, length)  # it makes files longer, too
+
+    trainer = fastmlp.Trainer(network())
+    word = "shorter" if bytes_more < 0 else "longer"
+    with pytest.raises(fastmlp.DataFileError, match=f"{word} while it was used: it has {length} bytes"):
+        trainer.fit(stream, None, epochs=5, callbacks=[change])
+    assert len(trainer.history.loss) == 2
+
+
 @pytest.mark.parametrize("chunk_rows", [700, 1000, 1024, 2**61, None])
 def test_one_block_per_chunk_is_a_part_of_the_array(chunk_rows):
     X, y = problem(1000)
