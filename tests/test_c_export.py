@@ -36,6 +36,22 @@ def test_c_predicts_the_same(everything, name):
 
 
 @needs_compiler
+def test_what_is_not_a_number_stays_so(tmp_path):
+    """C checks no input; a sensor that fails must not be predicted from."""
+    nets = {
+        f"{a}_{loss}_{dtype}": exported_network(a, loss, dtype)
+        for a in ACTIVATIONS
+        for loss in LOSSES
+        for dtype in DTYPES
+    }
+    X = np.random.default_rng(0).normal(size=(3, 23))
+    X[1, 7] = np.nan
+    for name, (outputs, _) in run_exported(nets, X, tmp_path).items():
+        assert np.isnan(outputs[1]).all(), name
+        assert np.isfinite(outputs[[0, 2]]).all(), name
+
+
+@needs_compiler
 @pytest.mark.parametrize("layer_sizes", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_depth(tmp_path, layer_sizes, loss):

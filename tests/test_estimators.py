@@ -437,7 +437,9 @@ def test_partial_fit_knows_classes_that_a_call_does_not_see():
 
 def test_classes_of_a_further_call_are_a_set():
     X, y = scaled(load_iris)
-    models = [Mlp(random_state=0).partial_fit(X, y, classes=[0, 1, 2]) for Mlp in (MLPClassifier, THEIRS[MLPClassifier])]
+    models = [
+        Mlp(random_state=0).partial_fit(X, y, classes=[0, 1, 2]) for Mlp in (MLPClassifier, THEIRS[MLPClassifier])
+    ]
     for model in models:
         for same in ([2, 0, 1], [0, 1, 2, 1], np.array([1, 2, 0]), None):
             model.partial_fit(X[:50], y[:50], classes=same)

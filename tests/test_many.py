@@ -290,3 +290,14 @@ def test_whichever_net_diverges_its_error_takes_its_place(number):
     with np.errstate(all="ignore"):
         outcomes = fit_many(many, X, y, epochs=3, n_threads=3, return_diverged=True)
     assert [isinstance(outcome, DivergenceError) for outcome in outcomes] == [i == number for i in range(5)]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_inputs_are_checked_for_the_scale_of_each_net(first):
+    """What one net can hold when it is scaled, another cannot."""
+    scales = [1.0, 1e30]
+    trainers = [Trainer(Network((3, 2), input_scale=scale)) for scale in (scales[first], scales[1 - first])]
+    X, y = np.full((4, 3), 1e20, np.float32), np.zeros(4, int)
+    with pytest.raises(ValueError, match="X") as told:
+        fit_many(trainers, X, y, epochs=1)
+    assert any(f"trainers[{1 - first}]" in note for note in told.value.__notes__)

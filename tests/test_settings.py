@@ -10,7 +10,7 @@ import types
 import fastmlp
 import numpy as np
 import pytest
-from fastmlp import Network, Trainer, fit_many, validation
+from fastmlp import Network, Trainer, fit_many, ops, validation
 from fastmlp.streaming import Stream
 from problems import TRAINER_SETTINGS, assert_equal_bits, parameters, problem
 
@@ -243,6 +243,23 @@ def test_flags_are_booleans_and_every_setting_has_its_bounds():
                 Trainer(Network((3, 2)), **{name: value})
         for value in (np.True_, np.False_):
             Trainer(Network((3, 2)), momentum=0.5, **{name: value})
+
+
+FLAGS = {  # of functions; those of trainers are above
+    "transpose_a": lambda value: ops.matmul(np.ones((2, 2)), np.ones((2, 2)), transpose_a=value),
+    "transpose_b": lambda value: ops.matmul(np.ones((2, 2)), np.ones((2, 2)), transpose_b=value),
+    "fold_input_scale": lambda value: Network((3, 2)).to_state_dict(fold_input_scale=value),
+    "return_diverged": lambda value: fit_many([Trainer(Network(SIZES))], X, Y, 1, return_diverged=value),
+}
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_flags_of_functions_are_booleans(name):
+    for value in (0, 1, None, "True", np.ones(1, bool)):
+        with pytest.raises(TypeError, match=f"^{name} must be True or False, got "):
+            FLAGS[name](value)
+    for value in (True, False, np.True_, np.False_):
+        FLAGS[name](value)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -1,4 +1,4 @@
-"""A second round: chosen from the sources alone, when the tests were written, by someone who had not read them."""
+"""Two further rounds: chosen from the sources alone, when the tests were written, by someone who had not read them."""
 
 from faults import Fault
 
@@ -109,4 +109,88 @@ FAULTS = [
         "X29", 'add("Greater", [values, "half"], "likely")', 'add("GreaterOrEqual", [values, "half"], "likely")'
     ),  # ONNX: a probability of exactly 1/2 is a yes
     Fault("X30", '"proximal": self._proximal,', ""),  # ranks may differ in proximal unnoticed
+    # a third round, by another who had not read them; more than half are those of the lists again
+    # cpp/kernels
+    Fault(
+        "Y01",
+        "select_less(V::broadcast(C::highest), x, V::broadcast(infinity<T>()), fma(power, tail, power))",
+        "fma(power, tail, power)",
+    ),  # exp saturates at 2e38 instead of becoming inf
+    Fault(
+        "Y02", "hit[i] = predicted == labels[i] && sum[i] == sum[i];", "hit[i] = predicted == labels[i];"
+    ),  # a row of NaN counts as hit for label 0
+    Fault("Y03", "min(V::broadcast(most), cost)", "min(cost, V::broadcast(most))"),  # NaN loss hidden as the clip
+    Fault("Y04", "(sums[2] + sums[3])", "(sums[2] + sums[2])"),  # forward misses NaN in each fourth vector
+    Fault("Y05", "short_sum = 32 * V::lanes", "short_sum = 32768 * V::lanes"),  # float32 penalty loses digits
+    # cpp/linalg
+    Fault(
+        "Y06", "static_cast<T>(std::min<double>(limit, std::numeric_limits<T>::max()))", "static_cast<T>(limit)"
+    ),  # float32 inf passes the check of a float64 network
+    Fault(
+        "Y07",
+        "while (at < earliest && !found.compare_exchange_weak(earliest, at)) { }",
+        "if (earliest == size) found.store(at);",
+    ),  # reports the bad value found first, not the first
+    Fault("Y08", "threads = std::min(threads, most_workers());", ""),  # no cap on a team's size
+    # cpp/nn
+    Fault("Y09", "rows_of_update * penalty(", "static_cast<double>(chunk.size()) * penalty("),  # batch > 256: too small
+    Fault("Y10", "i < chunk.update_end; ++i)", "i < chunk.end; ++i)"),  # row weights of the first chunk only
+    Fault(
+        "Y11", "step.l1 != 0 || l2_of_update(step, chunk.weight) != 0 ||", "step.l1 != 0 || step.l2 != 0 ||"
+    ),  # alpha alone does not decay weights of zero columns
+    Fault("Y12", "steps_ = remembered_steps_;", ""),  # Adam's step count not restored after divergence
+    Fault(
+        "Y13", "kernels().norms(layer.biases().data(), layer.biases().size(), sums);", ""
+    ),  # biases of inf are not seen as divergence
+    Fault(
+        "Y14", "if (rows <= room_ && columns <= input_room_) return;", "if (rows <= room_) return;"
+    ),  # inputs too narrow after a CSR fit with short rows
+    # cpp/bindings
+    Fault(
+        "Y15", "part.weights = data.weights + begin;", "part.weights = data.weights;"
+    ),  # later parts evaluated with the first rows' weights
+    Fault(
+        "Y16",
+        "const ReleasedGil released; position = trainer.sum_gradients(data, nullptr, rows, rows,",
+        "position = trainer.sum_gradients(data, nullptr, rows, rows,",
+    ),  # L-BFGS keeps Python's lock
+    Fault("Y17", 'each = py::getattr(each, "base"))', "each = py::none())"),  # a view's base is not pinned
+    # python
+    Fault(
+        "Y18", 'elif "cpu" in controllers.split(","):', 'elif "cpu" in controllers:'
+    ),  # cpuset's path counts as cpu's
+    Fault("Y19", "biases = [_take_finite(", "biases = [take("),  # load accepts biases of NaN or inf
+    Fault(
+        "Y20",
+        'validation.check_integer("train_sizes", size, 1, len(y))',
+        'validation.check_integer("train_sizes", size, 1)',
+    ),  # train_sizes beyond the rows accepted
+    Fault(
+        "Y21", "text[:width].ljust(min(len(self._text), width))", "text[:width]"
+    ),  # rest of a longer progress line stays on the terminal
+    Fault("Y22", '"{x} = {x} < 0 ? 0 : {x};"', '"{x} = {x} > 0 ? {x} : 0;"'),  # exported relu swallows NaN
+    Fault(
+        "Y23", "self._checked = self._stream._same_each_epoch", "self._checked = True"
+    ),  # own streams: values unchecked from epoch 2
+    Fault(
+        "Y24", "r2_score(encoded, outputs, sample_weight=weights)", "r2_score(encoded, outputs)"
+    ),  # early stopping's R^2 without weights
+    Fault(
+        "Y25", "np.result_type(*self.coefs_), clips_loss=False)", "np.result_type(*self.coefs_))"
+    ),  # to_network reports clipped losses
+    Fault("Y26", "raise Stop clock = time.perf_counter()", "raise Stop"),  # fit_lbfgs: seconds accumulate
+    Fault(
+        "Y27", "trainer.save(self._path) self._last = time.monotonic()", "trainer.save(self._path)"
+    ),  # every_seconds: later epochs all save
+    Fault(
+        "Y28", 'if row["epoch"] == last or not np.isfinite(row[value]):', 'if row["epoch"] == last:'
+    ),  # heat map ignores seeds that diverged
+    Fault(
+        "Y29",
+        "kind = (network.layer_sizes[0], network.dtype, network.input_scale)",
+        "kind = (network.layer_sizes[0], network.dtype)",
+    ),  # fit_many: range checked for one scale only
+    Fault(
+        "Y30", "epoch, updates_before + found.update) from None", "epoch, found.update) from None"
+    ),  # error.step counts from the stream's chunk
 ]
