@@ -91,7 +91,7 @@ def test_widths_fall_by_the_ratio():
     "call, found",
     [
         (lambda: studies.compare([{**SETTINGS, "depth": 3}], X, Y, 1), "depth"),
-        (lambda: studies.compare([{**SETTINGS, "seed": 3}], X, Y, 1), "seed"),
+        (lambda: studies.compare([{**SETTINGS, "seed": 3}], X, Y, 1), "all but the seed, got 'seed'"),
         (lambda: studies.compare([{"batch_size": 3}], X, Y, 1), "layer_sizes"),
         (lambda: studies.compare([SETTINGS], X, Y, 1, seeds=[-1]), "seed.*-1"),
         (lambda: studies.compare([SETTINGS], X, Y, 1, evaluation_sets={"val": X}), "pair"),
