@@ -64,11 +64,14 @@ class Copy:
         listed = subprocess.run(
             ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout.splitlines()
-        shutil.rmtree(self.root, ignore_errors=True)
-        for name in listed:
-            if (ROOT / name).is_file():
-                (self.root / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / name, self.root / name)  # newer than what a run that was ended has built of a fault
+        for name in listed:  # what is there already, and built, stays; what a run that was ended has changed does not
+            source, copy = ROOT / name, self.root / name
+            if source.is_file() and not (copy.is_file() and copy.read_bytes() == source.read_bytes()):
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, copy)
+        for path in [*self.root.rglob("*.py"), *self.root.rglob("*.h"), *self.root.rglob("*.cpp")]:
+            if path.relative_to(self.root).as_posix() not in listed:
+                path.unlink()
         if not HAS_AVX512 and not emulated:  # then none of its kernels runs: the quickest build will do
             with (self.root / "CMakeLists.txt").open("a") as file:
                 file.write("if(FASTMLP_X86)\n  target_compile_options(kernels_avx512 PRIVATE -O0)\nendif()\n")
@@ -164,7 +167,10 @@ def main():
     parser.add_argument("--again", action="store_true", help="also those whose result is known")
     parser.add_argument("--unchecked", action="store_true", help="do not run the tests without a fault first")
     options = parser.parse_args()
-    chosen = [fault for fault in all_faults() if not options.only or fault.name in options.only]
+    by_name = {fault.name: fault for fault in all_faults()}
+    if unknown := set(options.only) - set(by_name):
+        parser.error(f"no faults of these names: {', '.join(sorted(unknown))}")
+    chosen = [by_name[name] for name in options.only] or list(by_name.values())
     texts = sources()
     gone = [fault.name for fault in chosen if len(places(fault, texts)) != 1]
     HOME.mkdir(parents=True, exist_ok=True)
