@@ -36,6 +36,18 @@ def test_a_quota_of_cgroup_v1(tmp_path):
     assert cgroup_quota(tmp_path) == 2
 
 
+def test_other_controllers_of_cgroup_v1_are_none_of_the_quota(tmp_path):
+    """Their names begin or end alike; the quota is in the folder of the line that lists `cpu`."""
+    for lines in ("4:cpuset:/other\n3:cpu:/box\n2:cpuacct:/other\n", "3:cpuacct,cpu:/box\n4:cpuset:/other\n"):
+        write(tmp_path, "proc/self/cgroup", lines)
+        for folder in ("cpu", "cpuset", "cpuacct", "cpuacct,cpu", "cpu,cpuacct"):
+            write(tmp_path, f"sys/fs/cgroup/{folder}/other/cpu.cfs_quota_us", "50000\n")
+            write(tmp_path, f"sys/fs/cgroup/{folder}/other/cpu.cfs_period_us", "100000\n")
+            write(tmp_path, f"sys/fs/cgroup/{folder}/box/cpu.cfs_quota_us", "300000\n")
+            write(tmp_path, f"sys/fs/cgroup/{folder}/box/cpu.cfs_period_us", "100000\n")
+        assert cgroup_quota(tmp_path) == 3
+
+
 @pytest.mark.parametrize(
     "text", ["", "nonsense\n", "100000\n", "a b\n", "100 0\n", "9" * 400 + " 1\n", "100\udcff 1\n"]
 )
