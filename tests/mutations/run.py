@@ -42,6 +42,7 @@ NEAREST = {
     "python/fastmlp/trainer.py": "trainer streaming settings callbacks checkpoints validation",
     "python/fastmlp/fitting.py": "estimators combinations settings callbacks",
     "python/fastmlp/estimators.py": "estimators ties settings callbacks",
+    "python/fastmlp/sweeps.py": "studies settings",
     "python/fastmlp/c_export.py": "c_export ties",
     "python/fastmlp/onnx_export.py": "onnx_export ties",
     "python/fastmlp/idx.py": "datasets",
