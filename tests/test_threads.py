@@ -7,8 +7,9 @@ import sys
 
 import numpy as np
 import pytest
-from fastmlp import Network, Trainer, _core, threads
+from fastmlp import Network, Trainer, _core, ops, threads
 from fastmlp.threads import cgroup_quota, share_of_cores
+from teams import team_of
 
 
 def write(root, path, text):
@@ -141,3 +142,12 @@ def test_a_fit_that_fails_gives_its_cores_back(monkeypatch):
         Trainer(Network((2, 2))).fit(np.zeros((4, 2)), np.zeros(4, int), epochs=1, callbacks=[fail])
     with share_of_cores(None) as alone:
         assert alone() == 4
+
+
+def test_no_team_is_larger_than_helps():
+    """More than two workers a core wait for each other; 16 are always let in, whatever the machine is."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    a = np.ones((300, 8))
+    for n_threads in (16, 1000):
+        with team_of(min(n_threads, max(16, 2 * cores))):
+            ops.matmul(a, a, transpose_b=True, n_threads=n_threads)
