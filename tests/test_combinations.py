@@ -184,6 +184,23 @@ WEIGHTED = all_pairs(
     hidden_layer_sizes=[(), (9,), (33, 17)],
     shuffle=[True, False],
 )
+# Without momentum nothing but a penalty moves the weights of a column that is zero in all rows of an update.
+WEIGHTED += [
+    dict(
+        problem="classes",
+        solver="sgd, no momentum",
+        alpha=0.3,
+        sample_weight=sample_weight,
+        batch_size=batch_size,
+        early_stopping=False,
+        data=data,
+        hidden_layer_sizes=(9,),
+        shuffle=True,
+    )
+    for data in ("few columns", "CSR")
+    for batch_size in (20, 300)
+    for sample_weight in ("none", "uniform")
+]
 SOLVERS = {
     "sgd": dict(solver="sgd"),
     "sgd, plain momentum": dict(solver="sgd", nesterovs_momentum=False, momentum=0.6),
