@@ -301,3 +301,13 @@ def test_inputs_are_checked_for_the_scale_of_each_net(first):
     with pytest.raises(ValueError, match="X") as told:
         fit_many(trainers, X, y, epochs=1)
     assert any(f"trainers[{1 - first}]" in note for note in told.value.__notes__)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_targets_are_checked_for_the_loss_of_each_net(first):
+    """What is a target of one loss is none of another."""
+    losses = ["squared_error", "binary_cross_entropy"]
+    trainers = [Trainer(Network((3, 1), loss=loss)) for loss in (losses[first], losses[1 - first])]
+    with pytest.raises(ValueError) as told:
+        fit_many(trainers, np.ones((4, 3)), np.full((4, 1), 2.0), epochs=1)
+    assert any(f"trainers[{1 - first}]" in note for note in told.value.__notes__)

@@ -48,7 +48,7 @@ inline int available_cores() {
 }
 
 // For tests of threads. With `whole`, a call that may use n threads uses n, however little there is to do and however
-// busy the machine is. `ran` counts the teams that ran, by their number of workers; those of one worker are not counted.
+// busy the machine is. `ran` counts the teams of more than one worker that ran, by their size.
 struct TeamLog {
     static constexpr int max_size = 64;  // larger teams count as this large
     static inline std::atomic<bool> whole{false};
