@@ -1,4 +1,4 @@
-"""Two further rounds: chosen from the sources alone, when the tests were written, by someone who had not read them."""
+"""Two further rounds: chosen from the sources alone, when the tests were written, without a look at them."""
 
 from faults import Fault
 
@@ -109,7 +109,7 @@ FAULTS = [
         "X29", 'add("Greater", [values, "half"], "likely")', 'add("GreaterOrEqual", [values, "half"], "likely")'
     ),  # ONNX: a probability of exactly 1/2 is a yes
     Fault("X30", '"proximal": self._proximal,', ""),  # ranks may differ in proximal unnoticed
-    # a third round, by another who had not read them; more than half are those of the lists again
+    # the second of them; more than half are faults of the other lists again
     # cpp/kernels
     Fault(
         "Y01",
