@@ -127,7 +127,10 @@ def all_hashes():
 
 def test_fits_have_the_recorded_bits(isa):
     """Estimators only beside the scikit-learn that was recorded, which draws and splits. L-BFGS rests on BLAS: not here."""
-    recorded, found = json.loads(RECORD.read_text())[isa], all_hashes()
+    record = json.loads(RECORD.read_text())
+    if isa not in record:
+        pytest.skip(f"no bits of {isa} are recorded")
+    recorded, found = record[isa], all_hashes()
     assert len(FITS) >= 40
     changed = [name for name in found if name in recorded and found[name] != recorded[name]]
     assert not changed

@@ -722,7 +722,7 @@ def test_another_file_under_the_name_is_told(tmp_path, blocks):
 @pytest.mark.parametrize("bytes_more", [-8, -1, 1, 8, 10_000])
 @pytest.mark.parametrize("which", ["x", "y"])
 @pytest.mark.parametrize("blocks", [1, 4])
-def test_a_file_of_another_length_is_told(tmp_path, blocks, which, bytes_more):
+def test_a_file_of_another_length_is_rejected(tmp_path, blocks, which, bytes_more):
     X, y = problem(40)
     for name, array in (("x", X), ("y", y)):
         np.save(tmp_path / f"{name}.npy", array)

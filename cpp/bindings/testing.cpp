@@ -17,11 +17,11 @@ void register_testing(py::module_& m) {
     testing.def("allocation_failed", &allocation_failed);
     testing.def("living_buffers", &living_buffers);
 #endif
-    testing.def("use_whole_teams", [](bool whole) { TeamLog::whole = whole; }, py::arg("whole"));
+    testing.def("use_whole_teams", [](bool whole) { TeamHook::whole = whole; }, py::arg("whole"));
     testing.def("teams_run", [] {  // {workers: teams of that size since the last call}
         py::dict sizes;
-        for (int workers = 2; workers <= TeamLog::max_size; ++workers)
-            if (const auto teams = TeamLog::ran[static_cast<std::size_t>(workers)].exchange(0))
+        for (int workers = 2; workers <= TeamHook::max_size; ++workers)
+            if (const auto teams = TeamHook::ran[static_cast<std::size_t>(workers)].exchange(0))
                 sizes[py::int_(workers)] = teams;
         return sizes;
     });

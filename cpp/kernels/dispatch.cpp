@@ -27,9 +27,10 @@ const std::vector<const KernelTable*>& available_tables() {
     static const std::vector<const KernelTable*> tables = [] {
         std::vector<const KernelTable*> found{&generic::table};
 #ifdef FASTMLP_X86
-        if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&avx2::table);
-#ifdef FASTMLP_EMULATE_AVX512
-        found.push_back(&avx512::table);
+        const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+        if (has_avx2) found.push_back(&avx2::table);
+#ifdef FASTMLP_EMULATE_AVX512  // in AVX2's instructions
+        if (has_avx2) found.push_back(&avx512::table);
 #else
         if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))

@@ -49,8 +49,8 @@ inline int available_cores() {
 
 // For tests of threads. With `whole`, a call that may use n threads uses n, however little there is to do and however
 // busy the machine is. `ran` counts the teams of more than one worker that ran, by their size.
-struct TeamLog {
-    static constexpr int max_size = 64;  // larger teams count as this large
+struct TeamHook {
+    static constexpr int max_size = 1024;  // larger teams count as this large
     static inline std::atomic<bool> whole{false};
     static inline std::array<std::atomic<int64_t>, max_size + 1> ran{};
     static void add(int workers) {
@@ -64,7 +64,7 @@ struct TeamLog {
 class Crowding {
 public:
     static int workers(int threads) {
-        if (TeamLog::whole.load(std::memory_order_relaxed)) return threads;
+        if (TeamHook::whole.load(std::memory_order_relaxed)) return threads;
         return now() < until_.load(std::memory_order_relaxed) ? std::max(1, threads / 2) : threads;
     }
     // Whether a team that has waited for `lost` of its seconds had better end.
@@ -302,7 +302,7 @@ template <class F> void run_team(int threads, F f) {
 #pragma omp single
         {
             barrier.emplace(omp_get_num_threads());
-            TeamLog::add(omp_get_num_threads());
+            TeamHook::add(omp_get_num_threads());
         }
         f(Worker{omp_get_thread_num(), omp_get_num_threads(), &*barrier, &cursors});
     }
@@ -313,7 +313,7 @@ template <class F> void run_team(int threads, F f) {
         start_threads(threads - 1, [&](int i) { f(Worker{i, granted.get(), &*barrier, &cursors}); });
     const int count = static_cast<int>(others.size()) + 1;
     barrier.emplace(count);
-    TeamLog::add(count);
+    TeamHook::add(count);
     size.set_value(count);
     f(Worker{0, count, &*barrier, &cursors});
     for (std::thread& other : others) other.join();
@@ -342,7 +342,7 @@ inline const char* threading_name() {
 inline constexpr double least_operations_per_worker = 4e5;
 
 inline int useful_threads(int threads, double operations_between_barriers) {
-    if (TeamLog::whole.load(std::memory_order_relaxed)) return threads;
+    if (TeamHook::whole.load(std::memory_order_relaxed)) return threads;
     const double useful = operations_between_barriers / least_operations_per_worker;
     return useful < 1 ? 1 : useful < threads ? static_cast<int>(useful) : threads;
 }

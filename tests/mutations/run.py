@@ -198,9 +198,12 @@ def main():
 
     def work(copy, waiting, survivors):
         isas = copy.available_isas()
-        while waiting or survivors:
-            near = bool(waiting)
-            fault = (waiting or survivors).popleft()
+        while True:
+            with lock:
+                near = bool(waiting)
+                if not waiting and not survivors:
+                    return
+                fault = (waiting or survivors).popleft()
             begin = time.monotonic()
             if fault.isa and fault.isa not in isas:
                 record(fault, "not tried", f"needs {fault.isa}", 0)
