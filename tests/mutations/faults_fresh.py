@@ -1,4 +1,4 @@
-"""Two further rounds: chosen from the sources alone, when the tests were written, without a look at them."""
+"""Three further rounds (X, Y, Z): chosen from the sources alone, when the tests were written, without a look at them."""
 
 from faults import Fault
 
@@ -193,4 +193,108 @@ FAULTS = [
     Fault(
         "Y30", "epoch, updates_before + found.update) from None", "epoch, found.update) from None"
     ),  # error.step counts from the stream's chunk
+    # the third round
+    # cpp/kernels
+    Fault(
+        "Z01",
+        "first_lanes<T>(outputs - j, (mean - target) * V::broadcast(scale), V::zero()).store(z + j)",
+        "((mean - target) * V::broadcast(scale)).store(z + j)",
+    ),  # poisson: the outputs' padding gets a gradient and its weights grow: penalties (l1, l2, alpha) are too large
+    Fault(
+        "Z02",
+        "fma(a_k, V::load(b + p * panel_stride + kk * width + j * V::lanes), sum[p][j])",
+        "sum[p][j] + a_k * V::load(b + p * panel_stride + kk * width + j * V::lanes)",
+    ),  # not fused on AVX2: a row predicted alone by a layer of >= 4 full panels has other bits than among others
+    Fault(
+        "Z03", "rule.l1 != 0 || rule.l2 != 0", "rule.l2 != 0"
+    ),  # l1 by its subgradient without l2 is forgotten with momentum, Adam and updates of several chunks
+    Fault(
+        "Z04",
+        "fma(power, tail, power - Vec<T>::broadcast(1))",
+        "fma(power, tail, power) - Vec<T>::broadcast(1)",
+    ),  # tanh of small numbers loses its digits: tanh(1e-9) is 0
+    # cpp/linalg
+    Fault(
+        "Z05", "barrier.emplace(omp_get_num_threads())", "barrier.emplace(threads)"
+    ),  # where OpenMP grants fewer threads than asked (OMP_THREAD_LIMIT, a nested region), a fit waits for ever
+    Fault(
+        "Z06", "std::abs(x[at]) <= most", "std::abs(x[at]) < most"
+    ),  # with the dtype's largest number before a NaN, the message names the wrong place and blames another thread
+    Fault(
+        "Z07", "if (alone_) return 1;", ""
+    ),  # a child of fork whose parent's pool could not be ended (FASTMLP_FORK_HOOK=0) hangs in its first team
+    # cpp/nn
+    Fault(
+        "Z08", "!std::isfinite(sum.loss)", "std::isnan(sum.loss)"
+    ),  # a loss of inf goes unnoticed until it is nan: DivergenceError's step and the weights kept are an update late
+    Fault(
+        "Z09",
+        "find_columns(worker, data, order, chunk, chunks_[first_side]); worker.wait_for_all();",
+        "find_columns(worker, data, order, chunk, chunks_[first_side]);",
+    ),  # a worker lists the columns of a slice's first chunk before others have looked: sparse data, several threads
+    Fault(
+        "Z10", "steps_ += settings && chunk.last;", "steps_ += settings != nullptr;"
+    ),  # chunks are counted, not updates: Adam's bias correction is off for batches beyond 256 rows and accumulation
+    Fault(
+        "Z11", "Buffer<T>(size + kernels_.lanes)", "Buffer<T>(size)"
+    ),  # distributed: what travels with the gradients overwrites those of the last biases where no padding is left
+    Fault(
+        "Z12", "chunk.weight > 0 ? rows_of_update / chunk.weight : 0", "rows_of_update / chunk.weight"
+    ),  # a mini-batch whose sample weights are all zero makes the epoch's loss nan
+    Fault(
+        "Z13", "loss_and_gradient(loss_, clips_loss_, kernels()", "loss_and_gradient(loss_, false, kernels()"
+    ),  # the estimators' validation loss is not clipped at the dtype's epsilon: inf or larger than scikit-learn's
+    # cpp/bindings
+    Fault(
+        "Z14", "data->inputs_pin = pin_inputs(inputs);", ""
+    ),  # X.resize(..., refcheck=False) in a callback moves the memory that the fit reads
+    Fault(
+        "Z15", "interpreter_ends_ && std::this_thread::get_id() != ending_thread_", "interpreter_ends_"
+    ),  # an atexit function of the main thread that predicts or fits gets SystemExit
+    Fault(
+        "Z16", "+ begin; LossSum total = sum;", "+ begin;\n    LossSum total;"
+    ),  # evaluate on more rows than one native call takes counts the last call's losses and hits only
+    # python/fastmlp
+    Fault(
+        "Z17", ', "ftol": float(np.finfo(float).eps)', ""
+    ),  # lbfgs: fit_lbfgs ends at SciPy's ftol of 2e-9, long before the loss rests in double precision
+    Fault(
+        "Z18", "len(trainer._history.loss) % self._every_epochs", "info.epoch % self._every_epochs"
+    ),  # callbacks: Checkpoint counts the epochs of this fit, not those before it or before a resume
+    Fault(
+        "Z19", 'if optimizer == "sgd": settings["nesterov"] = fields.flag("trainer.nesterov")', ""
+    ),  # checkpoints: a resumed trainer has lost Nesterov's momentum
+    Fault(
+        "Z20", "if (outputs[j] > outputs[best]) best = j;", "if (outputs[j] >= outputs[best]) best = j;"
+    ),  # c_export: among equal outputs NAME_predict names the last class, Network.predict the first
+    Fault(
+        "Z21", "array.shape != shape or array.dtype != dtype", "array.shape != shape"
+    ),  # model_files: a file whose tensors have mixed dtypes is loaded, or a checkpoint's is a TypeError
+    Fault(
+        "Z22", "len(os.fsencode(name)) + len(SUFFIX)", "len(name) + len(SUFFIX)"
+    ),  # atomic_files: saving under a long name of letters beyond ASCII is an OSError, although the name is allowed
+    Fault("Z23", "self._stream.rows = rows", ""),  # streaming: Stream.rows stays None after an epoch
+    Fault(
+        "Z24", "self._check_same()", ""
+    ),  # distributed: settings that a callback changes differently on the ranks are no error; the ranks drift apart
+    Fault(
+        "Z25", "with lock: return callback(info)", "return callback(info)"
+    ),  # many: fit_many calls callbacks from several threads at the same time
+    Fault(
+        "Z26", "X = X.copy()", ""
+    ),  # validation: the caller's CSR matrix with unsorted or doubled indices is changed in place
+    Fault(
+        "Z27",
+        "network._evaluate(rows.data, threads).loss * self._loss_factor",
+        "network._evaluate(rows.data, threads).loss",
+    ),  # fitting: the validation loss of a regressor with several outputs is their sum, not their mean
+    Fault(
+        "Z28", "encoded.ndim == 2 and encoded.shape[1] == 1", "encoded.ndim == 2"
+    ),  # estimators: early stopping on several labels stratifies its split: other rows than scikit-learn's, or an error
+    Fault(
+        "Z29", "self._stream.flush() except Exception:", "self._stream.flush()\n        except OSError:"
+    ),  # progress: a stderr that has been closed (ValueError) ends a verbose fit
+    Fault(
+        "Z30", "(OSError, EOFError, zlib.error)", "(OSError, EOFError)"
+    ),  # idx: damaged data in a .gz file is a zlib.error, not a DataFileError
 ]
