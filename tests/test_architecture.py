@@ -15,7 +15,7 @@ CPP = ROOT / "cpp"
 FLOORS = ["kernels", "linalg", "nn", "bindings"]
 SOURCES = sorted(p for p in CPP.rglob("*") if p.suffix in (".h", ".cpp"))
 # Files compiled with the flags of one instruction set.
-PER_ISA = ["simd.h", "gemm_kernel.h", "elementwise_kernels.h", "kernels.cpp", "kernel_table.h", "update_step.h"]
+PER_ISA = ["simd.h", "gemm_kernel.h", "elementwise_kernels.h", "kernels.cpp", "kernel_table.h", "updates.h"]
 
 
 def includes(path):

@@ -1,6 +1,6 @@
 // What this build and this machine are, and the check of input arrays.
 #include "../kernels/dispatch.h"
-#include "../linalg/elementwise.h"
+#include "../linalg/checks.h"
 #include "gil.h"
 #include "numpy_views.h"
 #include "register.h"

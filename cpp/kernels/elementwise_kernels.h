@@ -6,7 +6,7 @@
 
 #include "gemm_kernel.h"
 #include "kernel_table.h"
-#include "update_step.h"
+#include "updates.h"
 
 namespace fastmlp::FASTMLP_ISA {
 
@@ -173,14 +173,14 @@ template <class T> void softmax_kernel(T* z, int64_t stride, int64_t rows, int64
 
 template <class T>
 void softmax_cross_entropy_kernel(T* z, int64_t stride, int64_t rows, int64_t outputs, const std::int32_t* labels,
-                                  T scale, T* margin, T* sum, std::int32_t* hit) {
+                                  T scale, T* margin, T* sum, std::int32_t* correct) {
     using V = Vec<T>;
     for (int64_t i = 0; i < rows; ++i, z += stride) {
         const T z_label = z[labels[i]];
         T largest;
         std::int32_t predicted;
         sum[i] = exponentiate_row(z, outputs, &largest, &predicted);
-        hit[i] = predicted == labels[i] && sum[i] == sum[i];  // NaN hits nothing
+        correct[i] = predicted == labels[i] && sum[i] == sum[i];  // NaN hits nothing
         margin[i] = largest - z_label;
         const T e_label = z[labels[i]];
         const V factor = V::broadcast(scale / sum[i]);
@@ -207,7 +207,7 @@ void squared_error_kernel(T* z, int64_t stride, int64_t rows, int64_t outputs, c
 // and log(1 + e).
 template <class T>
 void binary_cross_entropy_kernel(T* z, int64_t stride, int64_t rows, int64_t outputs, const T* targets,
-                                 int64_t target_stride, T scale, T most, T* loss) {
+                                 int64_t target_stride, T scale, T max_term, T* loss) {
     using V = Vec<T>;
     const V zero = V::zero(), one = V::broadcast(1);
     for (int64_t i = 0; i < rows; ++i, z += stride, targets += target_stride) {
@@ -215,7 +215,7 @@ void binary_cross_entropy_kernel(T* z, int64_t stride, int64_t rows, int64_t out
         for (int64_t j = 0; j < outputs; j += V::lanes) {
             const V x = V::load(z + j), target = load_first(outputs - j, targets + j), e = exp<T>(zero - abs(x));
             const V cost = max(zero, x) - x * target + log1p_of_unit<T>(e);
-            sum = sum + first_lanes<T>(outputs - j, min(V::broadcast(most), cost), zero);
+            sum = sum + first_lanes<T>(outputs - j, min(V::broadcast(max_term), cost), zero);
             const V p = select_less(x, zero, e, one) / (one + e);
             first_lanes<T>(outputs - j, (p - target) * V::broadcast(scale), zero).store(z + j);
         }

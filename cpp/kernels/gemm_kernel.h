@@ -10,7 +10,7 @@
 // once fill the core's miss buffers and stall it, one now and then costs little.
 #pragma once
 
-#include "update_step.h"
+#include "updates.h"
 
 // Without it GCC keeps some of the smaller accumulator arrays in memory: 80 instead of 200 GFLOP/s.
 #define FOR_UNROLLED(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); ++i)
@@ -30,11 +30,11 @@ template <class T, int m, int vectors> inline void store_tile(const Vec<T> (&sum
 // What a row of A is: a row of the tile, or (A transposed) a step of k.
 enum class Operand { row_major, transposed };
 
-// Adds steps 0 .. k-1 to the sums. With `fetches`, asks for the lines at fetch, fetch + fetch_step, ...
+// Adds steps 0 .. k-1 to the sums. With `prefetches`, prefetches the lines at line, line + line_stride, ...
 // With `rows_of_b`, step kk uses row rows_of_b[kk] of B: A then holds the columns that are not all zero.
-template <class T, int m, int vectors, Operand operand, bool fetches, bool sparse = false>
+template <class T, int m, int vectors, Operand operand, bool prefetches, bool sparse = false>
 inline void accumulate_tile(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride,
-                            const char* fetch, std::int64_t fetch_step, Vec<T> (&sum)[m][vectors],
+                            const char* line, std::int64_t line_stride, Vec<T> (&sum)[m][vectors],
                             const std::int32_t* rows_of_b = nullptr) {
     using V = Vec<T>;
     for (std::int64_t kk = 0; kk < k; ++kk) {
@@ -46,9 +46,9 @@ inline void accumulate_tile(std::int64_t k, const T* a, std::int64_t a_stride, c
         }
         a += operand == Operand::row_major ? 1 : a_stride;
         if (!sparse) b += b_stride;
-        if constexpr (fetches) {
-            __builtin_prefetch(fetch);
-            fetch += fetch_step;
+        if constexpr (prefetches) {
+            __builtin_prefetch(line);
+            line += line_stride;
         }
     }
 }
@@ -56,14 +56,14 @@ inline void accumulate_tile(std::int64_t k, const T* a, std::int64_t a_stride, c
 // Fetching costs two per cent, which only a tile of rows that are not near pays.
 template <class T, int m, int vectors, bool sparse>
 [[gnu::always_inline]] inline void gemm_tile(std::int64_t k, const T* a, std::int64_t a_stride, const T* b,
-                                             std::int64_t b_stride, T* c, std::int64_t c_stride, const Fetch& fetch,
-                                             const std::int32_t* rows_of_b) {
+                                             std::int64_t b_stride, T* c, std::int64_t c_stride,
+                                             const Prefetch& prefetch, const std::int32_t* rows_of_b) {
     constexpr Operand rows = Operand::row_major;
     Vec<T> sum[m][vectors];
     set_zero<T>(sum);
-    if (fetch.bytes > 0 && k > 0)  // no step where all inputs are zero
-        accumulate_tile<T, m, vectors, rows, true, sparse>(k, a, a_stride, b, b_stride, fetch.from[0],
-                                                           (fetch.bytes + k - 1) / k, sum, rows_of_b);
+    if (prefetch.bytes > 0 && k > 0)  // no step where all inputs are zero
+        accumulate_tile<T, m, vectors, rows, true, sparse>(k, a, a_stride, b, b_stride, prefetch.from[0],
+                                                           (prefetch.bytes + k - 1) / k, sum, rows_of_b);
     else
         accumulate_tile<T, m, vectors, rows, false, sparse>(k, a, a_stride, b, b_stride, nullptr, 0, sum, rows_of_b);
     FOR_UNROLLED(i, m)
@@ -74,14 +74,14 @@ template <class T, int m, int vectors>
 void gemm_tile_kernel(std::int64_t k, const T* a, std::int64_t a_stride,  // (m, k), row-major
                       const T* b, std::int64_t b_stride,                  // (k, vectors * lanes)
                       T* c, std::int64_t c_stride,                        // (m, vectors * lanes)
-                      const Fetch& fetch) {                               // one range or none
-    gemm_tile<T, m, vectors, false>(k, a, a_stride, b, b_stride, c, c_stride, fetch, nullptr);
+                      const Prefetch& prefetch) {                         // one range or none
+    gemm_tile<T, m, vectors, false>(k, a, a_stride, b, b_stride, c, c_stride, prefetch, nullptr);
 }
 
 template <class T, int m, int vectors>
 void gemm_sparse_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
-                        std::int64_t c_stride, const Fetch& fetch, const std::int32_t* rows_of_b) {
-    gemm_tile<T, m, vectors, true>(k, a, a_stride, b, b_stride, c, c_stride, fetch, rows_of_b);
+                        std::int64_t c_stride, const Prefetch& prefetch, const std::int32_t* rows_of_b) {
+    gemm_tile<T, m, vectors, true>(k, a, a_stride, b, b_stride, c, c_stride, prefetch, rows_of_b);
 }
 
 // One row times four full panels at once. A tile of one row has two chains of additions, each waiting for the
@@ -110,18 +110,19 @@ void gemm_row_kernel(std::int64_t k,
 // `period` steps, between() may do something else.
 template <class T, int m, int vectors, class Between>
 inline void accumulate_outer(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride,
-                             const Fetch& fetch, Vec<T> (&sum)[m][vectors], std::int64_t period, Between between) {
+                             const Prefetch& prefetch, Vec<T> (&sum)[m][vectors], std::int64_t period,
+                             Between between) {
     set_zero<T>(sum);
-    const std::int64_t range = k / fetch.count + 1, fetch_step = (fetch.bytes + range - 1) / range;
-    for (const char* const* from = fetch.from; k > 0; ++from, k -= range) {
+    const std::int64_t range = k / prefetch.count + 1, line_stride = (prefetch.bytes + range - 1) / range;
+    for (const char* const* from = prefetch.from; k > 0; ++from, k -= range) {
         const char* line = *from;
         for (std::int64_t left = k < range ? k : range, steps; left > 0; left -= steps) {
             steps = left < period ? left : period;
-            accumulate_tile<T, m, vectors, Operand::transposed, true>(steps, a, a_stride, b, b_stride, line, fetch_step,
-                                                                      sum);
+            accumulate_tile<T, m, vectors, Operand::transposed, true>(steps, a, a_stride, b, b_stride, line,
+                                                                      line_stride, sum);
             a += steps * a_stride;
             b += steps * b_stride;
-            line += steps * fetch_step;
+            line += steps * line_stride;
             between();
         }
     }
@@ -131,9 +132,9 @@ template <class T, int m, int vectors>
 void outer_tile_kernel(std::int64_t k, const T* a, std::int64_t a_stride,  // (k, m), row-major: A is its transpose
                        const T* b, std::int64_t b_stride,                  // (k, vectors * lanes)
                        T* c,                                               // (m, vectors * lanes)
-                       const Fetch& fetch) {
+                       const Prefetch& prefetch) {
     Vec<T> sum[m][vectors];
-    accumulate_outer<T>(k, a, a_stride, b, b_stride, fetch, sum, k, [] {});
+    accumulate_outer<T>(k, a, a_stride, b, b_stride, prefetch, sum, k, [] {});
     store_tile<T>(sum, c);
 }
 
@@ -141,7 +142,7 @@ void outer_tile_kernel(std::int64_t k, const T* a, std::int64_t a_stride,  // (k
 template <class T> inline void adam_vector(const TileUpdate<T>& tile, std::int64_t i, const UpdateRule<T>& rule) {
     constexpr int lanes = Vec<T>::lanes;
     const std::int64_t row = i >> (tile.vectors - 1);
-    const std::int64_t place = tile.places ? tile.places[row] : row;
+    const std::int64_t place = tile.row_index ? tile.row_index[row] : row;
     const std::int64_t at = tile.offset + (place * tile.vectors + (i & (tile.vectors - 1))) * lanes;
     update_step<T, UpdateKind::adam>(at, Vec<T>::load(tile.gradient + i * lanes), tile.w, tile.state_1, tile.state_2,
                                      rule);
@@ -151,21 +152,21 @@ template <class T> void adam_tile_kernel(const TileUpdate<T>& tile, const Update
     for (std::int64_t i = 0; i < tile.rows * tile.vectors; ++i) adam_vector<T>(tile, i, rule);
 }
 
-// The tile as the gradient of weights, used while it is in registers: its row i belongs to row places[i] of w, or to
-// row i if `places` is null.
+// The tile as the gradient of weights, used while it is in registers: its row i belongs to row row_index[i] of w, or to
+// row i if `row_index` is null.
 template <class T, int m, int vectors>
 void outer_sgd_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* w,
-                      const std::int32_t* places, const Fetch& fetch, const UpdateRule<T>& rule) {
+                      const std::int32_t* row_index, const Prefetch& prefetch, const UpdateRule<T>& rule) {
     using V = Vec<T>;
     constexpr int width = vectors * V::lanes;
     T* row[m];
-    FOR_UNROLLED(i, m) row[i] = w + (places ? places[i] : i) * width;
+    FOR_UNROLLED(i, m) row[i] = w + (row_index ? row_index[i] : i) * width;
     FOR_UNROLLED(i, m)
         FOR_UNROLLED(j, vectors) __builtin_prefetch(row[i] + j * V::lanes, 1);  // wanted when the sums are done
     V sum[m][vectors];
-    accumulate_outer<T>(k, a, a_stride, b, b_stride, fetch, sum, k, [] {});
+    accumulate_outer<T>(k, a, a_stride, b, b_stride, prefetch, sum, k, [] {});
     if (rule.l1 == 0 && rule.l2 == 0 &&
-        rule.shrink == 0) {  // the penalty's seven operations a vector are a fifth of a small batch's tile
+        rule.soft_threshold == 0) {  // the penalty's seven operations a vector are a fifth of a small batch's tile
         FOR_UNROLLED(i, m)
             FOR_UNROLLED(j, vectors) {
                 T* p = row[i] + j * V::lanes;
@@ -177,7 +178,9 @@ void outer_sgd_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T
         FOR_UNROLLED(j, vectors) {
             T* p = row[i] + j * V::lanes;
             const V w = V::load(p);
-            shrunk<T>(sgd_step<T>(w, penalized<T>(w, sum[i][j], rule), rule), V::broadcast(rule.shrink)).store(p);
+            soft_thresholded<T>(sgd_step<T>(w, penalized<T>(w, sum[i][j], rule), rule),
+                                V::broadcast(rule.soft_threshold))
+                .store(p);
         }
 }
 
@@ -186,12 +189,12 @@ void outer_sgd_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T
 // from L2, or from beyond where they do not fit.
 template <class T, int m, int vectors>
 void outer_adam_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
-                       const Fetch& fetch, const TileUpdate<T>& earlier, const UpdateRule<T>& rule) {
+                       const Prefetch& prefetch, const TileUpdate<T>& earlier, const UpdateRule<T>& rule) {
     Vec<T> sum[m][vectors];
     const std::int64_t updates = earlier.rows * earlier.vectors;
     const std::int64_t period = updates == 0 ? k : k < updates ? 1 : k / updates;
     std::int64_t i = 0;
-    accumulate_outer<T>(k, a, a_stride, b, b_stride, fetch, sum, period, [&] {
+    accumulate_outer<T>(k, a, a_stride, b, b_stride, prefetch, sum, period, [&] {
         if (i < updates) adam_vector<T>(earlier, i++, rule);
     });
     while (i < updates) adam_vector<T>(earlier, i++, rule);

@@ -26,7 +26,7 @@ void matmul(MatrixView<const T> a, bool transpose_a, MatrixView<const T> b, bool
             const T* packed = panels.data() + shape.offset_of(tile.panel);
             if (transpose_a)
                 kernels.outer_tile[tile.rows - 1][shape.vectors_of(tile.panel) - 1](k, a.data + tile.row, a.stride,
-                                                                                    packed, width, sums, Fetch{});
+                                                                                    packed, width, sums, Prefetch{});
             else
                 panel_tile(kernels, a, shape, panels.data(), tile, sums, width);
             for (int64_t i = 0; i < tile.rows; ++i)

@@ -33,11 +33,11 @@ template <class F> void for_each_tile(int row_tile, int64_t rows, const PanelSha
     });
 }
 
-template <class T> Fetch fetch_rows(MatrixView<const T> a, Range rows) {
-    Fetch fetch;
-    fetch.from[0] = static_cast<const char*>(static_cast<const void*>(a.row(rows.begin)));
-    fetch.bytes = rows.size() * a.stride * static_cast<int64_t>(sizeof(T));
-    return fetch;
+template <class T> Prefetch prefetch_rows(MatrixView<const T> a, Range rows) {
+    Prefetch prefetch;
+    prefetch.from[0] = static_cast<const char*>(static_cast<const void*>(a.row(rows.begin)));
+    prefetch.bytes = rows.size() * a.stride * static_cast<int64_t>(sizeof(T));
+    return prefetch;
 }
 
 // One tile of C = A * panels.
@@ -47,7 +47,7 @@ void panel_tile(const Kernels<T>& kernels, MatrixView<const T> a, const PanelSha
     const int64_t vectors = shape.vectors_of(tile.panel);
     kernels.gemm_tile[tile.rows - 1][vectors - 1](shape.rows, a.row(tile.row), a.stride,
                                                   panels + shape.offset_of(tile.panel), vectors * shape.lanes, c,
-                                                  c_stride, fetch_rows(a, tile.next));
+                                                  c_stride, prefetch_rows(a, tile.next));
 }
 
 // The same where A holds only some columns, those of rows rows_of_b[0 .. a.columns) of B.
@@ -57,29 +57,30 @@ void panel_tile_sparse(const Kernels<T>& kernels, MatrixView<const T> a, const P
     const int64_t vectors = shape.vectors_of(tile.panel);
     kernels.gemm_sparse[tile.rows - 1][vectors - 1](a.columns, a.row(tile.row), a.stride,
                                                     panels + shape.offset_of(tile.panel), vectors * shape.lanes, c,
-                                                    c_stride, fetch_rows(a, tile.next), rows_of_b);
+                                                    c_stride, prefetch_rows(a, tile.next), rows_of_b);
 }
 
 // One tile of C = Aᵀ * B, with A (k, m) and B (k, n) row-major, where C has the layout of panels.
 template <class T> struct OuterProduct {
     const Kernels<T>& kernels;
-    MatrixView<const T> a, b;    // from the tile's first column on
-    int64_t rows, vectors;       // of the tile
-    int64_t offset;              // of the tile in the panels; of the whole panel if `places` is not null
-    const std::int32_t* places;  // the rows of the panel that the tile's rows belong to; null: they follow each other
+    MatrixView<const T> a, b;  // from the tile's first column on
+    int64_t rows, vectors;     // of the tile
+    int64_t offset;            // of the tile in the panels; of the whole panel if `row_index` is not null
+    const std::int32_t*
+        row_index;  // the rows of the panel that the tile's rows belong to; null: they follow each other
 
     int64_t size() const { return rows * vectors * kernels.lanes; }
-    void compute(T* tile, const Fetch& fetch) const {
-        kernels.outer_tile[rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride, tile, fetch);
+    void compute(T* tile, const Prefetch& prefetch) const {
+        kernels.outer_tile[rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride, tile, prefetch);
     }
     // Takes one step of SGD along the product instead; `weights` are all panels.
-    void sgd(T* weights, const Fetch& fetch, const UpdateRule<T>& rule) const {
-        kernels.outer_sgd[rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride, weights + offset, places,
-                                                 fetch, rule);
+    void sgd(T* weights, const Prefetch& prefetch, const UpdateRule<T>& rule) const {
+        kernels.outer_sgd[rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride, weights + offset,
+                                                 row_index, prefetch, rule);
     }
     // Computes the product, and meanwhile Adam's step of a tile computed earlier.
-    void compute(T* tile, const Fetch& fetch, const TileUpdate<T>& earlier, const UpdateRule<T>& rule) const {
-        kernels.outer_adam[rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride, tile, fetch, earlier,
+    void compute(T* tile, const Prefetch& prefetch, const TileUpdate<T>& earlier, const UpdateRule<T>& rule) const {
+        kernels.outer_adam[rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride, tile, prefetch, earlier,
                                                   rule);
     }
 };
@@ -87,11 +88,11 @@ template <class T> struct OuterProduct {
 template <class T>
 OuterProduct<T> outer_product(const Kernels<T>& kernels, MatrixView<const T> a, MatrixView<const T> b,
                               const PanelShape& shape, int64_t row, int64_t rows, int64_t panel,
-                              const std::int32_t* places = nullptr) {
+                              const std::int32_t* row_index = nullptr) {
     a.data += row;
     b.data += panel * shape.full_width();
-    const int64_t offset = shape.offset_of(panel) + (places ? 0 : row * shape.width_of(panel));
-    return {kernels, a, b, rows, shape.vectors_of(panel), offset, places ? places + row : nullptr};
+    const int64_t offset = shape.offset_of(panel) + (row_index ? 0 : row * shape.width_of(panel));
+    return {kernels, a, b, rows, shape.vectors_of(panel), offset, row_index ? row_index + row : nullptr};
 }
 
 // c (m, n) = op(a) * op(b); op transposes if asked. All row-major and unpadded. Throws std::bad_alloc.

@@ -61,7 +61,7 @@ struct TeamHook {
 // How many workers a team should have while other threads keep some from their cores: a team of two of which one waits
 // for the scheduler's next slice at each barrier is slower than one worker, ten times if its steps are short. Others
 // can be of this process: OpenBLAS's threads spin for a tenth of a second after each use. Results do not depend on it.
-class Crowding {
+class Oversubscription {
 public:
     static int workers(int threads) {
         if (TeamHook::whole.load(std::memory_order_relaxed)) return threads;
@@ -73,10 +73,10 @@ public:
     static void report(double seconds, double lost) {
         double pause = pause_.load(std::memory_order_relaxed);
         if (is_seen(seconds, lost)) {
-            pause = std::min(2 * pause, longest_pause);
+            pause = std::min(2 * pause, max_pause);
             until_.store(now() + pause, std::memory_order_relaxed);
         } else if (seconds > 1e-2) {
-            pause = shortest_pause;
+            pause = min_pause;
         }
         pause_.store(pause, std::memory_order_relaxed);
     }
@@ -85,8 +85,8 @@ private:
     static double now() {
         return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
     }
-    static constexpr double shortest_pause = 5e-3, longest_pause = 0.32;  // a try costs a slice of some 4 ms
-    static inline std::atomic<double> until_{0}, pause_{shortest_pause};
+    static constexpr double min_pause = 5e-3, max_pause = 0.32;  // a try costs a slice of some 4 ms
+    static inline std::atomic<double> until_{0}, pause_{min_pause};
 };
 
 // All workers wait until the last has come. They spin for about 20 us, far longer than equal shares of work
@@ -98,9 +98,9 @@ class Barrier {
 public:
     explicit Barrier(int workers) : workers_(workers) {
         if (workers <= available_cores())
-            spins_ = most_spins, least_spins_ = 64;
+            spins_ = max_spins, min_spins_ = 64;
         else
-            yields_ = most_yields;
+            yields_ = max_yields;
     }
     void wait() noexcept {
         const unsigned round = round_.load(std::memory_order_relaxed);
@@ -115,12 +115,12 @@ public:
         const int spins = spins_.load(std::memory_order_relaxed);
         for (int spin = 0; spin < spins; ++spin) {
             if (round_.load(std::memory_order_acquire) != round) {
-                if (spins < most_spins) spins_.store(spins + 16, std::memory_order_relaxed);
+                if (spins < max_spins) spins_.store(spins + 16, std::memory_order_relaxed);
                 return;
             }
             pause_briefly();
         }
-        spins_.store(std::max(spins / 2, least_spins_), std::memory_order_relaxed);
+        spins_.store(std::max(spins / 2, min_spins_), std::memory_order_relaxed);
         using clock = std::chrono::steady_clock;
         const clock::time_point begin = clock::now();
         clock::time_point before = begin;
@@ -143,9 +143,9 @@ public:
     }
 
 private:
-    static constexpr int most_spins = 2000, most_yields = 200;
+    static constexpr int max_spins = 2000, max_yields = 200;
     const int workers_;
-    int least_spins_ = 0;
+    int min_spins_ = 0;
     std::atomic<int> spins_{0}, yields_{0};
     alignas(64) std::atomic<int> arrived_{0};
     alignas(64) std::atomic<unsigned> round_{0};
@@ -222,7 +222,7 @@ private:
     Range share_of(int worker, int64_t total) const { return {total * worker / count, total * (worker + 1) / count}; }
 };
 
-inline int most_workers() { return std::max(16, 2 * available_cores()); }  // more help nobody
+inline int max_workers() { return std::max(16, 2 * available_cores()); }  // more help nobody
 
 // Threads that run f(i), i from 1 on: so many, or as many as the system grants.
 template <class F> std::vector<std::thread> start_threads(int count, F f) noexcept {
@@ -259,7 +259,7 @@ public:
     static int allowed(int threads) {
         if (alone_) return 1;
         used_ = true;
-        threads = std::min(threads, most_workers());
+        threads = std::min(threads, max_workers());
 #ifdef _OPENMP
         threads = granted(threads);
 #endif
@@ -323,9 +323,9 @@ template <class F> void run_team(int threads, F f) {
 // The threads that a call from this thread may use when the user names no number.
 inline int default_thread_count() {
 #ifdef _OPENMP
-    return std::min(omp_get_max_threads(), most_workers());
+    return std::min(omp_get_max_threads(), max_workers());
 #else
-    return std::min(available_cores(), most_workers());
+    return std::min(available_cores(), max_workers());
 #endif
 }
 
@@ -339,11 +339,11 @@ inline const char* threading_name() {
 
 // A worker is worth its barriers when it has this much to do between two of them: about 2 us on one core,
 // against 0.1 us for a barrier.
-inline constexpr double least_operations_per_worker = 4e5;
+inline constexpr double min_operations_per_worker = 4e5;
 
 inline int useful_threads(int threads, double operations_between_barriers) {
     if (TeamHook::whole.load(std::memory_order_relaxed)) return threads;
-    const double useful = operations_between_barriers / least_operations_per_worker;
+    const double useful = operations_between_barriers / min_operations_per_worker;
     return useful < 1 ? 1 : useful < threads ? static_cast<int>(useful) : threads;
 }
 

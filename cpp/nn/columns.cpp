@@ -23,6 +23,8 @@ void nonzero_bits_of_row(const Inputs& inputs, int64_t row, std::uint64_t* bits)
             return nonzero_bits<float>(inputs, row, bits);
         case InputKind::float64:
             return nonzero_bits<double>(inputs, row, bits);
+        case InputKind::count:
+            break;
     }
 }
 

@@ -80,9 +80,9 @@ public:
     template <class OnTile, class OnBiases>
     void weight_gradient(const Worker& worker, MatrixView<const T> in, MatrixView<const T> gradient, OnTile on_tile,
                          OnBiases on_biases, const ActiveColumns* active = nullptr) const noexcept {
-        const std::int32_t* places = active ? active->index() : nullptr;
+        const std::int32_t* row_index = active ? active->index() : nullptr;
         for_each_tile(kernels_->row_tile, in.columns, shape_, worker, [&](const Tile& tile) {
-            on_tile(outer_product(*kernels_, in, gradient, shape_, tile.row, tile.rows, tile.panel, places));
+            on_tile(outer_product(*kernels_, in, gradient, shape_, tile.row, tile.rows, tile.panel, row_index));
         });
         const Range mine = worker.share(shape_.panels());
         for (int64_t panel = mine.begin; panel < mine.end; ++panel) {

@@ -30,20 +30,21 @@ public:
     // The caller will compute so many tiles, with next() before and read() after each.
     void spread_over(int64_t tiles) noexcept {
         rows_per_tile_ =
-            std::clamp<int64_t>(tiles < rows_ ? rows_ / std::max<int64_t>(1, tiles) + 1 : 1, 1, Fetch::most);
+            std::clamp<int64_t>(tiles < rows_ ? rows_ / std::max<int64_t>(1, tiles) + 1 : 1, 1, Prefetch::max_ranges);
         tiles_per_row_ = rows_ == 0 ? 1 : std::max<int64_t>(1, tiles / rows_);
     }
-    Fetch next() noexcept {
+    Prefetch next() noexcept {
         near_ = asked_;
-        Fetch fetch;
-        if (asked_ == rows_) return fetch;
+        Prefetch prefetch;
+        if (asked_ == rows_) return prefetch;
         if (asked_ >= touched_) touch_pages();
-        fetch.count = static_cast<int>(std::min(rows_per_tile_, rows_ - asked_));
-        for (int i = 0; i < fetch.count; ++i)
-            fetch.bytes = std::max(fetch.bytes, inputs_.row_bytes(source(asked_ + i)) / tiles_per_row_ + 1);
-        for (int i = 0; i < fetch.count; ++i) fetch.from[i] = inputs_.row(source(asked_ + i)) + part_ * fetch.bytes;
-        if (++part_ == tiles_per_row_) part_ = 0, asked_ += fetch.count;
-        return fetch;
+        prefetch.count = static_cast<int>(std::min(rows_per_tile_, rows_ - asked_));
+        for (int i = 0; i < prefetch.count; ++i)
+            prefetch.bytes = std::max(prefetch.bytes, inputs_.row_bytes(source(asked_ + i)) / tiles_per_row_ + 1);
+        for (int i = 0; i < prefetch.count; ++i)
+            prefetch.from[i] = inputs_.row(source(asked_ + i)) + part_ * prefetch.bytes;
+        if (++part_ == tiles_per_row_) part_ = 0, asked_ += prefetch.count;
+        return prefetch;
     }
     void read() noexcept { read_until(near_); }
     void read_all() noexcept { read_until(rows_); }

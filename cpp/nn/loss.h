@@ -14,9 +14,9 @@ enum class Loss { cross_entropy, squared_error, binary_cross_entropy, poisson };
 
 // What each row cost. Kept per row, so that sums run in the order of the rows whoever computed them.
 template <class T> struct RowLosses {
-    explicit RowLosses(int64_t rows) : loss(rows), exp_sum(rows), hit(rows) {}
+    explicit RowLosses(int64_t rows) : loss(rows), exp_sum(rows), correct(rows) {}
     Buffer<T> loss, exp_sum;
-    Buffer<std::int32_t> hit;  // 1 where the largest output is the label
+    Buffer<std::int32_t> correct;  // 1 where the largest output is the label
 };
 
 struct LossSum {
@@ -27,7 +27,7 @@ struct LossSum {
     template <class T> void add(const RowLosses<T>& losses, int64_t rows, double factor = 1) {
         for (int64_t i = 0; i < rows; ++i) {
             loss += losses.loss.data()[i] * factor;
-            hits += losses.hit.data()[i];
+            hits += losses.correct.data()[i];
         }
     }
 };
@@ -57,7 +57,7 @@ void loss_and_gradient(Loss loss, bool clipped, const Kernels<T>& kernels, Matri
         case Loss::cross_entropy: {
             T* exp_sum = losses.exp_sum.data() + first;
             kernels.softmax_cross_entropy(z.data, z.stride, z.rows, z.columns, wanted.labels, scale, cost, exp_sum,
-                                          losses.hit.data() + first);
+                                          losses.correct.data() + first);
             for (int64_t i = 0; i < z.rows; ++i) cost[i] = std::min(cost[i] + std::log(exp_sum[i]), most);
             break;
         }

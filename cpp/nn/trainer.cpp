@@ -222,20 +222,21 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
                                      gradients_[i - 1].first_rows(chunk.size()));
         const ParameterBlock<T> weights = states_[i].weights_of(layers[i]), biases = states_[i].biases_of(layers[i]);
         const auto on_tile = [&](const OuterProduct<T>& product) {
-            const Fetch fetch = i == 0 ? next_rows.next() : Fetch{};
+            const Prefetch prefetch = i == 0 ? next_rows.next() : Prefetch{};
             T* const tile = tiles[side ^= 1];
             if (whole && optimizer_.kind == UpdateKind::sgd) {
-                product.sgd(weights.value, fetch, weight_rule);
+                product.sgd(weights.value, prefetch, weight_rule);
             } else if (whole && optimizer_.kind == UpdateKind::adam && chunk.size() >= least_rows_to_overlap) {
-                product.compute(tile, fetch, earlier, weight_rule);
-                earlier = {tile,           product.rows,  product.vectors, product.places,
+                product.compute(tile, prefetch, earlier, weight_rule);
+                earlier = {tile,           product.rows,  product.vectors, product.row_index,
                            product.offset, weights.value, weights.state_1, weights.state_2};
             } else {
-                product.compute(tile, fetch);
-                if (product.places) {
+                product.compute(tile, prefetch);
+                if (product.row_index) {
                     const int64_t width = product.size() / product.rows;
                     for (int64_t j = 0; j < product.rows; ++j)
-                        take(weights, weight_rule, product.offset + product.places[j] * width, tile + j * width, width);
+                        take(weights, weight_rule, product.offset + product.row_index[j] * width, tile + j * width,
+                             width);
                 } else {
                     take(weights, weight_rule, product.offset, tile, product.size());
                 }
@@ -278,7 +279,7 @@ int64_t Trainer<T>::run_chunks(const Dataset<T>& data, const int64_t* order, con
         static_cast<double>(rows);
     const bool began_finite = std::isfinite(sum.loss);
     const double start = now();
-    threads = Crowding::workers(useful_threads(threads, operations / (2 * layers)));
+    threads = Oversubscription::workers(useful_threads(threads, operations / (2 * layers)));
     if (data.inputs.sparse() || data.nonzero)
         make_room_for_columns(threads);
     else
@@ -326,7 +327,7 @@ int64_t Trainer<T>::run_chunks(const Dataset<T>& data, const int64_t* order, con
                 const bool diverged = began_finite && !std::isfinite(sum.loss);
                 const bool is_sum = !settings && chunk.last;
                 stop = next.size() == 0 || is_sum || end - start >= seconds || diverged ||
-                       Crowding::is_seen(end - begin, slept);
+                       Oversubscription::is_seen(end - begin, slept);
                 if (stop) ahead_ = {data.inputs.data, order, next.begin, next.end, worker.count, side ^ 1};
             }
             worker.wait_for_all();
@@ -339,7 +340,7 @@ int64_t Trainer<T>::run_chunks(const Dataset<T>& data, const int64_t* order, con
         }
     });
     // A team that lacks a core also waits for its members when it begins and when it ends.
-    if (threads > 1) Crowding::report(now() - start, slept + (begin - start) + (now() - end));
+    if (threads > 1) Oversubscription::report(now() - start, slept + (begin - start) + (now() - end));
     return position;
 }
 

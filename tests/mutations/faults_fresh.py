@@ -33,7 +33,7 @@ FAULTS = [
         "X08", "if (m == 0 || n == 0) return;", "if (m == 0 || n == 0 || k == 0) return;"
     ),  # a product over no inner dimension is not zeros
     Fault(
-        "X09", "return std::min(omp_get_max_threads(), most_workers());", "return omp_get_max_threads();"
+        "X09", "return std::min(omp_get_max_threads(), max_workers());", "return omp_get_max_threads();"
     ),  # OMP_NUM_THREADS=500 is believed by the default
     # cpp/nn
     Fault(
@@ -117,9 +117,11 @@ FAULTS = [
         "fma(power, tail, power)",
     ),  # exp saturates at 2e38 instead of becoming inf
     Fault(
-        "Y02", "hit[i] = predicted == labels[i] && sum[i] == sum[i];", "hit[i] = predicted == labels[i];"
+        "Y02", "correct[i] = predicted == labels[i] && sum[i] == sum[i];", "correct[i] = predicted == labels[i];"
     ),  # a row of NaN counts as hit for label 0
-    Fault("Y03", "min(V::broadcast(most), cost)", "min(cost, V::broadcast(most))"),  # NaN loss hidden as the clip
+    Fault(
+        "Y03", "min(V::broadcast(max_term), cost)", "min(cost, V::broadcast(max_term))"
+    ),  # NaN loss hidden as the clip
     Fault("Y04", "(sums[2] + sums[3])", "(sums[2] + sums[2])"),  # forward misses NaN in each fourth vector
     Fault("Y05", "short_sum = 32 * V::lanes", "short_sum = 32768 * V::lanes"),  # float32 penalty loses digits
     # cpp/linalg
@@ -131,7 +133,7 @@ FAULTS = [
         "while (at < earliest && !found.compare_exchange_weak(earliest, at)) { }",
         "if (earliest == size) found.store(at);",
     ),  # reports the bad value found first, not the first
-    Fault("Y08", "threads = std::min(threads, most_workers());", ""),  # no cap on a team's size
+    Fault("Y08", "threads = std::min(threads, max_workers());", ""),  # no cap on a team's size
     # cpp/nn
     Fault("Y09", "rows_of_update * penalty(", "static_cast<double>(chunk.size()) * penalty("),  # batch > 256: too small
     Fault("Y10", "i < chunk.update_end; ++i)", "i < chunk.end; ++i)"),  # row weights of the first chunk only

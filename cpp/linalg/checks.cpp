@@ -1,5 +1,5 @@
 // Passes over whole arrays that belong to no network.
-#include "elementwise.h"
+#include "checks.h"
 
 #include <chrono>
 #include <cmath>
@@ -8,7 +8,7 @@
 namespace fastmlp {
 
 template <class T> int64_t first_not_finite(const T* x, int64_t size, double limit, int threads) {
-    const T most = static_cast<T>(std::min<double>(limit, std::numeric_limits<T>::max()));
+    const T max_magnitude = static_cast<T>(std::min<double>(limit, std::numeric_limits<T>::max()));
     std::atomic<int64_t> found{size};
     run_team(useful_threads(threads, static_cast<double>(size)), [&](const Worker& worker) noexcept {
         const Range mine = worker.share(size);
@@ -16,10 +16,10 @@ template <class T> int64_t first_not_finite(const T* x, int64_t size, double lim
         for (int64_t i = mine.begin; i < mine.end; i += block) {
             const int64_t end = std::min(i + block, mine.end);
             bool good = true;
-            for (int64_t j = i; j < end; ++j) good &= std::abs(x[j]) <= most;  // false for NaN
+            for (int64_t j = i; j < end; ++j) good &= std::abs(x[j]) <= max_magnitude;  // false for NaN
             if (good) continue;
             int64_t at = i;
-            while (at < end && std::abs(x[at]) <= most) ++at;
+            while (at < end && std::abs(x[at]) <= max_magnitude) ++at;
             if (at == end) continue;  // another thread has changed the array meanwhile
             int64_t earliest = found.load();
             while (at < earliest && !found.compare_exchange_weak(earliest, at)) {

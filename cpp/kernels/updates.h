@@ -15,7 +15,7 @@ template <class T> [[gnu::always_inline]] inline Vec<T> penalized(Vec<T> w, Vec<
 }
 
 // w moved towards zero by `by`, and no further: what a proximal step for l1 does.
-template <class T> inline Vec<T> shrunk(Vec<T> w, Vec<T> by) {
+template <class T> inline Vec<T> soft_thresholded(Vec<T> w, Vec<T> by) {
     const Vec<T> zero = Vec<T>::zero();
     return max(zero, w - by) + min(zero, w + by);
 }
@@ -39,15 +39,17 @@ inline void update_step(std::int64_t at, Vec<T> g, T* parameters, T* state_1, T*
         velocity.store(state_1 + at);
         w = rule.nesterov ? w + fma(momentum, velocity, step) : w + velocity;
     } else {
-        const V mean = fma(V::broadcast(rule.beta_1), V::load(state_1 + at), V::broadcast(rule.rest_1) * g);
-        const V square = fma(V::broadcast(rule.beta_2), V::load(state_2 + at), V::broadcast(rule.rest_2) * (g * g));
+        const V mean = fma(V::broadcast(rule.beta_1), V::load(state_1 + at), V::broadcast(rule.one_minus_beta_1) * g);
+        const V square =
+            fma(V::broadcast(rule.beta_2), V::load(state_2 + at), V::broadcast(rule.one_minus_beta_2) * (g * g));
         mean.store(state_1 + at);
         square.store(state_2 + at);
         const V root = sqrt(square) + V::broadcast(rule.epsilon);
         w = w - V::broadcast(rule.learning_rate) * mean / root;
-        if (rule.shrink != 0) w = shrunk<T>(w, V::broadcast(rule.shrink) / root);
+        if (rule.soft_threshold != 0) w = soft_thresholded<T>(w, V::broadcast(rule.soft_threshold) / root);
     }
-    if (kind != UpdateKind::adam && rule.shrink != 0) w = shrunk<T>(w, V::broadcast(rule.shrink));
+    if (kind != UpdateKind::adam && rule.soft_threshold != 0)
+        w = soft_thresholded<T>(w, V::broadcast(rule.soft_threshold));
     w.store(parameters + at);
 }
 
