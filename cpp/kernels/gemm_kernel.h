@@ -12,9 +12,6 @@
 
 #include "updates.h"
 
-// Without it GCC keeps some of the smaller accumulator arrays in memory: 80 instead of 200 GFLOP/s.
-#define FOR_UNROLLED(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); ++i)
-
 namespace fastmlp::FASTMLP_ISA {
 
 template <class T, int m, int vectors> inline void set_zero(Vec<T> (&sum)[m][vectors]) {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernel_table.h"
-#include "simd.h"
+#include "simd/simd.h"
 
 namespace fastmlp::FASTMLP_ISA {
 
