@@ -17,7 +17,7 @@ SOURCES = sorted(p for p in CPP.rglob("*") if p.suffix in (".h", ".cpp"))
 # Files compiled with the flags of one instruction set.
 PER_ISA = [
     *(f"simd/{name}.h" for name in ("simd", "avx512", "avx2", "neon", "generic")),
-    *("gemm_kernel.h", "elementwise_kernels.h", "kernels.cpp", "kernel_table.h", "updates.h"),
+    *("gemm_kernel.h", "row_kernels.h", "vector_math.h", "kernels.cpp", "kernel_table.h", "updates.h"),
 ]
 
 

@@ -1,7 +1,7 @@
 // Fills the table of the instruction set that this file is compiled for (once each, see CMakeLists.txt).
-#include "elementwise_kernels.h"
 #include "gemm_kernel.h"
 #include "kernel_table.h"
+#include "row_kernels.h"
 
 namespace fastmlp::FASTMLP_ISA {
 
