@@ -17,7 +17,7 @@ SOURCES = sorted(p for p in CPP.rglob("*") if p.suffix in (".h", ".cpp"))
 # Files compiled with the flags of one instruction set.
 PER_ISA = [
     *(f"simd/{name}.h" for name in ("simd", "avx512", "avx2", "neon", "generic")),
-    *("gemm_kernel.h", "row_kernels.h", "vector_math.h", "kernels.cpp", "kernel_table.h", "updates.h"),
+    *("gemm_kernel.h", "row_kernels.h", "vector_math.h", "kernels.cpp", "kernel_table.h", "updates.h", "activations.h", "losses.h", "parts.h"),
 ]
 
 
@@ -176,7 +176,7 @@ def test_accumulators_stay_in_registers(instruction_set):
     found = set()
     for function, instructions in innermost_loops(disassembly):
         tile = re.search(
-            r"(gemm_tile|gemm_sparse|outer_tile|outer_sgd|outer_adam)_kernel<(float|double), (\d+), ([12])>", function
+            r"(gemm_tile|gemm_sparse|outer_tile|outer_update|outer_overlap)_kernel<(float|double), (\d+), ([12])[,>]", function
         )
         multiply_adds = sum(bool(re.match("vfmadd|fmla", instruction)) for instruction in instructions)
         if not tile or not multiply_adds or any(re.search("sqrt|fcmgt", instruction) for instruction in instructions):
@@ -190,7 +190,7 @@ def test_accumulators_stay_in_registers(instruction_set):
         ]
         assert not stores, f"{function} spills in its inner loop: {stores[0]}"
         found.add((kind, dtype, int(rows), int(vectors)))
-    kinds = ("gemm_tile", "gemm_sparse", "outer_tile", "outer_sgd", "outer_adam")
+    kinds = ("gemm_tile", "gemm_sparse", "outer_tile", "outer_update", "outer_overlap")
     missing = {
         (k, d, r, v) for k in kinds for d in ("float", "double") for r in range(1, tile_rows + 1) for v in (1, 2)
     } - found

@@ -47,7 +47,7 @@ template <class T> Array<T> activate(const Array<T>& z, Activation kind) {
         const ReleasedGil released;
         const auto view = copy.view();
         kernels.activate[static_cast<int>(kind)](view.data, view.stride, nullptr, view.rows,
-                                                 padded_columns(from, kernels));
+                                                 padded_columns(from, kernels), nullptr);
     }
     return unpadded(copy);
 }
@@ -61,8 +61,8 @@ template <class T> Array<T> activation_gradient(const Array<T>& output, const Ar
     {
         const ReleasedGil released;
         kernels.activation_gradient[static_cast<int>(kind)](gradients.view().data, gradients.view().stride,
-                                                            outputs.view().data, outputs.view().stride, from.rows,
-                                                            padded_columns(from, kernels));
+                                                            outputs.view().data, nullptr, outputs.view().stride,
+                                                            from.rows, padded_columns(from, kernels), nullptr);
     }
     return unpadded(gradients);
 }
@@ -74,7 +74,8 @@ template <class T> Array<T> softmax(const Array<T>& z) {
     {
         const ReleasedGil released;
         const auto view = copy.view();
-        if (view.columns > 0) kernels.softmax(view.data, view.stride, view.rows, view.columns);
+        if (view.columns > 0)
+            kernels.predict[static_cast<int>(Loss::cross_entropy)](view.data, view.stride, view.rows, view.columns);
     }
     return unpadded(copy);
 }

@@ -17,6 +17,12 @@ const KernelTable& current_table();
 // Changes it for the whole process (tests compare the instruction sets of one machine).
 void use_table(const std::string& isa);
 
+// What training must know of a part: the same in each table.
+inline LossProperties properties_of(Loss kind) { return available_tables().front()->losses[static_cast<int>(kind)]; }
+inline UpdateProperties properties_of(UpdateKind kind) {
+    return available_tables().front()->updates[static_cast<int>(kind)];
+}
+
 template <class T> const Kernels<T>& kernels_of(const KernelTable& table);
 template <> inline const Kernels<float>& kernels_of<float>(const KernelTable& table) { return table.float32; }
 template <> inline const Kernels<double>& kernels_of<double>(const KernelTable& table) { return table.float64; }

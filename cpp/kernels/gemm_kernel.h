@@ -30,11 +30,10 @@ enum class Operand { row_major, transposed };
 // Adds steps 0 .. k-1 to the sums. With `prefetches`, prefetches the lines at line, line + line_stride, ...
 // With `rows_of_b`, step kk uses row rows_of_b[kk] of B: A then holds the columns that are not all zero.
 template <class T, int m, int vectors, Operand operand, bool prefetches, bool sparse = false>
-inline void accumulate_tile(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride,
-                            const char* line, std::int64_t line_stride, Vec<T> (&sum)[m][vectors],
-                            const std::int32_t* rows_of_b = nullptr) {
+inline void accumulate_tile(int64_t k, const T* a, int64_t a_stride, const T* b, int64_t b_stride, const char* line,
+                            int64_t line_stride, Vec<T> (&sum)[m][vectors], const std::int32_t* rows_of_b = nullptr) {
     using V = Vec<T>;
-    for (std::int64_t kk = 0; kk < k; ++kk) {
+    for (int64_t kk = 0; kk < k; ++kk) {
         V b_row[vectors];
         FOR_UNROLLED(j, vectors) b_row[j] = V::load((sparse ? b + rows_of_b[kk] * b_stride : b) + j * V::lanes);
         FOR_UNROLLED(i, m) {
@@ -52,9 +51,9 @@ inline void accumulate_tile(std::int64_t k, const T* a, std::int64_t a_stride, c
 
 // Fetching costs two per cent, which only a tile of rows that are not near pays.
 template <class T, int m, int vectors, bool sparse>
-[[gnu::always_inline]] inline void gemm_tile(std::int64_t k, const T* a, std::int64_t a_stride, const T* b,
-                                             std::int64_t b_stride, T* c, std::int64_t c_stride,
-                                             const Prefetch& prefetch, const std::int32_t* rows_of_b) {
+[[gnu::always_inline]] inline void gemm_tile(int64_t k, const T* a, int64_t a_stride, const T* b, int64_t b_stride,
+                                             T* c, int64_t c_stride, const Prefetch& prefetch,
+                                             const std::int32_t* rows_of_b) {
     constexpr Operand rows = Operand::row_major;
     Vec<T> sum[m][vectors];
     set_zero<T>(sum);
@@ -68,32 +67,32 @@ template <class T, int m, int vectors, bool sparse>
 }
 
 template <class T, int m, int vectors>
-void gemm_tile_kernel(std::int64_t k, const T* a, std::int64_t a_stride,  // (m, k), row-major
-                      const T* b, std::int64_t b_stride,                  // (k, vectors * lanes)
-                      T* c, std::int64_t c_stride,                        // (m, vectors * lanes)
-                      const Prefetch& prefetch) {                         // one range or none
+void gemm_tile_kernel(int64_t k, const T* a, int64_t a_stride,  // (m, k), row-major
+                      const T* b, int64_t b_stride,             // (k, vectors * lanes)
+                      T* c, int64_t c_stride,                   // (m, vectors * lanes)
+                      const Prefetch& prefetch) {               // one range or none
     gemm_tile<T, m, vectors, false>(k, a, a_stride, b, b_stride, c, c_stride, prefetch, nullptr);
 }
 
 template <class T, int m, int vectors>
-void gemm_sparse_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
-                        std::int64_t c_stride, const Prefetch& prefetch, const std::int32_t* rows_of_b) {
+void gemm_sparse_kernel(int64_t k, const T* a, int64_t a_stride, const T* b, int64_t b_stride, T* c, int64_t c_stride,
+                        const Prefetch& prefetch, const std::int32_t* rows_of_b) {
     gemm_tile<T, m, vectors, true>(k, a, a_stride, b, b_stride, c, c_stride, prefetch, rows_of_b);
 }
 
 // One row times four full panels at once. A tile of one row has two chains of additions, each waiting for the
 // last; eight of them keep the multiply-adders busy.
 template <class T>
-void gemm_row_kernel(std::int64_t k,
-                     const T* a,                             // (k)
-                     const T* b, std::int64_t panel_stride,  // four panels (k, 2 * lanes), so many elements apart
-                     T* c) {                                 // (4 * 2 * lanes)
+void gemm_row_kernel(int64_t k,
+                     const T* a,                        // (k)
+                     const T* b, int64_t panel_stride,  // four panels (k, 2 * lanes), so many elements apart
+                     T* c) {                            // (4 * 2 * lanes)
     using V = Vec<T>;
     constexpr int width = panel_vectors * V::lanes;
     V sum[row_panels][panel_vectors];
     FOR_UNROLLED(p, row_panels)
         FOR_UNROLLED(j, panel_vectors) sum[p][j] = V::zero();
-    for (std::int64_t kk = 0; kk < k; ++kk) {
+    for (int64_t kk = 0; kk < k; ++kk) {
         const V a_k = V::broadcast(a[kk]);
         FOR_UNROLLED(p, row_panels)
             FOR_UNROLLED(j, panel_vectors)
@@ -106,14 +105,13 @@ void gemm_row_kernel(std::int64_t k,
 // The sums of an outer product, its steps shared evenly among the ranges that are fetched meanwhile. After every
 // `period` steps, between() may do something else.
 template <class T, int m, int vectors, class Between>
-inline void accumulate_outer(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride,
-                             const Prefetch& prefetch, Vec<T> (&sum)[m][vectors], std::int64_t period,
-                             Between between) {
+inline void accumulate_outer(int64_t k, const T* a, int64_t a_stride, const T* b, int64_t b_stride,
+                             const Prefetch& prefetch, Vec<T> (&sum)[m][vectors], int64_t period, Between between) {
     set_zero<T>(sum);
-    const std::int64_t range = k / prefetch.count + 1, line_stride = (prefetch.bytes + range - 1) / range;
+    const int64_t range = k / prefetch.count + 1, line_stride = (prefetch.bytes + range - 1) / range;
     for (const char* const* from = prefetch.from; k > 0; ++from, k -= range) {
         const char* line = *from;
-        for (std::int64_t left = k < range ? k : range, steps; left > 0; left -= steps) {
+        for (int64_t left = k < range ? k : range, steps; left > 0; left -= steps) {
             steps = left < period ? left : period;
             accumulate_tile<T, m, vectors, Operand::transposed, true>(steps, a, a_stride, b, b_stride, line,
                                                                       line_stride, sum);
@@ -126,35 +124,22 @@ inline void accumulate_outer(std::int64_t k, const T* a, std::int64_t a_stride, 
 }
 
 template <class T, int m, int vectors>
-void outer_tile_kernel(std::int64_t k, const T* a, std::int64_t a_stride,  // (k, m), row-major: A is its transpose
-                       const T* b, std::int64_t b_stride,                  // (k, vectors * lanes)
-                       T* c,                                               // (m, vectors * lanes)
+void outer_tile_kernel(int64_t k, const T* a, int64_t a_stride,  // (k, m), row-major: A is its transpose
+                       const T* b, int64_t b_stride,             // (k, vectors * lanes)
+                       T* c,                                     // (m, vectors * lanes)
                        const Prefetch& prefetch) {
     Vec<T> sum[m][vectors];
     accumulate_outer<T>(k, a, a_stride, b, b_stride, prefetch, sum, k, [] {});
     store_tile<T>(sum, c);
 }
 
-// Adam's update of vector i of the tile's parameters.
-template <class T> inline void adam_vector(const TileUpdate<T>& tile, std::int64_t i, const UpdateRule<T>& rule) {
-    constexpr int lanes = Vec<T>::lanes;
-    const std::int64_t row = i >> (tile.vectors - 1);
-    const std::int64_t place = tile.row_index ? tile.row_index[row] : row;
-    const std::int64_t at = tile.offset + (place * tile.vectors + (i & (tile.vectors - 1))) * lanes;
-    update_step<T, UpdateKind::adam>(at, Vec<T>::load(tile.gradient + i * lanes), tile.w, tile.state_1, tile.state_2,
-                                     rule);
-}
-
-template <class T> void adam_tile_kernel(const TileUpdate<T>& tile, const UpdateRule<T>& rule) {
-    for (std::int64_t i = 0; i < tile.rows * tile.vectors; ++i) adam_vector<T>(tile, i, rule);
-}
-
 // The tile as the gradient of weights, used while it is in registers: its row i belongs to row row_index[i] of w, or to
 // row i if `row_index` is null.
-template <class T, int m, int vectors>
-void outer_sgd_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* w,
-                      const std::int32_t* row_index, const Prefetch& prefetch, const UpdateRule<T>& rule) {
+template <class T, int m, int vectors, UpdateKind kind>
+void outer_update_kernel(int64_t k, const T* a, int64_t a_stride, const T* b, int64_t b_stride, T* w,
+                         const std::int32_t* row_index, const Prefetch& prefetch, const UpdateRule<T>& rule) {
     using V = Vec<T>;
+    using U = UpdateOf<T, kind>;
     constexpr int width = vectors * V::lanes;
     T* row[m];
     FOR_UNROLLED(i, m) row[i] = w + (row_index ? row_index[i] : i) * width;
@@ -167,7 +152,7 @@ void outer_sgd_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T
         FOR_UNROLLED(i, m)
             FOR_UNROLLED(j, vectors) {
                 T* p = row[i] + j * V::lanes;
-                sgd_step<T>(V::load(p), sum[i][j], rule).store(p);
+                U::step(V::load(p), sum[i][j], nullptr, rule).store(p);
             }
         return;
     }
@@ -175,26 +160,24 @@ void outer_sgd_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T
         FOR_UNROLLED(j, vectors) {
             T* p = row[i] + j * V::lanes;
             const V w = V::load(p);
-            soft_thresholded<T>(sgd_step<T>(w, penalized<T>(w, sum[i][j], rule), rule),
-                                V::broadcast(rule.soft_threshold))
-                .store(p);
+            const V moved = U::step(w, penalized<T>(w, sum[i][j], rule), nullptr, rule);
+            soft_thresholded<T>(moved, U::threshold(nullptr, rule)).store(p);
         }
 }
 
-// Between the steps the tile before is updated, a vector at a time: Adam's roots and divisions take a third as long as
-// the sums of a batch of 128, and beside multiply-adds there is time for them. What remains is the way of the states
-// from L2, or from beyond where they do not fit.
-template <class T, int m, int vectors>
-void outer_adam_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
-                       const Prefetch& prefetch, const TileUpdate<T>& earlier, const UpdateRule<T>& rule) {
+// Between the iterations of k the tile before is updated, a vector at a time: beside multiply-adds there is time for
+// roots and divisions. What remains is the way of the states from L2, or from beyond where they do not fit.
+template <class T, int m, int vectors, UpdateKind kind>
+void outer_overlap_kernel(int64_t k, const T* a, int64_t a_stride, const T* b, int64_t b_stride, T* c,
+                          const Prefetch& prefetch, const TileUpdate<T>& earlier, const UpdateRule<T>& rule) {
     Vec<T> sum[m][vectors];
-    const std::int64_t updates = earlier.rows * earlier.vectors;
-    const std::int64_t period = updates == 0 ? k : k < updates ? 1 : k / updates;
-    std::int64_t i = 0;
+    const int64_t updates = earlier.rows * earlier.vectors;
+    const int64_t period = updates == 0 ? k : k < updates ? 1 : k / updates;
+    int64_t i = 0;
     accumulate_outer<T>(k, a, a_stride, b, b_stride, prefetch, sum, period, [&] {
-        if (i < updates) adam_vector<T>(earlier, i++, rule);
+        if (i < updates) update_vector_of_tile<T, kind>(earlier, i++, rule);
     });
-    while (i < updates) adam_vector<T>(earlier, i++, rule);
+    while (i < updates) update_vector_of_tile<T, kind>(earlier, i++, rule);
     store_tile<T>(sum, c);
 }
 

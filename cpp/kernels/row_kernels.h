@@ -1,160 +1,10 @@
-// Everything that acts element by element or row by row: activations, losses, updates, conversions.
-//
-// An element's result is the same chain of operations in every lane, row and call. Sums over a row run
-// lane by lane and then over the lanes in order, so they depend on the row's width alone.
+// Passes over rows and arrays that belong to no part of a network: sums, norms, conversions, transposes.
 #pragma once
 
-#include "updates.h"
+#include "parts.h"
 #include "vector_math.h"
 
 namespace fastmlp::FASTMLP_ISA {
-
-using std::int64_t;
-
-template <class T, Activation kind> inline Vec<T> activation(Vec<T> z) {
-    using V = Vec<T>;
-    const V one = V::broadcast(1);
-    if constexpr (kind == Activation::relu) return max(V::zero(), z);  // this order lets NaN through
-    if constexpr (kind == Activation::tanh) {
-        const V e = expm1<T>(abs(z) + abs(z));
-        const V t = e / (e + V::broadcast(2));
-        // from 20 on, tanh is 1 to the last bit of a double
-        return with_sign_of(select_less(V::broadcast(20), abs(z), one, t), z);
-    }
-    if constexpr (kind == Activation::logistic) return one / (one + exp<T>(V::zero() - z));
-    if constexpr (kind == Activation::exponential) return exp<T>(z);
-    return z;
-}
-
-// The derivative in terms of the activation's output; for relu, 0 at 0.
-template <class T, Activation kind> inline Vec<T> gradient_of_activation(Vec<T> g, Vec<T> output) {
-    using V = Vec<T>;
-    const V one = V::broadcast(1);
-    if constexpr (kind == Activation::relu) return select_less(V::zero(), output, g, V::zero());
-    if constexpr (kind == Activation::tanh) return g * fma(V::zero() - output, output, one);
-    if constexpr (kind == Activation::logistic) return g * (output * (one - output));
-    if constexpr (kind == Activation::exponential) return g * output;
-    return g;
-}
-
-template <class T, Activation kind>
-void activate_kernel(T* z, int64_t stride, const T* bias, int64_t rows, int64_t columns) {
-    using V = Vec<T>;
-    for (int64_t j = 0; j < columns; j += V::lanes) {
-        const V b = bias ? V::load(bias + j) : V::zero();
-        for (int64_t i = 0; i < rows; ++i) {
-            T* p = z + i * stride + j;
-            activation<T, kind>(V::load(p) + b).store(p);
-        }
-    }
-}
-
-template <class T, Activation kind>
-void activation_gradient_kernel(T* gradient, int64_t stride, const T* output, int64_t output_stride, int64_t rows,
-                                int64_t columns) {
-    using V = Vec<T>;
-    if constexpr (kind == Activation::identity) return;
-    for (int64_t i = 0; i < rows; ++i)
-        for (int64_t j = 0; j < columns; j += V::lanes) {
-            T* p = gradient + i * stride + j;
-            gradient_of_activation<T, kind>(V::load(p), V::load(output + i * output_stride + j)).store(p);
-        }
-}
-
-// row = exp(row - largest), padding zero; returns the sum. `at` becomes the first largest column.
-template <class T> inline T exponentiate_row(T* row, int64_t outputs, T* largest, std::int32_t* at) {
-    using V = Vec<T>;
-    T best = row[0];
-    std::int32_t column = 0;
-    for (int64_t j = 1; j < outputs; ++j)
-        if (row[j] > best) best = row[j], column = static_cast<std::int32_t>(j);
-    V sum = V::zero();
-    for (int64_t j = 0; j < outputs; j += V::lanes) {
-        const V e = first_lanes<T>(outputs - j, exp<T>(V::load(row + j) - V::broadcast(best)), V::zero());
-        e.store(row + j);
-        sum = sum + e;
-    }
-    *largest = best;
-    *at = column;
-    return sum_of_lanes<T>(sum);
-}
-
-template <class T> void softmax_kernel(T* z, int64_t stride, int64_t rows, int64_t outputs) {
-    using V = Vec<T>;
-    for (int64_t i = 0; i < rows; ++i, z += stride) {
-        T largest;
-        std::int32_t column;
-        const V total = V::broadcast(exponentiate_row(z, outputs, &largest, &column));
-        for (int64_t j = 0; j < outputs; j += V::lanes) (V::load(z + j) / total).store(z + j);
-    }
-}
-
-template <class T>
-void softmax_cross_entropy_kernel(T* z, int64_t stride, int64_t rows, int64_t outputs, const std::int32_t* labels,
-                                  T scale, T* margin, T* sum, std::int32_t* correct) {
-    using V = Vec<T>;
-    for (int64_t i = 0; i < rows; ++i, z += stride) {
-        const T z_label = z[labels[i]];
-        T largest;
-        std::int32_t predicted;
-        sum[i] = exponentiate_row(z, outputs, &largest, &predicted);
-        correct[i] = predicted == labels[i] && sum[i] == sum[i];  // NaN hits nothing
-        margin[i] = largest - z_label;
-        const T e_label = z[labels[i]];
-        const V factor = V::broadcast(scale / sum[i]);
-        for (int64_t j = 0; j < outputs; j += V::lanes) (V::load(z + j) * factor).store(z + j);
-        z[labels[i]] = (e_label / sum[i] - T(1)) * scale;
-    }
-}
-
-template <class T>
-void squared_error_kernel(T* z, int64_t stride, int64_t rows, int64_t outputs, const T* targets, int64_t target_stride,
-                          T scale, T* loss) {
-    for (int64_t i = 0; i < rows; ++i) {
-        T sum = 0;
-        for (int64_t j = 0; j < outputs; ++j) {
-            const T difference = z[i * stride + j] - targets[i * target_stride + j];
-            sum += difference * difference;
-            z[i * stride + j] = difference * scale;
-        }
-        loss[i] = sum / 2;
-    }
-}
-
-// With e = exp(-|z|), no term overflows: p is 1 or e over 1 + e, -log p and -log(1 - p) are max(z, 0) - z * target
-// and log(1 + e).
-template <class T>
-void binary_cross_entropy_kernel(T* z, int64_t stride, int64_t rows, int64_t outputs, const T* targets,
-                                 int64_t target_stride, T scale, T max_term, T* loss) {
-    using V = Vec<T>;
-    const V zero = V::zero(), one = V::broadcast(1);
-    for (int64_t i = 0; i < rows; ++i, z += stride, targets += target_stride) {
-        V sum = zero;
-        for (int64_t j = 0; j < outputs; j += V::lanes) {
-            const V x = V::load(z + j), target = load_first(outputs - j, targets + j), e = exp<T>(zero - abs(x));
-            const V cost = max(zero, x) - x * target + log1p_of_unit<T>(e);
-            sum = sum + first_lanes<T>(outputs - j, min(V::broadcast(max_term), cost), zero);
-            const V p = select_less(x, zero, e, one) / (one + e);
-            first_lanes<T>(outputs - j, (p - target) * V::broadcast(scale), zero).store(z + j);
-        }
-        loss[i] = sum_of_lanes<T>(sum);
-    }
-}
-
-template <class T>
-void poisson_kernel(T* z, int64_t stride, int64_t rows, int64_t outputs, const T* targets, int64_t target_stride,
-                    T scale, T* loss) {
-    using V = Vec<T>;
-    for (int64_t i = 0; i < rows; ++i, z += stride, targets += target_stride) {
-        V sum = V::zero();
-        for (int64_t j = 0; j < outputs; j += V::lanes) {
-            const V x = V::load(z + j), target = load_first(outputs - j, targets + j), mean = exp<T>(x);
-            sum = sum + first_lanes<T>(outputs - j, mean - target * x, V::zero());
-            first_lanes<T>(outputs - j, (mean - target) * V::broadcast(scale), V::zero()).store(z + j);
-        }
-        loss[i] = sum_of_lanes<T>(sum);
-    }
-}
 
 template <class T> void column_sums_kernel(const T* x, int64_t stride, int64_t rows, int64_t columns, T* sums) {
     using V = Vec<T>;
@@ -168,12 +18,6 @@ template <class T> void column_sums_kernel(const T* x, int64_t stride, int64_t r
 template <class T> void add_kernel(T* sum, const T* x, int64_t size) {
     using V = Vec<T>;
     for (int64_t i = 0; i < size; i += V::lanes) (V::load(sum + i) + V::load(x + i)).store(sum + i);
-}
-
-template <class T, UpdateKind kind>
-void update_kernel(T* w, const T* g, T* state_1, T* state_2, int64_t size, const UpdateRule<T>& rule) {
-    for (int64_t i = 0; i < size; i += Vec<T>::lanes)
-        update_step<T, kind>(i, Vec<T>::load(g + i), w, state_1, state_2, rule);
 }
 
 // Short sums in T, which lose half a digit, are gathered in double: one float sum of 10^5 squares would lose four.
@@ -199,8 +43,19 @@ template <class T> void norms_kernel(const T* w, int64_t size, double* sums) {
     }
 }
 
-template <class T, class Input> void convert_kernel(T* out, const void* in, int64_t columns, T scale) {
-    const Input* x = static_cast<const Input*>(in);
+template <InputKind kind> struct InputOf;
+template <> struct InputOf<InputKind::uint8> {
+    using type = std::uint8_t;
+};
+template <> struct InputOf<InputKind::float32> {
+    using type = float;
+};
+template <> struct InputOf<InputKind::float64> {
+    using type = double;
+};
+
+template <class T, InputKind kind> void convert_kernel(T* out, const void* in, int64_t columns, T scale) {
+    const auto* x = static_cast<const typename InputOf<kind>::type*>(in);
     for (int64_t j = 0; j < columns; ++j) out[j] = static_cast<T>(x[j]) * scale;
 }
 

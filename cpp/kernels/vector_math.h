@@ -9,6 +9,10 @@ namespace fastmlp::FASTMLP_ISA {
 
 using std::int64_t;
 
+// Of the C library: ties no code to an instruction set, and rounds alike everywhere in the core.
+inline float log(float x) { return __builtin_logf(x); }
+inline double log(double x) { return __builtin_log(x); }
+
 template <class T> constexpr int log1p_degree = sizeof(T) == 4 ? 7 : 16;  // 9^-degree / (2 degree + 1) < eps/8
 
 template <class T> struct ExpConstants;

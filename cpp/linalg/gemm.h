@@ -73,15 +73,16 @@ template <class T> struct OuterProduct {
     void compute(T* tile, const Prefetch& prefetch) const {
         kernels.outer_tile[rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride, tile, prefetch);
     }
-    // Takes one step of SGD along the product instead; `weights` are all panels.
-    void sgd(T* weights, const Prefetch& prefetch, const UpdateRule<T>& rule) const {
-        kernels.outer_sgd[rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride, weights + offset,
-                                                 row_index, prefetch, rule);
+    // Updates the weights along the product instead, by a rule without state; `weights` are all panels.
+    void update(UpdateKind kind, T* weights, const Prefetch& prefetch, const UpdateRule<T>& rule) const {
+        kernels.outer_update[static_cast<int>(kind)][rows - 1][vectors - 1](
+            a.rows, a.data, a.stride, b.data, b.stride, weights + offset, row_index, prefetch, rule);
     }
-    // Computes the product, and meanwhile Adam's step of a tile computed earlier.
-    void compute(T* tile, const Prefetch& prefetch, const TileUpdate<T>& earlier, const UpdateRule<T>& rule) const {
-        kernels.outer_adam[rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride, tile, prefetch, earlier,
-                                                  rule);
+    // Computes the product, and meanwhile updates the parameters of a tile computed earlier.
+    void compute_and_update(UpdateKind kind, T* tile, const Prefetch& prefetch, const TileUpdate<T>& earlier,
+                            const UpdateRule<T>& rule) const {
+        kernels.outer_overlap[static_cast<int>(kind)][rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride,
+                                                                             tile, prefetch, earlier, rule);
     }
 };
 

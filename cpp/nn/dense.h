@@ -56,7 +56,7 @@ public:
             else
                 panel_tile(*kernels_, in, shape_, weights_.data(), tile, z, out.stride);
             kernels_->activate[activation_](z, out.stride, biases_.data() + first, tile.rows,
-                                            shape_.width_of(tile.panel));
+                                            shape_.width_of(tile.panel), nullptr);
         });
     }
 
@@ -70,8 +70,8 @@ public:
             const int64_t first = tile.panel * shape.full_width();
             T* sums = in_gradient.row(tile.row) + first;
             panel_tile(*kernels_, gradient, shape, transposed, tile, sums, in_gradient.stride);
-            derivative(sums, in_gradient.stride, in.row(tile.row) + first, in.stride, tile.rows,
-                       shape.width_of(tile.panel));
+            derivative(sums, in_gradient.stride, in.row(tile.row) + first, nullptr, in.stride, tile.rows,
+                       shape.width_of(tile.panel), nullptr);
         });
     }
 
@@ -128,7 +128,7 @@ private:
         for (; panel < shape_.panels(); ++panel)
             panel_tile(*kernels_, {in, 1, inputs_, inputs_}, shape_, weights_.data(), Tile{0, 1, panel, {0, 0}},
                        out + panel * shape_.full_width(), 0);
-        kernels_->activate[activation_](out, 0, biases_.data(), 1, shape_.padded_columns());
+        kernels_->activate[activation_](out, 0, biases_.data(), 1, shape_.padded_columns(), nullptr);
     }
 
     int64_t inputs_, outputs_;

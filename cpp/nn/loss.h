@@ -8,14 +8,10 @@
 
 namespace fastmlp {
 
-// cross_entropy compares softmax(z) with a label; the others compare each output with a target of its own:
-// squared_error z, binary_cross_entropy logistic(z), poisson e^z.
-enum class Loss { cross_entropy, squared_error, binary_cross_entropy, poisson };
-
 // What each row cost. Kept per row, so that sums run in the order of the rows whoever computed them.
 template <class T> struct RowLosses {
-    explicit RowLosses(int64_t rows) : loss(rows), exp_sum(rows), correct(rows) {}
-    Buffer<T> loss, exp_sum;
+    explicit RowLosses(int64_t rows) : loss(rows), correct(rows) {}
+    Buffer<T> loss;
     Buffer<std::int32_t> correct;  // 1 where the largest output is the label
 };
 
@@ -52,32 +48,9 @@ template <class T>
 void loss_and_gradient(Loss loss, bool clipped, const Kernels<T>& kernels, MatrixView<T> z, const Wanted<T>& wanted,
                        T scale, RowLosses<T>& losses, int64_t first) noexcept {
     T* cost = losses.loss.data() + first;
-    const T most = largest_cost<T>(clipped);
-    switch (loss) {
-        case Loss::cross_entropy: {
-            T* exp_sum = losses.exp_sum.data() + first;
-            kernels.softmax_cross_entropy(z.data, z.stride, z.rows, z.columns, wanted.labels, scale, cost, exp_sum,
-                                          losses.correct.data() + first);
-            for (int64_t i = 0; i < z.rows; ++i) cost[i] = std::min(cost[i] + std::log(exp_sum[i]), most);
-            break;
-        }
-        case Loss::squared_error:
-            kernels.squared_error(z.data, z.stride, z.rows, z.columns, wanted.targets, wanted.target_stride, scale,
-                                  cost);
-            break;
-        case Loss::binary_cross_entropy:
-            kernels.binary_cross_entropy(z.data, z.stride, z.rows, z.columns, wanted.targets, wanted.target_stride,
-                                         scale, most, cost);
-            break;
-        case Loss::poisson:
-            kernels.poisson(z.data, z.stride, z.rows, z.columns, wanted.targets, wanted.target_stride, scale, cost);
-            for (int64_t i = 0; i < z.rows; ++i)  // half the deviance: a perfect prediction costs nothing
-                for (int64_t j = 0; j < z.columns; ++j) {
-                    const T target = wanted.targets[i * wanted.target_stride + j];
-                    if (target != 0) cost[i] += target * std::log(target) - target;
-                }
-            break;
-    }
+    kernels.loss[static_cast<int>(loss)]({z.data, z.stride, z.rows, z.columns, wanted.labels, wanted.targets,
+                                          wanted.target_stride, scale, largest_cost<T>(clipped), nullptr, cost,
+                                          losses.correct.data() + first});
     if (!wanted.weights) return;
     for (int64_t i = 0; i < z.rows; ++i) {
         cost[i] *= wanted.weights[i];

@@ -105,13 +105,7 @@ template <class T> bool Network<T>::predict(const Inputs& inputs, T* out, int th
             if (!kernels().finite(x.row(i), x.columns)) all_finite = false;
     };
     for_each_block(inputs, threads, check, [&](Range part, MatrixView<T> z) noexcept {
-        const int64_t padded = round_up(z.columns, kernels().lanes);
-        if (loss_ == Loss::cross_entropy)
-            kernels().softmax(z.data, z.stride, z.rows, z.columns);
-        else if (loss_ == Loss::binary_cross_entropy)
-            kernels().activate[static_cast<int>(Activation::logistic)](z.data, z.stride, nullptr, z.rows, padded);
-        else if (loss_ == Loss::poisson)
-            kernels().activate[static_cast<int>(Activation::exponential)](z.data, z.stride, nullptr, z.rows, padded);
+        kernels().predict[static_cast<int>(loss_)](z.data, z.stride, z.rows, z.columns);
         for (int64_t i = 0; i < z.rows; ++i) std::copy_n(z.row(i), z.columns, out + (part.begin + i) * z.columns);
     });
     return all_finite;

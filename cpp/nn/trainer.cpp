@@ -225,9 +225,9 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
             const Prefetch prefetch = i == 0 ? next_rows.next() : Prefetch{};
             T* const tile = tiles[side ^= 1];
             if (whole && optimizer_.kind == UpdateKind::sgd) {
-                product.sgd(weights.value, prefetch, weight_rule);
+                product.update(optimizer_.kind, weights.value, prefetch, weight_rule);
             } else if (whole && optimizer_.kind == UpdateKind::adam && chunk.size() >= least_rows_to_overlap) {
-                product.compute(tile, prefetch, earlier, weight_rule);
+                product.compute_and_update(optimizer_.kind, tile, prefetch, earlier, weight_rule);
                 earlier = {tile,           product.rows,  product.vectors, product.row_index,
                            product.offset, weights.value, weights.state_1, weights.state_2};
             } else {
@@ -247,7 +247,7 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
             take(biases, bias_rule, first, sums, columns);
         };
         layers[i].weight_gradient(worker, in, gradient, on_tile, on_biases, i == 0 ? active : nullptr);
-        kernels_.adam_tile(std::exchange(earlier, {}), weight_rule);  // of the last tile, if it waits
+        kernels_.update_tile[kind](std::exchange(earlier, {}), weight_rule);  // of the last tile, if it waits
         if (i > 0) worker.wait_for_all();
     }
     next_rows.read_all();

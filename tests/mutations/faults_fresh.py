@@ -38,8 +38,8 @@ FAULTS = [
     # cpp/nn
     Fault(
         "X10",
-        "cost[i] = std::min(cost[i] + std::log(exp_sum[i]), most);",
-        "cost[i] = std::min(most, cost[i] + std::log(exp_sum[i]));",
+        "batch.max_term < loss ? batch.max_term : loss",
+        "loss < batch.max_term ? loss : batch.max_term",
     ),  # a NaN cross-entropy is reported as inf, or clipped
     Fault(
         "X11",
@@ -117,10 +117,10 @@ FAULTS = [
         "fma(power, tail, power)",
     ),  # exp saturates at 2e38 instead of becoming inf
     Fault(
-        "Y02", "correct[i] = predicted == labels[i] && sum[i] == sum[i];", "correct[i] = predicted == labels[i];"
+        "Y02", "batch.correct[i] = column == label && sum == sum;", "batch.correct[i] = column == label;"
     ),  # a row of NaN counts as hit for label 0
     Fault(
-        "Y03", "min(V::broadcast(max_term), cost)", "min(cost, V::broadcast(max_term))"
+        "Y03", "min(V::broadcast(batch.max_term), value)", "min(value, V::broadcast(batch.max_term))"
     ),  # NaN loss hidden as the clip
     Fault("Y04", "(sums[2] + sums[3])", "(sums[2] + sums[2])"),  # forward misses NaN in each fourth vector
     Fault("Y05", "short_sum = 32 * V::lanes", "short_sum = 32768 * V::lanes"),  # float32 penalty loses digits

@@ -56,7 +56,7 @@ FAULTS = [
     Fault("N27", "return std::isfinite(sums[0]);", "return std::isfinite(sums[1]);"),  # 1e200 counts as not finite
     Fault("N28", "std::numeric_limits<T>::epsilon()", "std::numeric_limits<float>::epsilon()"),  # clipped in float64
     Fault(
-        "N29", "wanted.targets[i * wanted.target_stride + j]", "wanted.targets[i * z.columns + j]"
+        "N29", "batch.targets + i * batch.target_stride", "batch.targets + i * batch.outputs"
     ),  # poisson's training loss reads the padding
     Fault(
         "N30", "full_panels = shape_.vectors() / panel_vectors;", "full_panels = shape_.panels();"
