@@ -27,12 +27,14 @@ template <class T, int m, int vectors> inline void store_tile(const Vec<T> (&sum
 // What a row of A is: a row of the tile, or (A transposed) a step of k.
 enum class Operand { row_major, transposed };
 
-// Adds steps 0 .. k-1 to the sums. With `prefetches`, prefetches the lines at line, line + line_stride, ...
-// With `rows_of_b`, step kk uses row rows_of_b[kk] of B: A then holds the columns that are not all zero.
+// Adds the products of kk = 0 .. k-1 to the sums. With `prefetches`, prefetches the lines at line, line + line_stride,
+// ...
 template <class T, int m, int vectors, Operand operand, bool prefetches, bool sparse = false>
-inline void accumulate_tile(int64_t k, const T* a, int64_t a_stride, const T* b, int64_t b_stride, const char* line,
-                            int64_t line_stride, Vec<T> (&sum)[m][vectors], const std::int32_t* rows_of_b = nullptr) {
+inline void accumulate_tile(const Product<T>& product, const char* line, int64_t line_stride,
+                            Vec<T> (&sum)[m][vectors]) {
     using V = Vec<T>;
+    const auto [k, a_begin, a_stride, b_begin, b_stride, prefetch, rows_of_b] = product;
+    const T *a = a_begin, *b = b_begin;
     for (int64_t kk = 0; kk < k; ++kk) {
         V b_row[vectors];
         FOR_UNROLLED(j, vectors) b_row[j] = V::load((sparse ? b + rows_of_b[kk] * b_stride : b) + j * V::lanes);
@@ -51,33 +53,25 @@ inline void accumulate_tile(int64_t k, const T* a, int64_t a_stride, const T* b,
 
 // Fetching costs two per cent, which only a tile of rows that are not near pays.
 template <class T, int m, int vectors, bool sparse>
-[[gnu::always_inline]] inline void gemm_tile(int64_t k, const T* a, int64_t a_stride, const T* b, int64_t b_stride,
-                                             T* c, int64_t c_stride, const Prefetch& prefetch,
-                                             const std::int32_t* rows_of_b) {
+[[gnu::always_inline]] inline void gemm_tile(const Product<T>& product, T* c, int64_t c_stride) {
     constexpr Operand rows = Operand::row_major;
+    const int64_t k = product.k, bytes = product.prefetch.bytes;
     Vec<T> sum[m][vectors];
     set_zero<T>(sum);
-    if (prefetch.bytes > 0 && k > 0)  // no step where all inputs are zero
-        accumulate_tile<T, m, vectors, rows, true, sparse>(k, a, a_stride, b, b_stride, prefetch.from[0],
-                                                           (prefetch.bytes + k - 1) / k, sum, rows_of_b);
+    if (bytes > 0 && k > 0)  // no step where all inputs are zero
+        accumulate_tile<T, m, vectors, rows, true, sparse>(product, product.prefetch.from[0], (bytes + k - 1) / k, sum);
     else
-        accumulate_tile<T, m, vectors, rows, false, sparse>(k, a, a_stride, b, b_stride, nullptr, 0, sum, rows_of_b);
+        accumulate_tile<T, m, vectors, rows, false, sparse>(product, nullptr, 0, sum);
     FOR_UNROLLED(i, m)
         FOR_UNROLLED(j, vectors) sum[i][j].store(c + i * c_stride + j * Vec<T>::lanes);
 }
 
-template <class T, int m, int vectors>
-void gemm_tile_kernel(int64_t k, const T* a, int64_t a_stride,  // (m, k), row-major
-                      const T* b, int64_t b_stride,             // (k, vectors * lanes)
-                      T* c, int64_t c_stride,                   // (m, vectors * lanes)
-                      const Prefetch& prefetch) {               // one range or none
-    gemm_tile<T, m, vectors, false>(k, a, a_stride, b, b_stride, c, c_stride, prefetch, nullptr);
+template <class T, int m, int vectors> void gemm_tile_kernel(const Product<T>& product, T* c, int64_t c_stride) {
+    gemm_tile<T, m, vectors, false>(product, c, c_stride);
 }
 
-template <class T, int m, int vectors>
-void gemm_sparse_kernel(int64_t k, const T* a, int64_t a_stride, const T* b, int64_t b_stride, T* c, int64_t c_stride,
-                        const Prefetch& prefetch, const std::int32_t* rows_of_b) {
-    gemm_tile<T, m, vectors, true>(k, a, a_stride, b, b_stride, c, c_stride, prefetch, rows_of_b);
+template <class T, int m, int vectors> void gemm_sparse_kernel(const Product<T>& product, T* c, int64_t c_stride) {
+    gemm_tile<T, m, vectors, true>(product, c, c_stride);
 }
 
 // One row times four full panels at once. A tile of one row has two chains of additions, each waiting for the
@@ -105,39 +99,35 @@ void gemm_row_kernel(int64_t k,
 // The sums of an outer product, its steps shared evenly among the ranges that are fetched meanwhile. After every
 // `period` steps, between() may do something else.
 template <class T, int m, int vectors, class Between>
-inline void accumulate_outer(int64_t k, const T* a, int64_t a_stride, const T* b, int64_t b_stride,
-                             const Prefetch& prefetch, Vec<T> (&sum)[m][vectors], int64_t period, Between between) {
+inline void accumulate_outer(const Product<T>& product, Vec<T> (&sum)[m][vectors], int64_t period, Between between) {
     set_zero<T>(sum);
-    const int64_t range = k / prefetch.count + 1, line_stride = (prefetch.bytes + range - 1) / range;
-    for (const char* const* from = prefetch.from; k > 0; ++from, k -= range) {
+    const Prefetch& prefetch = product.prefetch;
+    const int64_t range = product.k / prefetch.count + 1, line_stride = (prefetch.bytes + range - 1) / range;
+    Product<T> rest = product;
+    const char* const* from = prefetch.from;
+    for (int64_t k = product.k; k > 0; ++from, k -= range) {
         const char* line = *from;
-        for (int64_t left = k < range ? k : range, steps; left > 0; left -= steps) {
-            steps = left < period ? left : period;
-            accumulate_tile<T, m, vectors, Operand::transposed, true>(steps, a, a_stride, b, b_stride, line,
-                                                                      line_stride, sum);
-            a += steps * a_stride;
-            b += steps * b_stride;
-            line += steps * line_stride;
+        for (int64_t left = k < range ? k : range; left > 0; left -= rest.k) {
+            rest.k = left < period ? left : period;
+            accumulate_tile<T, m, vectors, Operand::transposed, true>(rest, line, line_stride, sum);
+            rest.a += rest.k * rest.a_stride;
+            rest.b += rest.k * rest.b_stride;
+            line += rest.k * line_stride;
             between();
         }
     }
 }
 
-template <class T, int m, int vectors>
-void outer_tile_kernel(int64_t k, const T* a, int64_t a_stride,  // (k, m), row-major: A is its transpose
-                       const T* b, int64_t b_stride,             // (k, vectors * lanes)
-                       T* c,                                     // (m, vectors * lanes)
-                       const Prefetch& prefetch) {
+template <class T, int m, int vectors> void outer_tile_kernel(const Product<T>& product, T* c) {
     Vec<T> sum[m][vectors];
-    accumulate_outer<T>(k, a, a_stride, b, b_stride, prefetch, sum, k, [] {});
+    accumulate_outer<T>(product, sum, product.k, [] {});
     store_tile<T>(sum, c);
 }
 
 // The tile as the gradient of weights, used while it is in registers: its row i belongs to row row_index[i] of w, or to
 // row i if `row_index` is null.
 template <class T, int m, int vectors, UpdateKind kind>
-void outer_update_kernel(int64_t k, const T* a, int64_t a_stride, const T* b, int64_t b_stride, T* w,
-                         const std::int32_t* row_index, const Prefetch& prefetch, const UpdateRule<T>& rule) {
+void outer_update_kernel(const Product<T>& product, T* w, const std::int32_t* row_index, const UpdateRule<T>& rule) {
     using V = Vec<T>;
     using U = UpdateOf<T, kind>;
     constexpr int width = vectors * V::lanes;
@@ -146,7 +136,7 @@ void outer_update_kernel(int64_t k, const T* a, int64_t a_stride, const T* b, in
     FOR_UNROLLED(i, m)
         FOR_UNROLLED(j, vectors) __builtin_prefetch(row[i] + j * V::lanes, 1);  // wanted when the sums are done
     V sum[m][vectors];
-    accumulate_outer<T>(k, a, a_stride, b, b_stride, prefetch, sum, k, [] {});
+    accumulate_outer<T>(product, sum, product.k, [] {});
     if (rule.l1 == 0 && rule.l2 == 0 &&
         rule.soft_threshold == 0) {  // the penalty's seven operations a vector are a fifth of a small batch's tile
         FOR_UNROLLED(i, m)
@@ -168,13 +158,12 @@ void outer_update_kernel(int64_t k, const T* a, int64_t a_stride, const T* b, in
 // Between the iterations of k the tile before is updated, a vector at a time: beside multiply-adds there is time for
 // roots and divisions. What remains is the way of the states from L2, or from beyond where they do not fit.
 template <class T, int m, int vectors, UpdateKind kind>
-void outer_overlap_kernel(int64_t k, const T* a, int64_t a_stride, const T* b, int64_t b_stride, T* c,
-                          const Prefetch& prefetch, const TileUpdate<T>& earlier, const UpdateRule<T>& rule) {
+void outer_overlap_kernel(const Product<T>& product, T* c, const TileUpdate<T>& earlier, const UpdateRule<T>& rule) {
     Vec<T> sum[m][vectors];
-    const int64_t updates = earlier.rows * earlier.vectors;
+    const int64_t k = product.k, updates = earlier.rows * earlier.vectors;
     const int64_t period = updates == 0 ? k : k < updates ? 1 : k / updates;
     int64_t i = 0;
-    accumulate_outer<T>(k, a, a_stride, b, b_stride, prefetch, sum, period, [&] {
+    accumulate_outer<T>(product, sum, period, [&] {
         if (i < updates) update_vector_of_tile<T, kind>(earlier, i++, rule);
     });
     while (i < updates) update_vector_of_tile<T, kind>(earlier, i++, rule);

@@ -35,20 +35,22 @@ struct Prefetch {
     int64_t bytes = 0;
 };
 
-// C (m, vectors * lanes) = A (m, k) * B (k, vectors * lanes); m and vectors are fixed by the place in the table.
-template <class T>
-using GemmTile = void (*)(int64_t k, const T* a, int64_t a_stride, const T* b, int64_t b_stride, T* c, int64_t c_stride,
-                          const Prefetch& prefetch);
+// The operands of a product over k, and the memory that is prefetched meanwhile.
+template <class T> struct Product {
+    int64_t k;
+    const T* a;  // (m, k) row-major, or (k, m) in outer products, whose A is its transpose
+    int64_t a_stride;
+    const T* b;  // (k, vectors * lanes)
+    int64_t b_stride;
+    const Prefetch& prefetch;
+    const std::int32_t* rows_of_b = nullptr;  // (k), of sparse products: the row of b that belongs to kk
+};
 
-// The same for the transpose of a row-major A (k, m), with C contiguous.
-template <class T>
-using OuterTile = void (*)(int64_t k, const T* a, int64_t a_stride, const T* b, int64_t b_stride, T* c,
-                           const Prefetch& prefetch);
+// C (m, vectors * lanes) = A * B; m and vectors are fixed by the position in the table.
+template <class T> using GemmTile = void (*)(const Product<T>& product, T* c, int64_t c_stride);
 
-// The same with row rows_of_b[kk] of B in step kk.
-template <class T>
-using GemmSparse = void (*)(int64_t k, const T* a, int64_t a_stride, const T* b, int64_t b_stride, T* c,
-                            int64_t c_stride, const Prefetch& prefetch, const std::int32_t* rows_of_b);
+// C (m, vectors * lanes), contiguous, = Aᵀ * B
+template <class T> using OuterTile = void (*)(const Product<T>& product, T* c);
 
 // A tile of a gradient, (rows, vectors * lanes), and the parameters it belongs to: its row i is row row_index[i], or
 // row i if `row_index` is null, of what lies at `offset` in w and the states.
@@ -63,14 +65,12 @@ template <class T> struct TileUpdate {
 // The outer product as the gradient of rows of w (.., vectors * lanes): the update takes place while the sums are in
 // registers; `row_index` as above. For kinds without state.
 template <class T>
-using OuterUpdate = void (*)(int64_t k, const T* a, int64_t a_stride, const T* b, int64_t b_stride, T* w,
-                             const std::int32_t* row_index, const Prefetch& prefetch, const UpdateRule<T>& rule);
+using OuterUpdate = void (*)(const Product<T>& product, T* w, const std::int32_t* row_index, const UpdateRule<T>& rule);
 
 // The outer product; meanwhile the parameters of a tile computed earlier are updated. For kinds that overlap with the
 // product.
 template <class T>
-using OuterOverlap = void (*)(int64_t k, const T* a, int64_t a_stride, const T* b, int64_t b_stride, T* c,
-                              const Prefetch& prefetch, const TileUpdate<T>& earlier, const UpdateRule<T>& rule);
+using OuterOverlap = void (*)(const Product<T>& product, T* c, const TileUpdate<T>& earlier, const UpdateRule<T>& rule);
 
 // What a loss reads and writes: the output layer's values of some rows, labels or targets, and what each row costs.
 template <class T> struct LossBatch {
@@ -95,7 +95,7 @@ template <class T> struct Kernels {
     GemmTile<T> gemm_tile[max_row_tile][panel_vectors];
     void (*gemm_row)(int64_t k, const T* a, const T* b, int64_t panel_stride,
                      T* c);  // a single row, row_panels panels
-    GemmSparse<T> gemm_sparse[max_row_tile][panel_vectors];
+    GemmTile<T> gemm_sparse[max_row_tile][panel_vectors];
     OuterTile<T> outer_tile[max_row_tile][panel_vectors];
     OuterUpdate<T> outer_update[count_of<UpdateKind>][max_row_tile][panel_vectors];
     OuterOverlap<T> outer_overlap[count_of<UpdateKind>][max_row_tile][panel_vectors];

@@ -45,9 +45,10 @@ template <class T>
 void panel_tile(const Kernels<T>& kernels, MatrixView<const T> a, const PanelShape& shape, const T* panels,
                 const Tile& tile, T* c, int64_t c_stride) {
     const int64_t vectors = shape.vectors_of(tile.panel);
-    kernels.gemm_tile[tile.rows - 1][vectors - 1](shape.rows, a.row(tile.row), a.stride,
-                                                  panels + shape.offset_of(tile.panel), vectors * shape.lanes, c,
-                                                  c_stride, prefetch_rows(a, tile.next));
+    kernels.gemm_tile[tile.rows - 1][vectors - 1](
+        {shape.rows, a.row(tile.row), a.stride, panels + shape.offset_of(tile.panel), vectors * shape.lanes,
+         prefetch_rows(a, tile.next)},
+        c, c_stride);
 }
 
 // The same where A holds only some columns, those of rows rows_of_b[0 .. a.columns) of B.
@@ -55,9 +56,10 @@ template <class T>
 void panel_tile_sparse(const Kernels<T>& kernels, MatrixView<const T> a, const PanelShape& shape, const T* panels,
                        const std::int32_t* rows_of_b, const Tile& tile, T* c, int64_t c_stride) {
     const int64_t vectors = shape.vectors_of(tile.panel);
-    kernels.gemm_sparse[tile.rows - 1][vectors - 1](a.columns, a.row(tile.row), a.stride,
-                                                    panels + shape.offset_of(tile.panel), vectors * shape.lanes, c,
-                                                    c_stride, prefetch_rows(a, tile.next), rows_of_b);
+    kernels.gemm_sparse[tile.rows - 1][vectors - 1](
+        {a.columns, a.row(tile.row), a.stride, panels + shape.offset_of(tile.panel), vectors * shape.lanes,
+         prefetch_rows(a, tile.next), rows_of_b},
+        c, c_stride);
 }
 
 // One tile of C = Aᵀ * B, with A (k, m) and B (k, n) row-major, where C has the layout of panels.
@@ -70,19 +72,21 @@ template <class T> struct OuterProduct {
         row_index;  // the rows of the panel that the tile's rows belong to; null: they follow each other
 
     int64_t size() const { return rows * vectors * kernels.lanes; }
+    Product<T> product(const Prefetch& prefetch) const {
+        return {a.rows, a.data, a.stride, b.data, b.stride, prefetch};
+    }
     void compute(T* tile, const Prefetch& prefetch) const {
-        kernels.outer_tile[rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride, tile, prefetch);
+        kernels.outer_tile[rows - 1][vectors - 1](product(prefetch), tile);
     }
     // Updates the weights along the product instead, by a rule without state; `weights` are all panels.
     void update(UpdateKind kind, T* weights, const Prefetch& prefetch, const UpdateRule<T>& rule) const {
-        kernels.outer_update[static_cast<int>(kind)][rows - 1][vectors - 1](
-            a.rows, a.data, a.stride, b.data, b.stride, weights + offset, row_index, prefetch, rule);
+        kernels.outer_update[static_cast<int>(kind)][rows - 1][vectors - 1](product(prefetch), weights + offset,
+                                                                            row_index, rule);
     }
     // Computes the product, and meanwhile updates the parameters of a tile computed earlier.
     void compute_and_update(UpdateKind kind, T* tile, const Prefetch& prefetch, const TileUpdate<T>& earlier,
                             const UpdateRule<T>& rule) const {
-        kernels.outer_overlap[static_cast<int>(kind)][rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride,
-                                                                             tile, prefetch, earlier, rule);
+        kernels.outer_overlap[static_cast<int>(kind)][rows - 1][vectors - 1](product(prefetch), tile, earlier, rule);
     }
 };
 

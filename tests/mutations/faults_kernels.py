@@ -61,9 +61,7 @@ FAULTS = [
     Fault("K29", "sums[kind] += sum;", "sums[kind] = sum;"),  # norms of the last short sum only
     Fault("K30", "sum += x[i] - x[i];", "sum = x[i] - x[i];"),  # the last element decides whether all are finite
     Fault("K31", "(mask[j / 64] >> (j % 64))", "(mask[j / 64] >> (j % 32))"),  # columns from 32 on of each 64
-    Fault(
-        "K32", "if (prefetch.bytes > 0 && k > 0)", "if (prefetch.bytes > 0)"
-    ),  # division by zero: no column in a batch
+    Fault("K32", "if (bytes > 0 && k > 0)", "if (bytes > 0)"),  # division by zero: no column in a batch
     Fault(
         "K33", "rule.l2 == 0 && rule.soft_threshold == 0", "rule.l2 == 0"
     ),  # SGD in one chunk forgets the proximal step
