@@ -49,7 +49,7 @@ def test_includes_point_down(path):
     [
         (r"pybind11", "bindings/"),
         (r"_mm\d*_|__m\d{3}|immintrin|arm_neon|\bv\w+q_(n_)?[fsu]\d\d|(float|int)\d\dx\d_t", "kernels/simd/"),
-        (r"#pragma omp|\bomp_\w+\(", "linalg/parallel.h"),
+        (r"#pragma omp|\bomp_\w+\(", "linalg/team.h"),
     ],
 )
 def test_what_lives_in_one_place_only(pattern, home):

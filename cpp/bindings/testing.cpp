@@ -1,6 +1,6 @@
 // For tests and measurements: instruction sets compared in one process, teams of a chosen size, Python's lock held.
 #include "../kernels/dispatch.h"
-#include "../linalg/parallel.h"
+#include "../linalg/team.h"
 #include "failing_new.h"
 #include "numpy_views.h"
 #include "register.h"

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "matrix.h"
-#include "parallel.h"
+#include "team.h"
 
 namespace fastmlp {
 

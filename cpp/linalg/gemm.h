@@ -10,7 +10,7 @@
 #pragma once
 
 #include "matrix.h"
-#include "parallel.h"
+#include "team.h"
 
 namespace fastmlp {
 

@@ -15,6 +15,8 @@
 #include <cmath>
 #include <utility>
 
+#include "../linalg/oversubscription.h"
+
 namespace fastmlp {
 
 // Rows of a chunk: enough to amortise a pass over the weights (their update, gradient sums and transposed
