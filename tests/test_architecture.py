@@ -114,7 +114,7 @@ def output_of(tool, *arguments):
 
 @pytest.mark.parametrize("instruction_set", INSTRUCTION_SETS)
 def test_kernels_export_nothing_outside_their_namespace(instruction_set):
-    """A weak symbol built with AVX-512 flags may become everybody's copy, and crash older processors."""
+    """A weak symbol built with AVX-512 flags may become the only copy, and crash older processors."""
     (path,) = objects(f"kernels_{instruction_set}.dir/**/kernels.cpp.o")
     symbols = [line.split(maxsplit=2) for line in output_of("nm", "-C", "--defined-only", str(path)).splitlines()]
     visible = [name for _, kind, name in symbols if kind not in "tr" or kind in "VWu"]
@@ -134,7 +134,7 @@ def test_baseline_objects_hold_no_avx():
 
 @on_x86
 def test_avx512_objects_hold_avx512():
-    """The twin of the test above: its pattern finds what it looks for."""
+    """The twin of the test above: its pattern finds AVX where there is some."""
     (path,) = objects("kernels_avx512.dir/**/kernels.cpp.o")
     assert re.search(r"\tv[a-z0-9]+[sp][sd] .*%zmm\d", output_of("objdump", "-d", "--no-show-raw-insn", str(path)))
 
@@ -180,7 +180,7 @@ def test_accumulators_stay_in_registers(instruction_set):
         )
         multiply_adds = sum(bool(re.match("vfmadd|fmla", instruction)) for instruction in instructions)
         if not tile or not multiply_adds or any(re.search("sqrt|fcmgt", instruction) for instruction in instructions):
-            continue  # with roots or comparisons: updates, when the steps are done
+            continue  # with roots or comparisons: updates, after the iterations of k
         kind, dtype, rows, vectors = tile.groups()
         assert multiply_adds % (int(rows) * int(vectors)) == 0, function
         stores = [

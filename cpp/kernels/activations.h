@@ -1,7 +1,7 @@
 // The activations: one struct each, with its value at z and the gradient with respect to z.
 //
-// `gradient` multiplies g, the gradient with respect to the output, by the derivative, which is written in terms of
-// the output or, where needs_input, of z. `settings` are those of the activation; null where it has none.
+// `gradient` multiplies g, the gradient with respect to the output, by the derivative, computed from the output or,
+// where needs_input, from z. `settings` are null where the activation has none.
 #pragma once
 
 #include "parts.h"

@@ -1,13 +1,13 @@
 // One register tile of a matrix product: C (m, n) = A (m, k) * B (k, n), with n one or two vectors.
 //
 // Legend: m rows of the tile (1 .. row_tile), n its columns, k the summed dimension; kk runs over k.
-// Nothing is packed here: A is read by broadcasts, straight from row-major activations or from their
+// Nothing is packed here: A is read by broadcasts, directly from row-major activations or from their
 // transpose (an outer product of two contiguous rows), B by whole vectors. The tile stays in registers over
 // all of k. An element of C is one chain of multiply-adds (fused, but on generic) over kk = 0 .. k-1, starting from
-// zero, whatever the tile's height and width: its bits do not depend on where in the matrix it stands.
+// zero, for every height and width of the tile: its bits do not depend on its position in the matrix.
 //
-// A tile also asks the memory for one line per step of k, of data that its caller reads next: 50 lines asked for at
-// once fill the core's miss buffers and stall it, one now and then costs little.
+// A tile also issues one prefetch per iteration of k, of data that its caller reads next: fifty at once would fill the
+// core's miss buffers and stall it.
 #pragma once
 
 #include "updates.h"
@@ -24,11 +24,10 @@ template <class T, int m, int vectors> inline void store_tile(const Vec<T> (&sum
         FOR_UNROLLED(j, vectors) sum[i][j].store(c + (i * vectors + j) * Vec<T>::lanes);
 }
 
-// What a row of A is: a row of the tile, or (A transposed) a step of k.
+// What a row of A holds: all kk of a row of the tile, or (A transposed) all rows of the tile for one kk.
 enum class Operand { row_major, transposed };
 
-// Adds the products of kk = 0 .. k-1 to the sums. With `prefetches`, prefetches the lines at line, line + line_stride,
-// ...
+// Adds the products of kk = 0 .. k-1 to the sums. With `prefetches`, iteration kk prefetches line + kk * line_stride.
 template <class T, int m, int vectors, Operand operand, bool prefetches, bool sparse = false>
 inline void accumulate_tile(const Product<T>& product, const char* line, int64_t line_stride,
                             Vec<T> (&sum)[m][vectors]) {
@@ -51,14 +50,14 @@ inline void accumulate_tile(const Product<T>& product, const char* line, int64_t
     }
 }
 
-// Fetching costs two per cent, which only a tile of rows that are not near pays.
+// Prefetches cost two per cent, so they are left out where the next rows are in the core's own cache.
 template <class T, int m, int vectors, bool sparse>
 [[gnu::always_inline]] inline void gemm_tile(const Product<T>& product, T* c, int64_t c_stride) {
     constexpr Operand rows = Operand::row_major;
     const int64_t k = product.k, bytes = product.prefetch.bytes;
     Vec<T> sum[m][vectors];
     set_zero<T>(sum);
-    if (bytes > 0 && k > 0)  // no step where all inputs are zero
+    if (bytes > 0 && k > 0)  // k is 0 where all inputs are zero
         accumulate_tile<T, m, vectors, rows, true, sparse>(product, product.prefetch.from[0], (bytes + k - 1) / k, sum);
     else
         accumulate_tile<T, m, vectors, rows, false, sparse>(product, nullptr, 0, sum);
@@ -74,12 +73,12 @@ template <class T, int m, int vectors> void gemm_sparse_kernel(const Product<T>&
     gemm_tile<T, m, vectors, true>(product, c, c_stride);
 }
 
-// One row times four full panels at once. A tile of one row has two chains of additions, each waiting for the
-// last; eight of them keep the multiply-adders busy.
+// One row times four full panels at once. A tile of one row has two chains of additions, each limited by its latency;
+// eight of them keep the multiply-adders busy.
 template <class T>
 void gemm_row_kernel(int64_t k,
                      const T* a,                        // (k)
-                     const T* b, int64_t panel_stride,  // four panels (k, 2 * lanes), so many elements apart
+                     const T* b, int64_t panel_stride,  // four panels (k, 2 * lanes), panel_stride apart
                      T* c) {                            // (4 * 2 * lanes)
     using V = Vec<T>;
     constexpr int width = panel_vectors * V::lanes;
@@ -96,8 +95,8 @@ void gemm_row_kernel(int64_t k,
         FOR_UNROLLED(j, panel_vectors) sum[p][j].store(c + p * width + j * V::lanes);
 }
 
-// The sums of an outer product, its steps shared evenly among the ranges that are fetched meanwhile. After every
-// `period` steps, between() may do something else.
+// The sums of an outer product. The iterations of k are divided evenly among the ranges to prefetch; after every
+// `period` iterations, between() is called.
 template <class T, int m, int vectors, class Between>
 inline void accumulate_outer(const Product<T>& product, Vec<T> (&sum)[m][vectors], int64_t period, Between between) {
     set_zero<T>(sum);
@@ -124,8 +123,8 @@ template <class T, int m, int vectors> void outer_tile_kernel(const Product<T>& 
     store_tile<T>(sum, c);
 }
 
-// The tile as the gradient of weights, used while it is in registers: its row i belongs to row row_index[i] of w, or to
-// row i if `row_index` is null.
+// Updates w, (.., vectors * lanes), while its gradient is in registers: row i of the tile is the gradient of row
+// row_index[i] of w, or of row i if `row_index` is null.
 template <class T, int m, int vectors, UpdateKind kind>
 void outer_update_kernel(const Product<T>& product, T* w, const std::int32_t* row_index, const UpdateRule<T>& rule) {
     using V = Vec<T>;
@@ -134,11 +133,11 @@ void outer_update_kernel(const Product<T>& product, T* w, const std::int32_t* ro
     T* row[m];
     FOR_UNROLLED(i, m) row[i] = w + (row_index ? row_index[i] : i) * width;
     FOR_UNROLLED(i, m)
-        FOR_UNROLLED(j, vectors) __builtin_prefetch(row[i] + j * V::lanes, 1);  // wanted when the sums are done
+        FOR_UNROLLED(j, vectors) __builtin_prefetch(row[i] + j * V::lanes, 1);  // read when the sums are complete
     V sum[m][vectors];
     accumulate_outer<T>(product, sum, product.k, [] {});
-    if (rule.l1 == 0 && rule.l2 == 0 &&
-        rule.soft_threshold == 0) {  // the penalty's seven operations a vector are a fifth of a small batch's tile
+    // the penalty's seven operations a vector are a fifth of a small batch's tile
+    if (rule.l1 == 0 && rule.l2 == 0 && rule.soft_threshold == 0) {
         FOR_UNROLLED(i, m)
             FOR_UNROLLED(j, vectors) {
                 T* p = row[i] + j * V::lanes;
@@ -155,8 +154,8 @@ void outer_update_kernel(const Product<T>& product, T* w, const std::int32_t* ro
         }
 }
 
-// Between the iterations of k the tile before is updated, a vector at a time: beside multiply-adds there is time for
-// roots and divisions. What remains is the way of the states from L2, or from beyond where they do not fit.
+// Between the iterations of k the parameters of an earlier tile are updated, a vector at a time: roots and divisions
+// overlap with multiply-adds. What remains is the latency of the states in L2, or beyond it where they do not fit.
 template <class T, int m, int vectors, UpdateKind kind>
 void outer_overlap_kernel(const Product<T>& product, T* c, const TileUpdate<T>& earlier, const UpdateRule<T>& rule) {
     Vec<T> sum[m][vectors];

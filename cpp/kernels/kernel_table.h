@@ -1,5 +1,6 @@
 // The table of one instruction set: its name, its tile sizes and its serial routines.
-// Everything above this floor reaches SIMD through such a table and knows nothing else about the processor.
+//
+// The layers above use SIMD through such a table only.
 #pragma once
 
 #include <cstdint>
@@ -12,14 +13,14 @@ using std::int64_t;
 
 inline constexpr int max_row_tile = 14;     // the tallest register tile of any instruction set
 inline constexpr int panel_vectors = 2;     // a panel is two vectors wide
-inline constexpr int row_panels = 4;        // panels that a product of a single row passes over together
+inline constexpr int row_panels = 4;        // panels that a product of a single row reads together
 inline constexpr int alignment_bytes = 64;  // a cache line, and the widest vector
 
 // What one update does to a parameter, with g the gradient of the mean data loss.
 template <class T> struct UpdateRule {
     T learning_rate;   // for adam: corrected for the bias of the running means at this update
     T l1, l2;          // g += l2 * w + l1 * sign(w), with sign(0) = 0
-    T soft_threshold;  // afterwards |w| falls by it, not below 0; for adam by it / (sqrt(second moment) + epsilon)
+    T soft_threshold;  // then |w| decreases by it, to 0 at least; for adam by it / (sqrt(second moment) + epsilon)
     T momentum;        // velocity = momentum * velocity - learning_rate * g
     bool nesterov;
     T beta_1, one_minus_beta_1;  // of adam; 1 - beta is computed in double: 1 - 0.999f has an error of 1e-5
@@ -27,7 +28,7 @@ template <class T> struct UpdateRule {
     T epsilon;
 };
 
-// Memory to bring near while a tile is computed: `bytes` from each of from[0 .. count) on, with count >= 1.
+// Memory to prefetch while a tile is computed: `bytes` from each of from[0 .. count) on, with count >= 1.
 struct Prefetch {
     static constexpr int max_ranges = 4;
     const char* from[max_ranges] = {""};
@@ -35,7 +36,7 @@ struct Prefetch {
     int64_t bytes = 0;
 };
 
-// The operands of a product over k, and the memory that is prefetched meanwhile.
+// The operands of a product over k, and the memory that the kernel prefetches.
 template <class T> struct Product {
     int64_t k;
     const T* a;  // (m, k) row-major, or (k, m) in outer products, whose A is its transpose
@@ -43,7 +44,7 @@ template <class T> struct Product {
     const T* b;  // (k, vectors * lanes)
     int64_t b_stride;
     const Prefetch& prefetch;
-    const std::int32_t* rows_of_b = nullptr;  // (k), of sparse products: the row of b that belongs to kk
+    const std::int32_t* rows_of_b = nullptr;  // (k), in sparse products: kk takes this row of b
 };
 
 // C (m, vectors * lanes) = A * B; m and vectors are fixed by the position in the table.
@@ -52,8 +53,8 @@ template <class T> using GemmTile = void (*)(const Product<T>& product, T* c, in
 // C (m, vectors * lanes), contiguous, = Aᵀ * B
 template <class T> using OuterTile = void (*)(const Product<T>& product, T* c);
 
-// A tile of a gradient, (rows, vectors * lanes), and the parameters it belongs to: its row i is row row_index[i], or
-// row i if `row_index` is null, of what lies at `offset` in w and the states.
+// A tile of a gradient, (rows, vectors * lanes), and its parameters, which begin at `offset` in w and in the states:
+// row i of the tile is their row row_index[i], or their row i if `row_index` is null.
 template <class T> struct TileUpdate {
     const T* gradient = nullptr;
     int64_t rows = 0, vectors = 0;
@@ -62,39 +63,39 @@ template <class T> struct TileUpdate {
     T *w = nullptr, *state_1 = nullptr, *state_2 = nullptr;
 };
 
-// The outer product as the gradient of rows of w (.., vectors * lanes): the update takes place while the sums are in
+// The outer product is the gradient of rows of w (.., vectors * lanes), which are updated while the sums are in
 // registers; `row_index` as above. For kinds without state.
 template <class T>
 using OuterUpdate = void (*)(const Product<T>& product, T* w, const std::int32_t* row_index, const UpdateRule<T>& rule);
 
-// The outer product; meanwhile the parameters of a tile computed earlier are updated. For kinds that overlap with the
+// The outer product, computed while the parameters of an earlier tile are updated. For kinds that overlap with the
 // product.
 template <class T>
 using OuterOverlap = void (*)(const Product<T>& product, T* c, const TileUpdate<T>& earlier, const UpdateRule<T>& rule);
 
-// What a loss reads and writes: the output layer's values of some rows, labels or targets, and what each row costs.
+// What a loss reads and writes: output values, labels or targets, and losses of some rows.
 template <class T> struct LossBatch {
-    T* z;                           // (rows, outputs); becomes the gradient times `scale`, with padding of zeros
+    T* z;                           // (rows, outputs); becomes the gradient times `scale`, its padding zero
     int64_t stride, rows, outputs;  // `outputs` is the true width
     const std::int32_t* labels;     // (rows)
     const T* targets;               // (rows, outputs)
     int64_t target_stride;
     T scale;
-    T max_term;             // of the cross-entropies: a term costs at most this
+    T max_term;             // upper bound of a term of the cross-entropies
     const T* settings;      // of the loss; null if it has none
     T* loss;                // (rows)
     std::int32_t* correct;  // (rows), of losses on labels: whether the first largest column is the label
 };
 
 // Arrays over the kinds of a part are indexed by its enum.
-// Unless said otherwise: `columns` is a multiple of `lanes`, and rows have room up to it.
+// Unless said otherwise, `columns` is a multiple of `lanes`: rows have padding up to it.
 template <class T> struct Kernels {
     int lanes;     // elements of one vector
     int row_tile;  // the tallest tile
 
     GemmTile<T> gemm_tile[max_row_tile][panel_vectors];
-    void (*gemm_row)(int64_t k, const T* a, const T* b, int64_t panel_stride,
-                     T* c);  // a single row, row_panels panels
+    // c (row_panels panels) = a (k) * b, for a single row
+    void (*gemm_row)(int64_t k, const T* a, const T* b, int64_t panel_stride, T* c);
     GemmTile<T> gemm_sparse[max_row_tile][panel_vectors];
     OuterTile<T> outer_tile[max_row_tile][panel_vectors];
     OuterUpdate<T> outer_update[count_of<UpdateKind>][max_row_tile][panel_vectors];
@@ -104,8 +105,8 @@ template <class T> struct Kernels {
     void (*activate[count_of<Activation>])(T* z, int64_t stride, const T* bias, int64_t rows, int64_t columns,
                                            const T* settings);
 
-    // gradient (rows, columns) *= activation'(input), written in terms of output = activation(input) where it can be;
-    // `input` is read, and not null, for activations that need it
+    // gradient (rows, columns) *= activation'(input), computed from output = activation(input); from `input`, which may
+    // otherwise be null, where the activation needs it
     void (*activation_gradient[count_of<Activation>])(T* gradient, int64_t stride, const T* output, const T* input,
                                                       int64_t output_stride, int64_t rows, int64_t columns,
                                                       const T* settings);
@@ -133,7 +134,7 @@ template <class T> struct Kernels {
     // out (columns) = in (columns) * scale; any number of columns
     void (*convert[count_of<InputKind>])(T* out, const void* in, int64_t columns, T scale);
 
-    // row = those of its columns whose bit is set in `mask`, one after another; what follows them means nothing
+    // row = those of its columns whose bit is set in `mask`, one after another; the rest of the row is undefined
     void (*compress)(T* row, const std::uint64_t* mask, int64_t columns);
 
     // whether no element is NaN or infinite; any size
@@ -142,7 +143,7 @@ template <class T> struct Kernels {
     // out (columns, rows) = the transpose of in (rows, columns); any numbers
     void (*transpose)(T* out, int64_t out_stride, const T* in, int64_t in_stride, int64_t rows, int64_t columns);
 
-    // `rounds` rounds of independent multiply-adds that never leave the registers; returns their number
+    // `rounds` rounds of independent multiply-adds on registers alone; returns the number of multiply-adds
     int64_t (*fma_rounds)(int64_t rounds);
 };
 

@@ -1,4 +1,4 @@
-// Fills the table of the instruction set that this file is compiled for (once each, see CMakeLists.txt).
+// Fills the table of the instruction set that this file is compiled for; see add_kernels in CMakeLists.txt.
 #include "activations.h"
 #include "gemm_kernel.h"
 #include "losses.h"

@@ -1,8 +1,8 @@
-// The losses: one struct each, with what it costs and its gradient with respect to the output layer's values z.
+// The losses: one struct each, with its value and its gradient with respect to the output layer's values z.
 //
-// A loss on targets compares each output with a target of its own. Its struct has the term of one element, given the
-// element's column, and one kernel runs them all. Terms are summed over a row as `Sum` says, and `of_row` makes of the
-// sum what the row costs. Neither sum depends on more than the row.
+// A loss on targets compares each output with one target. Its struct computes the term of one element, whose column it
+// receives, and one kernel serves all these losses. `Sum` adds the terms of a row in its order, and `of_row` turns the
+// sum into the row's loss.
 #pragma once
 
 #include "activations.h"
@@ -135,7 +135,7 @@ template <class T, Loss kind> void loss_kernel(const LossBatch<T>& given) {
     if constexpr (L::uses_labels) {
         L::run(given);
     } else {
-        const LossBatch<T> batch = given;  // a copy, which writing to z cannot change
+        const LossBatch<T> batch = given;  // a copy: no store to z may alias it
         for (int64_t i = 0; i < batch.rows; ++i) {
             T* z = batch.z + i * batch.stride;
             const T* targets = batch.targets + i * batch.target_stride;

@@ -1,4 +1,4 @@
-// The parts that a network and its training are made of, by kind, and what training must know of each kind.
+// The kinds of each part of a network and of its training, and their properties.
 //
 // A part is one word here, its name below, and one struct in activations.h, losses.h or updates.h.
 #pragma once
@@ -67,9 +67,9 @@ struct LossProperties {
 };
 
 struct UpdateProperties {
-    int state_count;              // arrays beside the parameters: at most 2
+    int state_count;              // arrays as large as the parameters: at most 2
     bool moves_without_gradient;  // the state moves parameters whose gradient is zero
-    bool overlaps_with_product;   // slow enough to hide behind the product of the next tile
+    bool overlaps_with_product;   // slow enough to be computed during the product of the next tile
     bool corrects_bias;           // the learning rate corrects the bias of running means with decays beta_1 and beta_2
 };
 

@@ -1,4 +1,4 @@
-// Passes over rows and arrays that belong to no part of a network: sums, norms, conversions, transposes.
+// Passes over rows and arrays: sums, norms, conversions, compression, transposes.
 #pragma once
 
 #include "parts.h"
@@ -20,7 +20,7 @@ template <class T> void add_kernel(T* sum, const T* x, int64_t size) {
     for (int64_t i = 0; i < size; i += V::lanes) (V::load(sum + i) + V::load(x + i)).store(sum + i);
 }
 
-// Short sums in T, which lose half a digit, are gathered in double: one float sum of 10^5 squares would lose four.
+// Short sums in T, which lose half a digit, are added in double: one float sum of 10^5 squares would lose four.
 template <class T> void norms_kernel(const T* w, int64_t size, double* sums) {
     using V = Vec<T>;
     constexpr int64_t short_sum = 32 * V::lanes;
@@ -59,7 +59,7 @@ template <class T, InputKind kind> void convert_kernel(T* out, const void* in, i
     for (int64_t j = 0; j < columns; ++j) out[j] = static_cast<T>(x[j]) * scale;
 }
 
-// In place: what is written never reaches beyond what has been read.
+// In place: a store ends where the columns already read end, or before.
 template <class T> void compress_kernel(T* row, const std::uint64_t* mask, int64_t columns) {
     using V = Vec<T>;
     T* out = row;
@@ -70,7 +70,7 @@ template <class T> void compress_kernel(T* row, const std::uint64_t* mask, int64
     }
 }
 
-// x - x is 0 for finite x and NaN otherwise, and a sum never loses a NaN.
+// x - x is 0 for finite x and NaN otherwise, and a sum keeps a NaN.
 template <class T> bool finite_kernel(const T* x, int64_t size) {
     using V = Vec<T>;
     V sums[4] = {V::zero(), V::zero(), V::zero(), V::zero()};
@@ -116,8 +116,8 @@ void transpose_kernel(T* out, int64_t out_stride, const T* in, int64_t in_stride
         }
 }
 
-// 12 chains cover a latency of four to six cycles at two multiply-adds a cycle, and fit in 16 registers; 16, where
-// there are 32, four cycles at four.
+// 12 chains cover a latency of four to six cycles at two multiply-adds a cycle, and fit in 16 registers. Where there
+// are 32 registers, 16 chains cover four cycles at four multiply-adds a cycle.
 template <class T> int64_t fma_rounds_kernel(int64_t rounds) {
     using V = Vec<T>;
     constexpr int chains = row_tile < 10 ? 12 : 16;

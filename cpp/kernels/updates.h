@@ -1,7 +1,7 @@
-// The update rules: one struct each, with its step and what training must know of it.
+// The update rules: one struct each, with its step and its properties (see UpdateProperties).
 //
-// `step` takes a vector of parameters w, their gradient g with the penalty's, and as many vectors of state as
-// state_count says. `threshold` is how far soft thresholding moves w towards zero afterwards.
+// `step` returns the new parameters, from a vector of parameters w and their gradient g, which includes the penalty's,
+// and updates state_count vectors of state. `threshold` is that of the soft thresholding that follows.
 #pragma once
 
 #include "kernel_table.h"
@@ -34,7 +34,7 @@ template <class T> struct UpdateOf<T, UpdateKind::momentum> {
 
 template <class T> struct UpdateOf<T, UpdateKind::adam> {
     static constexpr int state_count = 2;  // the running means of the gradient and of its square
-    // roots and divisions take a third as long as the sums of a batch of 128
+    // its roots and divisions take a third as long as the sums of a batch of 128, and overlap with them
     static constexpr bool moves_without_gradient = true, overlaps_with_product = true, corrects_bias = true;
     [[gnu::always_inline]] static Vec<T> step(Vec<T> w, Vec<T> g, Vec<T>* state, const UpdateRule<T>& rule) {
         using V = Vec<T>;
@@ -60,14 +60,14 @@ template <class T> [[gnu::always_inline]] inline Vec<T> penalized(Vec<T> w, Vec<
     return fma(V::broadcast(rule.l2), w, g + sign);
 }
 
-// w moved towards zero by `by`, and no further: the proximal step of l1.
+// w moved towards zero by `by`, at most to zero: the proximal step of l1.
 template <class T> inline Vec<T> soft_thresholded(Vec<T> w, Vec<T> by) {
     const Vec<T> zero = Vec<T>::zero();
     return max(zero, w - by) + min(zero, w + by);
 }
 
-// One update of the parameters w[at ..] of one vector with their gradient. The states lie as w does; those that the
-// kind lacks may be null.
+// One update of the vector of parameters at `at`, with gradient g. The states have the parameters' layout; those that
+// the kind lacks may be null.
 template <class T, UpdateKind kind>
 inline void update_vector(int64_t at, Vec<T> g, T* parameters, T* state_1, T* state_2, const UpdateRule<T>& rule) {
     using V = Vec<T>;

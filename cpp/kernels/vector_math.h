@@ -1,4 +1,4 @@
-// Functions of vectors that are no single instruction: exponential, logarithm, and work with some of the lanes.
+// Functions of vectors that take several instructions: exponential, logarithm, selection and sums of lanes.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@ namespace fastmlp::FASTMLP_ISA {
 
 using std::int64_t;
 
-// Of the C library: ties no code to an instruction set, and rounds alike everywhere in the core.
+// Those of the C library, so that all instruction sets round alike.
 inline float log(float x) { return __builtin_logf(x); }
 inline double log(double x) { return __builtin_log(x); }
 
@@ -79,7 +79,7 @@ template <class T> inline Vec<T> first_lanes(int64_t count, Vec<T> a, Vec<T> b) 
     for (int i = 0; i < Vec<T>::lanes; ++i) index[i] = T(i);
     return select_less(Vec<T>::load(index), Vec<T>::broadcast(T(count)), a, b);
 }
-// p[0 .. count), and zeros: the memory after p[count - 1] may be unmapped.
+// p[0 .. count), then zeros: the memory after p[count - 1] may be unmapped.
 template <class T> inline Vec<T> load_first(int64_t count, const T* p) {
     if (count >= Vec<T>::lanes) return Vec<T>::load(p);
     T lane[Vec<T>::lanes] = {};

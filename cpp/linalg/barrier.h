@@ -1,6 +1,6 @@
 // The barrier at which the workers of a team meet, and the cores that they may run on.
 //
-// It is not OpenMP's, because libgomp's makes a system call each time.
+// OpenMP's barrier is not used: libgomp's makes a system call each time.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@ inline void pause_briefly() noexcept {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
-    asm volatile("isb");  // some 10 ns; `yield` takes none on most processors, and the barrier counts in pauses
+    asm volatile("isb");  // some 10 ns; `yield` is a no-op on most processors, and the barrier counts pauses
 #endif
 }
 
@@ -34,11 +34,11 @@ inline int available_cores() {
     return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 }
 
-// All workers wait until the last has come. They spin for about 20 us, far longer than equal shares of work
-// differ on cores of their own, and then sleep: whoever spins on a core that the last worker needs makes
-// everybody wait for the scheduler. Where spinning was in vain, because other programs use the cores, the next
-// waits spin less. A team larger than the machine does not spin but yields, so that the others can come; if that
-// takes long, it yielded to another program, and will sleep instead.
+// All workers wait until the last arrives. They spin for about 20 us, much longer than equal shares of work differ if
+// each worker has a core, and then sleep: a worker that spins on the core that the last one needs delays the whole
+// team until the scheduler's next slice. Where spinning failed, because other programs use the cores, later waits spin
+// less. A team larger than the machine yields instead, so that its other workers run; if a yield takes long, another
+// program ran, and the team sleeps from then on.
 class Barrier {
 public:
     explicit Barrier(int workers) : workers_(workers) {
@@ -81,7 +81,7 @@ public:
         --sleepers_;
         slept_ += std::chrono::duration<double>(clock::now() - begin).count();
     }
-    // How many seconds a worker has slept here, on average over those that wait for the last.
+    // Seconds that a worker has slept here, on average over those that wait for the last one.
     double slept() {
         const std::lock_guard<std::mutex> lock(mutex_);
         return slept_ / (workers_ - 1);

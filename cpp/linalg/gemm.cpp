@@ -1,4 +1,4 @@
-// The free-standing matrix product: packs B, shares the tiles, copies C out of its padding.
+// The product of two matrices of the caller's: packs B, shares the tiles, copies C out of its padding.
 #include "gemm.h"
 
 namespace fastmlp {

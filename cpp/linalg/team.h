@@ -1,6 +1,6 @@
 // A team of threads that runs one function, through OpenMP or std::thread, and what fork needs. The only OpenMP.
 //
-// A native call opens one team, once; inside, its workers meet at a Barrier.
+// A native call opens one team; its workers meet at a Barrier.
 #pragma once
 
 #include <algorithm>
@@ -31,20 +31,21 @@ struct TeamHook {
     }
 };
 
-inline int max_workers() { return std::max(16, 2 * available_cores()); }  // more help nobody
+inline int max_workers() { return std::max(16, 2 * available_cores()); }  // more workers never help
 
-// Threads that run f(i), i from 1 on: so many, or as many as the system grants.
+// Starts up to `count` threads running f(1), f(2), ...; fewer if the system refuses one.
 template <class F> std::vector<std::thread> start_threads(int count, F f) noexcept {
     std::vector<std::thread> started;
     try {
         started.reserve(static_cast<std::size_t>(count));
         for (int i = 1; i <= count; ++i) started.emplace_back(f, i);
-    } catch (const std::exception&) {  // fewer will do
+    } catch (const std::exception&) {  // the team is smaller
     }
     return started;
 }
 
-// What fork needs: a child has only the thread that forked, and would wait for ever for the workers of its pool.
+// The pool of threads, and what fork needs: a child has only the thread that forked, and would deadlock waiting for
+// pool threads that it does not have.
 class Team {
 public:
     static bool has_pool() {
@@ -54,7 +55,7 @@ public:
         return false;
 #endif
     }
-    // Before a fork, by the thread that forks: ends its pool. The next team makes a new one. Returns whether it could.
+    // Ends the calling thread's pool, before it forks; the next team makes a new one. Returns whether that succeeded.
     static bool end_pool() {
 #ifdef _OPENMP
         ++pools_ended_;
@@ -63,7 +64,7 @@ public:
         return true;
 #endif
     }
-    // In a child of a thread whose pool is not ended: all teams have one worker from now on.
+    // In a child of a thread whose pool did not end: all teams have one worker from now on.
     static void work_alone() { alone_ = true; }
     static int allowed(int threads) {
         if (alone_) return 1;
@@ -76,8 +77,8 @@ public:
     }
 
 private:
-    // libgomp ends the process where the system refuses it a thread. So, before the calling thread's pool grows, as
-    // many are started, to see whether they would be.
+    // libgomp ends the process if the system refuses it a thread. So before the calling thread's pool grows, as many
+    // threads are started and joined, and the team has as many workers as that gave.
     static int granted(int threads) {
         static thread_local int pool = 1, ended = 0;
         const int ended_by_now = pools_ended_;
@@ -100,7 +101,7 @@ private:
 // Runs f(worker) on up to `threads` workers at once. f must not throw. Throws std::bad_alloc before f runs.
 template <class F> void run_team(int threads, F f) {
     static_assert(noexcept(f(Worker::alone())), "an exception would end the process");
-    if (threads <= 1) return f(Worker::alone());  // before the system is asked for its cores: 0.2 us
+    if (threads <= 1) return f(Worker::alone());  // first, because available_cores() takes 0.2 us
     threads = Team::allowed(threads);
     if (threads == 1) return f(Worker::alone());
     std::optional<Barrier> barrier;
@@ -129,7 +130,7 @@ template <class F> void run_team(int threads, F f) {
 #endif
 }
 
-// The threads that a call from this thread may use when the user names no number.
+// How many threads a call from this thread may use if the user sets no number.
 inline int default_thread_count() {
 #ifdef _OPENMP
     return std::min(omp_get_max_threads(), max_workers());
@@ -146,8 +147,8 @@ inline const char* threading_name() {
 #endif
 }
 
-// A worker is worth its barriers when it has this much to do between two of them: about 2 us on one core,
-// against 0.1 us for a barrier.
+// A worker pays for its barriers if it has this many operations between two of them: about 2 us on one core, against
+// 0.1 us for a barrier.
 inline constexpr double min_operations_per_worker = 4e5;
 
 inline int useful_threads(int threads, double operations_between_barriers) {

@@ -1,7 +1,7 @@
 // One worker of a team, and how work is shared among the workers.
 //
-// Work is cut by position, never by the summed dimension, and no result depends on the number of workers or on who
-// does what.
+// Work is divided by position, never along the summed dimension: no result depends on the number of workers or on
+// which of them computes it.
 #pragma once
 
 #include <atomic>
@@ -19,9 +19,9 @@ struct Range {
     int64_t size() const { return end - begin; }
 };
 
-// How far the loops are that a team shares out: of each worker's share of a loop, how much is taken. Workers are at
-// most two loops apart, for there are at most two between barriers; so the cursors of a loop serve again eight
-// loops later, and each worker clears its own half way.
+// How much of each worker's share of a loop is taken. Workers are at most two loops apart, for there are at most two
+// loops between barriers; so the cursors of a loop are used again eight loops later, and each worker clears its cursor
+// four loops before.
 class LoopCursors {
 public:
     explicit LoopCursors(int workers) : workers_(workers), cursors_(static_cast<std::size_t>(loops * workers)) {}
@@ -45,7 +45,7 @@ struct Worker {
     int count;
     Barrier* barrier;
     LoopCursors* cursors;
-    mutable unsigned loop = 0;  // shared out so far
+    mutable unsigned loop = 0;  // number of loops so far
 
     static Worker alone() noexcept { return {0, 1, nullptr, nullptr}; }
     void wait_for_all() const noexcept {
@@ -54,10 +54,10 @@ struct Worker {
     // This worker's part of 0 .. total: contiguous, sizes differ by at most one.
     Range share(int64_t total) const { return share_of(index, total); }
 
-    // Calls f(i) for each i of 0 .. total, on one of the workers, who all call this: on its share first, and then on
-    // what others have not come to. So a worker keeps its part of the weights in its cache, and nobody waits long for
-    // one whose core is slow or taken. Claims are halves of what is left, for each costs as much as a small tile.
-    // At most two such loops between barriers.
+    // Calls f(i) once for each i of 0 .. total; all workers call this. A worker takes its own share first, so that its
+    // part of the weights stays in its cache, and then the rest of the others' shares, so that a slow or busy core
+    // does not delay the team. A claim takes half of what is left, because each claim costs as much as a small tile.
+    // At most two such loops may run between barriers.
     template <class F> void share_out(int64_t total, F f) const noexcept {
         if (count == 1) {
             for (int64_t i = 0; i < total; ++i) f(i);

@@ -1,11 +1,11 @@
-// Vectors in plain C++, which any compiler turns into those that the processor has: 16 bytes.
+// Vectors of 16 bytes in plain C++, for any processor: compilers turn them into vector instructions.
 #pragma once
 
 #include <cstdint>
 
 namespace fastmlp::FASTMLP_ISA {
 
-inline constexpr int row_tile = 4;  // 4 x 2 accumulators leave room in 16 registers of 16 bytes
+inline constexpr int row_tile = 4;  // 4 x 2 accumulators leave 8 of 16 registers for B and broadcasts
 
 template <class T> struct Vec {
     static constexpr int lanes = 16 / sizeof(T);
@@ -84,7 +84,8 @@ private:
     static double root(double x) { return __builtin_sqrt(x); }
     static float copy_sign(float magnitude, float sign) { return __builtin_copysignf(magnitude, sign); }
     static double copy_sign(double magnitude, double sign) { return __builtin_copysign(magnitude, sign); }
-    static float two_to(float n) {  // n + 127 moved into the exponent's bits, without a conversion that NaN would upset
+    // n + bias moved into the exponent's bits; a conversion of NaN to an integer would be undefined
+    static float two_to(float n) {
         std::uint32_t bits;
         n += 12582912.0f + 127.0f;
         __builtin_memcpy(&bits, &n, sizeof n);

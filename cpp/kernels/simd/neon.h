@@ -8,7 +8,7 @@ namespace fastmlp::FASTMLP_ISA {
 template <class T> struct Vec;
 
 // 10 x 2 accumulators: four multiply-adds a cycle with a latency of four need 16. With 2 of B, 10 of the 32 registers
-// are left for broadcasts, which compilers load ahead: from 11 rows on GCC 12 spills, Clang 19 from 13.
+// are left for broadcasts, which compilers load early: GCC 12 spills from 11 rows on, Clang 19 from 13.
 inline constexpr int row_tile = 10;
 
 template <> struct Vec<float> {

@@ -2,7 +2,7 @@
 //
 // Compiled once per instruction set, each time inside a namespace of its own (FASTMLP_ISA): an inline
 // function built with AVX-512 flags must never be the copy that the linker keeps for all.
-// Every operation acts lane by lane, so that an element's result never depends on its lane. What is not plain:
+// Every operation acts lane by lane, so that an element's result never depends on its lane. Details:
 //   fma(a, b, c)           a * b + c, rounded once, but on generic
 //   max(a, b), min(a, b)     b if either is NaN, or if both are zeros
 //   select_less(a, b, y, n)  y where a < b, else n; n if either is NaN
