@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "../kernels/dispatch.h"
 #include "dense.h"
 
 namespace fastmlp {
@@ -32,8 +33,8 @@ template <class T> class LayerState {
 public:
     LayerState(const DenseLayer<T>& layer, UpdateKind kind) {
         const int64_t weights = layer.weights().size(), biases = layer.biases().size();
-        if (kind != UpdateKind::sgd) state_[0] = Buffer<T>(weights), state_[1] = Buffer<T>(biases);
-        if (kind == UpdateKind::adam) state_[2] = Buffer<T>(weights), state_[3] = Buffer<T>(biases);
+        for (int i = 0; i < properties_of(kind).state_count; ++i)
+            state_[2 * i] = Buffer<T>(weights), state_[2 * i + 1] = Buffer<T>(biases);
     }
     // of the weights, and then of the biases; returns where the next layer's begin
     T* put_gradients(T* place, const DenseLayer<T>& layer) {
@@ -79,7 +80,7 @@ template <class T>
 UpdateRule<T> update_rule(const OptimizerSettings& optimizer, const StepSettings& settings, int64_t step, double weight,
                           bool penalized) {
     double rate = settings.learning_rate;
-    if (optimizer.kind == UpdateKind::adam) {
+    if (properties_of(optimizer.kind).corrects_bias) {
         const double t = static_cast<double>(step);
         rate *= std::sqrt(1 - std::pow(optimizer.beta_2, t)) / (1 - std::pow(optimizer.beta_1, t));
     }

@@ -74,7 +74,7 @@ template <class T> void Trainer<T>::make_room(const EpochPlan& plan, const Datas
     gradients_.clear();
     for (ChunkBuffers& chunk : chunks_) {
         chunk.inputs = Matrix<T>(rows, columns);
-        if (network_.loss() == Loss::cross_entropy)
+        if (properties_of(network_.loss()).uses_labels)
             chunk.labels = Buffer<std::int32_t>(rows);
         else
             chunk.targets = Matrix<T>(rows, network_.outputs());
@@ -104,9 +104,10 @@ RowGather<T> Trainer<T>::gather(const Worker& worker, const Dataset<T>& data, co
     const Range mine = worker.share(chunk.size());
     if (!to.columns.empty()) to.columns[static_cast<std::size_t>(worker.index)].unite(to.columns.data(), worker.count);
     const ActiveColumns* active = active_columns(worker, to);
+    const bool labelled = properties_of(network_.loss()).uses_labels;
     for (int64_t i = mine.begin; i < mine.end; ++i) {
         const int64_t source = order ? order[chunk.begin + i] : chunk.begin + i;
-        if (network_.loss() == Loss::cross_entropy)
+        if (labelled)
             to.labels.data()[i] = data.labels[static_cast<std::size_t>(source)];
         else
             std::copy_n(data.targets + source * network_.outputs(), network_.outputs(), to.targets.view().row(i));
@@ -173,7 +174,7 @@ void Trainer<T>::forward(const Worker& worker, const EpochPlan::Chunk& chunk, Ch
         in = {in.row(mine.begin), mine.size(), in.columns, in.stride};
         z = {z.row(mine.begin), mine.size(), z.columns, z.stride};
         layers[last].forward(Worker::alone(), in, z, last == 0 ? active : nullptr);
-        const bool labelled = network_.loss() == Loss::cross_entropy;
+        const bool labelled = properties_of(network_.loss()).uses_labels;
         const MatrixView<T> targets = buffers.targets.view();
         const Wanted<T> wanted{labelled ? buffers.labels.data() + mine.begin : nullptr,
                                labelled ? nullptr : targets.row(mine.begin), targets.stride,
@@ -191,6 +192,7 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
     const bool updates = settings && chunk.last;
     const bool whole = chunk.first && updates;  // the chunk is the update: no sum is needed
     const int kind = static_cast<int>(optimizer_.kind);
+    const UpdateProperties properties = properties_of(optimizer_.kind);
     const StepSettings& step = settings ? *settings : StepSettings{};
     // Adds a part of the chunk's gradient to the sum over the update's chunks, or uses it at once.
     const auto take = [&](const ParameterBlock<T>& block, const UpdateRule<T>& rule, int64_t offset, const T* gradient,
@@ -226,9 +228,9 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
         const auto on_tile = [&](const OuterProduct<T>& product) {
             const Prefetch prefetch = i == 0 ? next_rows.next() : Prefetch{};
             T* const tile = tiles[side ^= 1];
-            if (whole && optimizer_.kind == UpdateKind::sgd) {
+            if (whole && properties.state_count == 0) {
                 product.update(optimizer_.kind, weights.value, prefetch, weight_rule);
-            } else if (whole && optimizer_.kind == UpdateKind::adam && chunk.size() >= least_rows_to_overlap) {
+            } else if (whole && properties.overlaps_with_product && chunk.size() >= least_rows_to_overlap) {
                 product.compute_and_update(optimizer_.kind, tile, prefetch, earlier, weight_rule);
                 earlier = {tile,           product.rows,  product.vectors, product.row_index,
                            product.offset, weights.value, weights.state_1, weights.state_2};
@@ -254,7 +256,7 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
     }
     next_rows.read_all();
     // Where the chunk's gradient is zero, penalties and the optimizer's state still pull, and sums begin and are used.
-    const bool pulled = step.l1 != 0 || l2_of_update(step, chunk.weight) != 0 || optimizer_.kind != UpdateKind::sgd;
+    const bool pulled = step.l1 != 0 || l2_of_update(step, chunk.weight) != 0 || properties.moves_without_gradient;
     if (active && (whole ? pulled : chunk.first || updates)) {
         const T zeros[panel_width<T>] = {};
         const ParameterBlock<T> weights = states_[0].weights_of(layers[0]);

@@ -34,7 +34,7 @@ FAULTS = [
     Fault("N18", "x[begin + j] != 0", "x[begin + j] > 0"),  # columns that are negative or zero are skipped
     Fault("N19", "states_[i].for_each_state(f);", ""),  # optimizer's state neither restored nor given to other ranks
     Fault(
-        "N20", "|| optimizer_.kind != UpdateKind::sgd;", "|| optimizer_.kind == UpdateKind::adam;"
+        "N20", "|| properties.moves_without_gradient;", "|| properties.overlaps_with_product;"
     ),  # skipped columns lose their velocity
     Fault(
         "N21", "(whole ? pulled : chunk.first || updates)", "(whole ? pulled : updates)"
