@@ -26,7 +26,7 @@ inline int read_piece(int file, const Piece& piece, char* to) noexcept {
 }
 
 // Whether the file has all of them.
-bool read_pieces(int file, py::array to, const Array<std::int64_t>& pieces, int threads) {
+bool read_pieces(int file, py::array to, const Array<std::int64_t>& pieces, int n_threads) {
     require(to.flags() & py::array::c_style, "to must be C-contiguous");
     require(pieces.ndim() == 2 && pieces.shape(1) == 3, "pieces must have shape (pieces, 3)");
     std::vector<Piece> all;
@@ -43,7 +43,7 @@ bool read_pieces(int file, py::array to, const Array<std::int64_t>& pieces, int 
     std::atomic<int> error{0};
     {
         const ReleasedGil released;
-        run_team(useful_threads(threads, bytes), [&](const Worker& worker) noexcept {
+        run_team(useful_threads(n_threads, bytes), [&](const Worker& worker) noexcept {
             worker.share_out(static_cast<int64_t>(all.size()), [&](int64_t i) {
                 const int found = read_piece(file, all[static_cast<std::size_t>(i)], data);
                 if (found) error.store(found, std::memory_order_relaxed);
@@ -60,7 +60,7 @@ bool read_pieces(int file, py::array to, const Array<std::int64_t>& pieces, int 
 
 void register_files(py::module_& m) {
     m.def("read_pieces", &read_pieces, py::arg("file"), py::arg("to"), py::arg("pieces").noconvert(),
-          py::arg("threads"));
+          py::arg("n_threads"));
 }
 
 }  // namespace fastmlp

@@ -22,30 +22,28 @@ template <class T> struct BoundDataset : Dataset<T> {
     }
 };
 
-// The right to change a network's parameters: at most one at a time, nobody waits for it, and it ends with this
-// object, however the code that holds it is left. A child of fork has none of its parent's other threads, and so
-// nothing that they held. Under Python's lock.
-template <class T> class Reservation {
+// Non-blocking RAII lock on a network's parameters. Locks of threads that did not survive a fork are ignored. Requires
+// the GIL.
+class ParameterLock {
 public:
-    explicit Reservation(Network<T>& network) : network_(&network) {
-        Holder& holder = network.holder();
-        if (holder.thread == std::this_thread::get_id() || is_elsewhere(holder))
+    explicit ParameterLock(LockOwner& owner) : owner_(&owner) {
+        if (owner.thread == std::this_thread::get_id() || is_elsewhere(owner))
             throw std::runtime_error("a fit of this network is under way; its parameters cannot be changed by another");
-        holder = {std::this_thread::get_id(), ReleasedGil::forks(), holder.count + 1};
+        owner = {std::this_thread::get_id(), ReleasedGil::forks(), owner.version + 1};
     }
-    Reservation(const Reservation&) = delete;
-    ~Reservation() { release(); }
+    ParameterLock(const ParameterLock&) = delete;
+    ~ParameterLock() { release(); }
     void release() {
-        if (network_) network_->holder().thread = {};
-        network_ = nullptr;
+        if (owner_) owner_->thread = {};
+        owner_ = nullptr;
     }
-    static bool is_elsewhere(const Holder& holder) {
-        return holder.thread != std::thread::id() && holder.thread != std::this_thread::get_id() &&
-               holder.forks == ReleasedGil::forks();
+    static bool is_elsewhere(const LockOwner& owner) {
+        return owner.thread != std::thread::id() && owner.thread != std::this_thread::get_id() &&
+               owner.forks == ReleasedGil::forks();
     }
 
 private:
-    Network<T>* network_;
+    LockOwner* owner_;
 };
 
 template <class T> Array<T> weights_of(const Network<T>& network, std::size_t index) {
@@ -73,18 +71,33 @@ void set_layer(Network<T>& network, std::size_t index, const Array<T>& weights, 
     std::copy_n(biases.data(), layer.outputs(), layer.biases().data());
 }
 
-// All weights and then all biases, each layer's in the order of weights_of.
+template <class T> int64_t parameter_count(const Network<T>& network) {
+    int64_t count = 0;
+    for (const auto& layer : network.layers()) count += (layer.inputs() + 1) * layer.outputs();
+    return count;
+}
+
+// All weights, (inputs, outputs) of each layer row by row, and then all biases.
+template <class T> Array<T> parameter_vector(const Network<T>& network) {
+    Array<T> parameters(parameter_count(network));
+    T* to = parameters.mutable_data();
+    for (const auto& layer : network.layers()) {
+        unpack_panels(layer.shape(), layer.weights().data(), to, layer.outputs());
+        to += layer.inputs() * layer.outputs();
+    }
+    for (const auto& layer : network.layers()) to = std::copy_n(layer.biases().data(), layer.outputs(), to);
+    return parameters;
+}
+
 template <class T> void set_parameter_vector(Network<T>& network, const Array<T>& parameters) {
-    auto& layers = network.layers();
-    int64_t size = 0;
-    for (const auto& layer : layers) size += (layer.inputs() + 1) * layer.outputs();
-    require(parameters.ndim() == 1 && parameters.shape(0) == size, "parameters must be all weights and biases");
+    require(parameters.ndim() == 1 && parameters.shape(0) == parameter_count(network),
+            "parameters must be all weights and biases");
     const T* from = parameters.data();
-    for (auto& layer : layers) {
+    for (auto& layer : network.layers()) {
         pack_panels(layer.shape(), from, layer.outputs(), layer.weights().data());
         from += layer.inputs() * layer.outputs();
     }
-    for (auto& layer : layers) {
+    for (auto& layer : network.layers()) {
         std::copy_n(from, layer.outputs(), layer.biases().data());
         from += layer.outputs();
     }
@@ -92,7 +105,7 @@ template <class T> void set_parameter_vector(Network<T>& network, const Array<T>
 
 template <class T>
 std::unique_ptr<BoundDataset<T>> new_dataset(const Network<T>& network, const py::object& inputs,
-                                             const py::object& nonzero, const std::optional<Array<T>>& weights) {
+                                             const py::object& nonzero, const std::optional<Array<T>>& sample_weights) {
     auto data = std::make_unique<BoundDataset<T>>();
     data->inputs = inputs_view(inputs, network.inputs());
     data->inputs_owner = inputs;
@@ -105,10 +118,11 @@ std::unique_ptr<BoundDataset<T>> new_dataset(const Network<T>& network, const py
         data->nonzero_owner = nonzero;
         data->nonzero = bits.empty() ? nullptr : &bits;
     }
-    if (weights) {
-        require(weights->ndim() == 1 && weights->shape(0) == data->inputs.rows, "weights must have one entry per row");
-        data->weights_pin = Pin(*weights);
-        data->weights = weights->data();
+    if (sample_weights) {
+        require(sample_weights->ndim() == 1 && sample_weights->shape(0) == data->inputs.rows,
+                "sample_weights must have one entry per row");
+        data->weights_pin = Pin(*sample_weights);
+        data->weights = sample_weights->data();
     }
     return data;
 }
@@ -116,8 +130,8 @@ std::unique_ptr<BoundDataset<T>> new_dataset(const Network<T>& network, const py
 template <class T>
 std::unique_ptr<BoundDataset<T>> labelled_dataset(const Network<T>& network, const py::object& inputs,
                                                   const Array<std::int64_t>& labels, const py::object& nonzero,
-                                                  const std::optional<Array<T>>& weights) {
-    auto data = new_dataset(network, inputs, nonzero, weights);
+                                                  const std::optional<Array<T>>& sample_weights) {
+    auto data = new_dataset(network, inputs, nonzero, sample_weights);
     require(network.loss() == Loss::cross_entropy, "integer labels belong to cross_entropy");
     require(labels.ndim() == 1 && labels.shape(0) == data->inputs.rows, "labels must have one entry per row");
     data->labels.reserve(static_cast<std::size_t>(data->inputs.rows));
@@ -132,8 +146,8 @@ std::unique_ptr<BoundDataset<T>> labelled_dataset(const Network<T>& network, con
 template <class T>
 std::unique_ptr<BoundDataset<T>> target_dataset(const Network<T>& network, const py::object& inputs,
                                                 const Array<T>& targets, const py::object& nonzero,
-                                                const std::optional<Array<T>>& weights) {
-    auto data = new_dataset(network, inputs, nonzero, weights);
+                                                const std::optional<Array<T>>& sample_weights) {
+    auto data = new_dataset(network, inputs, nonzero, sample_weights);
     require(network.loss() != Loss::cross_entropy, "cross_entropy needs integer labels");
     require(targets.ndim() == 2 && targets.shape(0) == data->inputs.rows && targets.shape(1) == network.outputs(),
             "targets must have shape (rows, outputs)");
@@ -142,18 +156,18 @@ std::unique_ptr<BoundDataset<T>> target_dataset(const Network<T>& network, const
     return data;
 }
 
-std::unique_ptr<NonzeroBits> find_nonzero(const py::object& inputs, int threads) {
+std::unique_ptr<NonzeroBits> find_nonzero(const py::object& inputs, int n_threads) {
     const Inputs view = inputs_view(inputs);
     const Pin pin = pin_inputs(inputs);
     const ReleasedGil released;
-    return std::make_unique<NonzeroBits>(view, threads);
+    return std::make_unique<NonzeroBits>(view, n_threads);
 }
 
-// A prediction of so many ends before another Python thread could have begun: about 10 us.
+// A forward pass of so many ends before another Python thread could have begun: about 10 us.
 constexpr double short_operations = 1e6;
 
 template <class T>
-py::object predict(const Network<T>& network, const py::object& x, int64_t begin, int64_t end, int threads) {
+py::object forward(const Network<T>& network, const py::object& x, int64_t begin, int64_t end, int n_threads) {
     const Inputs all = inputs_view(x, network.inputs());
     require(0 <= begin && begin <= end && end <= all.rows, "rows out of range");
     const Inputs inputs = all.part(begin, end);
@@ -161,18 +175,18 @@ py::object predict(const Network<T>& network, const py::object& x, int64_t begin
     T* data = out.mutable_data();
     bool finite;
     if (static_cast<double>(inputs.rows) * network.forward_operations() < short_operations) {
-        finite = network.predict(inputs, data, threads);
+        finite = network.forward(inputs, data, n_threads);
     } else {
         const Pin pin = pin_inputs(x);
         const ReleasedGil released;
-        finite = network.predict(inputs, data, threads);
+        finite = network.forward(inputs, data, n_threads);
     }
     return finite ? py::object(out) : py::none();
 }
 
 template <class T>
 void evaluate(const Network<T>& network, const BoundDataset<T>& data, int64_t begin, int64_t end, LossSum& sum,
-              int threads) {
+              int n_threads) {
     require(data.fits(network), "the data set is of another network");
     require(0 <= begin && begin <= end && end <= data.inputs.rows, "rows out of range");
     Dataset<T> part;
@@ -185,73 +199,72 @@ void evaluate(const Network<T>& network, const BoundDataset<T>& data, int64_t be
     LossSum total = sum;
     {
         const ReleasedGil released;
-        network.evaluate(part, threads, total);
+        network.evaluate(part, total, n_threads);
     }
     sum = total;
 }
 
-void check_order(const Array<std::int64_t>& order, int64_t rows) {
-    require(order.ndim() == 1, "order must have 1 dimension");
-    for (int64_t i = 0; i < order.shape(0); ++i)
-        require(0 <= order.data()[i] && order.data()[i] < rows, "order names a row that the data lack");
+std::unique_ptr<EpochPlan> new_plan(const Array<std::int64_t>& order, int64_t batch_size, int64_t accumulate,
+                                    double gradient_divisor) {
+    require(order.ndim() == 1, "order must have shape (rows,)");
+    return std::make_unique<EpochPlan>(order.data(), order.shape(0), batch_size, accumulate, gradient_divisor);
+}
+
+std::unique_ptr<EpochPlan> new_plan_in_order(int64_t rows, int64_t batch_size, int64_t accumulate,
+                                             double gradient_divisor) {
+    return std::make_unique<EpochPlan>(nullptr, rows, batch_size, accumulate, gradient_divisor);
 }
 
 template <class T>
-int64_t run(Trainer<T>& trainer, const BoundDataset<T>& data, const Array<std::int64_t>& order, int64_t batch_rows,
-            int64_t batches_per_update, const StepSettings& settings, int64_t position, LossSum& sum, int threads,
-            double seconds) {
-    require(order.ndim() == 1 && batch_rows >= 1 && batches_per_update >= 1 && position >= 0,
-            "invalid plan of an epoch");
-    const std::int64_t* rows = order.data();
-    const int64_t count = order.shape(0);
+void check_slice(const Trainer<T>& trainer, const BoundDataset<T>& data, const EpochPlan& plan, int64_t position) {
     require(data.fits(trainer.network()), "the data set is of another network");
-    if (position == 0) check_order(order, data.inputs.rows);  // it comes back with each slice of its epoch
-    const StepSettings step = settings;                       // which another thread might change meanwhile
+    require(plan.max_row() < data.inputs.rows, "order names a row that the data lack");
+    require(position >= 0, "position must be 0 or what the last call returned");
+}
+
+template <class T>
+int64_t run(Trainer<T>& trainer, const BoundDataset<T>& data, const EpochPlan& plan, const UpdateSettings& settings,
+            int64_t position, LossSum& sum, int n_threads, double seconds) {
+    check_slice(trainer, data, plan, position);
+    const UpdateSettings copy = settings;  // another thread might change them meanwhile
     LossSum total = sum;
     {
         std::optional<ReleasedGil> released;
         if (!training_holds_gil) released.emplace();
-        position =
-            trainer.run(data, rows, count, batch_rows, batches_per_update, step, position, threads, seconds, total);
+        position = trainer.run(data, plan, copy, position, total, n_threads, seconds);
     }
     sum = total;
     return position;
 }
 
 template <class T>
-int64_t sum_gradients(Trainer<T>& trainer, const BoundDataset<T>& data, int64_t position, LossSum& sum, int threads,
-                      double seconds, const std::optional<Array<std::int64_t>>& order, int64_t batch_rows,
-                      double weight) {
-    require(data.fits(trainer.network()), "the data set is of another network");
-    require(position >= 0 && batch_rows >= 0, "invalid plan of an epoch");
-    const int64_t count = order ? order->size() : data.inputs.rows;
-    const int64_t* rows = order ? order->data() : nullptr;
-    if (order && position == 0) check_order(*order, data.inputs.rows);
-    if (batch_rows == 0) batch_rows = std::max<int64_t>(1, count);
-    if (weight == 0) weight = static_cast<double>(count);
+int64_t sum_gradients(Trainer<T>& trainer, const BoundDataset<T>& data, const EpochPlan& plan, int64_t position,
+                      LossSum& sum, int n_threads, double seconds) {
+    check_slice(trainer, data, plan, position);
     LossSum total = sum;
     {
         const ReleasedGil released;
-        position = trainer.sum_gradients(data, rows, count, batch_rows, weight, position, threads, seconds, total);
+        position = trainer.sum_gradients(data, plan, position, total, n_threads, seconds);
     }
     sum = total;
     return position;
 }
 
-// The buffer itself, which may be changed before update().
-template <class T> Array<T> gradient_buffer(const py::object& self) {
+// The memory itself, which may be changed before update().
+template <class T> Array<T> gradient_memory(const py::object& self) {
     Buffer<T>& gradients = self.cast<Trainer<T>&>().gradients();
     return Array<T>(gradients.size(), gradients.data(), self);
 }
 
-template <class T> void update(Trainer<T>& trainer, const StepSettings& settings, double weight, int threads) {
-    const StepSettings step = settings;
+template <class T>
+void update(Trainer<T>& trainer, const UpdateSettings& settings, double gradient_divisor, int n_threads) {
+    const UpdateSettings copy = settings;
     const ReleasedGil released;
-    trainer.update(step, weight, threads);
+    trainer.update(copy, gradient_divisor, n_threads);
 }
 
 // All parameters and the optimizer's state, padding included, as they lie in memory: for a copy in another process.
-template <class T> Array<T> raw_values(Trainer<T>& trainer) {
+template <class T> Array<T> memory(Trainer<T>& trainer) {
     int64_t size = 0;
     trainer.for_each_array([&](const Buffer<T>& from) { size += from.size(); });
     Array<T> values(size);
@@ -260,7 +273,7 @@ template <class T> Array<T> raw_values(Trainer<T>& trainer) {
     return values;
 }
 
-template <class T> void set_raw_values(Trainer<T>& trainer, const Array<T>& values) {
+template <class T> void set_memory(Trainer<T>& trainer, const Array<T>& values) {
     int64_t size = 0;
     trainer.for_each_array([&](const Buffer<T>& to) { size += to.size(); });
     require(values.ndim() == 1 && values.shape(0) == size, "the values are of another network or instruction set");
@@ -271,14 +284,14 @@ template <class T> void set_raw_values(Trainer<T>& trainer, const Array<T>& valu
     });
 }
 
-template <class T> void restore(Trainer<T>& trainer) {
-    require(trainer.remembers(), "nothing is remembered");
-    trainer.restore();
+template <class T> void restore_snapshot(Trainer<T>& trainer) {
+    require(trainer.has_snapshot(), "no snapshot has been saved");
+    trainer.restore_snapshot();
 }
 
 // The optimizer's state: updates so far, and for each layer its arrays beside the weights and beside the biases, as
 // many as the optimizer keeps.
-template <class T> py::tuple state_of(Trainer<T>& trainer) {
+template <class T> py::tuple optimizer_state(Trainer<T>& trainer) {
     py::list layers;
     for (std::size_t i = 0; i < trainer.layer_states().size(); ++i) {
         DenseLayer<T>& layer = trainer.network().layers()[i];
@@ -295,12 +308,12 @@ template <class T> py::tuple state_of(Trainer<T>& trainer) {
         }
         layers.append(arrays);
     }
-    return py::make_tuple(trainer.steps(), layers);
+    return py::make_tuple(trainer.updates(), layers);
 }
 
 template <class T>
-void set_state(Trainer<T>& trainer, int64_t steps, const std::vector<std::vector<Array<T>>>& layers) {
-    require(steps >= 0 && layers.size() == trainer.layer_states().size(), "the state is of another network");
+void set_optimizer_state(Trainer<T>& trainer, int64_t updates, const std::vector<std::vector<Array<T>>>& layers) {
+    require(updates >= 0 && layers.size() == trainer.layer_states().size(), "the state is of another network");
     const std::size_t kinds = trainer.optimizer().kind == UpdateKind::sgd        ? 0
                               : trainer.optimizer().kind == UpdateKind::momentum ? 1
                                                                                  : 2;
@@ -325,36 +338,7 @@ void set_state(Trainer<T>& trainer, int64_t steps, const std::vector<std::vector
             std::copy_n(layers[i][2 * kind + 1].data(), layer.outputs(), of_biases[kind]);
         }
     }
-    trainer.set_steps(steps);
-}
-
-// Takes all parameters into the network, as set_parameter_vector; returns the mean loss over the rows and its gradient,
-// a vector like it. For minimizers that know nothing of layers.
-template <class T>
-py::tuple loss_and_gradient_at(Trainer<T>& trainer, const BoundDataset<T>& data, const Array<T>& parameters,
-                               int threads, double seconds) {
-    require(data.fits(trainer.network()), "the data set is of another network");
-    set_parameter_vector(trainer.network(), parameters);
-    const auto& layers = trainer.network().layers();
-    const int64_t rows = data.inputs.rows;
-    LossSum sum;
-    for (int64_t position = 0; position < rows;) {
-        {
-            const ReleasedGil released;
-            position = trainer.sum_gradients(data, nullptr, rows, rows, static_cast<double>(rows), position, threads,
-                                             seconds, sum);
-        }
-        if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    }
-    Array<T> gradient(parameters.shape(0));
-    T* to = gradient.mutable_data();
-    for (std::size_t i = 0; i < layers.size(); ++i) {
-        unpack_panels(layers[i].shape(), trainer.layer_states()[i].weight_gradients(), to, layers[i].outputs());
-        to += layers[i].inputs() * layers[i].outputs();
-    }
-    for (std::size_t i = 0; i < layers.size(); ++i)
-        to = std::copy_n(trainer.layer_states()[i].bias_gradients(), layers[i].outputs(), to);
-    return py::make_tuple(sum.loss / static_cast<double>(data.inputs.rows), gradient);
+    trainer.set_updates(updates);
 }
 
 template <class T> py::tuple gradients(const Trainer<T>& trainer) {
@@ -370,6 +354,22 @@ template <class T> py::tuple gradients(const Trainer<T>& trainer) {
         biases.append(Array<T>(layer.outputs(), state.bias_gradients()));
     }
     return py::make_tuple(weights, biases);
+}
+
+// In the order of parameter_vector.
+template <class T> Array<T> gradient_vector(const Trainer<T>& trainer) {
+    const auto& layers = trainer.network().layers();
+    Array<T> gradient(parameter_count(trainer.network()));
+    T* to = gradient.mutable_data();
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+        const T* from = trainer.layer_states()[i].weight_gradients();
+        require(from != nullptr, "no gradients have been summed");
+        unpack_panels(layers[i].shape(), from, to, layers[i].outputs());
+        to += layers[i].inputs() * layers[i].outputs();
+    }
+    for (std::size_t i = 0; i < layers.size(); ++i)
+        to = std::copy_n(trainer.layer_states()[i].bias_gradients(), layers[i].outputs(), to);
+    return gradient;
 }
 
 template <class T> py::tuple weight_norms(const Network<T>& network) {
@@ -388,36 +388,39 @@ template <class T> bool is_finite(const Network<T>& network) {
 
 template <class T> void register_network(py::module_& m, const std::string& suffix) {
     using py::arg;
-    py::class_<Network<T>>(m, ("Network" + suffix).c_str())
-        .def(py::init([](const std::vector<int64_t>& sizes, Activation activation, Loss loss, double input_scale,
-                         bool clips_loss) {
+    py::class_<Network<T>> network(m, ("Network" + suffix).c_str());
+    network
+        .def(py::init([](const std::vector<int64_t>& sizes, Activation activation,
+                         const std::vector<double>& activation_settings, Loss loss,
+                         const std::vector<double>& loss_settings, double input_scale, bool clips_loss) {
+                 require(activation_settings.empty(), "the activation has no settings");
+                 require(loss_settings.empty(), "the loss has no settings");
                  return std::make_unique<Network<T>>(sizes, activation, loss, input_scale, clips_loss, current_table());
              }),
-             arg("sizes"), arg("activation"), arg("loss"), arg("input_scale"), arg("clips_loss") = false)
+             arg("sizes"), arg("activation"), arg("activation_settings"), arg("loss"), arg("loss_settings"),
+             arg("input_scale"), arg("clips_loss") = false)
         .def_property_readonly("training_operations", &Network<T>::training_operations)
         .def_property_readonly("forward_operations", &Network<T>::forward_operations)
         .def("weights", &weights_of<T>, arg("layer"))
         .def("biases", &biases_of<T>, arg("layer"))
         .def("set_layer", &set_layer<T>, arg("layer"), arg("weights").noconvert(), arg("biases").noconvert())
-        .def("set_parameter_vector", &set_parameter_vector<T>, arg("parameters").noconvert())
+        .def_property("parameter_vector", &parameter_vector<T>,
+                      py::cpp_function(&set_parameter_vector<T>, py::is_method(network), arg("parameters").noconvert()))
         .def("dataset", &labelled_dataset<T>, arg("inputs"), arg("labels").noconvert(), arg("nonzero") = py::none(),
-             arg("weights").noconvert() = py::none())
+             arg("sample_weights").noconvert() = py::none())
         .def("dataset", &target_dataset<T>, arg("inputs"), arg("targets").noconvert(), arg("nonzero") = py::none(),
-             arg("weights").noconvert() = py::none())
-        .def("predict", &predict<T>, arg("inputs"), arg("begin"), arg("end"), arg("threads"))
-        .def("evaluate", &evaluate<T>, arg("data"), arg("begin"), arg("end"), arg("sum"), arg("threads"))
+             arg("sample_weights").noconvert() = py::none())
+        .def("forward", &forward<T>, arg("inputs"), arg("begin"), arg("end"), arg("n_threads"))
+        .def("evaluate", &evaluate<T>, arg("data"), arg("begin"), arg("end"), arg("sum"), arg("n_threads"))
         .def("weight_norms", &weight_norms<T>)
         .def("is_finite", &is_finite<T>)
         .def(
-            "reserve", [](Network<T>& network) { return std::make_unique<Reservation<T>>(network); },
+            "lock_parameters",
+            [](Network<T>& network) { return std::make_unique<ParameterLock>(network.lock_owner()); },
             py::keep_alive<0, 1>())
-        .def_property_readonly("reservations", [](Network<T>& network) { return network.holder().count; })
-        .def("is_reserved_elsewhere",
-             [](Network<T>& network) { return Reservation<T>::is_elsewhere(network.holder()); });
-
-    py::class_<Reservation<T>>(m, ("Reservation" + suffix).c_str())
-        .def("__enter__", [](Reservation<T>&) {})
-        .def("__exit__", [](Reservation<T>& reservation, const py::args&) { reservation.release(); });
+        .def_property_readonly("parameters_version", [](Network<T>& network) { return network.lock_owner().version; })
+        .def("is_locked_elsewhere",
+             [](Network<T>& network) { return ParameterLock::is_elsewhere(network.lock_owner()); });
 
     py::class_<BoundDataset<T>>(m, ("Dataset" + suffix).c_str())
         .def_property_readonly("rows", [](const BoundDataset<T>& data) { return data.inputs.rows; });
@@ -430,22 +433,21 @@ template <class T> void register_network(py::module_& m, const std::string& suff
              }),
              py::keep_alive<1, 2>(), arg("network"), arg("kind"), arg("momentum") = 0.0, arg("nesterov") = false,
              arg("beta_1") = 0.9, arg("beta_2") = 0.999, arg("epsilon") = 1e-8)
-        .def("run", &run<T>, arg("data"), arg("order").noconvert(), arg("batch_rows"), arg("batches_per_update"),
-             arg("settings"), arg("position"), arg("sum"), arg("threads"), arg("seconds"))
-        .def("sum_gradients", &sum_gradients<T>, arg("data"), arg("position"), arg("sum"), arg("threads"),
-             arg("seconds"), arg("order").noconvert() = py::none(), arg("batch_rows") = 0, arg("weight") = 0.0)
-        .def("gradient_buffer", &gradient_buffer<T>)
-        .def("update", &update<T>, arg("settings"), arg("weight"), arg("threads"))
-        .def("raw_values", &raw_values<T>)
-        .def("set_raw_values", &set_raw_values<T>, arg("values").noconvert())
-        .def("loss_and_gradient_at", &loss_and_gradient_at<T>, arg("data"), arg("parameters").noconvert(),
-             arg("threads"), arg("seconds"))
-        .def("remember", &Trainer<T>::remember)
-        .def("restore", &restore<T>)
-        .def_property("steps", &Trainer<T>::steps, &Trainer<T>::set_steps)
-        .def("state", &state_of<T>)
-        .def("set_state", &set_state<T>, arg("steps"), arg("layers").noconvert())
-        .def("gradients", &gradients<T>);
+        .def("run", &run<T>, arg("data"), arg("plan"), arg("settings"), arg("position"), arg("sum"), arg("n_threads"),
+             arg("seconds"))
+        .def("sum_gradients", &sum_gradients<T>, arg("data"), arg("plan"), arg("position"), arg("sum"),
+             arg("n_threads"), arg("seconds"))
+        .def("gradient_memory", &gradient_memory<T>)
+        .def("update", &update<T>, arg("settings"), arg("gradient_divisor"), arg("n_threads"))
+        .def("memory", &memory<T>)
+        .def("set_memory", &set_memory<T>, arg("values").noconvert())
+        .def("save_snapshot", &Trainer<T>::save_snapshot)
+        .def("restore_snapshot", &restore_snapshot<T>)
+        .def_property("updates", &Trainer<T>::updates, &Trainer<T>::set_updates)
+        .def("optimizer_state", &optimizer_state<T>)
+        .def("set_optimizer_state", &set_optimizer_state<T>, arg("updates"), arg("layers").noconvert())
+        .def("gradients", &gradients<T>)
+        .def("gradient_vector", &gradient_vector<T>);
 }
 
 void register_networks(py::module_& m) {
@@ -467,18 +469,27 @@ void register_networks(py::module_& m) {
         .value("momentum", UpdateKind::momentum)
         .value("adam", UpdateKind::adam)
         .finalize();
-    py::class_<StepSettings>(m, "StepSettings")
+    py::class_<UpdateSettings>(m, "UpdateSettings")
         .def(py::init(
                  [](double learning_rate, double l1, double l2, double alpha, bool proximal, bool measures_penalty) {
-                     return StepSettings{learning_rate, l1, l2, alpha, proximal, measures_penalty};
+                     return UpdateSettings{learning_rate, l1, l2, alpha, proximal, measures_penalty};
                  }),
              arg("learning_rate"), arg("l1") = 0.0, arg("l2") = 0.0, arg("alpha") = 0.0, arg("proximal") = false,
              arg("measures_penalty") = false);
     py::class_<LossSum>(m, "LossSum")
         .def(py::init<>())
         .def_readonly("loss", &LossSum::loss)
-        .def_readonly("hits", &LossSum::hits)
+        .def_readonly("correct", &LossSum::correct)
         .def_readonly("penalty", &LossSum::penalty);
+    py::class_<EpochPlan>(m, "EpochPlan")
+        .def(py::init(&new_plan), arg("order").noconvert(), arg("batch_size"), arg("accumulate") = 1,
+             arg("gradient_divisor") = 0.0)
+        .def(py::init(&new_plan_in_order), arg("order"), arg("batch_size"), arg("accumulate") = 1,
+             arg("gradient_divisor") = 0.0)
+        .def_property_readonly("rows", &EpochPlan::rows);
+    py::class_<ParameterLock>(m, "ParameterLock")
+        .def("__enter__", [](ParameterLock&) {})
+        .def("__exit__", [](ParameterLock& lock, const py::args&) { lock.release(); });
     py::class_<CsrInputs>(m, "CsrInputs")
         .def(py::init<const py::array&, const Array<std::int32_t>&, const Array<std::int64_t>&, int64_t>(),
              arg("values"), arg("column_index").noconvert(), arg("row_starts").noconvert(), arg("columns"))
@@ -494,7 +505,7 @@ void register_networks(py::module_& m) {
                 return py::make_tuple(inputs.indices.row_of(value), inputs.indices.column_of(value));
             },
             arg("value"));
-    py::class_<NonzeroBits>(m, "NonzeroBits").def(py::init(&find_nonzero), arg("inputs"), arg("threads"));
+    py::class_<NonzeroBits>(m, "NonzeroBits").def(py::init(&find_nonzero), arg("inputs"), arg("n_threads"));
     register_network<float>(m, "Float32");
     register_network<double>(m, "Float64");
 }

@@ -9,7 +9,7 @@
 namespace fastmlp {
 
 template <class T>
-Array<T> matmul_of(const Array<T>& a, const Array<T>& b, bool transpose_a, bool transpose_b, int threads) {
+Array<T> matmul_of(const Array<T>& a, const Array<T>& b, bool transpose_a, bool transpose_b, int n_threads) {
     const MatrixView<const T> a_view = matrix_view(a, "a"), b_view = matrix_view(b, "b");
     const int64_t inner_a = transpose_a ? a_view.rows : a_view.columns,
                   inner_b = transpose_b ? b_view.columns : b_view.rows;
@@ -18,7 +18,7 @@ Array<T> matmul_of(const Array<T>& a, const Array<T>& b, bool transpose_a, bool 
     const MatrixView<T> c_view = matrix_view_of_new(c);
     const Pin pins[] = {Pin(a), Pin(b)};
     const ReleasedGil released;
-    matmul(a_view, transpose_a, b_view, transpose_b, c_view, kernels_of<T>(current_table()), threads);
+    matmul(a_view, transpose_a, b_view, transpose_b, c_view, kernels_of<T>(current_table()), n_threads);
     return c;
 }
 
@@ -115,7 +115,7 @@ template <class T> py::tuple squared_error(const Array<T>& prediction, const Arr
 template <class T> void register_ops_of(py::module_& m) {
     using py::arg;
     m.def("matmul", &matmul_of<T>, arg("a").noconvert(), arg("b").noconvert(), arg("transpose_a"), arg("transpose_b"),
-          arg("threads"));
+          arg("n_threads"));
     m.def("activate", &activate<T>, arg("z").noconvert(), arg("activation"));
     m.def("activation_gradient", &activation_gradient<T>, arg("output").noconvert(), arg("grad_output").noconvert(),
           arg("activation"));

@@ -43,12 +43,12 @@ bool worth_finding(const Inputs& inputs, int64_t words) {
 
 }  // namespace
 
-NonzeroBits::NonzeroBits(const Inputs& inputs, int threads)
+NonzeroBits::NonzeroBits(const Inputs& inputs, int n_threads)
     : rows_(inputs.rows), columns_(inputs.columns), words_((inputs.columns + 63) / 64) {
     if (inputs.sparse() || !worth_finding(inputs, words_)) return;
     bits_.resize(static_cast<std::size_t>(inputs.rows * words_));
     const double operations = static_cast<double>(inputs.rows) * static_cast<double>(inputs.columns);
-    run_team(useful_threads(threads, operations), [&](const Worker& worker) noexcept {
+    run_team(useful_threads(n_threads, operations), [&](const Worker& worker) noexcept {
         const Range mine = worker.share(inputs.rows);
         for (int64_t i = mine.begin; i < mine.end; ++i) nonzero_bits_of_row(inputs, i, bits_.data() + i * words_);
     });

@@ -17,7 +17,7 @@ public:
     NonzeroBits() = default;
     // Stays empty where batches have few columns to skip, and for CSR inputs, which name their columns. Throws
     // std::bad_alloc.
-    NonzeroBits(const Inputs& inputs, int threads);
+    NonzeroBits(const Inputs& inputs, int n_threads);
 
     bool empty() const { return bits_.empty(); }
     bool describes(const Inputs& inputs) const { return inputs.rows == rows_ && inputs.columns == columns_; }

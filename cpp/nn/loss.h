@@ -17,13 +17,13 @@ template <class T> struct RowLosses {
 
 struct LossSum {
     double loss = 0;
-    int64_t hits = 0;
+    int64_t correct = 0;
     double penalty = 0;  // of the weights before each update, times its rows
 
     template <class T> void add(const RowLosses<T>& losses, int64_t rows, double factor = 1) {
         for (int64_t i = 0; i < rows; ++i) {
             loss += losses.loss.data()[i] * factor;
-            hits += losses.correct.data()[i];
+            correct += losses.correct.data()[i];
         }
     }
 };

@@ -39,11 +39,11 @@ template <class T> double Network<T>::training_operations() const {
 
 template <class T>
 template <class OnInputs, class OnOutputs>
-void Network<T>::for_each_block(const Inputs& inputs, int threads, OnInputs on_inputs, OnOutputs on_outputs) const {
+void Network<T>::for_each_block(const Inputs& inputs, int n_threads, OnInputs on_inputs, OnOutputs on_outputs) const {
     const int64_t rows = std::min(inputs.rows, block_rows);
     const int64_t blocks = rows ? (inputs.rows + rows - 1) / rows : 0;
-    threads = static_cast<int>(
-        std::min<int64_t>(useful_threads(threads, forward_operations() * static_cast<double>(inputs.rows)),
+    n_threads = static_cast<int>(
+        std::min<int64_t>(useful_threads(n_threads, forward_operations() * static_cast<double>(inputs.rows)),
                           std::max<int64_t>(1, blocks)));
     const bool direct = !inputs.sparse() && input_scale_ == 1 &&
                         inputs.kind == (sizeof(T) == 4 ? InputKind::float32 : InputKind::float64);
@@ -87,9 +87,9 @@ void Network<T>::for_each_block(const Inputs& inputs, int threads, OnInputs on_i
         ActiveColumns columns;  // of CSR inputs
     };
     std::vector<Workspace> workspaces;
-    for (int i = 0; i < threads; ++i)
+    for (int i = 0; i < n_threads; ++i)
         workspaces.push_back({Buffer<T>(size), inputs.sparse() ? ActiveColumns(inputs.columns) : ActiveColumns()});
-    run_team(threads, [&](const Worker& worker) noexcept {
+    run_team(n_threads, [&](const Worker& worker) noexcept {
         Workspace& mine = workspaces[static_cast<std::size_t>(worker.index)];
         worker.share_out(blocks, [&](int64_t block) {
             pass({block * rows, std::min(inputs.rows, (block + 1) * rows)}, mine.memory.data(),
@@ -98,23 +98,23 @@ void Network<T>::for_each_block(const Inputs& inputs, int threads, OnInputs on_i
     });
 }
 
-template <class T> bool Network<T>::predict(const Inputs& inputs, T* out, int threads) const {
+template <class T> bool Network<T>::forward(const Inputs& inputs, T* out, int n_threads) const {
     std::atomic<bool> all_finite{true};
     const auto check = [&](MatrixView<const T> x) noexcept {
         for (int64_t i = 0; i < x.rows; ++i)
             if (!kernels().finite(x.row(i), x.columns)) all_finite = false;
     };
-    for_each_block(inputs, threads, check, [&](Range part, MatrixView<T> z) noexcept {
+    for_each_block(inputs, n_threads, check, [&](Range part, MatrixView<T> z) noexcept {
         kernels().predict[static_cast<int>(loss_)](z.data, z.stride, z.rows, z.columns);
         for (int64_t i = 0; i < z.rows; ++i) std::copy_n(z.row(i), z.columns, out + (part.begin + i) * z.columns);
     });
     return all_finite;
 }
 
-template <class T> void Network<T>::evaluate(const Dataset<T>& data, int threads, LossSum& sum) const {
+template <class T> void Network<T>::evaluate(const Dataset<T>& data, LossSum& sum, int n_threads) const {
     RowLosses<T> losses(data.inputs.rows);
     const auto checked_before = [](MatrixView<const T>) noexcept {};
-    for_each_block(data.inputs, threads, checked_before, [&](Range part, MatrixView<T> z) noexcept {
+    for_each_block(data.inputs, n_threads, checked_before, [&](Range part, MatrixView<T> z) noexcept {
         const Wanted<T> wanted{data.labels_from(part.begin), data.targets_from(part.begin, z.columns), z.columns,
                                data.weights ? data.weights + part.begin : nullptr};
         loss_and_gradient(loss_, clips_loss_, kernels(), z, wanted, T(1), losses, part.begin);

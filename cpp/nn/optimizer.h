@@ -19,7 +19,7 @@ struct OptimizerSettings {
 };
 
 // What may change from one epoch to the next.
-struct StepSettings {
+struct UpdateSettings {
     double learning_rate = 0.1;
     double l1 = 0, l2 = 0;          // of the penalty l1 * sum|w| + l2/2 * sum w^2
     double alpha = 0;               // adds alpha / the rows of the update, or the sum of their weights, to l2
@@ -67,7 +67,7 @@ private:
 };
 
 // The l2 of an update whose rows weigh so much.
-inline double l2_of_update(const StepSettings& settings, double weight) {
+inline double l2_of_update(const UpdateSettings& settings, double weight) {
     return settings.l2 + (weight > 0 ? settings.alpha / weight : 0);
 }
 
@@ -77,7 +77,7 @@ inline double l2_of_update(const StepSettings& settings, double weight) {
 // towards zero, where s is how far the optimizer goes for a gradient that lasts: the learning rate; with momentum
 // that / (1 - momentum); for Adam its element's own step. So it rests where the penalized loss is stationary.
 template <class T>
-UpdateRule<T> update_rule(const OptimizerSettings& optimizer, const StepSettings& settings, int64_t step, double weight,
+UpdateRule<T> update_rule(const OptimizerSettings& optimizer, const UpdateSettings& settings, int64_t step, double weight,
                           bool penalized) {
     double rate = settings.learning_rate;
     if (properties_of(optimizer.kind).corrects_bias) {

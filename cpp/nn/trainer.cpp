@@ -13,6 +13,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <stdexcept>
 #include <utility>
 
 #include "../linalg/oversubscription.h"
@@ -31,36 +32,19 @@ static int64_t rows_of_chunks(double operations_per_row) {
     return std::clamp<int64_t>(static_cast<int64_t>(most_chunk_operations / operations_per_row), 1, most_chunk_rows);
 }
 
-EpochPlan::Chunk EpochPlan::chunk_at(int64_t row) const {
-    if (row >= rows) return {rows, rows, rows, rows, false, false, 0};
-    const int64_t batch = row / batch_rows, batch_begin = batch * batch_rows;
-    const int64_t batch_size = std::min(batch_rows, rows - batch_begin);
-    const int64_t chunks = (batch_size + chunk_rows - 1) / chunk_rows;  // of equal size, up to one row
-    const int64_t chunk = ((row - batch_begin) * chunks + batch_size - 1) / batch_size;
-    const int64_t end = batch_begin + (chunk + 1) * batch_size / chunks;
-    const int64_t update_begin = batch / batches_per_update * batches_per_update * batch_rows;
-    const int64_t whole_batches = (rows - update_begin + batch_rows - 1) / batch_rows;
-    const int64_t update_end =
-        whole_batches <= batches_per_update ? rows : update_begin + batches_per_update * batch_rows;
-    return {row,
-            end,
-            update_begin,
-            update_end,
-            row == update_begin,
-            end == update_end,
-            weight > 0 ? weight : static_cast<double>(update_end - update_begin)};
-}
-
 template <class T>
 Trainer<T>::Trainer(Network<T>& network, const OptimizerSettings& optimizer)
-    : network_(network), kernels_(network.kernels()), optimizer_(optimizer) {
+    : network_(network),
+      kernels_(network.kernels()),
+      optimizer_(optimizer),
+      max_rows_(rows_of_chunks(network.training_operations())) {
     for (const auto& layer : network.layers()) states_.emplace_back(layer, optimizer.kind);
 }
 
 template <class T> void Trainer<T>::make_room(const EpochPlan& plan, const Dataset<T>& data) {
     for (std::size_t i = 1; i < states_.size(); ++i) states_[i].make_room_for_transposed(network_.layers()[i]);
-    if (plan.sums_chunks()) gradients();
-    const int64_t rows = plan.largest_chunk(), columns = data.inputs.most_columns(rows);
+    if (plan.sums_micro_batches(max_rows_)) gradients();
+    const int64_t rows = plan.max_micro_batch(max_rows_), columns = data.inputs.most_columns(rows);
     if (data.weights)
         for (ChunkBuffers& chunk : chunks_)
             if (chunk.weights.size() < rows) chunk.weights = Buffer<T>(rows);
@@ -69,7 +53,7 @@ template <class T> void Trainer<T>::make_room(const EpochPlan& plan, const Datas
     norms_.resize(static_cast<std::size_t>(2 * panels));
     if (rows <= room_ && columns <= input_room_) return;
     room_ = 0;
-    ahead_ = {};
+    prefetched_ = {};
     outputs_.clear();
     gradients_.clear();
     for (ChunkBuffers& chunk : chunks_) {
@@ -88,9 +72,9 @@ template <class T> void Trainer<T>::make_room(const EpochPlan& plan, const Datas
 
 template <class T>
 void Trainer<T>::find_columns(const Worker& worker, const Dataset<T>& data, const int64_t* order,
-                              const EpochPlan::Chunk& chunk, ChunkBuffers& to) noexcept {
+                              const MicroBatch& chunk, ChunkBuffers& to) noexcept {
     if (to.columns.empty()) return;
-    const Range mine = worker.share(chunk.size());
+    const Range mine = worker.share(chunk.rows());
     ActiveColumns& columns = to.columns[static_cast<std::size_t>(worker.index)];
     if (data.nonzero)
         columns.look_at(*data.nonzero, order, chunk.begin + mine.begin, mine.size());
@@ -100,8 +84,8 @@ void Trainer<T>::find_columns(const Worker& worker, const Dataset<T>& data, cons
 
 template <class T>
 RowGather<T> Trainer<T>::gather(const Worker& worker, const Dataset<T>& data, const int64_t* order,
-                                const EpochPlan::Chunk& chunk, ChunkBuffers& to) noexcept {
-    const Range mine = worker.share(chunk.size());
+                                const MicroBatch& chunk, ChunkBuffers& to) noexcept {
+    const Range mine = worker.share(chunk.rows());
     if (!to.columns.empty()) to.columns[static_cast<std::size_t>(worker.index)].unite(to.columns.data(), worker.count);
     const ActiveColumns* active = active_columns(worker, to);
     const bool labelled = properties_of(network_.loss()).uses_labels;
@@ -126,9 +110,9 @@ template <class T> void Trainer<T>::make_room_for_columns(int workers) {
 }
 
 template <class T>
-MatrixView<const T> Trainer<T>::inputs_of(std::size_t layer, const EpochPlan::Chunk& chunk, ChunkBuffers& buffers,
+MatrixView<const T> Trainer<T>::inputs_of(std::size_t layer, const MicroBatch& chunk, ChunkBuffers& buffers,
                                           const ActiveColumns* active) {
-    MatrixView<T> inputs = (layer == 0 ? buffers.inputs : outputs_[layer - 1]).first_rows(chunk.size());
+    MatrixView<T> inputs = (layer == 0 ? buffers.inputs : outputs_[layer - 1]).first_rows(chunk.rows());
     if (layer == 0 && active) inputs.columns = active->count();
     return inputs;
 }
@@ -147,30 +131,30 @@ template <class T> void Trainer<T>::measure_weights(const Worker& worker) noexce
     }
 }
 
-template <class T> double Trainer<T>::penalty(const StepSettings& settings, double weight) const noexcept {
+template <class T> double Trainer<T>::penalty(const UpdateSettings& settings, double weight) const noexcept {
     double absolute = 0, squares = 0;
     for (std::size_t i = 0; i < norms_.size(); i += 2) absolute += norms_[i], squares += norms_[i + 1];
     return settings.l1 * absolute + l2_of_update(settings, weight) / 2 * squares;
 }
 
 template <class T>
-void Trainer<T>::forward(const Worker& worker, const EpochPlan::Chunk& chunk, ChunkBuffers& buffers,
+void Trainer<T>::forward(const Worker& worker, const MicroBatch& chunk, ChunkBuffers& buffers, double divisor,
                          bool weighted) noexcept {
     auto& layers = network_.layers();
     const ActiveColumns* active = active_columns(worker, buffers);
-    if (chunk.first)
+    if (chunk.is_first())
         for (std::size_t i = 1; i < layers.size(); ++i) layers[i].refresh_transposed(worker, states_[i].transposed());
     for (std::size_t i = 0; i + 1 < layers.size(); ++i) {
-        layers[i].forward(worker, inputs_of(i, chunk, buffers, active), outputs_[i].first_rows(chunk.size()),
+        layers[i].forward(worker, inputs_of(i, chunk, buffers, active), outputs_[i].first_rows(chunk.rows()),
                           i == 0 ? active : nullptr);
         worker.wait_for_all();
     }
 
     const std::size_t last = layers.size() - 1;
-    const Range mine = worker.share(chunk.size());
+    const Range mine = worker.share(chunk.rows());
     if (mine.size() > 0) {
         MatrixView<const T> in = inputs_of(last, chunk, buffers, active);
-        MatrixView<T> z = outputs_[last].first_rows(chunk.size());
+        MatrixView<T> z = outputs_[last].first_rows(chunk.rows());
         in = {in.row(mine.begin), mine.size(), in.columns, in.stride};
         z = {z.row(mine.begin), mine.size(), z.columns, z.stride};
         layers[last].forward(Worker::alone(), in, z, last == 0 ? active : nullptr);
@@ -179,27 +163,27 @@ void Trainer<T>::forward(const Worker& worker, const EpochPlan::Chunk& chunk, Ch
         const Wanted<T> wanted{labelled ? buffers.labels.data() + mine.begin : nullptr,
                                labelled ? nullptr : targets.row(mine.begin), targets.stride,
                                weighted ? buffers.weights.data() + mine.begin : nullptr};
-        const T scale = chunk.weight > 0 ? T(1) / static_cast<T>(chunk.weight) : T(0);
+        const T scale = divisor > 0 ? T(1) / static_cast<T>(divisor) : T(0);
         loss_and_gradient(network_.loss(), network_.clips_loss(), kernels_, z, wanted, scale, losses_, mine.begin);
     }
     worker.wait_for_all();
 }
 
 template <class T>
-void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, ChunkBuffers& buffers,
-                          const StepSettings* settings, RowGather<T> next_rows) noexcept {
+void Trainer<T>::backward(const Worker& worker, const MicroBatch& chunk, ChunkBuffers& buffers,
+                          const UpdateSettings* settings, double divisor, RowGather<T> next_rows) noexcept {
     auto& layers = network_.layers();
-    const bool updates = settings && chunk.last;
-    const bool whole = chunk.first && updates;  // the chunk is the update: no sum is needed
+    const bool updates = settings && chunk.is_last();
+    const bool whole = chunk.is_first() && updates;  // the chunk is the update: no sum is needed
     const int kind = static_cast<int>(optimizer_.kind);
     const UpdateProperties properties = properties_of(optimizer_.kind);
-    const StepSettings& step = settings ? *settings : StepSettings{};
+    const UpdateSettings& step = settings ? *settings : UpdateSettings{};
     // Adds a part of the chunk's gradient to the sum over the update's chunks, or uses it at once.
     const auto take = [&](const ParameterBlock<T>& block, const UpdateRule<T>& rule, int64_t offset, const T* gradient,
                           int64_t size) {
         if (!whole) {
             T* sum = block.gradient + offset;
-            if (chunk.first)
+            if (chunk.is_first())
                 std::copy_n(gradient, size, sum);
             else
                 kernels_.add(sum, gradient, size);
@@ -209,8 +193,8 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
             kernels_.update[kind](block.value + offset, gradient, block.state_1 ? block.state_1 + offset : nullptr,
                                   block.state_2 ? block.state_2 + offset : nullptr, size, rule);
     };
-    const auto weight_rule = update_rule<T>(optimizer_, step, steps_ + 1, chunk.weight, true);
-    const auto bias_rule = update_rule<T>(optimizer_, step, steps_ + 1, chunk.weight, false);
+    const auto weight_rule = update_rule<T>(optimizer_, step, updates_ + 1, divisor, true);
+    const auto bias_rule = update_rule<T>(optimizer_, step, updates_ + 1, divisor, false);
     const ActiveColumns* active = active_columns(worker, buffers);
     const int64_t first_tiles = layers[0].weight_tiles(active ? active->count() : network_.inputs());
     next_rows.spread_over(first_tiles / worker.count);
@@ -219,18 +203,18 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
     TileUpdate<T> earlier;
 
     for (std::size_t i = layers.size(); i-- > 0;) {
-        const MatrixView<T> gradient = (i + 1 == layers.size() ? outputs_[i] : gradients_[i]).first_rows(chunk.size());
+        const MatrixView<T> gradient = (i + 1 == layers.size() ? outputs_[i] : gradients_[i]).first_rows(chunk.rows());
         const MatrixView<const T> in = inputs_of(i, chunk, buffers, active);
         if (i > 0)
             layers[i].input_gradient(worker, gradient, states_[i].transposed(), in, network_.hidden_activation(),
-                                     gradients_[i - 1].first_rows(chunk.size()));
+                                     gradients_[i - 1].first_rows(chunk.rows()));
         const ParameterBlock<T> weights = states_[i].weights_of(layers[i]), biases = states_[i].biases_of(layers[i]);
         const auto on_tile = [&](const OuterProduct<T>& product) {
             const Prefetch prefetch = i == 0 ? next_rows.next() : Prefetch{};
             T* const tile = tiles[side ^= 1];
             if (whole && properties.state_count == 0) {
                 product.update(optimizer_.kind, weights.value, prefetch, weight_rule);
-            } else if (whole && properties.overlaps_with_product && chunk.size() >= least_rows_to_overlap) {
+            } else if (whole && optimizer_.kind == UpdateKind::adam && chunk.rows() >= least_rows_to_overlap) {
                 product.compute_and_update(optimizer_.kind, tile, prefetch, earlier, weight_rule);
                 earlier = {tile,           product.rows,  product.vectors, product.row_index,
                            product.offset, weights.value, weights.state_1, weights.state_2};
@@ -256,8 +240,8 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
     }
     next_rows.read_all();
     // Where the chunk's gradient is zero, penalties and the optimizer's state still pull, and sums begin and are used.
-    const bool pulled = step.l1 != 0 || l2_of_update(step, chunk.weight) != 0 || properties.moves_without_gradient;
-    if (active && (whole ? pulled : chunk.first || updates)) {
+    const bool pulled = step.l1 != 0 || l2_of_update(step, divisor) != 0 || optimizer_.kind != UpdateKind::sgd;
+    if (active && (whole ? pulled : chunk.is_first() || updates)) {
         const T zeros[panel_width<T>] = {};
         const ParameterBlock<T> weights = states_[0].weights_of(layers[0]);
         layers[0].for_inactive(worker, *active,
@@ -266,78 +250,80 @@ void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, C
 }
 
 template <class T>
-int64_t Trainer<T>::run_chunks(const Dataset<T>& data, const int64_t* order, const EpochPlan& plan,
-                               const StepSettings* settings, int64_t position, int threads, double seconds,
-                               LossSum& sum) {
+int64_t Trainer<T>::run_micro_batches(const Dataset<T>& data, const EpochPlan& plan, const UpdateSettings* settings,
+                                      int64_t position, LossSum& sum, int n_threads, double seconds) {
     const auto now = [] {
         return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
     };
-    if (position >= plan.rows) return plan.rows;
+    if (position >= plan.rows()) return plan.rows();
+    const MicroBatch first = plan.micro_batch_at(position, max_rows_);
+    if (first.begin != position) throw std::invalid_argument("position must be 0 or what the last call returned");
     make_room(plan, data);
     const bool measures = settings && settings->measures_penalty;
     const double layers = static_cast<double>(network_.layers().size());
-    const int64_t rows = plan.largest_chunk(), skipped = network_.inputs() - data.inputs.most_columns(rows);
+    const int64_t rows = plan.max_micro_batch(max_rows_),
+                  skipped = network_.inputs() - data.inputs.most_columns(rows);
     const double operations =
         (network_.training_operations() -
          4.0 * static_cast<double>(skipped) * static_cast<double>(network_.layers()[0].outputs())) *
         static_cast<double>(rows);
     const bool began_finite = std::isfinite(sum.loss);
     const double start = now();
-    threads = Oversubscription::workers(useful_threads(threads, operations / (2 * layers)));
+    const int threads = Oversubscription::workers(useful_threads(n_threads, operations / (2 * layers)));
     if (data.inputs.sparse() || data.nonzero)
         make_room_for_columns(threads);
     else
         for (ChunkBuffers& chunk : chunks_) chunk.columns.clear();
-    // Within an epoch (position > 0) a slice goes on with the chunk that the one before has gathered beside its work.
-    const EpochPlan::Chunk first = plan.chunk_at(position);
-    const Ahead wanted{data.inputs.data, order, first.begin, first.end, threads, 0};
-    const bool is_gathered = position > 0 && ahead_ == wanted;
-    const int first_side = is_gathered ? ahead_.side : 0;
-    ahead_ = {};
+    const PrefetchedBatch wanted{&data, &plan, position, threads, 0};
+    const bool is_prefetched = position > 0 && prefetched_ == wanted;
+    const int first_side = is_prefetched ? prefetched_.side : 0;
+    prefetched_ = {};
     bool stop = false;
     double begin = start, end = start, slept = 0;  // of the first worker
     run_team(threads, [&](const Worker& worker) noexcept {
         if (worker.index == 0) begin = now();
-        EpochPlan::Chunk chunk = first;
-        if (!is_gathered) {
-            find_columns(worker, data, order, chunk, chunks_[first_side]);
+        MicroBatch chunk = first;
+        if (!is_prefetched) {
+            find_columns(worker, data, plan.order(), chunk, chunks_[first_side]);
             worker.wait_for_all();
-            gather(worker, data, order, chunk, chunks_[first_side]).read_all();
+            gather(worker, data, plan.order(), chunk, chunks_[first_side]).read_all();
             worker.wait_for_all();
         }
-        int64_t weighed = -1;  // the update whose weight is known
-        double weight = 0;
+        int64_t weighed = -1;  // the update whose divisor is known
+        double divisor = plan.gradient_divisor(), loss_factor = 1;
         for (int side = first_side;; side ^= 1) {
-            if (data.weights) {
-                if (std::exchange(weighed, chunk.update_begin) != chunk.update_begin) {
-                    weight = 0;
+            if (plan.gradient_divisor() == 0 && std::exchange(weighed, chunk.update_begin) != chunk.update_begin) {
+                const double update_rows = static_cast<double>(chunk.update_rows());
+                divisor = update_rows;
+                if (data.weights) {
+                    divisor = 0;
                     for (int64_t i = chunk.update_begin; i < chunk.update_end; ++i)
-                        weight += static_cast<double>(data.weights[order ? order[i] : i]);
+                        divisor += static_cast<double>(data.weights[plan.order() ? plan.order()[i] : i]);
+                    loss_factor = divisor > 0 ? update_rows / divisor : 0;
                 }
-                chunk.weight = weight;
             }
-            if (measures && chunk.first) measure_weights(worker);
-            const EpochPlan::Chunk next = plan.chunk_at(chunk.end);
-            find_columns(worker, data, order, next, chunks_[side ^ 1]);
-            forward(worker, chunk, chunks_[side], data.weights);
-            backward(worker, chunk, chunks_[side], settings, gather(worker, data, order, next, chunks_[side ^ 1]));
+            if (measures && chunk.is_first()) measure_weights(worker);
+            const MicroBatch next = plan.micro_batch_at(chunk.end, max_rows_);
+            find_columns(worker, data, plan.order(), next, chunks_[side ^ 1]);
+            forward(worker, chunk, chunks_[side], divisor, data.weights);
+            backward(worker, chunk, chunks_[side], settings, divisor,
+                     gather(worker, data, plan.order(), next, chunks_[side ^ 1]));
             if (worker.index == 0) {
-                const double rows_of_update = static_cast<double>(chunk.update_rows());
-                const double per_weight = chunk.weight > 0 ? rows_of_update / chunk.weight : 0;
-                sum.add(losses_, chunk.size(), data.weights ? per_weight : 1);
-                if (measures && chunk.first) sum.penalty += rows_of_update * penalty(*settings, chunk.weight);
+                sum.add(losses_, chunk.rows(), loss_factor);
+                if (measures && chunk.is_first())
+                    sum.penalty += static_cast<double>(chunk.update_rows()) * penalty(*settings, divisor);
                 end = now();
                 if (worker.count > 1) slept = worker.barrier->slept();
                 const bool diverged = began_finite && !std::isfinite(sum.loss);
-                const bool is_sum = !settings && chunk.last;
-                stop = next.size() == 0 || is_sum || end - start >= seconds || diverged ||
+                const bool is_sum = !settings && chunk.is_last();
+                stop = next.rows() == 0 || is_sum || end - start >= seconds || diverged ||
                        Oversubscription::is_seen(end - begin, slept);
-                if (stop) ahead_ = {data.inputs.data, order, next.begin, next.end, worker.count, side ^ 1};
+                if (stop) prefetched_ = {&data, &plan, next.begin, worker.count, side ^ 1};
             }
             worker.wait_for_all();
             if (worker.index == 0) {
                 position = chunk.end;
-                steps_ += settings && chunk.last;
+                updates_ += settings && chunk.is_last();
             }
             if (stop) break;
             chunk = next;
@@ -349,32 +335,29 @@ int64_t Trainer<T>::run_chunks(const Dataset<T>& data, const int64_t* order, con
 }
 
 template <class T>
-int64_t Trainer<T>::run(const Dataset<T>& data, const int64_t* order, int64_t rows, int64_t batch_rows,
-                        int64_t batches_per_update, const StepSettings& settings, int64_t position, int threads,
-                        double seconds, LossSum& sum) {
-    const int64_t chunk_rows = rows_of_chunks(network_.training_operations());
-    return run_chunks(data, order, {rows, batch_rows, batches_per_update, chunk_rows}, &settings, position, threads,
-                      seconds, sum);
+int64_t Trainer<T>::run(const Dataset<T>& data, const EpochPlan& plan, const UpdateSettings& settings,
+                        int64_t position, LossSum& sum, int n_threads, double seconds) {
+    return run_micro_batches(data, plan, &settings, position, sum, n_threads, seconds);
 }
 
-template <class T> void Trainer<T>::remember() {
-    if (remembered_.empty()) {
-        std::vector<Buffer<T>> room;
-        for_each_array([&](Buffer<T>& from) { room.emplace_back(from.size()); });
-        remembered_ = std::move(room);
+template <class T> void Trainer<T>::save_snapshot() {
+    if (snapshot_.empty()) {
+        std::vector<Buffer<T>> buffers;
+        for_each_array([&](Buffer<T>& from) { buffers.emplace_back(from.size()); });
+        snapshot_ = std::move(buffers);
     }
     std::size_t i = 0;
-    for_each_array([&](Buffer<T>& from) { std::copy_n(from.data(), from.size(), remembered_[i++].data()); });
-    remembered_steps_ = steps_;
+    for_each_array([&](Buffer<T>& from) { std::copy_n(from.data(), from.size(), snapshot_[i++].data()); });
+    snapshot_updates_ = updates_;
 }
 
-template <class T> void Trainer<T>::restore() {
+template <class T> void Trainer<T>::restore_snapshot() {
     std::size_t i = 0;
     for_each_array([&](Buffer<T>& to) {
-        std::copy_n(remembered_[i].data(), to.size(), to.data());
+        std::copy_n(snapshot_[i].data(), to.size(), to.data());
         ++i;
     });
-    steps_ = remembered_steps_;
+    updates_ = snapshot_updates_;
 }
 
 template <class T> Buffer<T>& Trainer<T>::gradients() {
@@ -389,19 +372,18 @@ template <class T> Buffer<T>& Trainer<T>::gradients() {
 }
 
 template <class T>
-int64_t Trainer<T>::sum_gradients(const Dataset<T>& data, const int64_t* order, int64_t rows, int64_t batch_rows,
-                                  double weight, int64_t position, int threads, double seconds, LossSum& sum) {
+int64_t Trainer<T>::sum_gradients(const Dataset<T>& data, const EpochPlan& plan, int64_t position, LossSum& sum,
+                                  int n_threads, double seconds) {
     gradients();
-    const int64_t chunk_rows = rows_of_chunks(network_.training_operations());
-    return run_chunks(data, order, {rows, batch_rows, 1, chunk_rows, weight}, nullptr, position, threads, seconds, sum);
+    return run_micro_batches(data, plan, nullptr, position, sum, n_threads, seconds);
 }
 
-template <class T> void Trainer<T>::update(const StepSettings& settings, double weight, int threads) {
-    const auto weight_rule = update_rule<T>(optimizer_, settings, steps_ + 1, weight, true);
-    const auto bias_rule = update_rule<T>(optimizer_, settings, steps_ + 1, weight, false);
+template <class T> void Trainer<T>::update(const UpdateSettings& settings, double gradient_divisor, int n_threads) {
+    const auto weight_rule = update_rule<T>(optimizer_, settings, updates_ + 1, gradient_divisor, true);
+    const auto bias_rule = update_rule<T>(optimizer_, settings, updates_ + 1, gradient_divisor, false);
     const auto apply = kernels_.update[static_cast<int>(optimizer_.kind)];
     gradients();
-    run_team(useful_threads(threads, static_cast<double>(sums_.size())), [&](const Worker& worker) noexcept {
+    run_team(useful_threads(n_threads, static_cast<double>(sums_.size())), [&](const Worker& worker) noexcept {
         const auto share_of = [&](const ParameterBlock<T>& block, int64_t size, const UpdateRule<T>& rule) {
             const Range mine = worker.share(size / kernels_.lanes);
             const int64_t begin = mine.begin * kernels_.lanes;
@@ -414,7 +396,7 @@ template <class T> void Trainer<T>::update(const StepSettings& settings, double 
             share_of(states_[i].biases_of(layer), layer.biases().size(), bias_rule);
         }
     });
-    ++steps_;
+    ++updates_;
 }
 
 template class Trainer<float>;

@@ -58,21 +58,23 @@ FAULTS = [
     ),  # a CSR row's first value is said to be in the row above
     Fault(
         "X14",
-        "sum.penalty += rows_of_update * penalty(*settings, chunk.weight);",
-        "sum.penalty += static_cast<double>(chunk.size()) * penalty(*settings, chunk.weight);",
+        "sum.penalty += static_cast<double>(chunk.update_rows()) * penalty(",
+        "sum.penalty += static_cast<double>(chunk.rows()) * penalty(",
     ),  # estimators' penalty too small for batches over 256 rows
-    Fault("X15", "steps_ = remembered_steps_;", "steps_ += 0;"),  # Adam's count of updates survives a divergence
+    Fault("X15", "updates_ = snapshot_updates_;", "updates_ += 0;"),  # Adam's count of updates survives a divergence
     # cpp/bindings
     Fault(
         "X16", "constexpr double short_operations = 1e6;", "constexpr double short_operations = 1e9;"
     ),  # predictions hold Python's lock for 10 ms and more
     Fault(
         "X17",
-        "holder = {std::this_thread::get_id(), ReleasedGil::forks(), holder.count + 1};",
-        "holder = {std::this_thread::get_id(), ReleasedGil::forks(), holder.count};",
+        "owner = {std::this_thread::get_id(), ReleasedGil::forks(), owner.version + 1};",
+        "owner = {std::this_thread::get_id(), ReleasedGil::forks(), owner.version};",
     ),  # a copy does not notice a fit that came and went meanwhile
     Fault(
-        "X18", "if (PyErr_CheckSignals() != 0) throw py::error_already_set();", ""
+        "X18",
+        "position = core.sum_gradients(data, plan, position, sums, threads(), SECONDS_PER_CALL)\n    return",
+        "position = core.sum_gradients(data, plan, position, sums, threads(), math.inf)\n    return",
     ),  # Ctrl-C in L-BFGS waits for a whole pass over the rows
     # python/fastmlp
     Fault("X19", "max(1, math.ceil(quota))", "max(1, math.floor(quota))"),  # a quota of 1.5 cores gives one thread
@@ -135,12 +137,14 @@ FAULTS = [
     ),  # reports the bad value found first, not the first
     Fault("Y08", "threads = std::min(threads, max_workers());", ""),  # no cap on a team's size
     # cpp/nn
-    Fault("Y09", "rows_of_update * penalty(", "static_cast<double>(chunk.size()) * penalty("),  # batch > 256: too small
+    Fault(
+        "Y09", "static_cast<double>(chunk.update_rows()) * penalty(", "static_cast<double>(chunk.rows()) * penalty("
+    ),  # batch > 256: too small
     Fault("Y10", "i < chunk.update_end; ++i)", "i < chunk.end; ++i)"),  # row weights of the first chunk only
     Fault(
-        "Y11", "step.l1 != 0 || l2_of_update(step, chunk.weight) != 0 ||", "step.l1 != 0 || step.l2 != 0 ||"
+        "Y11", "step.l1 != 0 || l2_of_update(step, divisor) != 0 ||", "step.l1 != 0 || step.l2 != 0 ||"
     ),  # alpha alone does not decay weights of zero columns
-    Fault("Y12", "steps_ = remembered_steps_;", ""),  # Adam's step count not restored after divergence
+    Fault("Y12", "updates_ = snapshot_updates_;", ""),  # Adam's step count not restored after divergence
     Fault(
         "Y13", "kernels().norms(layer.biases().data(), layer.biases().size(), sums);", ""
     ),  # biases of inf are not seen as divergence
@@ -153,8 +157,8 @@ FAULTS = [
     ),  # later parts evaluated with the first rows' weights
     Fault(
         "Y16",
-        "const ReleasedGil released; position = trainer.sum_gradients(data, nullptr, rows, rows,",
-        "position = trainer.sum_gradients(data, nullptr, rows, rows,",
+        "const ReleasedGil released; position = trainer.sum_gradients(",
+        "position = trainer.sum_gradients(",
     ),  # L-BFGS keeps Python's lock
     Fault("Y17", 'each = py::getattr(each, "base"))', "each = py::none())"),  # a view's base is not pinned
     # python

@@ -6,10 +6,10 @@ FAULTS = [
     # from the first round
     Fault(
         "N03",
-        "sum.penalty += rows_of_update * penalty(*settings, chunk.weight);",
-        "sum.penalty += static_cast<double>(chunk.size()) * penalty(*settings, chunk.weight);",
+        "sum.penalty += static_cast<double>(chunk.update_rows()) * penalty(",
+        "sum.penalty += static_cast<double>(chunk.rows()) * penalty(",
     ),  # an update of several chunks: too small a penalty
-    Fault("N04", "steps_ = remembered_steps_;", ""),  # Adam's count of updates after a divergence
+    Fault("N04", "updates_ = snapshot_updates_;", ""),  # Adam's count of updates after a divergence
     Fault(
         "N08",
         "data.weights ? data.weights + part.begin : nullptr};",
@@ -17,33 +17,39 @@ FAULTS = [
     ),  # weights of the first block for all blocks
     # updates, chunks and slices
     Fault(
-        "N09", "whole_batches <= batches_per_update ? rows", "whole_batches < batches_per_update ? rows"
+        "N09", "batches_left <= accumulate_ ? rows_", "batches_left < accumulate_ ? rows_"
     ),  # a smaller last batch makes no update
     Fault("N10", "rows <= room_ && columns <= input_room_", "rows <= room_"),  # a denser CSR matrix overruns the inputs
     Fault("N11", "= data.weights[source];", "= data.weights[chunk.begin + i];"),  # weights are not shuffled with rows
-    Fault("N12", "data.weights ? per_weight : 1", "per_weight"),  # a rank's loss is scaled by its share of the rows
+    Fault(
+        "N12",
+        "double divisor = plan.gradient_divisor(), loss_factor = 1;",
+        "double divisor = plan.gradient_divisor(), loss_factor = first.update_rows() / std::max(1.0, divisor);",
+    ),  # a rank's loss is scaled by its share of the rows
     Fault(
         "N13",
-        "const T scale = chunk.weight > 0 ? T(1) / static_cast<T>(chunk.weight) : T(0);",
-        "const T scale = T(1) / static_cast<T>(chunk.weight);",
+        "const T scale = divisor > 0 ? T(1) / static_cast<T>(divisor) : T(0);",
+        "const T scale = T(1) / static_cast<T>(divisor);",
     ),  # NaN from a batch whose weights sum to zero
     Fault("N14", "static_cast<T>(1 - optimizer.beta_2)", "T(1) - static_cast<T>(optimizer.beta_2)"),  # rounded before
     Fault("N15", "rate * settings.l1 / (1 - optimizer.momentum)", "rate * settings.l1"),  # proximal with momentum
-    Fault("N16", "settings, steps_ + 1, weight, false)", "settings, steps_ + 1, weight, true)"),  # ranks: biases, too
-    Fault("N17", "++steps_;", ""),  # Adam among ranks: each update is the first
+    Fault(
+        "N16", "settings, updates_ + 1, gradient_divisor, false)", "settings, updates_ + 1, gradient_divisor, true)"
+    ),  # ranks: biases, too
+    Fault("N17", "++updates_;", ""),  # Adam among ranks: each update is the first
     Fault("N18", "x[begin + j] != 0", "x[begin + j] > 0"),  # columns that are negative or zero are skipped
     Fault("N19", "states_[i].for_each_state(f);", ""),  # optimizer's state neither restored nor given to other ranks
     Fault(
         "N20", "|| properties.moves_without_gradient;", "|| properties.overlaps_with_product;"
     ),  # skipped columns lose their velocity
     Fault(
-        "N21", "(whole ? pulled : chunk.first || updates)", "(whole ? pulled : updates)"
+        "N21", "(whole ? pulled : chunk.is_first() || updates)", "(whole ? pulled : updates)"
     ),  # old sums in skipped columns of an update's first chunk
     Fault(
-        "N22", "end == other.end && workers == other.workers", "end == other.end"
+        "N22", "begin == other.begin && workers == other.workers", "begin == other.begin"
     ),  # a slice with more threads than the one before it
-    Fault("N23", "is_gathered ? ahead_.side : 0", "0"),  # a slice goes on with the wrong chunk's rows
-    Fault("N24", "next.size() == 0 || is_sum ||", "next.size() == 0 ||"),  # sums of gradients run past their batch
+    Fault("N23", "is_prefetched ? prefetched_.side : 0", "0"),  # a slice goes on with the wrong chunk's rows
+    Fault("N24", "next.rows() == 0 || is_sum ||", "next.rows() == 0 ||"),  # sums of gradients run past their batch
     # predictions and losses
     Fault(
         "N25",
