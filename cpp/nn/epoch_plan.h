@@ -38,6 +38,7 @@ public:
     // The micro-batch of at most max_rows rows that holds `position`; an empty one at the end of the epoch. Those of a
     // mini-batch have equal sizes, up to one row.
     MicroBatch micro_batch_at(int64_t position, int64_t max_rows) const;
+    // No micro-batch has more rows.
     int64_t max_micro_batch(int64_t max_rows) const { return std::min({rows_, batch_size_, max_rows}); }
     // Whether an update takes several of them, so that their gradients must be summed.
     bool sums_micro_batches(int64_t max_rows) const {
