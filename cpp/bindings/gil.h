@@ -54,4 +54,7 @@ private:
     PyThreadState* thread_;
 };
 
+// Whether training keeps the GIL: only for the experiment that measures what that would cost.
+inline bool training_holds_gil = false;
+
 }  // namespace fastmlp

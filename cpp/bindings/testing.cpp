@@ -3,6 +3,7 @@
 #include "../linalg/team.h"
 #include "../nn/epoch_plan.h"
 #include "failing_new.h"
+#include "gil.h"
 #include "numpy_views.h"
 #include "register.h"
 

@@ -62,6 +62,9 @@ private:
     std::vector<std::int32_t> column_index_;
 };
 
+// The labels of `rows` rows as the core keeps them. Throws std::invalid_argument if one lies outside of [0, classes).
+std::vector<std::int32_t> checked_labels(const int64_t* labels, int64_t rows, int64_t classes);
+
 class NonzeroBits;  // columns.h
 
 template <class T> struct Dataset {

@@ -17,6 +17,13 @@ template <class T> struct ParameterBlock {
     T* state_2;
 };
 
+// Arrays of one layer in its layout: its parameters, their gradients, or a state of the optimizer.
+template <class T> struct LayerArrays {
+    T* weights;
+    T* biases;
+    operator LayerArrays<const T>() const { return {weights, biases}; }
+};
+
 template <class T> class DenseLayer {
 public:
     // Throws std::bad_alloc.
@@ -42,6 +49,8 @@ public:
     const Buffer<T>& weights() const { return weights_; }
     Buffer<T>& biases() { return biases_; }
     const Buffer<T>& biases() const { return biases_; }
+    LayerArrays<T> parameters() { return {weights_.data(), biases_.data()}; }
+    LayerArrays<const T> parameters() const { return {weights_.data(), biases_.data()}; }
 
     // out (rows, outputs) = activation(in (rows, inputs) * W + b); this worker's tiles. With `active`, `in` holds
     // these columns only and the others are zero.

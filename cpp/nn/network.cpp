@@ -111,15 +111,17 @@ template <class T> bool Network<T>::forward(const Inputs& inputs, T* out, int n_
     return all_finite;
 }
 
-template <class T> void Network<T>::evaluate(const Dataset<T>& data, LossSum& sum, int n_threads) const {
-    RowLosses<T> losses(data.inputs.rows);
+template <class T>
+void Network<T>::evaluate(const Dataset<T>& data, int64_t begin, int64_t end, LossSum& sum, int n_threads) const {
+    RowLosses<T> losses(end - begin);
     const auto checked_before = [](MatrixView<const T>) noexcept {};
-    for_each_block(data.inputs, n_threads, checked_before, [&](Range part, MatrixView<T> z) noexcept {
-        const Wanted<T> wanted{data.labels_from(part.begin), data.targets_from(part.begin, z.columns), z.columns,
-                               data.weights ? data.weights + part.begin : nullptr};
+    for_each_block(data.inputs.part(begin, end), n_threads, checked_before, [&](Range part, MatrixView<T> z) noexcept {
+        const int64_t first = begin + part.begin;
+        const Wanted<T> wanted{data.labels_from(first), data.targets_from(first, z.columns), z.columns,
+                               data.weights ? data.weights + first : nullptr};
         loss_and_gradient(loss_, clips_loss_, kernels(), z, wanted, T(1), losses, part.begin);
     });
-    sum.add(losses, data.inputs.rows);
+    sum.add(losses, end - begin);
 }
 
 template <class T> void Network<T>::weight_norms(double sums[2]) const {

@@ -42,8 +42,8 @@ public:
     // all scaled inputs are finite numbers of T; if not, `out` means nothing.
     bool forward(const Inputs& inputs, T* out, int n_threads) const;
 
-    // Adds the losses and correct predictions of all rows of the data to `sum`.
-    void evaluate(const Dataset<T>& data, LossSum& sum, int n_threads) const;
+    // Adds the losses and correct predictions of rows [begin, end) of the data to `sum`.
+    void evaluate(const Dataset<T>& data, int64_t begin, int64_t end, LossSum& sum, int n_threads) const;
 
     // sum |w| and sum w^2 over all weights.
     void weight_norms(double sums[2]) const;

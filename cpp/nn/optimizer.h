@@ -57,8 +57,9 @@ public:
         for (Buffer<T>& state : state_)
             if (state.size()) f(state);
     }
-    const T* weight_gradients() const { return gradients_[0]; }  // null until some are summed
-    const T* bias_gradients() const { return gradients_[1]; }
+    LayerArrays<const T> gradients() const { return {gradients_[0], gradients_[1]}; }  // null until some are summed
+    int state_count() const { return state_[2].size() ? 2 : state_[0].size() ? 1 : 0; }
+    LayerArrays<T> state(int i) { return {state_[2 * i].data(), state_[2 * i + 1].data()}; }
 
 private:
     T* gradients_[2] = {};

@@ -340,23 +340,31 @@ int64_t Trainer<T>::run(const Dataset<T>& data, const EpochPlan& plan, const Upd
     return run_micro_batches(data, plan, &settings, position, sum, n_threads, seconds);
 }
 
+template <class T> int64_t Trainer<T>::memory_size() {
+    int64_t size = 0;
+    for_each_array([&](const Buffer<T>& array) { size += array.size(); });
+    return size;
+}
+
+template <class T> void Trainer<T>::copy_memory_to(T* values) {
+    for_each_array([&](const Buffer<T>& from) { values = std::copy_n(from.data(), from.size(), values); });
+}
+
+template <class T> void Trainer<T>::copy_memory_from(const T* values) {
+    for_each_array([&](Buffer<T>& to) {
+        std::copy_n(values, to.size(), to.data());
+        values += to.size();
+    });
+}
+
 template <class T> void Trainer<T>::save_snapshot() {
-    if (snapshot_.empty()) {
-        std::vector<Buffer<T>> buffers;
-        for_each_array([&](Buffer<T>& from) { buffers.emplace_back(from.size()); });
-        snapshot_ = std::move(buffers);
-    }
-    std::size_t i = 0;
-    for_each_array([&](Buffer<T>& from) { std::copy_n(from.data(), from.size(), snapshot_[i++].data()); });
+    if (!has_snapshot()) snapshot_ = Buffer<T>(memory_size());
+    copy_memory_to(snapshot_.data());
     snapshot_updates_ = updates_;
 }
 
 template <class T> void Trainer<T>::restore_snapshot() {
-    std::size_t i = 0;
-    for_each_array([&](Buffer<T>& to) {
-        std::copy_n(snapshot_[i].data(), to.size(), to.data());
-        ++i;
-    });
+    copy_memory_from(snapshot_.data());
     updates_ = snapshot_updates_;
 }
 

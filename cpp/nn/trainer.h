@@ -43,9 +43,15 @@ public:
 
     // Copies the parameters and the optimizer's state. Throws std::bad_alloc.
     void save_snapshot();
-    bool has_snapshot() const { return !snapshot_.empty(); }
+    bool has_snapshot() const { return snapshot_.size() > 0; }
     void restore_snapshot();
-    // Calls f(buffer) for all parameters and the optimizer's state, in the same order each time.
+    // All parameters and the optimizer's state as they lie in memory, padding included.
+    int64_t memory_size();
+    void copy_memory_to(T* values);
+    void copy_memory_from(const T* values);
+
+private:
+    // Calls f(buffer) for each array of them, in the same order each time.
     template <class F> void for_each_array(F f) {
         for (std::size_t i = 0; i < states_.size(); ++i) {
             f(network_.layers()[i].weights());
@@ -53,8 +59,6 @@ public:
             states_[i].for_each_state(f);
         }
     }
-
-private:
     // The micro-batch that the last slice gathered for the next one. Neither data sets nor plans change, so comparing
     // addresses is enough.
     struct PrefetchedBatch {
@@ -115,7 +119,7 @@ private:
     RowLosses<T> losses_{0};
     Buffer<T> sums_;             // of gradients, of all layers
     std::vector<double> norms_;  // sum |w| and sum w^2 of each panel of each layer
-    std::vector<Buffer<T>> snapshot_;
+    Buffer<T> snapshot_;
     int64_t snapshot_updates_ = 0;
 };
 

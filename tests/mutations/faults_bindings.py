@@ -19,7 +19,9 @@ FAULTS = [
     ),  # a data set of another loss is taken
     Fault("B05", "plan.max_row() < data.inputs.rows", "plan.max_row() <= data.inputs.rows"),  # one row beyond the data
     Fault("B06", "const ReleasedGil released; network.evaluate(", "network.evaluate("),  # evaluate keeps the lock
-    Fault("B07", "part.weights = data.weights + begin;", "part.weights = data.weights;"),  # from the second call on
+    Fault(
+        "B07", "data.weights ? data.weights + first : nullptr", "data.weights ? data.weights + part.begin : nullptr"
+    ),  # from the second call on
     Fault("B08", "piece.place <= to.nbytes() - piece.bytes", "piece.place <= to.nbytes()"),  # reads beyond the array
     Fault("B09", 'each = py::getattr(each, "base")', "each = py::none()"),  # the memory of a view is not held
     Fault(
@@ -31,7 +33,7 @@ FAULTS = [
         "B11", "owner.forks == ReleasedGil::forks()", "owner.forks <= ReleasedGil::forks()"
     ),  # a child of fork cannot fit what its parent was fitting
     Fault(
-        "B12", "std::fill_n(layer.weights().data(), layer.weights().size(), T(0));", ""
+        "B12", "std::fill_n(to.weights, layer.shape().size(), T(0));", ""
     ),  # NaN of a diverged fit stays in the padding
     Fault("B13", "trainer.set_updates(updates);", ""),  # a resumed Adam begins to count anew
 ]

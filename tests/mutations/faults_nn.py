@@ -12,8 +12,8 @@ FAULTS = [
     Fault("N04", "updates_ = snapshot_updates_;", ""),  # Adam's count of updates after a divergence
     Fault(
         "N08",
-        "data.weights ? data.weights + part.begin : nullptr};",
-        "data.weights ? data.weights : nullptr};",
+        "data.weights ? data.weights + first : nullptr};",
+        "data.weights ? data.weights + begin : nullptr};",
     ),  # weights of the first block for all blocks
     # updates, chunks and slices
     Fault(
