@@ -6,6 +6,7 @@
 #pragma once
 
 #include "columns.h"
+#include "epilogue.h"
 
 namespace fastmlp {
 
@@ -30,8 +31,8 @@ public:
     DenseLayer(int64_t inputs, int64_t outputs, Activation activation, const Kernels<T>& kernels)
         : inputs_(inputs),
           outputs_(outputs),
-          activation_(static_cast<int>(activation)),
           kernels_(&kernels),
+          epilogue_(activation, kernels),
           shape_{inputs, outputs, kernels.lanes},
           transposed_shape_{outputs, inputs, kernels.lanes},
           weights_(shape_.size()),
@@ -41,6 +42,7 @@ public:
     int64_t outputs() const { return outputs_; }
     const PanelShape& shape() const { return shape_; }
     const PanelShape& transposed_shape() const { return transposed_shape_; }
+    const Epilogue<T>& epilogue() const { return epilogue_; }
     // of the weights that belong to so many inputs
     int64_t weight_tiles(int64_t inputs) const {
         return (inputs + kernels_->row_tile - 1) / kernels_->row_tile * shape_.panels();
@@ -64,23 +66,21 @@ public:
                 panel_tile_sparse(*kernels_, in, shape_, weights_.data(), active->index(), tile, z, out.stride);
             else
                 panel_tile(*kernels_, in, shape_, weights_.data(), tile, z, out.stride);
-            kernels_->activate[activation_](z, out.stride, biases_.data() + first, tile.rows,
-                                            shape_.width_of(tile.panel), nullptr);
+            epilogue_.forward({z, tile.rows, shape_.width_of(tile.panel), out.stride}, biases_.data() + first);
         });
     }
 
-    // in_gradient (rows, inputs) = (gradient (rows, outputs) * Wᵀ) ∘ the derivative of the layer below, whose
-    // outputs are `in`; this worker's tiles.
+    // in_gradient (rows, inputs) = gradient (rows, outputs) * Wᵀ, taken back through the epilogue of the layer below,
+    // whose outputs are `in`; this worker's tiles.
     void input_gradient(const Worker& worker, MatrixView<const T> gradient, const T* transposed, MatrixView<const T> in,
-                        Activation activation_below, MatrixView<T> in_gradient) const noexcept {
-        const auto derivative = kernels_->activation_gradient[static_cast<int>(activation_below)];
+                        const Epilogue<T>& below, MatrixView<T> in_gradient) const noexcept {
         const PanelShape& shape = transposed_shape_;
         for_each_tile(kernels_->row_tile, in.rows, shape, worker, [&](const Tile& tile) {
-            const int64_t first = tile.panel * shape.full_width();
+            const int64_t first = tile.panel * shape.full_width(), width = shape.width_of(tile.panel);
             T* sums = in_gradient.row(tile.row) + first;
             panel_tile(*kernels_, gradient, shape, transposed, tile, sums, in_gradient.stride);
-            derivative(sums, in_gradient.stride, in.row(tile.row) + first, nullptr, in.stride, tile.rows,
-                       shape.width_of(tile.panel), nullptr);
+            below.backward({sums, tile.rows, width, in_gradient.stride},
+                           {in.row(tile.row) + first, tile.rows, width, in.stride});
         });
     }
 
@@ -137,12 +137,12 @@ private:
         for (; panel < shape_.panels(); ++panel)
             panel_tile(*kernels_, {in, 1, inputs_, inputs_}, shape_, weights_.data(), Tile{0, 1, panel, {0, 0}},
                        out + panel * shape_.full_width(), 0);
-        kernels_->activate[activation_](out, 0, biases_.data(), 1, shape_.padded_columns(), nullptr);
+        epilogue_.forward({out, 1, shape_.padded_columns(), 0}, biases_.data());
     }
 
     int64_t inputs_, outputs_;
-    int activation_;
     const Kernels<T>* kernels_;
+    Epilogue<T> epilogue_;
     PanelShape shape_;             // of the weights (inputs, outputs)
     PanelShape transposed_shape_;  // of their transpose (outputs, inputs)
     Buffer<T> weights_, biases_;

@@ -14,7 +14,6 @@ template <class T>
 Network<T>::Network(const std::vector<int64_t>& sizes, Activation hidden, Loss loss, double input_scale,
                     bool clips_loss, const KernelTable& table)
     : sizes_(sizes),
-      hidden_(hidden),
       loss_(loss),
       input_scale_(static_cast<T>(input_scale)),
       clips_loss_(clips_loss),

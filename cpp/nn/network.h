@@ -25,7 +25,6 @@ public:
 
     int64_t inputs() const { return sizes_.front(); }
     int64_t outputs() const { return sizes_.back(); }
-    Activation hidden_activation() const { return hidden_; }
     Loss loss() const { return loss_; }
     bool clips_loss() const { return clips_loss_; }  // see loss_and_gradient
     T input_scale() const { return input_scale_; }
@@ -58,7 +57,6 @@ private:
     void for_each_block(const Inputs& inputs, int n_threads, OnInputs on_inputs, OnOutputs on_outputs) const;
 
     std::vector<int64_t> sizes_;
-    Activation hidden_;
     Loss loss_;
     T input_scale_;
     bool clips_loss_;

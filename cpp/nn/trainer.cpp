@@ -206,7 +206,7 @@ void Trainer<T>::backward(const Worker& worker, const MicroBatch& chunk, ChunkBu
         const MatrixView<T> gradient = (i + 1 == layers.size() ? outputs_[i] : gradients_[i]).first_rows(chunk.rows());
         const MatrixView<const T> in = inputs_of(i, chunk, buffers, active);
         if (i > 0)
-            layers[i].input_gradient(worker, gradient, states_[i].transposed(), in, network_.hidden_activation(),
+            layers[i].input_gradient(worker, gradient, states_[i].transposed(), in, layers[i - 1].epilogue(),
                                      gradients_[i - 1].first_rows(chunk.rows()));
         const ParameterBlock<T> weights = states_[i].weights_of(layers[i]), biases = states_[i].biases_of(layers[i]);
         const auto on_tile = [&](const OuterProduct<T>& product) {
