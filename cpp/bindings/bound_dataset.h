@@ -10,7 +10,7 @@ namespace fastmlp {
 
 // A data set, the arrays that it views, kept alive, and the kind of network that it is for.
 template <class T> struct BoundDataset : Dataset<T> {
-    Pin inputs_pin, targets_pin, weights_pin;
+    Pin inputs_pin, targets_pin, sample_weights_pin;
     py::object inputs_owner, nonzero_owner;
     int64_t outputs;
     Loss loss;
@@ -38,8 +38,8 @@ std::unique_ptr<BoundDataset<T>> new_dataset(const Network<T>& network, const py
     if (sample_weights) {
         require(sample_weights->ndim() == 1 && sample_weights->shape(0) == data->inputs.rows,
                 "sample_weights must have one entry per row");
-        data->weights_pin = Pin(*sample_weights);
-        data->weights = sample_weights->data();
+        data->sample_weights_pin = Pin(*sample_weights);
+        data->sample_weights = sample_weights->data();
     }
     return data;
 }
@@ -49,7 +49,7 @@ std::unique_ptr<BoundDataset<T>> labelled_dataset(const Network<T>& network, con
                                                   const Array<std::int64_t>& labels, const py::object& nonzero,
                                                   const std::optional<Array<T>>& sample_weights) {
     auto data = new_dataset(network, inputs, nonzero, sample_weights);
-    require(network.loss() == Loss::cross_entropy, "integer labels belong to cross_entropy");
+    require(network.uses_labels(), "the loss takes targets, not integer labels");
     require(labels.ndim() == 1 && labels.shape(0) == data->inputs.rows, "labels must have one entry per row");
     data->labels = checked_labels(labels.data(), data->inputs.rows, network.outputs());
     return data;
@@ -60,7 +60,7 @@ std::unique_ptr<BoundDataset<T>> target_dataset(const Network<T>& network, const
                                                 const Array<T>& targets, const py::object& nonzero,
                                                 const std::optional<Array<T>>& sample_weights) {
     auto data = new_dataset(network, inputs, nonzero, sample_weights);
-    require(network.loss() != Loss::cross_entropy, "cross_entropy needs integer labels");
+    require(!network.uses_labels(), "the loss takes integer labels, not targets");
     require(targets.ndim() == 2 && targets.shape(0) == data->inputs.rows && targets.shape(1) == network.outputs(),
             "targets must have shape (rows, outputs)");
     data->targets = targets.data();

@@ -1,4 +1,4 @@
-// Finds the columns of the inputs that are zero in a whole chunk.
+// Finds the columns of the inputs that are zero in a whole micro-batch.
 #include "columns.h"
 
 namespace fastmlp {
@@ -54,44 +54,44 @@ NonzeroBits::NonzeroBits(const Inputs& inputs, int n_threads)
     });
 }
 
-void ActiveColumns::look_at(const NonzeroBits& bits, const int64_t* order, int64_t first, int64_t rows) noexcept {
-    std::fill(seen_.begin(), seen_.end(), 0);
+void ActiveColumns::mark_nonzero(const NonzeroBits& bits, const int64_t* order, int64_t first, int64_t rows) noexcept {
+    std::fill(marked_.begin(), marked_.end(), 0);
     sparse_ = false;
     const auto row = [&](int64_t i) { return bits.row(order ? order[i] : i); };
-    constexpr int64_t rows_at_once = 32;  // the memory answers many together as fast as one
+    constexpr int64_t rows_at_once = 32;  // memory brings many together as fast as one
     for (int64_t begin = first, end; begin < first + rows; begin = end) {
         end = std::min(begin + rows_at_once, first + rows);
         for (int64_t i = begin; i < end; ++i)
-            for (std::size_t word = 0; word < seen_.size(); word += 8) __builtin_prefetch(row(i) + word);
+            for (std::size_t word = 0; word < marked_.size(); word += 8) __builtin_prefetch(row(i) + word);
         for (int64_t i = begin; i < end; ++i)
-            for (std::size_t word = 0; word < seen_.size(); ++word) seen_[word] |= row(i)[word];
+            for (std::size_t word = 0; word < marked_.size(); ++word) marked_[word] |= row(i)[word];
     }
 }
 
-void ActiveColumns::look_at(const Inputs& csr, const int64_t* order, int64_t first, int64_t rows) noexcept {
-    std::fill(seen_.begin(), seen_.end(), 0);
+void ActiveColumns::mark_nonzero(const Inputs& csr, const int64_t* order, int64_t first, int64_t rows) noexcept {
+    std::fill(marked_.begin(), marked_.end(), 0);
     sparse_ = true;
     const auto values_of = [&](int64_t i) {
         const int64_t row = order ? order[i] : i;
         return Range{csr.first_value(row), csr.first_value(row + 1)};
     };
     for (int64_t i = first; i < first + rows; ++i) {
-        const Range next = values_of(std::min(i + 1, first + rows - 1));  // wanted soon, and far away if shuffled
+        const Range next = values_of(std::min(i + 1, first + rows - 1));  // in DRAM, if the rows are shuffled
         for (int64_t j = next.begin; j < next.end; j += 16) __builtin_prefetch(csr.column_index + j);
         const Range values = values_of(i);
         for (int64_t j = values.begin; j < values.end; ++j)
-            seen_[static_cast<std::size_t>(csr.column_index[j] / 64)] |= std::uint64_t{1} << csr.column_index[j] % 64;
+            marked_[static_cast<std::size_t>(csr.column_index[j] / 64)] |= std::uint64_t{1} << csr.column_index[j] % 64;
     }
 }
 
-void ActiveColumns::unite(const ActiveColumns* workers, int count) noexcept {
+void ActiveColumns::merge(const ActiveColumns* workers, int count) noexcept {
     count_ = 0;
     for (std::size_t word = 0; word < mask_.size(); ++word) {
         mask_[word] = 0;
-        for (int worker = 0; worker < count; ++worker) mask_[word] |= workers[worker].seen_[word];
+        for (int worker = 0; worker < count; ++worker) mask_[word] |= workers[worker].marked_[word];
         for (std::uint64_t left = mask_[word]; left; left &= left - 1) {
             const std::int32_t column = static_cast<std::int32_t>(word * 64) + __builtin_ctzll(left);
-            place_[static_cast<std::size_t>(column)] = static_cast<std::int32_t>(count_);
+            position_[static_cast<std::size_t>(column)] = static_cast<std::int32_t>(count_);
             index_[static_cast<std::size_t>(count_++)] = column;
         }
     }

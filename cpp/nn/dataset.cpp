@@ -15,7 +15,7 @@ CsrIndices::CsrIndices(const int64_t* row_starts, int64_t rows, const std::int32
     for (std::size_t row = 0; row + 1 < row_starts_.size(); ++row) {
         const int64_t begin = row_starts_[row], end = row_starts_[row + 1];
         if (begin > end || end > values) throw std::invalid_argument("row starts of CSR inputs must not decrease");
-        longest_row_ = std::max(longest_row_, end - begin);
+        max_row_values_ = std::max(max_row_values_, end - begin);
         std::int32_t last = -1;
         for (int64_t i = begin; i < end; ++i) {
             const std::int32_t column = column_of(i);

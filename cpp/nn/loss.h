@@ -28,33 +28,34 @@ struct LossSum {
     }
 };
 
-// What the outputs of some rows are compared with; the loss's own kind is read.
-template <class T> struct Wanted {
-    const std::int32_t* labels;
-    const T* targets;
-    int64_t target_stride;
-    const T* weights;  // of the rows; null: all 1
-};
-
-// A probability that is kept this far from 0 in the reported loss, which so is never infinite.
-template <class T> T largest_cost(bool clipped) {
+// Largest reported term: -log(epsilon of T) when clipped, as in scikit-learn, else infinity.
+template <class T> T max_term(bool clipped) {
     return clipped ? static_cast<T>(-std::log(static_cast<double>(std::numeric_limits<T>::epsilon())))
                    : std::numeric_limits<T>::infinity();
 }
 
 // z (rows, outputs) becomes the gradient of its rows' weighted losses times `scale`; what they cost goes to `losses`,
-// from row `first` on. With `clipped`, a term of the cross-entropies costs at most -log(epsilon of T).
+// from row `first` on. With `clipped`, a term of the cross-entropies costs at most max_term.
 template <class T>
-void loss_and_gradient(Loss loss, bool clipped, const Kernels<T>& kernels, MatrixView<T> z, const Wanted<T>& wanted,
+void loss_and_gradient(Loss loss, bool clipped, const Kernels<T>& kernels, MatrixView<T> z, const Targets<T>& targets,
                        T scale, RowLosses<T>& losses, int64_t first) noexcept {
-    T* cost = losses.loss.data() + first;
-    kernels.loss[static_cast<int>(loss)]({z.data, z.stride, z.rows, z.columns, wanted.labels, wanted.targets,
-                                          wanted.target_stride, scale, largest_cost<T>(clipped), nullptr, cost,
-                                          losses.correct.data() + first});
-    if (!wanted.weights) return;
+    LossBatch<T> batch{};
+    batch.z = z.data;
+    batch.stride = z.stride;
+    batch.rows = z.rows;
+    batch.outputs = z.columns;
+    batch.labels = targets.labels;
+    batch.targets = targets.targets;
+    batch.target_stride = targets.target_stride;
+    batch.scale = scale;
+    batch.max_term = max_term<T>(clipped);
+    batch.loss = losses.loss.data() + first;
+    batch.correct = losses.correct.data() + first;
+    kernels.loss[static_cast<int>(loss)](batch);
+    if (!targets.sample_weights) return;
     for (int64_t i = 0; i < z.rows; ++i) {
-        cost[i] *= wanted.weights[i];
-        for (int64_t j = 0; j < z.columns; ++j) z.row(i)[j] *= wanted.weights[i];
+        batch.loss[i] *= targets.sample_weights[i];
+        for (int64_t j = 0; j < z.columns; ++j) z.row(i)[j] *= targets.sample_weights[i];
     }
 }
 

@@ -47,21 +47,21 @@ void Network<T>::for_each_block(const Inputs& inputs, int n_threads, OnInputs on
     const bool direct = !inputs.sparse() && input_scale_ == 1 &&
                         inputs.kind == (sizeof(T) == 4 ? InputKind::float32 : InputKind::float64);
     const int64_t widest = *std::max_element(sizes_.begin() + 1, sizes_.end());
-    const int64_t columns = direct ? 0 : inputs.most_columns(rows);
+    const int64_t columns = direct ? 0 : inputs.max_columns(rows);
     const int64_t input_size = rows * padded_stride<T>(columns), side_size = rows * padded_stride<T>(widest);
     // The block's inputs, the activations of a layer and of the next share `memory`.
     const auto pass = [&](Range part, T* memory, ActiveColumns* found) noexcept {
         MatrixView<const T> in{static_cast<const T*>(static_cast<const void*>(inputs.row(part.begin))), part.size(),
                                inputs.columns, inputs.columns};
         if (found) {
-            found->look_at(inputs, nullptr, part.begin, part.size());
-            found->unite(found, 1);
+            found->mark_nonzero(inputs, nullptr, part.begin, part.size());
+            found->merge(found, 1);
         }
         if (!direct) {
             const MatrixView<T> converted{memory, part.size(), found ? found->count() : columns,
                                           padded_stride<T>(columns)};
             RowGather<T>(kernels(), inputs, nullptr, part.begin, part.size(), input_scale_, converted, found)
-                .read_all();
+                .copy_all();
             in = converted;
         }
         on_inputs(in);
@@ -115,10 +115,8 @@ void Network<T>::evaluate(const Dataset<T>& data, int64_t begin, int64_t end, Lo
     RowLosses<T> losses(end - begin);
     const auto checked_before = [](MatrixView<const T>) noexcept {};
     for_each_block(data.inputs.part(begin, end), n_threads, checked_before, [&](Range part, MatrixView<T> z) noexcept {
-        const int64_t first = begin + part.begin;
-        const Wanted<T> wanted{data.labels_from(first), data.targets_from(first, z.columns), z.columns,
-                               data.weights ? data.weights + first : nullptr};
-        loss_and_gradient(loss_, clips_loss_, kernels(), z, wanted, T(1), losses, part.begin);
+        loss_and_gradient(loss_, clips_loss_, kernels(), z, data.targets_from(begin + part.begin, z.columns), T(1),
+                          losses, part.begin);
     });
     sum.add(losses, end - begin);
 }

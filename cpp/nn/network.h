@@ -26,6 +26,7 @@ public:
     int64_t inputs() const { return sizes_.front(); }
     int64_t outputs() const { return sizes_.back(); }
     Loss loss() const { return loss_; }
+    bool uses_labels() const { return properties_of(loss_).uses_labels; }  // otherwise targets
     bool clips_loss() const { return clips_loss_; }  // see loss_and_gradient
     T input_scale() const { return input_scale_; }
     LockOwner& lock_owner() { return lock_owner_; }

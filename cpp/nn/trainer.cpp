@@ -44,10 +44,10 @@ Trainer<T>::Trainer(Network<T>& network, const OptimizerSettings& optimizer)
 template <class T> void Trainer<T>::make_room(const EpochPlan& plan, const Dataset<T>& data) {
     for (std::size_t i = 1; i < states_.size(); ++i) states_[i].make_room_for_transposed(network_.layers()[i]);
     if (plan.sums_micro_batches(max_rows_)) gradients();
-    const int64_t rows = plan.max_micro_batch(max_rows_), columns = data.inputs.most_columns(rows);
-    if (data.weights)
+    const int64_t rows = plan.max_micro_batch(max_rows_), columns = data.inputs.max_columns(rows);
+    if (data.sample_weights)
         for (ChunkBuffers& chunk : chunks_)
-            if (chunk.weights.size() < rows) chunk.weights = Buffer<T>(rows);
+            if (chunk.sample_weights.size() < rows) chunk.sample_weights = Buffer<T>(rows);
     int64_t panels = 0;
     for (const auto& layer : network_.layers()) panels += layer.shape().panels();
     norms_.resize(static_cast<std::size_t>(2 * panels));
@@ -58,7 +58,7 @@ template <class T> void Trainer<T>::make_room(const EpochPlan& plan, const Datas
     gradients_.clear();
     for (ChunkBuffers& chunk : chunks_) {
         chunk.inputs = Matrix<T>(rows, columns);
-        if (properties_of(network_.loss()).uses_labels)
+        if (network_.uses_labels())
             chunk.labels = Buffer<std::int32_t>(rows);
         else
             chunk.targets = Matrix<T>(rows, network_.outputs());
@@ -77,25 +77,23 @@ void Trainer<T>::find_columns(const Worker& worker, const Dataset<T>& data, cons
     const Range mine = worker.share(chunk.rows());
     ActiveColumns& columns = to.columns[static_cast<std::size_t>(worker.index)];
     if (data.nonzero)
-        columns.look_at(*data.nonzero, order, chunk.begin + mine.begin, mine.size());
+        columns.mark_nonzero(*data.nonzero, order, chunk.begin + mine.begin, mine.size());
     else
-        columns.look_at(data.inputs, order, chunk.begin + mine.begin, mine.size());
+        columns.mark_nonzero(data.inputs, order, chunk.begin + mine.begin, mine.size());
 }
 
 template <class T>
 RowGather<T> Trainer<T>::gather(const Worker& worker, const Dataset<T>& data, const int64_t* order,
                                 const MicroBatch& chunk, ChunkBuffers& to) noexcept {
     const Range mine = worker.share(chunk.rows());
-    if (!to.columns.empty()) to.columns[static_cast<std::size_t>(worker.index)].unite(to.columns.data(), worker.count);
+    if (!to.columns.empty()) to.columns[static_cast<std::size_t>(worker.index)].merge(to.columns.data(), worker.count);
     const ActiveColumns* active = active_columns(worker, to);
-    const bool labelled = properties_of(network_.loss()).uses_labels;
     for (int64_t i = mine.begin; i < mine.end; ++i) {
         const int64_t source = order ? order[chunk.begin + i] : chunk.begin + i;
-        if (labelled)
-            to.labels.data()[i] = data.labels[static_cast<std::size_t>(source)];
-        else
-            std::copy_n(data.targets + source * network_.outputs(), network_.outputs(), to.targets.view().row(i));
-        if (data.weights) to.weights.data()[i] = data.weights[source];
+        const Targets<T> from = data.targets_from(source, network_.outputs());
+        if (from.labels) to.labels.data()[i] = *from.labels;
+        if (from.targets) std::copy_n(from.targets, network_.outputs(), to.targets.view().row(i));
+        if (from.sample_weights) to.sample_weights.data()[i] = *from.sample_weights;
     }
     MatrixView<T> inputs = to.inputs.view();
     inputs.data = inputs.row(mine.begin);
@@ -158,13 +156,9 @@ void Trainer<T>::forward(const Worker& worker, const MicroBatch& chunk, ChunkBuf
         in = {in.row(mine.begin), mine.size(), in.columns, in.stride};
         z = {z.row(mine.begin), mine.size(), z.columns, z.stride};
         layers[last].forward(Worker::alone(), in, z, last == 0 ? active : nullptr);
-        const bool labelled = properties_of(network_.loss()).uses_labels;
-        const MatrixView<T> targets = buffers.targets.view();
-        const Wanted<T> wanted{labelled ? buffers.labels.data() + mine.begin : nullptr,
-                               labelled ? nullptr : targets.row(mine.begin), targets.stride,
-                               weighted ? buffers.weights.data() + mine.begin : nullptr};
         const T scale = divisor > 0 ? T(1) / static_cast<T>(divisor) : T(0);
-        loss_and_gradient(network_.loss(), network_.clips_loss(), kernels_, z, wanted, scale, losses_, mine.begin);
+        loss_and_gradient(network_.loss(), network_.clips_loss(), kernels_, z,
+                          buffers.targets_from(mine.begin, weighted), scale, losses_, mine.begin);
     }
     worker.wait_for_all();
 }
@@ -210,7 +204,7 @@ void Trainer<T>::backward(const Worker& worker, const MicroBatch& chunk, ChunkBu
                                      gradients_[i - 1].first_rows(chunk.rows()));
         const ParameterBlock<T> weights = states_[i].weights_of(layers[i]), biases = states_[i].biases_of(layers[i]);
         const auto on_tile = [&](const OuterProduct<T>& product) {
-            const Prefetch prefetch = i == 0 ? next_rows.next() : Prefetch{};
+            const Prefetch prefetch = i == 0 ? next_rows.prefetch() : Prefetch{};
             T* const tile = tiles[side ^= 1];
             if (whole && properties.state_count == 0) {
                 product.update(optimizer_.kind, weights.value, prefetch, weight_rule);
@@ -229,7 +223,7 @@ void Trainer<T>::backward(const Worker& worker, const MicroBatch& chunk, ChunkBu
                     take(weights, weight_rule, product.offset, tile, product.size());
                 }
             }
-            if (i == 0) next_rows.read();
+            if (i == 0) next_rows.copy_ready();
         };
         const auto on_biases = [&](int64_t first, const T* sums, int64_t columns) {
             take(biases, bias_rule, first, sums, columns);
@@ -238,7 +232,7 @@ void Trainer<T>::backward(const Worker& worker, const MicroBatch& chunk, ChunkBu
         kernels_.update_tile[kind](std::exchange(earlier, {}), weight_rule);  // of the last tile, if it waits
         if (i > 0) worker.wait_for_all();
     }
-    next_rows.read_all();
+    next_rows.copy_all();
     // Where the chunk's gradient is zero, penalties and the optimizer's state still pull, and sums begin and are used.
     const bool pulled = step.l1 != 0 || l2_of_update(step, divisor) != 0 || optimizer_.kind != UpdateKind::sgd;
     if (active && (whole ? pulled : chunk.is_first() || updates)) {
@@ -262,7 +256,7 @@ int64_t Trainer<T>::run_micro_batches(const Dataset<T>& data, const EpochPlan& p
     const bool measures = settings && settings->measures_penalty;
     const double layers = static_cast<double>(network_.layers().size());
     const int64_t rows = plan.max_micro_batch(max_rows_),
-                  skipped = network_.inputs() - data.inputs.most_columns(rows);
+                  skipped = network_.inputs() - data.inputs.max_columns(rows);
     const double operations =
         (network_.training_operations() -
          4.0 * static_cast<double>(skipped) * static_cast<double>(network_.layers()[0].outputs())) *
@@ -286,7 +280,7 @@ int64_t Trainer<T>::run_micro_batches(const Dataset<T>& data, const EpochPlan& p
         if (!is_prefetched) {
             find_columns(worker, data, plan.order(), chunk, chunks_[first_side]);
             worker.wait_for_all();
-            gather(worker, data, plan.order(), chunk, chunks_[first_side]).read_all();
+            gather(worker, data, plan.order(), chunk, chunks_[first_side]).copy_all();
             worker.wait_for_all();
         }
         int64_t weighed = -1;  // the update whose divisor is known
@@ -295,17 +289,17 @@ int64_t Trainer<T>::run_micro_batches(const Dataset<T>& data, const EpochPlan& p
             if (plan.gradient_divisor() == 0 && std::exchange(weighed, chunk.update_begin) != chunk.update_begin) {
                 const double update_rows = static_cast<double>(chunk.update_rows());
                 divisor = update_rows;
-                if (data.weights) {
+                if (data.sample_weights) {
                     divisor = 0;
                     for (int64_t i = chunk.update_begin; i < chunk.update_end; ++i)
-                        divisor += static_cast<double>(data.weights[plan.order() ? plan.order()[i] : i]);
+                        divisor += static_cast<double>(data.sample_weights[plan.order() ? plan.order()[i] : i]);
                     loss_factor = divisor > 0 ? update_rows / divisor : 0;
                 }
             }
             if (measures && chunk.is_first()) measure_weights(worker);
             const MicroBatch next = plan.micro_batch_at(chunk.end, max_rows_);
             find_columns(worker, data, plan.order(), next, chunks_[side ^ 1]);
-            forward(worker, chunk, chunks_[side], divisor, data.weights);
+            forward(worker, chunk, chunks_[side], divisor, data.sample_weights);
             backward(worker, chunk, chunks_[side], settings, divisor,
                      gather(worker, data, plan.order(), next, chunks_[side ^ 1]));
             if (worker.index == 0) {

@@ -72,10 +72,17 @@ private:
     };
     struct ChunkBuffers {
         Matrix<T> inputs;
-        Buffer<std::int32_t> labels;
+        Buffer<std::int32_t> labels;         // or else
         Matrix<T> targets;
-        Buffer<T> weights;                   // of the rows, if the data have them
-        std::vector<ActiveColumns> columns;  // of each worker; the same for all once united
+        Buffer<T> sample_weights;            // if the data have them
+        std::vector<ActiveColumns> columns;  // of each worker, equal once merged; empty if all columns are kept
+
+        // From row `row` of the chunk on.
+        Targets<T> targets_from(int64_t row, bool weighted) {
+            const MatrixView<T> rows = targets.view();
+            return {labels.data() ? labels.data() + row : nullptr, rows.data ? rows.row(row) : nullptr, rows.stride,
+                    weighted ? sample_weights.data() + row : nullptr};
+        }
     };
     // The columns that the chunk's inputs hold; null if all.
     const ActiveColumns* active_columns(const Worker& worker, const ChunkBuffers& chunk) const noexcept {

@@ -18,6 +18,7 @@ class Activation(enum.Enum):
     relu = 1
     tanh = 2
     logistic = 3
+    exponential = 4
     __pybind11_native_enum__: object
 
 class Loss(enum.Enum):

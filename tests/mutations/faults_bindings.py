@@ -20,7 +20,7 @@ FAULTS = [
     Fault("B05", "plan.max_row() < data.inputs.rows", "plan.max_row() <= data.inputs.rows"),  # one row beyond the data
     Fault("B06", "const ReleasedGil released; network.evaluate(", "network.evaluate("),  # evaluate keeps the lock
     Fault(
-        "B07", "data.weights ? data.weights + first : nullptr", "data.weights ? data.weights + part.begin : nullptr"
+        "B07", "data.targets_from(begin + part.begin, z.columns)", "data.targets_from(part.begin, z.columns)"
     ),  # from the second call on
     Fault("B08", "piece.place <= to.nbytes() - piece.bytes", "piece.place <= to.nbytes()"),  # reads beyond the array
     Fault("B09", 'each = py::getattr(each, "base")', "each = py::none()"),  # the memory of a view is not held

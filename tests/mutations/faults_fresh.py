@@ -48,8 +48,8 @@ FAULTS = [
     ),  # infinite biases at an epoch's end go unnoticed
     Fault(
         "X12",
-        "data.weights ? data.weights + first : nullptr",
-        "data.weights ? data.weights + begin : nullptr",
+        "data.targets_from(begin + part.begin, z.columns)",
+        "data.targets_from(begin, z.columns)",
     ),  # held-out rows from 128 on get others' weights
     Fault(
         "X13",
@@ -153,7 +153,7 @@ FAULTS = [
     ),  # inputs too narrow after a CSR fit with short rows
     # cpp/bindings
     Fault(
-        "Y15", "data.weights + first : nullptr", "data.weights + part.begin : nullptr"
+        "Y15", "targets_from(begin + part.begin,", "targets_from(part.begin,"
     ),  # later parts evaluated with the first rows' weights
     Fault(
         "Y16",

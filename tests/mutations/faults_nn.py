@@ -12,15 +12,15 @@ FAULTS = [
     Fault("N04", "updates_ = snapshot_updates_;", ""),  # Adam's count of updates after a divergence
     Fault(
         "N08",
-        "data.weights ? data.weights + first : nullptr};",
-        "data.weights ? data.weights + begin : nullptr};",
+        "sample_weights ? sample_weights + row : nullptr}; }",
+        "sample_weights}; }",
     ),  # weights of the first block for all blocks
     # updates, chunks and slices
     Fault(
         "N09", "batches_left <= accumulate_ ? rows_", "batches_left < accumulate_ ? rows_"
     ),  # a smaller last batch makes no update
     Fault("N10", "rows <= room_ && columns <= input_room_", "rows <= room_"),  # a denser CSR matrix overruns the inputs
-    Fault("N11", "= data.weights[source];", "= data.weights[chunk.begin + i];"),  # weights are not shuffled with rows
+    Fault("N11", "= *from.sample_weights;", "= data.sample_weights[chunk.begin + i];"),  # weights are not shuffled with rows
     Fault(
         "N12",
         "double divisor = plan.gradient_divisor(), loss_factor = 1;",
