@@ -10,14 +10,6 @@
 
 namespace fastmlp {
 
-// A set of parameters of one layer and what belongs to each of them, all of `size` in the same layout.
-template <class T> struct ParameterBlock {
-    T* value;
-    T* gradient;  // sums of an update that spans several chunks of rows
-    T* state_1;   // of the optimizer, null where it has none
-    T* state_2;
-};
-
 // Arrays of one layer in its layout: its parameters, their gradients, or a state of the optimizer.
 template <class T> struct LayerArrays {
     T* weights;

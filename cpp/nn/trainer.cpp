@@ -25,8 +25,6 @@ namespace fastmlp {
 constexpr int64_t most_chunk_rows = 256;
 // Operations of a chunk, so that a slice ends soon after its time even for huge layers: about 20 ms.
 constexpr double most_chunk_operations = 5e9;
-// A tile of fewer rows has too few steps to do Adam's update of another beside them.
-constexpr int64_t least_rows_to_overlap = 64;
 
 static int64_t rows_of_chunks(double operations_per_row) {
     return std::clamp<int64_t>(static_cast<int64_t>(most_chunk_operations / operations_per_row), 1, most_chunk_rows);
@@ -38,11 +36,12 @@ Trainer<T>::Trainer(Network<T>& network, const OptimizerSettings& optimizer)
       kernels_(network.kernels()),
       optimizer_(optimizer),
       max_rows_(rows_of_chunks(network.training_operations())) {
-    for (const auto& layer : network.layers()) states_.emplace_back(layer, optimizer.kind);
+    const int state_count = properties_of(optimizer.kind).state_count;
+    for (const auto& layer : network.layers()) states_.emplace_back(layer, state_count);
 }
 
 template <class T> void Trainer<T>::make_room(const EpochPlan& plan, const Dataset<T>& data) {
-    for (std::size_t i = 1; i < states_.size(); ++i) states_[i].make_room_for_transposed(network_.layers()[i]);
+    for (std::size_t i = 1; i < states_.size(); ++i) states_[i].reserve_transposed(network_.layers()[i]);
     if (plan.sums_micro_batches(max_rows_)) gradients();
     const int64_t rows = plan.max_micro_batch(max_rows_), columns = data.inputs.max_columns(rows);
     if (data.sample_weights)
@@ -164,38 +163,11 @@ void Trainer<T>::forward(const Worker& worker, const MicroBatch& chunk, ChunkBuf
 }
 
 template <class T>
-void Trainer<T>::backward(const Worker& worker, const MicroBatch& chunk, ChunkBuffers& buffers,
-                          const UpdateSettings* settings, double divisor, RowGather<T> next_rows) noexcept {
+void Trainer<T>::backward(const Worker& worker, const MicroBatch& chunk, ChunkBuffers& buffers, GradientSink<T>& sink,
+                          RowGather<T>& next_rows) noexcept {
     auto& layers = network_.layers();
-    const bool updates = settings && chunk.is_last();
-    const bool whole = chunk.is_first() && updates;  // the chunk is the update: no sum is needed
-    const int kind = static_cast<int>(optimizer_.kind);
-    const UpdateProperties properties = properties_of(optimizer_.kind);
-    const UpdateSettings& step = settings ? *settings : UpdateSettings{};
-    // Adds a part of the chunk's gradient to the sum over the update's chunks, or uses it at once.
-    const auto take = [&](const ParameterBlock<T>& block, const UpdateRule<T>& rule, int64_t offset, const T* gradient,
-                          int64_t size) {
-        if (!whole) {
-            T* sum = block.gradient + offset;
-            if (chunk.is_first())
-                std::copy_n(gradient, size, sum);
-            else
-                kernels_.add(sum, gradient, size);
-            gradient = sum;
-        }
-        if (updates)
-            kernels_.update[kind](block.value + offset, gradient, block.state_1 ? block.state_1 + offset : nullptr,
-                                  block.state_2 ? block.state_2 + offset : nullptr, size, rule);
-    };
-    const auto weight_rule = update_rule<T>(optimizer_, step, updates_ + 1, divisor, true);
-    const auto bias_rule = update_rule<T>(optimizer_, step, updates_ + 1, divisor, false);
     const ActiveColumns* active = active_columns(worker, buffers);
-    const int64_t first_tiles = layers[0].weight_tiles(active ? active->count() : network_.inputs());
-    next_rows.spread_over(first_tiles / worker.count);
-    alignas(alignment_bytes) T tiles[2][max_row_tile * panel_width<T>];  // the one at work, and the one before
-    int side = 0;
-    TileUpdate<T> earlier;
-
+    next_rows.spread_over(layers[0].weight_tiles(active ? active->count() : network_.inputs()) / worker.count);
     for (std::size_t i = layers.size(); i-- > 0;) {
         const MatrixView<T> gradient = (i + 1 == layers.size() ? outputs_[i] : gradients_[i]).first_rows(chunk.rows());
         const MatrixView<const T> in = inputs_of(i, chunk, buffers, active);
@@ -204,42 +176,21 @@ void Trainer<T>::backward(const Worker& worker, const MicroBatch& chunk, ChunkBu
                                      gradients_[i - 1].first_rows(chunk.rows()));
         const ParameterBlock<T> weights = states_[i].weights_of(layers[i]), biases = states_[i].biases_of(layers[i]);
         const auto on_tile = [&](const OuterProduct<T>& product) {
-            const Prefetch prefetch = i == 0 ? next_rows.prefetch() : Prefetch{};
-            T* const tile = tiles[side ^= 1];
-            if (whole && properties.state_count == 0) {
-                product.update(optimizer_.kind, weights.value, prefetch, weight_rule);
-            } else if (whole && optimizer_.kind == UpdateKind::adam && chunk.rows() >= least_rows_to_overlap) {
-                product.compute_and_update(optimizer_.kind, tile, prefetch, earlier, weight_rule);
-                earlier = {tile,           product.rows,  product.vectors, product.row_index,
-                           product.offset, weights.value, weights.state_1, weights.state_2};
-            } else {
-                product.compute(tile, prefetch);
-                if (product.row_index) {
-                    const int64_t width = product.size() / product.rows;
-                    for (int64_t j = 0; j < product.rows; ++j)
-                        take(weights, weight_rule, product.offset + product.row_index[j] * width, tile + j * width,
-                             width);
-                } else {
-                    take(weights, weight_rule, product.offset, tile, product.size());
-                }
-            }
+            sink.take_tile(weights, product, i == 0 ? next_rows.prefetch() : Prefetch{});
             if (i == 0) next_rows.copy_ready();
         };
-        const auto on_biases = [&](int64_t first, const T* sums, int64_t columns) {
-            take(biases, bias_rule, first, sums, columns);
+        const auto on_biases = [&](int64_t offset, const T* sums, int64_t size) {
+            sink.take_biases(biases, offset, sums, size);
         };
         layers[i].weight_gradient(worker, in, gradient, on_tile, on_biases, i == 0 ? active : nullptr);
-        kernels_.update_tile[kind](std::exchange(earlier, {}), weight_rule);  // of the last tile, if it waits
+        sink.finish_tiles();
         if (i > 0) worker.wait_for_all();
     }
     next_rows.copy_all();
-    // Where the chunk's gradient is zero, penalties and the optimizer's state still pull, and sums begin and are used.
-    const bool pulled = step.l1 != 0 || l2_of_update(step, divisor) != 0 || optimizer_.kind != UpdateKind::sgd;
-    if (active && (whole ? pulled : chunk.is_first() || updates)) {
-        const T zeros[panel_width<T>] = {};
+    if (active && sink.needs_zeros()) {
         const ParameterBlock<T> weights = states_[0].weights_of(layers[0]);
         layers[0].for_inactive(worker, *active,
-                               [&](int64_t offset, int64_t size) { take(weights, weight_rule, offset, zeros, size); });
+                               [&](int64_t offset, int64_t size) { sink.take_zeros(weights, offset, size); });
     }
 }
 
@@ -300,8 +251,12 @@ int64_t Trainer<T>::run_micro_batches(const Dataset<T>& data, const EpochPlan& p
             const MicroBatch next = plan.micro_batch_at(chunk.end, max_rows_);
             find_columns(worker, data, plan.order(), next, chunks_[side ^ 1]);
             forward(worker, chunk, chunks_[side], divisor, data.sample_weights);
-            backward(worker, chunk, chunks_[side], settings, divisor,
-                     gather(worker, data, plan.order(), next, chunks_[side ^ 1]));
+            GradientSink<T> sink(
+                kernels_, optimizer_.kind,
+                update_rules<T>(optimizer_, settings ? *settings : UpdateSettings{}, updates_ + 1, divisor), chunk,
+                settings);
+            RowGather<T> next_rows = gather(worker, data, plan.order(), next, chunks_[side ^ 1]);
+            backward(worker, chunk, chunks_[side], sink, next_rows);
             if (worker.index == 0) {
                 sum.add(losses_, chunk.rows(), loss_factor);
                 if (measures && chunk.is_first())
@@ -368,7 +323,8 @@ template <class T> Buffer<T>& Trainer<T>::gradients() {
         for (const auto& layer : network_.layers()) size += layer.weights().size() + layer.biases().size();
         sums_ = Buffer<T>(size + kernels_.lanes);
         T* place = sums_.data();
-        for (std::size_t i = 0; i < states_.size(); ++i) place = states_[i].put_gradients(place, network_.layers()[i]);
+        for (std::size_t i = 0; i < states_.size(); ++i) 
+            place = states_[i].place_gradients(place, network_.layers()[i]);
     }
     return sums_;
 }
@@ -381,21 +337,18 @@ int64_t Trainer<T>::sum_gradients(const Dataset<T>& data, const EpochPlan& plan,
 }
 
 template <class T> void Trainer<T>::update(const UpdateSettings& settings, double gradient_divisor, int n_threads) {
-    const auto weight_rule = update_rule<T>(optimizer_, settings, updates_ + 1, gradient_divisor, true);
-    const auto bias_rule = update_rule<T>(optimizer_, settings, updates_ + 1, gradient_divisor, false);
-    const auto apply = kernels_.update[static_cast<int>(optimizer_.kind)];
+    const UpdateRules<T> rules = update_rules<T>(optimizer_, settings, updates_ + 1, gradient_divisor);
     gradients();
     run_team(useful_threads(n_threads, static_cast<double>(sums_.size())), [&](const Worker& worker) noexcept {
-        const auto share_of = [&](const ParameterBlock<T>& block, int64_t size, const UpdateRule<T>& rule) {
-            const Range mine = worker.share(size / kernels_.lanes);
+        const auto update_share = [&](const ParameterBlock<T>& block, const UpdateRule<T>& rule) {
+            const Range mine = worker.share(block.size / kernels_.lanes);
             const int64_t begin = mine.begin * kernels_.lanes;
-            apply(block.value + begin, block.gradient + begin, block.state_1 ? block.state_1 + begin : nullptr,
-                  block.state_2 ? block.state_2 + begin : nullptr, mine.size() * kernels_.lanes, rule);
+            update_block(kernels_, optimizer_.kind, block, begin, block.gradient + begin, mine.size() * kernels_.lanes,
+                         rule);
         };
         for (std::size_t i = 0; i < states_.size(); ++i) {
-            DenseLayer<T>& layer = network_.layers()[i];
-            share_of(states_[i].weights_of(layer), layer.weights().size(), weight_rule);
-            share_of(states_[i].biases_of(layer), layer.biases().size(), bias_rule);
+            update_share(states_[i].weights_of(network_.layers()[i]), rules.weights);
+            update_share(states_[i].biases_of(network_.layers()[i]), rules.biases);
         }
     });
     ++updates_;

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "epoch_plan.h"
+#include "gradient_sink.h"
 #include "network.h"
-#include "optimizer.h"
 
 namespace fastmlp {
 
@@ -37,7 +37,6 @@ public:
     Network<T>& network() const { return network_; }
     const std::vector<LayerState<T>>& layer_states() const { return states_; }
     std::vector<LayerState<T>>& layer_states() { return states_; }
-    const OptimizerSettings& optimizer() const { return optimizer_; }
     int64_t updates() const { return updates_; }
     void set_updates(int64_t updates) { updates_ = updates; }
 
@@ -106,8 +105,8 @@ private:
     double penalty(const UpdateSettings& settings, double weight) const noexcept;  // of the weights measured
     void forward(const Worker& worker, const MicroBatch& chunk, ChunkBuffers& chunk_buffers, double divisor,
                  bool weighted) noexcept;
-    void backward(const Worker& worker, const MicroBatch& chunk, ChunkBuffers& chunk_buffers,
-                  const UpdateSettings* settings, double divisor, RowGather<T> next_rows) noexcept;
+    void backward(const Worker& worker, const MicroBatch& chunk, ChunkBuffers& chunk_buffers, GradientSink<T>& sink,
+                  RowGather<T>& next_rows) noexcept;
     MatrixView<const T> inputs_of(std::size_t layer, const MicroBatch& chunk, ChunkBuffers& buffers,
                                   const ActiveColumns* active);
 

@@ -142,8 +142,8 @@ FAULTS = [
     ),  # batch > 256: too small
     Fault("Y10", "i < chunk.update_end; ++i)", "i < chunk.end; ++i)"),  # row weights of the first chunk only
     Fault(
-        "Y11", "step.l1 != 0 || l2_of_update(step, divisor) != 0 ||", "step.l1 != 0 || step.l2 != 0 ||"
-    ),  # alpha alone does not decay weights of zero columns
+        "Y11", "rules_.weights.l2 != 0 ||", ""
+    ),  # l2 or alpha alone does not decay weights of zero columns
     Fault("Y12", "updates_ = snapshot_updates_;", ""),  # Adam's step count not restored after divergence
     Fault(
         "Y13", "kernels().norms(layer.biases().data(), layer.biases().size(), sums);", ""

@@ -34,16 +34,16 @@ FAULTS = [
     Fault("N14", "static_cast<T>(1 - optimizer.beta_2)", "T(1) - static_cast<T>(optimizer.beta_2)"),  # rounded before
     Fault("N15", "rate * settings.l1 / (1 - optimizer.momentum)", "rate * settings.l1"),  # proximal with momentum
     Fault(
-        "N16", "settings, updates_ + 1, gradient_divisor, false)", "settings, updates_ + 1, gradient_divisor, true)"
+        "N16", "biases_of(network_.layers()[i]), rules.biases)", "biases_of(network_.layers()[i]), rules.weights)"
     ),  # ranks: biases, too
     Fault("N17", "++updates_;", ""),  # Adam among ranks: each update is the first
     Fault("N18", "x[begin + j] != 0", "x[begin + j] > 0"),  # columns that are negative or zero are skipped
     Fault("N19", "states_[i].for_each_state(f);", ""),  # optimizer's state neither restored nor given to other ranks
     Fault(
-        "N20", "|| properties.moves_without_gradient;", "|| properties.overlaps_with_product;"
+        "N20", "moves = properties_.moves_without_gradient ||", "moves = properties_.overlaps_with_product ||"
     ),  # skipped columns lose their velocity
     Fault(
-        "N21", "(whole ? pulled : chunk.is_first() || updates)", "(whole ? pulled : updates)"
+        "N21", "needs_sums_ ? is_first_ || updates_ : moves;", "needs_sums_ ? updates_ : moves;"
     ),  # old sums in skipped columns of an update's first chunk
     Fault(
         "N22", "begin == other.begin && workers == other.workers", "begin == other.begin"
