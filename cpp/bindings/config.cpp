@@ -38,7 +38,8 @@ void register_config(py::module_& m) {
         [](bool single, int n_threads, double seconds) {
             const KernelTable& table = current_table();
             const ReleasedGil released;
-            return single ? peak_gflops(table.float32, n_threads, seconds) : peak_gflops(table.float64, n_threads, seconds);
+            return single ? peak_gflops(table.float32, n_threads, seconds)
+                          : peak_gflops(table.float64, n_threads, seconds);
         },
         py::arg("single_precision"), py::arg("n_threads"), py::arg("seconds"));
 }

@@ -32,6 +32,9 @@ public:
 
     int64_t rows() const { return rows_; }
     int64_t max_row() const { return max_row_; }  // of the data, -1 without rows
+    int64_t row(int64_t position) const {
+        return order_.empty() ? position : order_[static_cast<std::size_t>(position)];
+    }
     const int64_t* order() const { return order_.empty() ? nullptr : order_.data(); }
     double gradient_divisor() const { return gradient_divisor_; }
 

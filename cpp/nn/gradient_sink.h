@@ -25,7 +25,8 @@ public:
           needs_sums_(!is_first_ || !updates_),
           overlaps_(!needs_sums_ && properties_.overlaps_with_product && batch.rows() >= min_rows_to_overlap) {}
 
-    void take_tile(const ParameterBlock<T>& weights, const OuterProduct<T>& product, const Prefetch& prefetch) noexcept {
+    void take_tile(const ParameterBlock<T>& weights, const OuterProduct<T>& product,
+                   const Prefetch& prefetch) noexcept {
         if (!needs_sums_ && properties_.state_count == 0) {
             product.update(kind_, weights.value, prefetch, rules_.weights);
             return;

@@ -1,8 +1,8 @@
-// Training: one epoch, in slices, over chunks of rows.
+// Training: one epoch, in slices, over micro-batches.
 //
-// An update takes the gradient of the mean loss over its rows: one mini-batch, or several (accumulation).
-// Its rows pass through forward and backward in chunks of at most chunk_rows, in order, and their gradients
-// add up; so memory does not grow with the batch, and accumulation is the same thing as a large batch.
+// An update takes the gradient of the mean loss over its rows: one mini-batch, or several (accumulation). Its rows pass
+// through forward and backward in micro-batches, in order, and their gradients add up. So memory does not grow with
+// the batch, and accumulation is the same thing as a large batch.
 #pragma once
 
 #include <vector>
@@ -30,8 +30,8 @@ public:
                           double seconds);
     // The second half: one update with gradients(). alpha is divided by gradient_divisor.
     void update(const UpdateSettings& settings, double gradient_divisor, int n_threads);
-    // Of all layers, one after another, in the layout of the parameters; a vector more, which nobody here reads, takes
-    // what is to travel with them. Throws std::bad_alloc.
+    // Of all layers, one after another, in the layout of the parameters; one extra vector at the end is reserved for
+    // values that distributed training sums along. Throws std::bad_alloc.
     Buffer<T>& gradients();
 
     Network<T>& network() const { return network_; }
@@ -50,14 +50,27 @@ public:
     void copy_memory_from(const T* values);
 
 private:
-    // Calls f(buffer) for each array of them, in the same order each time.
-    template <class F> void for_each_array(F f) {
-        for (std::size_t i = 0; i < states_.size(); ++i) {
-            f(network_.layers()[i].weights());
-            f(network_.layers()[i].biases());
-            states_[i].for_each_state(f);
+    // What the slices of an epoch share. Without settings they sum gradients, up to the end of an update.
+    struct Epoch {
+        const Dataset<T>& data;
+        const EpochPlan& plan;
+        const UpdateSettings* settings;
+    };
+    // The rows of a micro-batch, gathered.
+    struct BatchBuffers {
+        Matrix<T> inputs;
+        Buffer<std::int32_t> labels;  // or else
+        Matrix<T> targets;
+        Buffer<T> sample_weights;            // if the data have them
+        std::vector<ActiveColumns> columns;  // of each worker, equal once merged; empty if all columns are kept
+
+        // From row `row` of the micro-batch on.
+        Targets<T> targets_from(int64_t row, bool weighted) {
+            const MatrixView<T> rows = targets.view();
+            return {labels.data() ? labels.data() + row : nullptr, rows.data ? rows.row(row) : nullptr, rows.stride,
+                    weighted ? sample_weights.data() + row : nullptr};
         }
-    }
+    };
     // The micro-batch that the last slice gathered for the next one. Neither data sets nor plans change, so comparing
     // addresses is enough.
     struct PrefetchedBatch {
@@ -69,46 +82,52 @@ private:
             return data == other.data && plan == other.plan && begin == other.begin && workers == other.workers;
         }
     };
-    struct ChunkBuffers {
-        Matrix<T> inputs;
-        Buffer<std::int32_t> labels;         // or else
-        Matrix<T> targets;
-        Buffer<T> sample_weights;            // if the data have them
-        std::vector<ActiveColumns> columns;  // of each worker, equal once merged; empty if all columns are kept
-
-        // From row `row` of the chunk on.
-        Targets<T> targets_from(int64_t row, bool weighted) {
-            const MatrixView<T> rows = targets.view();
-            return {labels.data() ? labels.data() + row : nullptr, rows.data ? rows.row(row) : nullptr, rows.stride,
-                    weighted ? sample_weights.data() + row : nullptr};
-        }
+    // Of an update: the divisor of its gradient, and the factor that makes the weighted losses of its rows add up to
+    // their weighted mean times its rows.
+    struct UpdateScale {
+        double gradient_divisor, loss_factor;
     };
-    // The columns that the chunk's inputs hold; null if all.
-    const ActiveColumns* active_columns(const Worker& worker, const ChunkBuffers& chunk) const noexcept {
-        if (chunk.columns.empty()) return nullptr;
-        const ActiveColumns& columns = chunk.columns[static_cast<std::size_t>(worker.index)];
+
+    int64_t run_slice(const Epoch& epoch, int64_t position, LossSum& sum, int n_threads, double seconds);
+    void reserve_buffers(const Epoch& epoch);
+    void reserve_columns(const Dataset<T>& data, int workers);
+    double operations_between_barriers(const Epoch& epoch) const;
+    UpdateScale scale_of_update(const Epoch& epoch, const MicroBatch& batch) const noexcept;
+
+    // This worker's part of a micro-batch. Between the two calls, a barrier.
+    void find_columns(const Worker& worker, const Epoch& epoch, const MicroBatch& batch, BatchBuffers& to) noexcept;
+    // Copies labels or targets at once, and inputs as the caller asks for them.
+    RowGather<T> gather(const Worker& worker, const Epoch& epoch, const MicroBatch& batch, BatchBuffers& to) noexcept;
+
+    // The steps of a micro-batch, each by all workers.
+    void measure_weights(const Worker& worker) noexcept;
+    void forward(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers) noexcept;
+    void output_gradient(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers, double gradient_divisor,
+                         bool weighted) noexcept;
+    void backward(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers, GradientSink<T>& sink,
+                  RowGather<T>& next_rows) noexcept;
+    // All of them, while the next micro-batch is gathered into the buffers of the other side.
+    void train_micro_batch(const Worker& worker, const Epoch& epoch, const MicroBatch& batch, const MicroBatch& next,
+                           const UpdateScale& scale, int side) noexcept;
+    void add_costs(const Epoch& epoch, const MicroBatch& batch, const UpdateScale& scale, LossSum& sum) const noexcept;
+
+    double penalty(const UpdateSettings& settings, double gradient_divisor) const noexcept;  // of the weights measured
+    MatrixView<const T> inputs_of(std::size_t layer, const MicroBatch& batch, BatchBuffers& buffers,
+                                  const ActiveColumns* active) noexcept;
+    // The columns that the micro-batch's inputs hold; null if all.
+    const ActiveColumns* active_columns(const Worker& worker, const BatchBuffers& buffers) const noexcept {
+        if (buffers.columns.empty()) return nullptr;
+        const ActiveColumns& columns = buffers.columns[static_cast<std::size_t>(worker.index)];
         return columns.in_use() ? &columns : nullptr;
     }
-    // Without settings it sums gradients, up to the end of an update.
-    int64_t run_micro_batches(const Dataset<T>& data, const EpochPlan& plan, const UpdateSettings* settings,
-                              int64_t position, LossSum& sum, int n_threads, double seconds);
-    void make_room(const EpochPlan& plan, const Dataset<T>& data);
-    void make_room_for_columns(int workers);
-    // Looks for the columns of this worker's rows of a chunk; a barrier, and then they can be gathered.
-    void find_columns(const Worker& worker, const Dataset<T>& data, const int64_t* order, const MicroBatch& chunk,
-                      ChunkBuffers& to) noexcept;
-    // Labels or targets of this worker's rows of the chunk at once, its inputs as the caller asks for them.
-    RowGather<T> gather(const Worker& worker, const Dataset<T>& data, const int64_t* order, const MicroBatch& chunk,
-                        ChunkBuffers& to) noexcept;
-    // This worker's part of the norms of the weights, which are summed panel by panel, whoever does it.
-    void measure_weights(const Worker& worker) noexcept;
-    double penalty(const UpdateSettings& settings, double weight) const noexcept;  // of the weights measured
-    void forward(const Worker& worker, const MicroBatch& chunk, ChunkBuffers& chunk_buffers, double divisor,
-                 bool weighted) noexcept;
-    void backward(const Worker& worker, const MicroBatch& chunk, ChunkBuffers& chunk_buffers, GradientSink<T>& sink,
-                  RowGather<T>& next_rows) noexcept;
-    MatrixView<const T> inputs_of(std::size_t layer, const MicroBatch& chunk, ChunkBuffers& buffers,
-                                  const ActiveColumns* active);
+    // Calls f(buffer) for all parameters and the optimizer's state, in the same order each time.
+    template <class F> void for_each_array(F f) {
+        for (std::size_t i = 0; i < states_.size(); ++i) {
+            f(network_.layers()[i].weights());
+            f(network_.layers()[i].biases());
+            states_[i].for_each_state(f);
+        }
+    }
 
     Network<T>& network_;
     const Kernels<T>& kernels_;
@@ -116,12 +135,11 @@ private:
     std::vector<LayerState<T>> states_;
     int64_t updates_ = 0;     // so far
     const int64_t max_rows_;  // of a micro-batch
-    int64_t room_ = 0;        // rows that the buffers below hold
-    int64_t input_room_ = 0;  // columns of inputs that they hold
-    ChunkBuffers chunks_[2];  // the chunk at work, and the next one
+    int64_t reserved_rows_ = 0, reserved_columns_ = 0;  // of the buffers below
+    BatchBuffers batches_[2];                           // the micro-batch at work, and the next one
     PrefetchedBatch prefetched_;
     std::vector<Matrix<T>> outputs_;    // of each layer; the last one's become its gradient
-    std::vector<Matrix<T>> gradients_;  // of each hidden layer's sums
+    std::vector<Matrix<T>> gradients_;  // with respect to z of each hidden layer
     RowLosses<T> losses_{0};
     Buffer<T> sums_;             // of gradients, of all layers
     std::vector<double> norms_;  // sum |w| and sum w^2 of each panel of each layer

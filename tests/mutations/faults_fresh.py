@@ -58,8 +58,8 @@ FAULTS = [
     ),  # a CSR row's first value is said to be in the row above
     Fault(
         "X14",
-        "sum.penalty += static_cast<double>(chunk.update_rows()) * penalty(",
-        "sum.penalty += static_cast<double>(chunk.rows()) * penalty(",
+        "sum.penalty += static_cast<double>(batch.update_rows()) * penalty(",
+        "sum.penalty += static_cast<double>(batch.rows()) * penalty(",
     ),  # estimators' penalty too small for batches over 256 rows
     Fault("X15", "updates_ = snapshot_updates_;", "updates_ += 0;"),  # Adam's count of updates survives a divergence
     # cpp/bindings
@@ -138,9 +138,9 @@ FAULTS = [
     Fault("Y08", "threads = std::min(threads, max_workers());", ""),  # no cap on a team's size
     # cpp/nn
     Fault(
-        "Y09", "static_cast<double>(chunk.update_rows()) * penalty(", "static_cast<double>(chunk.rows()) * penalty("
+        "Y09", "static_cast<double>(batch.update_rows()) * penalty(", "static_cast<double>(batch.rows()) * penalty("
     ),  # batch > 256: too small
-    Fault("Y10", "i < chunk.update_end; ++i)", "i < chunk.end; ++i)"),  # row weights of the first chunk only
+    Fault("Y10", "i < batch.update_end; ++i)", "i < batch.end; ++i)"),  # row weights of the first chunk only
     Fault(
         "Y11", "rules_.weights.l2 != 0 ||", ""
     ),  # l2 or alpha alone does not decay weights of zero columns
@@ -149,7 +149,7 @@ FAULTS = [
         "Y13", "kernels().norms(layer.biases().data(), layer.biases().size(), sums);", ""
     ),  # biases of inf are not seen as divergence
     Fault(
-        "Y14", "if (rows <= room_ && columns <= input_room_) return;", "if (rows <= room_) return;"
+        "Y14", "if (rows <= reserved_rows_ && columns <= reserved_columns_) return;", "if (rows <= reserved_rows_) return;"
     ),  # inputs too narrow after a CSR fit with short rows
     # cpp/bindings
     Fault(

@@ -6,8 +6,8 @@ FAULTS = [
     # from the first round
     Fault(
         "N03",
-        "sum.penalty += static_cast<double>(chunk.update_rows()) * penalty(",
-        "sum.penalty += static_cast<double>(chunk.rows()) * penalty(",
+        "sum.penalty += static_cast<double>(batch.update_rows()) * penalty(",
+        "sum.penalty += static_cast<double>(batch.rows()) * penalty(",
     ),  # an update of several chunks: too small a penalty
     Fault("N04", "updates_ = snapshot_updates_;", ""),  # Adam's count of updates after a divergence
     Fault(
@@ -19,17 +19,17 @@ FAULTS = [
     Fault(
         "N09", "batches_left <= accumulate_ ? rows_", "batches_left < accumulate_ ? rows_"
     ),  # a smaller last batch makes no update
-    Fault("N10", "rows <= room_ && columns <= input_room_", "rows <= room_"),  # a denser CSR matrix overruns the inputs
-    Fault("N11", "= *from.sample_weights;", "= data.sample_weights[chunk.begin + i];"),  # weights are not shuffled with rows
+    Fault("N10", "rows <= reserved_rows_ && columns <= reserved_columns_", "rows <= reserved_rows_"),  # a denser CSR matrix overruns the inputs
+    Fault("N11", "= *from.sample_weights;", "= epoch.data.sample_weights[batch.begin + i];"),  # weights are not shuffled with rows
     Fault(
         "N12",
-        "double divisor = plan.gradient_divisor(), loss_factor = 1;",
-        "double divisor = plan.gradient_divisor(), loss_factor = first.update_rows() / std::max(1.0, divisor);",
+        "return {epoch.plan.gradient_divisor(), 1};",
+        "return {epoch.plan.gradient_divisor(), batch.update_rows() / epoch.plan.gradient_divisor()};",
     ),  # a rank's loss is scaled by its share of the rows
     Fault(
         "N13",
-        "const T scale = divisor > 0 ? T(1) / static_cast<T>(divisor) : T(0);",
-        "const T scale = T(1) / static_cast<T>(divisor);",
+        "const T scale = gradient_divisor > 0 ? T(1) / static_cast<T>(gradient_divisor) : T(0);",
+        "const T scale = T(1) / static_cast<T>(gradient_divisor);",
     ),  # NaN from a batch whose weights sum to zero
     Fault("N14", "static_cast<T>(1 - optimizer.beta_2)", "T(1) - static_cast<T>(optimizer.beta_2)"),  # rounded before
     Fault("N15", "rate * settings.l1 / (1 - optimizer.momentum)", "rate * settings.l1"),  # proximal with momentum
@@ -49,7 +49,7 @@ FAULTS = [
         "N22", "begin == other.begin && workers == other.workers", "begin == other.begin"
     ),  # a slice with more threads than the one before it
     Fault("N23", "is_prefetched ? prefetched_.side : 0", "0"),  # a slice goes on with the wrong chunk's rows
-    Fault("N24", "next.rows() == 0 || is_sum ||", "next.rows() == 0 ||"),  # sums of gradients run past their batch
+    Fault("N24", "|| is_summed ||", "||"),  # sums of gradients run past their batch
     # predictions and losses
     Fault(
         "N25",
