@@ -248,13 +248,13 @@ REFUSED = {
         np.zeros((2, 3)), np.zeros((2, 4)), _core.Activation.tanh
     ),
     "softmax_cross_entropy, a label short": lambda core, trainer, data: _core.softmax_cross_entropy(
-        np.zeros((2, 3)), np.zeros(1, np.int32)
+        np.zeros((2, 3)), np.zeros(1, np.int64)
     ),
     "softmax_cross_entropy, a label of no class": lambda core, trainer, data: _core.softmax_cross_entropy(
-        np.zeros((2, 3)), np.array([0, 3], np.int32)
+        np.zeros((2, 3)), np.array([0, 3], np.int64)
     ),
     "softmax_cross_entropy, a label below 0": lambda core, trainer, data: _core.softmax_cross_entropy(
-        np.zeros((2, 3)), np.array([0, -1], np.int32)
+        np.zeros((2, 3)), np.array([0, -1], np.int64)
     ),
     "squared_error, rows": lambda core, trainer, data: _core.squared_error(np.zeros((2, 3)), np.zeros((3, 3))),
     "squared_error, columns": lambda core, trainer, data: _core.squared_error(np.zeros((2, 3)), np.zeros((2, 4))),
@@ -648,7 +648,7 @@ LONG_CALLS = {
     ),
     "softmax": lambda size: (lambda z: lambda: _core.softmax(z))(long_inputs(8 * size)),
     "softmax_cross_entropy": lambda size: (lambda z, y: lambda: _core.softmax_cross_entropy(z, y))(
-        long_inputs(8 * size), np.zeros(8 * size, np.int32)
+        long_inputs(8 * size), np.zeros(8 * size, np.int64)
     ),
     "squared_error": lambda size: (lambda z: lambda: _core.squared_error(z, z))(long_inputs(8 * size)),
     "end_native_calls": None,  # waits for others; see test_processes.py

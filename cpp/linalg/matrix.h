@@ -56,6 +56,11 @@ template <class T> struct MatrixView {
     operator MatrixView<const T>() const { return {data, rows, columns, stride}; }
 };
 
+// Both (rows, columns), with any strides.
+template <class From, class To> void copy_rows(MatrixView<From> from, MatrixView<To> to) {
+    for (int64_t i = 0; i < from.rows; ++i) std::copy_n(from.row(i), from.columns, to.row(i));
+}
+
 // A row-major matrix whose rows are padded. Padding starts as zero; kernels may overwrite it, and no result reads it.
 template <class T> class Matrix {
 public:

@@ -1,4 +1,4 @@
-// Predictions and their loss, block by block of rows.
+// Predictions and their loss, one block of rows after another.
 #include "network.h"
 
 #include <cmath>
@@ -46,9 +46,9 @@ void Network<T>::for_each_block(const Inputs& inputs, int n_threads, OnInputs on
                           std::max<int64_t>(1, blocks)));
     const bool direct = !inputs.sparse() && input_scale_ == 1 &&
                         inputs.kind == (sizeof(T) == 4 ? InputKind::float32 : InputKind::float64);
-    const int64_t widest = *std::max_element(sizes_.begin() + 1, sizes_.end());
+    const int64_t max_width = *std::max_element(sizes_.begin() + 1, sizes_.end());
     const int64_t columns = direct ? 0 : inputs.max_columns(rows);
-    const int64_t input_size = rows * padded_stride<T>(columns), side_size = rows * padded_stride<T>(widest);
+    const int64_t input_size = rows * padded_stride<T>(columns), side_size = rows * padded_stride<T>(max_width);
     // The block's inputs, the activations of a layer and of the next share `memory`.
     const auto pass = [&](Range part, T* memory, ActiveColumns* found) noexcept {
         MatrixView<const T> in{static_cast<const T*>(static_cast<const void*>(inputs.row(part.begin))), part.size(),
@@ -68,17 +68,16 @@ void Network<T>::for_each_block(const Inputs& inputs, int n_threads, OnInputs on
         MatrixView<T> out{};
         for (std::size_t i = 0; i < layers_.size(); ++i) {
             const int64_t side = i % 2 ? side_size : 0;
-            out = {memory + input_size + side, part.size(), layers_[i].outputs(), padded_stride<T>(widest)};
+            out = {memory + input_size + side, part.size(), layers_[i].outputs(), padded_stride<T>(max_width)};
             layers_[i].forward(Worker::alone(), in, out, i == 0 ? found : nullptr);
             in = out;
         }
         on_outputs(part, out);
     };
     const int64_t size = input_size + 2 * side_size;
-    constexpr int64_t most_on_stack =
-        4096;  // a row of most networks: no allocation, which costs as much as a small net
-    if (inputs.rows == 1 && !inputs.sparse() && size <= most_on_stack) {
-        alignas(alignment_bytes) T memory[most_on_stack];
+    constexpr int64_t max_on_stack = 4096;  // one row of many networks; an allocation costs as much as a small one
+    if (inputs.rows == 1 && !inputs.sparse() && size <= max_on_stack) {
+        alignas(alignment_bytes) T memory[max_on_stack];
         return pass({0, 1}, memory, nullptr);
     }
     struct Workspace {
@@ -105,7 +104,7 @@ template <class T> bool Network<T>::forward(const Inputs& inputs, T* out, int n_
     };
     for_each_block(inputs, n_threads, check, [&](Range part, MatrixView<T> z) noexcept {
         kernels().predict[static_cast<int>(loss_)](z.data, z.stride, z.rows, z.columns);
-        for (int64_t i = 0; i < z.rows; ++i) std::copy_n(z.row(i), z.columns, out + (part.begin + i) * z.columns);
+        copy_rows(z, MatrixView<T>{out + part.begin * z.columns, z.rows, z.columns, z.columns});
     });
     return all_finite;
 }
