@@ -1,4 +1,4 @@
-// What this build and this machine are, and the check of input arrays.
+// Properties of this build and this machine, threads, and the check of input arrays.
 #include "../kernels/dispatch.h"
 #include "../linalg/checks.h"
 #include "gil.h"

@@ -70,7 +70,7 @@ template <class T> void set_parameter_vector(Network<T>& network, const Array<T>
     set_parameters(network, parameters.data());
 }
 
-// A forward pass of so many ends before another Python thread could have begun: about 10 us.
+// A forward pass of fewer takes about 10 us and ends before another Python thread could begin.
 constexpr double short_operations = 1e6;
 
 template <class T>

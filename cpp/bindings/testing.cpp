@@ -1,4 +1,4 @@
-// For tests and measurements: instruction sets compared in one process, teams of a chosen size, Python's lock held.
+// For tests and measurements: the instruction set, the size of teams, plans of epochs, the GIL.
 #include "../kernels/dispatch.h"
 #include "../linalg/team.h"
 #include "../nn/epoch_plan.h"

@@ -40,7 +40,7 @@ private:
     int64_t value_bytes() const { return kind == InputKind::uint8 ? 1 : kind == InputKind::float32 ? 4 : 8; }
 };
 
-// Where the values of a CSR matrix stand: a checked copy, because the caller's arrays may change while they are read.
+// The positions of a CSR matrix's values: a checked copy, because the caller's arrays may change while they are read.
 class CsrIndices {
 public:
     // row_starts (rows + 1), column_index (values). Throws std::invalid_argument, std::bad_alloc.

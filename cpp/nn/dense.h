@@ -1,8 +1,8 @@
 // One dense layer: its parameters, and the three products of forward and backward.
 //
-// Weights (inputs, outputs) live permanently in column panels; gradients and optimizer state share that
-// layout, so an update is one pass over equal blocks. Backward needs the weights transposed as well: a copy, in
-// panels too, that belongs to whoever trains and is refreshed after each update.
+// Weights (inputs, outputs) are stored in column panels; gradients and optimizer state share that layout, so an update
+// is one pass over equal blocks. Backward also needs the weights transposed: a copy, in panels too, which the trainer
+// owns and refreshes after each update.
 #pragma once
 
 #include "columns.h"
@@ -35,7 +35,7 @@ public:
     const PanelShape& shape() const { return shape_; }
     const PanelShape& transposed_shape() const { return transposed_shape_; }
     const Epilogue<T>& epilogue() const { return epilogue_; }
-    // of the weights that belong to so many inputs
+    // Tiles of the gradient of the weights of this many inputs.
     int64_t weight_tiles(int64_t inputs) const {
         return (inputs + kernels_->row_tile - 1) / kernels_->row_tile * shape_.panels();
     }

@@ -8,7 +8,7 @@
 
 namespace fastmlp {
 
-// What each row cost. Kept per row, so that sums run in the order of the rows whoever computed them.
+// What each row cost, kept per row: sums run in the order of the rows for every number of workers.
 template <class T> struct RowLosses {
     explicit RowLosses(int64_t rows) : loss(rows), correct(rows) {}
     Buffer<T> loss;

@@ -38,8 +38,8 @@ public:
     double forward_operations() const;
     double training_operations() const;
 
-    // out (rows, outputs), unpadded: what the loss compares with labels or targets. Returns whether
-    // all scaled inputs are finite numbers of T; if not, `out` means nothing.
+    // out (rows, outputs), unpadded: what the loss compares with labels or targets. Returns whether all scaled inputs
+    // are finite numbers of T; if not, `out` is undefined.
     bool forward(const Inputs& inputs, T* out, int n_threads) const;
 
     // Adds the losses and correct predictions of rows [begin, end) of the data to `sum`.

@@ -1,7 +1,7 @@
 // Optimizers: their settings, their state beside the parameters, and the rule of one update.
 //
 // Conventions are scikit-learn's: velocity = momentum * velocity - learning_rate * g, w += velocity (Nesterov:
-// w += momentum * velocity - learning_rate * g); Adam corrects the learning rate, epsilon stands outside the root.
+// w += momentum * velocity - learning_rate * g); Adam corrects the learning rate and adds epsilon outside the root.
 #pragma once
 
 #include <cmath>
@@ -52,10 +52,10 @@ public:
         State& state = states_[static_cast<std::size_t>(i)];
         return {state.weights.data(), state.biases.data()};
     }
-    LayerArrays<const T> gradients() const { return gradients_; }  // null until place_gradients
-    // Uses memory from `place` on for the sums of gradients; returns its end.
-    T* place_gradients(T* place, const DenseLayer<T>& layer) {
-        gradients_ = {place, place + layer.weights().size()};
+    LayerArrays<const T> gradients() const { return gradients_; }  // null until set_gradients
+    // Sums gradients in `memory`; returns its end.
+    T* set_gradients(T* memory, const DenseLayer<T>& layer) {
+        gradients_ = {memory, memory + layer.weights().size()};
         return gradients_.biases + layer.biases().size();
     }
     void reserve_transposed(const DenseLayer<T>& layer) {

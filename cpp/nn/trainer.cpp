@@ -1,14 +1,13 @@
 // The training step: forward, loss, backward and update of one micro-batch after another.
 //
-// One team runs a whole slice. Between two barriers, the workers share out the tiles of one matrix product or two:
+// One team runs a whole slice. Between two barriers, the workers share the tiles of one or two matrix products:
 //   forward   layer by layer; the output layer by rows, so that its loss needs no barrier
 //   backward  from the last layer: the gradient of the layer below, then this layer's weight gradient, whose tiles
 //             go into a GradientSink; between the first layer's tiles the next micro-batch's rows are gathered, so
-//             that the memory brings one row while the core computes
-// That is 2 barriers per layer and micro-batch. What lies where: a worker's panels of weights and states stay in its
-// L2 as far as it reaches, for it begins with the same tiles each time; inputs and activations of a micro-batch pass
-// through L2; a tile's sums are in registers, and the gradient of all weights exists only if several micro-batches add
-// up to it.
+//             that memory loads one row while the core computes
+// That is 2 barriers per layer and micro-batch. Each worker begins with the same tiles each time, so its panels of
+// weights and states stay in its L2 as far as they fit; inputs and activations of a micro-batch pass through L2; a
+// tile's sums are in registers, and the gradient of all weights exists only if several micro-batches add up to it.
 #include "trainer.h"
 
 #include <chrono>
@@ -114,9 +113,9 @@ template <class T> Buffer<T>& Trainer<T>::gradients() {
         int64_t size = 0;
         for (const auto& layer : network_.layers()) size += layer.weights().size() + layer.biases().size();
         sums_ = Buffer<T>(size + kernels_.lanes);
-        T* place = sums_.data();
+        T* memory = sums_.data();
         for (std::size_t i = 0; i < states_.size(); ++i)
-            place = states_[i].place_gradients(place, network_.layers()[i]);
+            memory = states_[i].set_gradients(memory, network_.layers()[i]);
     }
     return sums_;
 }

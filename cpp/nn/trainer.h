@@ -96,7 +96,7 @@ private:
 
     // This worker's part of a micro-batch. Between the two calls, a barrier.
     void find_columns(const Worker& worker, const Epoch& epoch, const MicroBatch& batch, BatchBuffers& to) noexcept;
-    // Copies labels or targets at once, and inputs as the caller asks for them.
+    // Copies labels or targets at once; the caller copies the inputs between its tiles.
     RowGather<T> gather(const Worker& worker, const Epoch& epoch, const MicroBatch& batch, BatchBuffers& to) noexcept;
 
     // The steps of a micro-batch, each by all workers.

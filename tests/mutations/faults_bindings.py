@@ -1,4 +1,4 @@
-"""Faults of the door to Python: checks of the core's own, the lock left, arrays kept alive, states taken over."""
+"""Faults of the bindings: their checks, the GIL released, arrays kept alive, states taken over."""
 
 from faults import Fault
 
@@ -8,7 +8,7 @@ FAULTS = [
         "B01",
         "const Pin pin = pin_inputs(x); const ReleasedGil released; finite = network",
         "const Pin pin = pin_inputs(x); finite = network",
-    ),  # forward keeps the lock
+    ),  # forward keeps the GIL
     Fault(
         "B02", "if (*std::min_element(order_.begin(), order_.end()) < 0)", "if (order_.front() < 0)"
     ),  # reads before the data
@@ -18,11 +18,13 @@ FAULTS = [
         "outputs == network.outputs();",
     ),  # a data set of another loss is taken
     Fault("B05", "plan.max_row() < data.inputs.rows", "plan.max_row() <= data.inputs.rows"),  # one row beyond the data
-    Fault("B06", "const ReleasedGil released; network.evaluate(", "network.evaluate("),  # evaluate keeps the lock
+    Fault("B06", "const ReleasedGil released; network.evaluate(", "network.evaluate("),  # evaluate keeps the GIL
     Fault(
         "B07", "data.targets_from(begin + part.begin, z.columns)", "data.targets_from(part.begin, z.columns)"
     ),  # from the second call on
-    Fault("B08", "piece.place <= to.nbytes() - piece.bytes", "piece.place <= to.nbytes()"),  # reads beyond the array
+    Fault(
+        "B08", "piece.array_offset <= to.nbytes() - piece.bytes", "piece.array_offset <= to.nbytes()"
+    ),  # reads beyond the array
     Fault("B09", 'each = py::getattr(each, "base")', "each = py::none()"),  # the memory of a view is not held
     Fault(
         "B10",

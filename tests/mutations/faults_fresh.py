@@ -140,16 +140,16 @@ FAULTS = [
     Fault(
         "Y09", "static_cast<double>(batch.update_rows()) * penalty(", "static_cast<double>(batch.rows()) * penalty("
     ),  # batch > 256: too small
-    Fault("Y10", "i < batch.update_end; ++i)", "i < batch.end; ++i)"),  # row weights of the first chunk only
-    Fault(
-        "Y11", "rules_.weights.l2 != 0 ||", ""
-    ),  # l2 or alpha alone does not decay weights of zero columns
+    Fault("Y10", "i < batch.update_end; ++i)", "i < batch.end; ++i)"),  # sample weights of the first micro-batch only
+    Fault("Y11", "rules_.weights.l2 != 0 ||", ""),  # l2 or alpha alone does not decay weights of zero columns
     Fault("Y12", "updates_ = snapshot_updates_;", ""),  # Adam's step count not restored after divergence
     Fault(
         "Y13", "kernels().norms(layer.biases().data(), layer.biases().size(), sums);", ""
     ),  # biases of inf are not seen as divergence
     Fault(
-        "Y14", "if (rows <= reserved_rows_ && columns <= reserved_columns_) return;", "if (rows <= reserved_rows_) return;"
+        "Y14",
+        "if (rows <= reserved_rows_ && columns <= reserved_columns_) return;",
+        "if (rows <= reserved_rows_) return;",
     ),  # inputs too narrow after a CSR fit with short rows
     # cpp/bindings
     Fault(

@@ -8,19 +8,23 @@ FAULTS = [
         "N03",
         "sum.penalty += static_cast<double>(batch.update_rows()) * penalty(",
         "sum.penalty += static_cast<double>(batch.rows()) * penalty(",
-    ),  # an update of several chunks: too small a penalty
+    ),  # an update of several micro-batches: too small a penalty
     Fault("N04", "updates_ = snapshot_updates_;", ""),  # Adam's count of updates after a divergence
     Fault(
         "N08",
         "sample_weights ? sample_weights + row : nullptr}; }",
         "sample_weights}; }",
     ),  # weights of the first block for all blocks
-    # updates, chunks and slices
+    # updates, micro-batches and slices
     Fault(
         "N09", "batches_left <= accumulate_ ? rows_", "batches_left < accumulate_ ? rows_"
     ),  # a smaller last batch makes no update
-    Fault("N10", "rows <= reserved_rows_ && columns <= reserved_columns_", "rows <= reserved_rows_"),  # a denser CSR matrix overruns the inputs
-    Fault("N11", "= *from.sample_weights;", "= epoch.data.sample_weights[batch.begin + i];"),  # weights are not shuffled with rows
+    Fault(
+        "N10", "rows <= reserved_rows_ && columns <= reserved_columns_", "rows <= reserved_rows_"
+    ),  # a denser CSR matrix overruns the inputs
+    Fault(
+        "N11", "= *from.sample_weights;", "= epoch.data.sample_weights[batch.begin + i];"
+    ),  # weights are not shuffled with rows
     Fault(
         "N12",
         "return {epoch.plan.gradient_divisor(), 1};",
@@ -44,11 +48,11 @@ FAULTS = [
     ),  # skipped columns lose their velocity
     Fault(
         "N21", "needs_sums_ ? is_first_ || updates_ : moves;", "needs_sums_ ? updates_ : moves;"
-    ),  # old sums in skipped columns of an update's first chunk
+    ),  # old sums in skipped columns of the first micro-batch
     Fault(
         "N22", "begin == other.begin && workers == other.workers", "begin == other.begin"
     ),  # a slice with more threads than the one before it
-    Fault("N23", "is_prefetched ? prefetched_.side : 0", "0"),  # a slice goes on with the wrong chunk's rows
+    Fault("N23", "is_prefetched ? prefetched_.side : 0", "0"),  # a slice goes on with the rows of the wrong micro-batch
     Fault("N24", "|| is_summed ||", "||"),  # sums of gradients run past their batch
     # predictions and losses
     Fault(
