@@ -99,7 +99,11 @@ def test_checkpoints_of_version_1_are_read():
     """Written by the first version that had the format, and read for ever."""
     found = Trainer.resume(GOLDEN / "checkpoint_1.safetensors")
     assert (found.optimizer, found.learning_rate, found.batch_size, found.l1, found.l2) == ("adam", 0.01, 7, 0.5, 0.25)
-    assert found.accumulate == "epoch" and found._core.state()[0] == 2 and found._update_settings["beta_2"] == 0.99
+    assert (
+        found.accumulate == "epoch"
+        and found._core.optimizer_state()[0] == 2
+        and found._update_settings["beta_2"] == 0.99
+    )
     assert len(found.history.loss) == len(found.history.val_accuracy) == 2
     net = fastmlp.load(GOLDEN / "checkpoint_1.safetensors")
     assert_equal_bits(parameters(net), parameters(found.network))
@@ -252,7 +256,7 @@ def test_second_moments_beyond_the_range_do_not_end_a_fit(tmp_path):
     first, whole = (Trainer(Network((1, 1), loss="squared_error"), optimizer="adam") for _ in range(2))
     data = np.full((8, 1), 1e3), np.full((8, 1), 1e18)
     first.fit(*data, epochs=2, callbacks=[Checkpoint(tmp_path / "a")])
-    assert any(np.isinf(array).any() for layer in first._core.state()[1] for array in layer)
+    assert any(np.isinf(array).any() for layer in first._core.optimizer_state()[1] for array in layer)
     whole.fit(*data, epochs=4)
     second = Trainer.resume(tmp_path / "a")
     second.fit(*data, epochs=2)

@@ -24,19 +24,35 @@ def bound(dtype="float64", loss="cross_entropy", sizes=SIZES, rows=20, kind=_cor
     return core, trainer, dataset(core, dtype, loss, sizes, rows)
 
 
+def new_network(dtype, sizes=SIZES, loss="cross_entropy", clips_loss=False, activation_settings=(), loss_settings=()):
+    """A core network of relu with weights that are all zero."""
+    return getattr(_core, f"Network{dtype.capitalize()}")(
+        [*sizes],
+        _core.Activation.relu,
+        [*activation_settings],
+        getattr(_core.Loss, loss),
+        [*loss_settings],
+        1.0,
+        clips_loss,
+    )
+
+
 def dataset(core, dtype="float64", loss="cross_entropy", sizes=SIZES, rows=20):
     X, y = problem(rows, loss, dtype, sizes)
     return core.dataset(X, y.astype(np.int64) if loss == "cross_entropy" else y)
 
 
-def run(trainer, data, order=None, batch_rows=4, batches=1, position=0, threads=1):
-    order = np.arange(20) if order is None else order
-    total = _core.LossSum()
-    return trainer.run(data, order, batch_rows, batches, _core.StepSettings(0.1), position, total, threads, 1e6)
+def run(trainer, data, order=20, batch_size=4, accumulate=1, position=0):
+    plan = _core.EpochPlan(order, batch_size, accumulate)
+    return trainer.run(data, plan, _core.UpdateSettings(0.1), position, _core.LossSum(), 1, 1e6)
+
+
+def sum_gradients(trainer, data, order=20, batch_size=20, position=0):
+    return trainer.sum_gradients(data, _core.EpochPlan(order, batch_size), position, _core.LossSum(), 1, 1e6)
 
 
 def everything(core, trainer):
-    return [trainer.raw_values(), np.array([trainer.steps])]
+    return [trainer.memory(), np.array([trainer.updates])]
 
 
 # Refusals. Each changes one argument of a call that would be right.
@@ -48,11 +64,8 @@ def vector_of(core, trainer):
 
 USES_OF_DATA = {
     "run": lambda core, trainer, data: run(trainer, data),
-    "sum_gradients": lambda core, trainer, data: trainer.sum_gradients(data, 0, _core.LossSum(), 1, 1.0),
+    "sum_gradients": lambda core, trainer, data: sum_gradients(trainer, data),
     "evaluate": lambda core, trainer, data: core.evaluate(data, 0, 20, _core.LossSum(), 1),
-    "loss_and_gradient_at": lambda core, trainer, data: trainer.loss_and_gradient_at(
-        data, vector_of(core, trainer), 1, 1.0
-    ),
 }
 
 
@@ -86,62 +99,124 @@ def test_orders_of_rows_stay_within_the_data(row, place):
     with pytest.raises(ValueError, match="order names a row"):
         run(trainer, data, order)
     with pytest.raises(ValueError, match="order names a row"):
-        trainer.sum_gradients(data, 0, _core.LossSum(), 1, 1.0, order)
+        sum_gradients(trainer, data, order)
     assert_equal_bits(everything(core, trainer), before)
     order[place] = 19
     run(trainer, data, order)
-    trainer.sum_gradients(data, 0, _core.LossSum(), 1, 1.0, order)
+    sum_gradients(trainer, data, order)
+    with pytest.raises(ValueError, match="order names a row"):
+        run(trainer, data, 21)
+
+
+@pytest.mark.parametrize("first, second", [("run", "run"), ("run", "sum"), ("sum", "run"), ("sum", "sum")])
+def test_a_plan_is_a_copy_of_its_order(first, second):
+    """Of the array as it was when the plan was made, for all of its calls."""
+    order, results = np.random.default_rng(0).permutation(20), []
+    for changed in (False, True):
+        core, trainer, data = bound()
+        given, total = order.copy(), _core.LossSum()
+        plan = _core.EpochPlan(given, 4)
+        position = 0
+        for call in (first, second):
+            if call == "run":
+                position = trainer.run(data, plan, _core.UpdateSettings(0.1), position, total, 1, 0.0)
+            else:
+                position = trainer.sum_gradients(data, plan, position, total, 1, 0.0)
+            given[:] = 2**40 if changed else order
+        results.append([*everything(core, trainer), np.array([total.loss, total.correct])])
+    assert_equal_bits(*results)
+
+
+def test_a_plan_of_a_number_of_rows_takes_them_in_order():
+    results = []
+    for order in (20, np.arange(20)):
+        core, trainer, data = bound()
+        assert _core.EpochPlan(order, 3).rows == 20
+        run(trainer, data, order, batch_size=3, accumulate=2)
+        results.append(everything(core, trainer))
+    assert_equal_bits(*results)
+
+
+@pytest.mark.parametrize("sum_alone", [False, True])
+@pytest.mark.parametrize("other", ["plan", "data"])
+def test_a_slice_takes_no_rows_that_another_plan_or_data_set_has_prefetched(other, sum_alone):
+    """A call that ends early has gathered the next rows; only the same plan of the same data may go on with them."""
+    results = []
+    for prefetches in (False, True):
+        core, trainer, data = bound()
+        X, y = problem(20, "cross_entropy", "float64", SIZES)
+        more_data = core.dataset(X[::-1].copy(), y[::-1].astype(np.int64))
+        orders = [np.arange(20), np.arange(20)[::-1].copy()]
+        plans, settings = [_core.EpochPlan(order, 4) for order in orders], _core.UpdateSettings(0.1)
+        if prefetches:
+            before, total = trainer.memory(), _core.LossSum()
+            assert trainer.run(data, plans[0], settings, 0, total, 1, 0.0) == 4
+            trainer.set_memory(before)
+            trainer.updates = 0
+        data, plan, total = more_data if other == "data" else data, plans[other == "plan"], _core.LossSum()
+        if sum_alone:
+            assert trainer.sum_gradients(data, plan, 4, total, 1, 1e6) == 8
+        else:
+            assert trainer.run(data, plan, settings, 4, total, 1, 1e6) == 20
+        results.append([*everything(core, trainer), np.array([total.loss])])
+    assert_equal_bits(*results)
 
 
 REFUSED = {
-    "run, order of two dimensions": lambda core, trainer, data: run(trainer, data, np.zeros((2, 2), int)),
-    "run, no rows a batch": lambda core, trainer, data: run(trainer, data, batch_rows=0),
-    "run, no batch an update": lambda core, trainer, data: run(trainer, data, batches=0),
+    "plan, order of two dimensions": lambda core, trainer, data: _core.EpochPlan(np.zeros((2, 2), int), 4),
+    "plan, rows below 0": lambda core, trainer, data: _core.EpochPlan(-1, 4),
+    "plan, no rows a batch": lambda core, trainer, data: _core.EpochPlan(20, 0),
+    "plan, no batch an update": lambda core, trainer, data: _core.EpochPlan(20, 4, 0),
+    "plan, divisor below 0": lambda core, trainer, data: _core.EpochPlan(20, 4, 1, -1.0),
+    "plan, divisor not a number": lambda core, trainer, data: _core.EpochPlan(20, 4, 1, np.nan),
     "run, before the first row": lambda core, trainer, data: run(trainer, data, position=-1),
-    "sum_gradients, order of two dimensions": lambda core, trainer, data: trainer.sum_gradients(
-        data, 0, _core.LossSum(), 1, 1.0, np.zeros((2, 2), int)
-    ),
-    "sum_gradients, before the first row": lambda core, trainer, data: trainer.sum_gradients(
-        data, -1, _core.LossSum(), 1, 1.0
-    ),
-    "sum_gradients, batch_rows below 0": lambda core, trainer, data: trainer.sum_gradients(
-        data, 0, _core.LossSum(), 1, 1.0, None, -1
-    ),
+    "run, within a batch": lambda core, trainer, data: run(trainer, data, position=1),
+    "sum_gradients, before the first row": lambda core, trainer, data: sum_gradients(trainer, data, position=-1),
+    "sum_gradients, within a batch": lambda core, trainer, data: sum_gradients(trainer, data, position=19),
     "evaluate, before the first row": lambda core, trainer, data: core.evaluate(data, -1, 20, _core.LossSum(), 1),
     "evaluate, beyond the last row": lambda core, trainer, data: core.evaluate(data, 0, 21, _core.LossSum(), 1),
     "evaluate, backwards": lambda core, trainer, data: core.evaluate(data, 3, 2, _core.LossSum(), 1),
-    "predict, before the first row": lambda core, trainer, data: core.predict(np.zeros((4, 5)), -1, 4, 1),
-    "predict, beyond the last row": lambda core, trainer, data: core.predict(np.zeros((4, 5)), 0, 5, 1),
-    "predict, backwards": lambda core, trainer, data: core.predict(np.zeros((4, 5)), 3, 2, 1),
-    "predict, too few columns": lambda core, trainer, data: core.predict(np.zeros((4, 4)), 0, 4, 1),
-    "predict, too many columns": lambda core, trainer, data: core.predict(np.zeros((4, 6)), 0, 4, 1),
-    "predict, one dimension": lambda core, trainer, data: core.predict(np.zeros(5), 0, 1, 1),
+    "forward, before the first row": lambda core, trainer, data: core.forward(np.zeros((4, 5)), -1, 4, 1),
+    "forward, beyond the last row": lambda core, trainer, data: core.forward(np.zeros((4, 5)), 0, 5, 1),
+    "forward, backwards": lambda core, trainer, data: core.forward(np.zeros((4, 5)), 3, 2, 1),
+    "forward, too few columns": lambda core, trainer, data: core.forward(np.zeros((4, 4)), 0, 4, 1),
+    "forward, too many columns": lambda core, trainer, data: core.forward(np.zeros((4, 6)), 0, 4, 1),
+    "forward, one dimension": lambda core, trainer, data: core.forward(np.zeros(5), 0, 1, 1),
     "weights of no layer": lambda core, trainer, data: core.weights(2),
     "biases of no layer": lambda core, trainer, data: core.biases(2),
     "set_layer, no layer": lambda core, trainer, data: core.set_layer(2, np.zeros((7, 3)), np.zeros(3)),
     "set_layer, weights transposed": lambda core, trainer, data: core.set_layer(0, np.zeros((7, 5)), np.zeros(7)),
     "set_layer, a bias short": lambda core, trainer, data: core.set_layer(0, np.zeros((5, 7)), np.zeros(6)),
     "set_layer, a bias more": lambda core, trainer, data: core.set_layer(0, np.zeros((5, 7)), np.zeros(8)),
-    "set_parameter_vector, short": lambda core, trainer, data: core.set_parameter_vector(vector_of(core, trainer)[:-1]),
-    "set_parameter_vector, long": lambda core, trainer, data: core.set_parameter_vector(
-        np.append(vector_of(core, trainer), 0)
+    "parameter_vector, short": lambda core, trainer, data: setattr(
+        core, "parameter_vector", vector_of(core, trainer)[:-1]
     ),
-    "loss_and_gradient_at, short": lambda core, trainer, data: trainer.loss_and_gradient_at(
-        data, vector_of(core, trainer)[:-1], 1, 1.0
+    "parameter_vector, long": lambda core, trainer, data: setattr(
+        core, "parameter_vector", np.append(vector_of(core, trainer), 0)
     ),
-    "set_raw_values, short": lambda core, trainer, data: trainer.set_raw_values(trainer.raw_values()[:-1].copy()),
-    "set_raw_values, long": lambda core, trainer, data: trainer.set_raw_values(np.append(trainer.raw_values(), 0)),
-    "set_state, steps below 0": lambda core, trainer, data: trainer.set_state(-1, trainer.state()[1]),
-    "set_state, a layer short": lambda core, trainer, data: trainer.set_state(1, trainer.state()[1][:-1]),
-    "set_state, of momentum": lambda core, trainer, data: trainer.set_state(
-        1, [arrays[:2] for arrays in trainer.state()[1]]
+    "parameter_vector, two dimensions": lambda core, trainer, data: setattr(
+        core, "parameter_vector", vector_of(core, trainer)[None]
     ),
-    "set_state, layers exchanged": lambda core, trainer, data: trainer.set_state(1, trainer.state()[1][::-1]),
-    "set_state, the last layer's arrays transposed": lambda core, trainer, data: trainer.set_state(
-        1, [trainer.state()[1][0], [array.T.copy() for array in trainer.state()[1][1]]]
+    "set_memory, short": lambda core, trainer, data: trainer.set_memory(trainer.memory()[:-1].copy()),
+    "set_memory, long": lambda core, trainer, data: trainer.set_memory(np.append(trainer.memory(), 0)),
+    "set_optimizer_state, updates below 0": lambda core, trainer, data: trainer.set_optimizer_state(
+        -1, trainer.optimizer_state()[1]
     ),
-    "restore, nothing remembered": lambda core, trainer, data: trainer.restore(),
+    "set_optimizer_state, a layer short": lambda core, trainer, data: trainer.set_optimizer_state(
+        1, trainer.optimizer_state()[1][:-1]
+    ),
+    "set_optimizer_state, of momentum": lambda core, trainer, data: trainer.set_optimizer_state(
+        1, [arrays[:2] for arrays in trainer.optimizer_state()[1]]
+    ),
+    "set_optimizer_state, layers exchanged": lambda core, trainer, data: trainer.set_optimizer_state(
+        1, trainer.optimizer_state()[1][::-1]
+    ),
+    "set_optimizer_state, the last layer's arrays transposed": lambda core, trainer, data: trainer.set_optimizer_state(
+        1, [trainer.optimizer_state()[1][0], [array.T.copy() for array in trainer.optimizer_state()[1][1]]]
+    ),
+    "restore_snapshot, none saved": lambda core, trainer, data: trainer.restore_snapshot(),
     "gradients, none summed": lambda core, trainer, data: trainer.gradients(),
+    "gradient_vector, none summed": lambda core, trainer, data: trainer.gradient_vector(),
     "dataset, a label short": lambda core, trainer, data: core.dataset(np.zeros((4, 5)), np.zeros(3, int)),
     "dataset, labels of two dimensions": lambda core, trainer, data: core.dataset(
         np.zeros((4, 5)), np.zeros((4, 1), int)
@@ -173,23 +248,21 @@ REFUSED = {
         np.zeros((2, 3)), np.zeros((2, 4)), _core.Activation.tanh
     ),
     "softmax_cross_entropy, a label short": lambda core, trainer, data: _core.softmax_cross_entropy(
-        np.zeros((2, 3)), np.zeros(1, np.int32)
+        np.zeros((2, 3)), np.zeros(1, np.int64)
     ),
     "softmax_cross_entropy, a label of no class": lambda core, trainer, data: _core.softmax_cross_entropy(
-        np.zeros((2, 3)), np.array([0, 3], np.int32)
+        np.zeros((2, 3)), np.array([0, 3], np.int64)
     ),
     "softmax_cross_entropy, a label below 0": lambda core, trainer, data: _core.softmax_cross_entropy(
-        np.zeros((2, 3)), np.array([0, -1], np.int32)
+        np.zeros((2, 3)), np.array([0, -1], np.int64)
     ),
     "squared_error, rows": lambda core, trainer, data: _core.squared_error(np.zeros((2, 3)), np.zeros((3, 3))),
     "squared_error, columns": lambda core, trainer, data: _core.squared_error(np.zeros((2, 3)), np.zeros((2, 4))),
-    "network, one size": lambda core, trainer, data: type(core)([5], _core.Activation.relu, _core.Loss.poisson, 1.0),
-    "network, a size of 0": lambda core, trainer, data: type(core)(
-        [5, 0, 3], _core.Activation.relu, _core.Loss.poisson, 1.0
-    ),
-    "network, a size of 2**31": lambda core, trainer, data: type(core)(
-        [5, 2**31, 3], _core.Activation.relu, _core.Loss.poisson, 1.0
-    ),
+    "network, one size": lambda core, trainer, data: new_network("float64", [5]),
+    "network, a size of 0": lambda core, trainer, data: new_network("float64", [5, 0, 3]),
+    "network, a size of 2**31": lambda core, trainer, data: new_network("float64", [5, 2**31, 3]),
+    "network, a setting of relu": lambda core, trainer, data: new_network("float64", activation_settings=[0.1]),
+    "network, a setting of cross_entropy": lambda core, trainer, data: new_network("float64", loss_settings=[0.1]),
 }
 
 
@@ -255,12 +328,15 @@ def test_arrays_of_another_type_or_layout_are_not_converted(dtype):
         lambda: core.set_layer(0, weights.astype(wrong), biases),
         lambda: core.set_layer(0, weights, biases.astype(wrong)),
         lambda: core.set_layer(0, np.asfortranarray(weights), biases),
-        lambda: core.set_parameter_vector(vector_of(core, trainer).astype(wrong)),
+        lambda: setattr(core, "parameter_vector", vector_of(core, trainer).astype(wrong)),
         lambda: core.dataset(np.zeros((4, 5), right), np.zeros(4, np.int32)),
         lambda: core.dataset(np.zeros((4, 5), right), np.zeros(4, int), None, np.ones(4, wrong)),
-        lambda: run(trainer, dataset(core, dtype), np.arange(20, dtype=np.int32)),
-        lambda: trainer.set_raw_values(trainer.raw_values().astype(wrong)),
-        lambda: trainer.set_state(0, [[a.astype(wrong) for a in arrays] for arrays in trainer.state()[1]]),
+        lambda: _core.EpochPlan(np.arange(20, dtype=np.int32), 4),
+        lambda: _core.EpochPlan(20.0, 4),
+        lambda: trainer.set_memory(trainer.memory().astype(wrong)),
+        lambda: trainer.set_optimizer_state(
+            0, [[a.astype(wrong) for a in arrays] for arrays in trainer.optimizer_state()[1]]
+        ),
         lambda: _core.matmul(np.zeros((2, 2), right), np.zeros((2, 2), wrong), False, False, 1),
         lambda: _core.squared_error(np.zeros((2, 2), right), np.zeros((2, 2), wrong)),
         lambda: _core.softmax(np.zeros((2, 2), np.int64)),
@@ -283,10 +359,10 @@ def test_ranges_of_rows_are_those_rows(dtype, rows):
         expected, found = _core.LossSum(), _core.LossSum()
         core.evaluate(core.dataset(X[part], y[part], None, weights[part]), 0, rows, expected, 1)
         core.evaluate(data, begin, begin + rows, found, 1)
-        assert (found.loss, found.hits) == (expected.loss, expected.hits)
-        np.testing.assert_array_equal(core.predict(X, begin, begin + rows, 1), core.predict(X[part], 0, rows, 1))
+        assert (found.loss, found.correct) == (expected.loss, expected.correct)
+        np.testing.assert_array_equal(core.forward(X, begin, begin + rows, 1), core.forward(X[part], 0, rows, 1))
     core.evaluate(data, 20, 20, expected, 1)
-    assert len(core.predict(X, 20, 20, 1)) == 0
+    assert len(core.forward(X, 20, 20, 1)) == 0
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -301,14 +377,12 @@ def test_restoring_undoes_all_updates_since(dtype, name):
         trainer = Trainer(net, batch_size=16, seed=2, **settings)
         trainer.fit(X, y, epochs=2)
         if undone:
-            trainer._core.remember()
-            order = np.arange(48)
-            data = net._core.dataset(X, y.astype(np.int64))
-            trainer._core.run(data, order, 16, 1, _core.StepSettings(0.3), 0, _core.LossSum(), 1, 1e6)
-            trainer._core.restore()
-        steps, layers = trainer._core.state()
+            trainer._core.save_snapshot()
+            run(trainer._core, net._core.dataset(X, y.astype(np.int64)), 48, batch_size=16)
+            trainer._core.restore_snapshot()
+        updates, layers = trainer._core.optimizer_state()
         trainer.fit(X, y, epochs=1)
-        pair.append([np.array([steps]), *(array for arrays in layers for array in arrays), *net.weights, *net.biases])
+        pair.append([np.array([updates]), *(array for arrays in layers for array in arrays), *net.weights, *net.biases])
     assert_equal_bits(*pair)
 
 
@@ -329,56 +403,64 @@ def core_inputs(X, kind):
 
 
 @pytest.mark.parametrize("kind", ["dense", "skipped columns", "CSR"])
-@pytest.mark.parametrize("batch_rows, batches", [(13, 1), (600, 1), (40, 3)])
-def test_an_epoch_may_be_cut_into_calls_of_any_teams(isa, kind, batch_rows, batches):
+@pytest.mark.parametrize("batch_size, accumulate", [(13, 1), (600, 1), (40, 3)])
+def test_an_epoch_may_be_cut_into_calls_of_any_teams(isa, kind, batch_size, accumulate):
     """Each call begins where the one before ended, with rows that it has gathered ahead, though its team may be another."""
     X, labels, weights = few_columns()
-    order, results = np.random.default_rng(1).permutation(len(X)), []
+    plan = _core.EpochPlan(np.random.default_rng(1).permutation(len(X)), batch_size, accumulate)
+    results = []
     for teams in [(1,), (1, 1), (2, 3, 1, 7, 2), (3, 2), (1, 7)]:
         core = Network((150, 40, 3), dtype="float64", seed=1)._core
         trainer = _core.TrainerFloat64(core, _core.UpdateKind.adam)
         inputs, bits = core_inputs(X, kind)
         data, total = core.dataset(inputs, labels, bits, weights), _core.LossSum()
-        seconds, settings = (1e6 if len(teams) == 1 else 0.0), _core.StepSettings(0.01, l2=0.1)
+        seconds, settings = (1e6 if len(teams) == 1 else 0.0), _core.UpdateSettings(0.01, l2=0.1)
         _core.testing.use_whole_teams(True)
         try:
             for _ in range(2):
                 position, calls = 0, 0
-                while position < len(order):
+                while position < plan.rows:
                     threads = teams[calls % len(teams)]
-                    position = trainer.run(
-                        data, order, batch_rows, batches, settings, position, total, threads, seconds
-                    )
+                    position = trainer.run(data, plan, settings, position, total, threads, seconds)
                     calls += 1
                 assert calls > 1 or len(teams) == 1
         finally:
             _core.testing.use_whole_teams(False)
-        results.append([trainer.raw_values(), np.array([trainer.steps, total.loss, total.hits])])
+        results.append([trainer.memory(), np.array([trainer.updates, total.loss, total.correct])])
     for found in results[1:]:
         assert_equal_bits(found, results[0])
 
 
 @pytest.mark.parametrize("kind", ["dense", "skipped columns", "CSR"])
-@pytest.mark.parametrize("batch_rows", [13, 600])
-def test_sums_of_gradients_and_updates_are_a_run(isa, kind, batch_rows):
-    """As ranks do it: the gradient of each batch summed by itself, then one update; to rounding, in any slices."""
+@pytest.mark.parametrize("batch_size", [13, 600])
+@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("divides", [False, True])
+def test_sums_of_gradients_and_updates_are_a_run(isa, kind, batch_size, accumulate, divides):
+    """As ranks do it: the gradient of each update summed by itself, then one update; to rounding, in any slices.
+
+    With `divides` the divisor of each is given, else it is the sum of the sample weights.
+    """
     X, labels, weights = few_columns()
     order, results = np.random.default_rng(1).permutation(len(X)), []
-    settings = _core.StepSettings(0.01, l1=1e-3, l2=0.1)
+    settings, rows = _core.UpdateSettings(0.01, l1=1e-3, l2=0.1), batch_size * accumulate
     for apart in (False, True):
         core = Network((150, 40, 3), activation="tanh", dtype="float64", seed=1)._core
         trainer = _core.TrainerFloat64(core, _core.UpdateKind.adam)
         inputs, bits = core_inputs(X, kind)
         data, total = core.dataset(inputs, labels, bits, weights), _core.LossSum()
-        for begin in range(0, len(order), batch_rows) if apart else ():
-            batch = order[begin : begin + batch_rows]
-            weight, position = weights[batch].sum(), 0
-            while position < len(batch):
-                position = trainer.sum_gradients(data, position, total, 1, 0.0, batch, 0, weight)
-            trainer.update(settings, weight, 2)
+        whole = _core.EpochPlan(order, batch_size, accumulate)
+        position = 0
+        while position < len(order) and apart:
+            chosen = order[position : position + rows]
+            divisor, end = weights[chosen].sum(), min(position + rows, len(order))
+            plan = _core.EpochPlan(order, batch_size, accumulate, divisor) if divides else whole
+            while position < end:
+                position = trainer.sum_gradients(data, plan, position, total, 1, 0.0)
+            assert position == end
+            trainer.update(settings, divisor, 2)
         if not apart:
-            trainer.run(data, order, batch_rows, 1, settings, 0, total, 1, 1e6)
-        assert trainer.steps == -(-len(order) // batch_rows)
+            trainer.run(data, whole, settings, 0, total, 1, 1e6)
+        assert trainer.updates == -(-len(order) // rows)
         results.append([core.weights(0), core.biases(0), core.weights(1), core.biases(1)])
     for a, b in zip(*results, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-11)
@@ -409,13 +491,13 @@ def test_a_prediction_of_what_is_not_finite_is_none(dtype, kind):
     core = Network((5, 4), dtype=dtype, input_scale=0.5 if kind == "uint8 scaled" else 1.0)._core
     for rows in (1, 2, 128, 129, 300):
         X = np.ones((rows, 5), OTHER_DTYPE[dtype] if kind == "another type" else dtype)
-        assert core.predict(core_inputs(X, kind)[0], 0, rows, 2) is not None
+        assert core.forward(core_inputs(X, kind)[0], 0, rows, 2) is not None
         for row in {0, 1 % rows, rows // 2, min(127, rows - 1), min(128, rows - 1), rows - 1}:
             for column in (0, 2, 4):
                 for value in (np.nan, np.inf, -np.inf):
                     bad = X.copy()
                     bad[row, column] = value
-                    assert core.predict(core_inputs(bad, kind)[0], 0, rows, 2) is None, (rows, row, column)
+                    assert core.forward(core_inputs(bad, kind)[0], 0, rows, 2) is None, (rows, row, column)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -425,10 +507,10 @@ def test_each_column_counts_for_being_finite(isa, dtype):
         core = Network((columns, 2), dtype=dtype)._core
         for value in (np.nan, np.inf, -np.inf):
             X = np.zeros((1, columns), dtype)
-            assert core.predict(X, 0, 1, 1) is not None
+            assert core.forward(X, 0, 1, 1) is not None
             for column in range(columns):
                 X[0, column] = value
-                assert core.predict(X, 0, 1, 1) is None, f"column {column} of {columns}"
+                assert core.forward(X, 0, 1, 1) is None, f"column {column} of {columns}"
                 X[0, column] = 0
 
 
@@ -456,9 +538,7 @@ def test_each_parameter_counts_for_being_finite(dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_clipped_loss_ends_at_the_epsilon_of_its_type(isa, dtype, loss):
     for clips in (False, True):
-        core = getattr(_core, f"Network{dtype.capitalize()}")(
-            [1, 2], _core.Activation.relu, _core.Loss.__members__[loss], 1.0, clips
-        )
+        core = new_network(dtype, (1, 2), loss, clips)
         core.set_layer(0, np.array([[0, 1]], dtype), np.zeros(2, dtype))
         X = np.full((3, 1), 70, dtype)
         targets = np.zeros(3, int) if loss == "cross_entropy" else np.array([[1, 0]] * 3, dtype)
@@ -476,8 +556,7 @@ def test_no_loss_hides_what_is_not_a_number(isa, dtype, loss):
     """Neither in an evaluation nor in training, clipped or not: a divergence must be seen."""
     for clips in (False, True):
         for outputs in (1, 3, 17):
-            network = getattr(_core, f"Network{dtype.capitalize()}")
-            core = network([1, outputs], _core.Activation.relu, _core.Loss.__members__[loss], 1.0, clips)
+            core = new_network(dtype, (1, outputs), loss, clips)
             for spoiled in {0, outputs // 2, outputs - 1}:
                 biases = np.zeros(outputs, dtype)
                 biases[spoiled] = np.nan
@@ -486,10 +565,10 @@ def test_no_loss_hides_what_is_not_a_number(isa, dtype, loss):
                 targets = np.zeros(300, int) if loss == "cross_entropy" else np.ones((300, outputs), dtype)
                 data, total = core.dataset(X, targets), _core.LossSum()
                 core.evaluate(data, 0, 300, total, 1)
-                assert np.isnan(total.loss) and total.hits == 0
+                assert np.isnan(total.loss) and total.correct == 0
                 trainer = getattr(_core, f"Trainer{dtype.capitalize()}")(core, _core.UpdateKind.sgd)
                 total = _core.LossSum()
-                trainer.sum_gradients(data, 0, total, 1, 1e6)
+                trainer.sum_gradients(data, _core.EpochPlan(300, 300), 0, total, 1, 1e6)
                 assert np.isnan(total.loss) and np.isnan(trainer.gradients()[1][0][spoiled])
 
 
@@ -511,31 +590,24 @@ def long_inputs(size):
 
 
 def long_network(size, loss="cross_entropy", widths=(512, 512)):
-    core = _core.NetworkFloat32([256, *widths, 10], _core.Activation.tanh, _core.Loss.__members__[loss], 1.0)
+    core = new_network("float32", (256, *widths, 10), loss)
     return core, _core.TrainerFloat32(core, _core.UpdateKind.adam), core.dataset(long_inputs(size), np.zeros(size, int))
 
 
 def a_run(size):
     _, trainer, data = long_network(size)
-    order, settings = np.arange(size), _core.StepSettings(1e-6)
-    return lambda: trainer.run(data, order, 128, 1, settings, 0, _core.LossSum(), 1, 1e6)
+    return lambda: run(trainer, data, size, batch_size=128)
 
 
 def a_sum(size):
     _, trainer, data = long_network(size)
-    return lambda: trainer.sum_gradients(data, 0, _core.LossSum(), 1, 1e6)
+    return lambda: sum_gradients(trainer, data, size, batch_size=size)
 
 
 def an_update(size):
     _, trainer, _ = long_network(1, widths=(64 * (size // 64), 64 * (size // 64)))
-    trainer.gradient_buffer()
-    return lambda: trainer.update(_core.StepSettings(1e-6), 1.0, 1)
-
-
-def a_search_of_lbfgs(size):
-    _, trainer, data = long_network(size)
-    parameters = np.zeros(257 * 512 + 513 * 512 + 513 * 10, np.float32)
-    return lambda: trainer.loss_and_gradient_at(data, parameters, 1, 1e6)
+    trainer.gradient_memory()
+    return lambda: trainer.update(_core.UpdateSettings(1e-6), 1.0, 1)
 
 
 def large_network(size):
@@ -555,7 +627,7 @@ def a_read(size):
 
 
 LONG_CALLS = {
-    "Network.predict": lambda size: (lambda core, X: lambda: core.predict(X, 0, size, 1))(
+    "Network.forward": lambda size: (lambda core, X: lambda: core.forward(X, 0, size, 1))(
         long_network(1)[0], long_inputs(size)
     ),
     "Network.evaluate": lambda size: (lambda core, data: lambda: core.evaluate(data, 0, size, _core.LossSum(), 1))(
@@ -566,7 +638,6 @@ LONG_CALLS = {
     "Trainer.run": a_run,
     "Trainer.sum_gradients": a_sum,
     "Trainer.update": an_update,
-    "Trainer.loss_and_gradient_at": a_search_of_lbfgs,
     "NonzeroBits": lambda size: (lambda X: lambda: _core.NonzeroBits(X, 1))(np.eye(8 * size, 512, dtype=np.float32)),
     "first_not_finite": lambda size: (lambda X: lambda: _core.first_not_finite(X, 1e38, 1))(long_inputs(8 * size)),
     "peak_gflops": lambda size: lambda: _core.peak_gflops(True, 1, 0.02),
@@ -577,20 +648,22 @@ LONG_CALLS = {
     ),
     "softmax": lambda size: (lambda z: lambda: _core.softmax(z))(long_inputs(8 * size)),
     "softmax_cross_entropy": lambda size: (lambda z, y: lambda: _core.softmax_cross_entropy(z, y))(
-        long_inputs(8 * size), np.zeros(8 * size, np.int32)
+        long_inputs(8 * size), np.zeros(8 * size, np.int64)
     ),
     "squared_error": lambda size: (lambda z: lambda: _core.squared_error(z, z))(long_inputs(8 * size)),
     "end_native_calls": None,  # waits for others; see test_processes.py
     "read_pieces": a_read,
 }
 COPIES = {  # of parameters and arguments, and answers at once: under the lock, so that nobody changes them meanwhile
-    *("Network." + name for name in ("weights", "biases", "set_layer", "set_parameter_vector", "dataset", "reserve")),
-    *("Network." + name for name in ("training_operations", "forward_operations", "reservations")),
-    "Network.is_reserved_elsewhere",
-    *("Trainer." + name for name in ("gradient_buffer", "gradients", "raw_values", "set_raw_values", "state")),
-    *("Trainer." + name for name in ("set_state", "remember", "restore", "steps")),
+    *("Network." + name for name in ("weights", "biases", "set_layer", "parameter_vector", "dataset")),
+    *("Network." + name for name in ("training_operations", "forward_operations")),
+    *("Network." + name for name in ("lock_parameters", "parameters_version", "is_locked_elsewhere")),
+    *("Trainer." + name for name in ("gradient_memory", "gradients", "gradient_vector", "memory", "set_memory")),
+    *("Trainer." + name for name in ("optimizer_state", "set_optimizer_state", "updates")),
+    *("Trainer." + name for name in ("save_snapshot", "restore_snapshot")),
     *("current_isa", "available_isas", "threading_name", "default_thread_count", "has_thread_pool"),
-    *("end_thread_pool", "work_alone", "forget_native_calls", "CsrInputs", "LossSum", "StepSettings"),
+    *("end_thread_pool", "work_alone", "forget_native_calls", "CsrInputs", "LossSum", "UpdateSettings"),
+    *("EpochPlan", "ParameterLock"),
 }
 
 

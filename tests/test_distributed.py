@@ -174,7 +174,7 @@ def test_all_ranks_count_the_same_updates(rows, sync_every):
         counts = []
         for _ in range(2):
             trainer.fit(X[part], y[part], epochs=1)
-            counts.append(trainer._core.steps)
+            counts.append(trainer._core.updates)
         return counts, parameters(trainer.network)
 
     outcomes = together(3, work)
@@ -234,7 +234,7 @@ def test_sync_every_averages_what_the_ranks_have_learnt(optimizer, rows):
         part = parts[communicator.rank]
         trainer = distributed.Trainer(network(), communicator=communicator, sync_every=3, **settings)
         trainer.fit(X[part], y[part], epochs=1)
-        return parameters(trainer.network), trainer._core.steps
+        return parameters(trainer.network), trainer._core.updates
 
     (first, steps), (second, _) = together(2, work)
     assert_equal_bits(first, second)
@@ -249,15 +249,15 @@ def test_sync_every_averages_what_the_ranks_have_learnt(optimizer, rows):
         for part in parts:
             trainer = fastmlp.Trainer(network(), **{**settings, "batch_size": 8})
             if values is not None:
-                trainer._core.set_raw_values(values)
-                trainer._core.steps = begin
+                trainer._core.set_memory(values)
+                trainer._core.updates = begin
             chosen = np.arange(part.start, part.stop)[begin * 8 : done * 8]
             if len(chosen):
                 trainer.fit(X[chosen], y[chosen], epochs=1)
-            after.append(trainer._core.raw_values())
+            after.append(trainer._core.memory())
             used.append(len(chosen))
         values = sum(array * count for array, count in zip(after, used)) / sum(used)
-    trainer._core.set_raw_values(values)
+    trainer._core.set_memory(values)
     assert_close(first, parameters(trainer.network), 1e-12)
 
 
@@ -526,7 +526,7 @@ def test_divergence_in_any_update_is_told_with_its_place(name, sync_every):
             own = rows(communicator, 40)
             with np.errstate(all="ignore"), pytest.raises(fastmlp.DivergenceError) as told:
                 trainer.fit(X[own], bad[own], epochs=2)
-            return told.value.epoch, told.value.step, trainer._core.steps, parameters(trainer.network)
+            return told.value.epoch, told.value.step, trainer._core.updates, parameters(trainer.network)
 
         begin = (step - 1) // sync_every * sync_every  # of the updates up to this mean
         good = max(begin - 1 if sync_every == 1 else begin - sync_every, 0)
@@ -664,7 +664,7 @@ def test_a_network_in_use_by_another_fit_is_told_on_every_rank():
         trainer = distributed.Trainer(nets[communicator.rank], communicator=communicator)
         trainer.fit(X, y, epochs=1)
 
-    with nets[1]._core.reserve():
+    with nets[1]._core.lock_parameters():
         before = parameters(nets[1])
         first, second, third = outcomes_of(work)
     assert "another" in str(second)

@@ -188,7 +188,7 @@ def test_ctrl_c_ends_a_fit_within_an_epoch():
             trainer.fit(X, y, epochs=1, callbacks=[lambda info: finished.append(info.epoch)])
         except KeyboardInterrupt:
             print("interrupted")
-        assert finished == [] and 0 < trainer._core.state()[0] < 3000, "the epoch's 3125 updates ran to their end first"
+        assert finished == [] and 0 < trainer._core.optimizer_state()[0] < 3000, "the epoch's 3125 updates ran to their end first"
         assert all(np.isfinite(p).all() for p in net.weights + net.biases)
         assert (net.weights[0] != before[0]).any(), "the updates made are kept"
         print(len(trainer.fit(X[:256], y[:256], epochs=2).loss))
@@ -337,14 +337,14 @@ def test_gradients_on_the_side_leave_a_fit_alone():
     assert_equal_bits(*results)
 
 
-def test_a_reservation_ends_with_its_holder():
+def test_a_lock_of_the_parameters_ends_with_its_holder():
     """An interrupt between taking and keeping it must not lock the network for good."""
     X, y = problem(40)
     net = Network(LAYER_SIZES, dtype="float64")
-    reservation = net._core.reserve()
+    lock = net._core.lock_parameters()
     with pytest.raises(RuntimeError, match="under way"):
         Trainer(net).fit(X, y, epochs=1)
-    del reservation
+    del lock
     Trainer(net).fit(X, y, epochs=1)
 
 

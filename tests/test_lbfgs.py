@@ -11,8 +11,7 @@ from teams import TEAMS, team_of
 
 pytest.importorskip("scipy", reason="L-BFGS is SciPy's")
 
-from fastmlp import fit_lbfgs  # noqa: E402
-from fastmlp.lbfgs import minimize  # noqa: E402
+from fastmlp import fit_lbfgs, lbfgs  # noqa: E402
 
 SIZES = (11, 7, 4)
 
@@ -25,21 +24,20 @@ def test_loss_and_gradient_of_a_vector_are_the_oracles(isa, loss):
     weights, biases = [rng.normal(size=w.shape) for w in net.weights], [rng.normal(size=b.shape) for b in net.biases]
     expected = reference.loss_and_gradients(weights, biases, X, y, "tanh", loss)
     vector = np.concatenate([array.ravel() for array in weights + biases])
-    core = net._new_core_trainer("sgd")
-    value, gradient = core.loss_and_gradient_at(net._dataset(X, y, 1), vector, 2, 1.0)
+    net._core.parameter_vector = vector
+    value, gradient = lbfgs._loss_and_gradient(net._new_core_trainer("sgd"), net._dataset(X, y, 1), lambda: 2)
     np.testing.assert_allclose(value, expected.loss, rtol=1e-12)
     np.testing.assert_allclose(
         gradient, np.concatenate([g.ravel() for g in expected.weights + expected.biases]), rtol=1e-10, atol=1e-12
     )
     for got, wanted in zip(parameters(net), weights + biases, strict=True):
         np.testing.assert_array_equal(got, wanted)
-    with pytest.raises(ValueError, match="all weights and biases"):
-        core.loss_and_gradient_at(net._dataset(X, y, 1), vector[1:], 2, 1.0)
-    net._core.set_parameter_vector(-vector)
+    np.testing.assert_array_equal(net._core.parameter_vector, vector)
+    net._core.parameter_vector = -vector
     for got, wanted in zip(parameters(net), weights + biases, strict=True):
         np.testing.assert_array_equal(got, -wanted)
     with pytest.raises(ValueError, match="all weights and biases"):
-        net._core.set_parameter_vector(vector[1:])
+        net._core.parameter_vector = vector[1:]
 
 
 def test_least_squares_is_solved():
@@ -128,14 +126,13 @@ def test_a_search_that_cannot_start_is_told(loss, X, weights):
 def test_a_search_that_meets_no_finite_loss_later_keeps_its_last_iteration(monkeypatch):
     X, y = problem(80, layer_sizes=SIZES)
     net = Network(SIZES, dtype="float64", seed=1)
-    core, kept = net._new_core_trainer("sgd"), []
+    kept, loss_and_gradient = [], lbfgs._loss_and_gradient
 
-    class Core:
-        def loss_and_gradient_at(self, *arguments):
-            loss, gradient = core.loss_and_gradient_at(*arguments)
-            return (loss if len(kept) < 3 else math.inf), gradient
+    def infinite_in_the_end(*arguments):
+        loss, gradient = loss_and_gradient(*arguments)
+        return (loss if len(kept) < 3 else math.inf), gradient
 
-    monkeypatch.setattr(Network, "_new_core_trainer", lambda self, kind: Core())
+    monkeypatch.setattr(lbfgs, "_loss_and_gradient", infinite_in_the_end)
     with pytest.raises(DivergenceError, match="the loss.* is inf in iteration 4 ") as told:
         fit_lbfgs(net, X, y, callbacks=[lambda info: kept.append(parameters(info.network))])
     assert told.value.epoch == 4 and len(kept) == 3
@@ -158,7 +155,7 @@ def test_bad_arguments_change_nothing():
     ]:
         with pytest.raises((ValueError, TypeError), match=found):
             fit_lbfgs(*arguments, **settings)
-    with net._core.reserve(), pytest.raises(RuntimeError, match="under way"):
+    with net._core.lock_parameters(), pytest.raises(RuntimeError, match="under way"):
         fit_lbfgs(net, X, y)
     for a, b in zip(parameters(net), before, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -170,7 +167,9 @@ def test_what_the_estimators_call_is_the_same(isa):
     fit_lbfgs(nets[0], X, y, 7, l2=0.1)
     seen = []
     options = {"maxiter": 7, "gtol": 1e-6}
-    minimize(nets[1], nets[1]._dataset(X, y, 1), 0.0, 0.1, 1.0, options, lambda: 1, lambda *both: seen.append(both))
+    lbfgs.minimize(
+        nets[1], nets[1]._dataset(X, y, 1), 0.0, 0.1, 1.0, options, lambda: 1, lambda *both: seen.append(both)
+    )
     for a, b in zip(parameters(nets[0]), parameters(nets[1]), strict=True):
         np.testing.assert_array_equal(a, b)
     assert len(seen) == 7

@@ -133,7 +133,7 @@ def test_trainers_that_do_not_fit_are_refused_and_change_nothing(change, error, 
 def test_a_network_under_training_is_refused():
     X, y = problem()
     many = trainers()
-    with many[1].network._core.reserve(), pytest.raises(RuntimeError, match=r"(?s)under way.*trainers\[1\]"):
+    with many[1].network._core.lock_parameters(), pytest.raises(RuntimeError, match=r"(?s)under way.*trainers\[1\]"):
         fit_many(many, X, y, epochs=2)
 
 

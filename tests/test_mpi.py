@@ -238,7 +238,7 @@ for sync_every in (1, 3):
         try:
             trainer.fit(X, y, 10**9)
         except KeyboardInterrupt:
-            result.append(communicator._comm.allgather((bits(net), trainer._core.steps)))
+            result.append(communicator._comm.allgather((bits(net), trainer._core.updates)))
     trainer.fit(X, y, 1)
 """
     found = run(tmp_path, 2, script)

@@ -349,7 +349,7 @@ def test_divergence_is_told_with_its_place_in_the_epoch(name, accumulate):
         good = max(step - 2, before_chunk)
         if good:
             twin.fit(X[: good * rows_of_update], y[: good * rows_of_update], epochs=1)
-        assert parts._core.steps == twin._core.steps == good
+        assert parts._core.updates == twin._core.updates == good
         for trainer in (parts, twin):
             trainer.fit(X, y, epochs=1)
         assert_equal_bits(parameters(parts.network), parameters(twin.network))
@@ -368,7 +368,7 @@ def test_weights_that_blow_up_in_a_chunk_s_last_update_are_told_with_its_place(n
     trainer = fastmlp.Trainer(net, **settings)
     with pytest.raises(fastmlp.DivergenceError, match="the weights are not finite in epoch 1 at update") as told:
         trainer.fit(Stream.of_rows(X, y, chunk_rows=40), None, epochs=2)
-    assert (told.value.epoch, told.value.step, trainer._core.steps) == (1, 2 * chunk + 2, 2 * chunk + 1)
+    assert (told.value.epoch, told.value.step, trainer._core.updates) == (1, 2 * chunk + 2, 2 * chunk + 1)
     assert_equal_bits(parameters(net), before)
 
 

@@ -449,7 +449,7 @@ def test_divergence_in_any_update_leaves_the_state_before_it(name, accumulate):
         good = max(step - 2, 0) * rows_of_update  # the update before may be what did it
         if good:
             twin.fit(X[:good], y[:good], epochs=1)
-        assert trainer._core.steps == twin._core.steps == max(step - 2, 0)
+        assert trainer._core.updates == twin._core.updates == max(step - 2, 0)
         for each in (trainer, twin):
             each.fit(X, y, epochs=2)
         assert_equal_bits(parameters(trainer.network), parameters(twin.network))
@@ -466,7 +466,7 @@ def test_weights_that_no_later_batch_has_read_are_not_left_infinite():
         trainer.fit(X, y, epochs=1)
     assert told.value.step > 2, "the batch after the first is finite"
     assert_equal_bits(parameters(net), [np.zeros((3, 1)), np.zeros(1)])
-    assert trainer._core.steps == 0
+    assert trainer._core.updates == 0
 
 
 @pytest.mark.parametrize("answer", [1, "x", 2.5, np.zeros(2), object()])
@@ -538,10 +538,9 @@ def test_parameters_set_after_weights_that_are_not_finite_are_clean():
     net = Network(LAYER_SIZES)
     weights, biases = net.weights, net.biases
     core = net._new_core_trainer("sgd")
-    settings = _core.StepSettings(1e30)
+    plan, settings = _core.EpochPlan(64, 16), _core.UpdateSettings(1e30)
     for _ in range(3):
-        order = np.arange(64)
-        core.run(net._dataset(X, y, 1), order, 16, 1, settings, 0, _core.LossSum(), 1, 60.0)
+        core.run(net._dataset(X, y, 1), plan, settings, 0, _core.LossSum(), 1, 60.0)
     assert np.isnan(net.weights[0]).any()
     net.set_parameters(weights, biases)
     history = Trainer(net, learning_rate=0.1, batch_size=16, l2=1e-3).fit(X, y, epochs=1)

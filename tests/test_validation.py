@@ -406,7 +406,7 @@ def test_any_layout_gives_the_bits_of_the_clean_copy(dtype, x_dtype, layout):
 def test_the_core_refuses_layouts_that_it_cannot_read(layout):
     net, X = classifier(), layouts(np.ones((20, 5)))[layout]
     doors = [
-        lambda: net._core.predict(X, 0, 20, 1),
+        lambda: net._core.forward(X, 0, 20, 1),
         lambda: net._core.dataset(X, np.zeros(20, np.int64)),
         lambda: _core.NonzeroBits(X, 1),
     ]
@@ -421,24 +421,24 @@ X_OF_CORE, Y_OF_CORE = np.zeros((20, 5)), np.zeros(20, np.int64)
 @pytest.mark.parametrize(
     "door, found",
     [
-        (lambda net, trainer: net.predict(X_OF_CORE[:, :4].copy(), 0, 20, 1), r"shape \(rows, 5\)"),
-        (lambda net, trainer: net.predict(np.zeros(5), 0, 1, 1), "2 dimensions"),
-        (lambda net, trainer: net.predict(X_OF_CORE, 0, 21, 1), "rows out of range"),
-        (lambda net, trainer: net.predict(X_OF_CORE, -1, 2, 1), "rows out of range"),
+        (lambda net, trainer: net.forward(X_OF_CORE[:, :4].copy(), 0, 20, 1), r"shape \(rows, 5\)"),
+        (lambda net, trainer: net.forward(np.zeros(5), 0, 1, 1), "2 dimensions"),
+        (lambda net, trainer: net.forward(X_OF_CORE, 0, 21, 1), "rows out of range"),
+        (lambda net, trainer: net.forward(X_OF_CORE, -1, 2, 1), "rows out of range"),
         (lambda net, trainer: net.dataset(X_OF_CORE, Y_OF_CORE[:19]), "one entry per row"),
         (lambda net, trainer: net.dataset(X_OF_CORE, np.zeros((20, 3), np.float32)), "integer labels"),
         (lambda net, trainer: net.dataset(X_OF_CORE, Y_OF_CORE, None, np.ones(19, np.float32)), "one entry per row"),
         (lambda net, trainer: net.dataset(X_OF_CORE, Y_OF_CORE, _core.NonzeroBits(X_OF_CORE[:9], 1)), "same inputs"),
         (lambda net, trainer: net.set_layer(0, np.zeros((7, 5), "f"), np.zeros(7, "f")), "wrong shape"),
         (lambda net, trainer: net.set_layer(0, np.zeros((5, 7), "f"), np.zeros(8, "f")), "wrong shape"),
-        (lambda net, trainer: trainer.set_state(-1, [[], []]), "state is of another"),
-        (lambda net, trainer: trainer.set_state(0, [[]]), "state is of another"),
+        (lambda net, trainer: trainer.set_optimizer_state(-1, [[], []]), "state is of another"),
+        (lambda net, trainer: trainer.set_optimizer_state(0, [[]]), "state is of another"),
         (
-            lambda net, trainer: trainer.set_state(0, [[np.zeros((5, 7), "f"), np.zeros(7, "f")], []]),
+            lambda net, trainer: trainer.set_optimizer_state(0, [[np.zeros((5, 7), "f"), np.zeros(7, "f")], []]),
             "another optimizer",
         ),
         (lambda net, trainer: trainer.gradients(), "no gradients"),
-        (lambda net, trainer: trainer.restore(), "nothing is remembered"),
+        (lambda net, trainer: trainer.restore_snapshot(), "no snapshot"),
     ],
 )
 def test_the_core_checks_shapes_and_ranges_itself(door, found):
@@ -468,7 +468,7 @@ def test_the_core_checks_the_order_of_rows_itself(row):
     net = classifier()
     core, data = Trainer(net)._core, net._core.dataset(np.zeros((20, 5)), np.zeros(20, np.int64))
     with pytest.raises(ValueError, match="order names a row"):
-        core.run(data, np.array([0, row]), 2, 1, _core.StepSettings(0.1), 0, _core.LossSum(), 1, 1.0)
+        core.run(data, _core.EpochPlan(np.array([0, row]), 2), _core.UpdateSettings(0.1), 0, _core.LossSum(), 1, 1.0)
 
 
 def any_arrays(*shapes):

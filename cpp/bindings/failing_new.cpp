@@ -1,7 +1,7 @@
 // Only in builds with FASTMLP_FAIL_ALLOCATIONS: an operator new whose n-th call fails, for tests.
 //
-// Counted are the core's own: buffers, which are aligned, and whatever is allocated during a native call. Not counted
-// are pybind11's, which frees an object twice if it cannot register it.
+// Only the core's own are counted: buffers, which are aligned, and all allocations during a native call. Those of
+// pybind11 are not, because it frees an object twice if it cannot register it.
 #include "failing_new.h"
 
 #include "gil.h"
@@ -20,13 +20,13 @@ bool allocation_failed() { return until_failure <= 0; }
 long living_buffers() { return buffers; }
 
 static void* allocate(std::size_t size, std::size_t alignment) {
-    const bool counted = alignment > 0 || ReleasedGil::is_away();
+    const bool counted = alignment > 0 || ReleasedGil::is_in_call();
     if (counted && until_failure > 0 && --until_failure == 0) throw std::bad_alloc();
-    void* found = alignment ? std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment)
+    void* memory = alignment ? std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment)
                             : std::malloc(size ? size : 1);
-    if (!found) throw std::bad_alloc();
+    if (!memory) throw std::bad_alloc();
     if (alignment) ++buffers;
-    return found;
+    return memory;
 }
 
 static void free_buffer(void* p) noexcept {

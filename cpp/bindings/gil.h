@@ -1,8 +1,8 @@
-// Leaving Python's lock for a native call, and how the interpreter ends while threads are in one.
+// Releasing the GIL for a native call, and the interpreter's exit while threads are in one.
 //
-// A thread that comes back to an interpreter that is being finalized would be ended by it inside C++ frames, which
-// ends the process with an error. So the interpreter waits at its exit until no native call is under way, and
-// threads that begin one afterwards get SystemExit. Everything here is read and written under Python's lock.
+// The interpreter ends a thread that returns to it during finalization. Inside C++ frames that ends the process with
+// an error. So the interpreter waits at its exit until no native call is under way, and threads that begin one
+// afterwards raise SystemExit. Everything here is read and written under the GIL.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -28,7 +28,7 @@ public:
         --calls_;
     }
 
-    static bool is_away() { return calls_ > 0; }  // whether some thread is in a native call
+    static bool is_in_call() { return calls_ > 0; }  // whether some thread is in a native call
 
     // At the interpreter's exit: other threads begin no native call from now on; waits for those under way.
     static void end_calls(double seconds) {
@@ -53,5 +53,8 @@ private:
     static inline std::thread::id ending_thread_;
     PyThreadState* thread_;
 };
+
+// Whether training keeps the GIL: only for the experiment that measures what that would cost.
+inline bool training_holds_gil = false;
 
 }  // namespace fastmlp

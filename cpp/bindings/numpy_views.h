@@ -1,4 +1,4 @@
-// NumPy arrays seen as the core's views. No conversion happens here: an array that does not fit is refused.
+// NumPy arrays as the core's views. Nothing is converted: an array that does not fit is rejected.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -14,7 +14,7 @@ namespace fastmlp {
 
 namespace py = pybind11;
 
-// Without py::array::forcecast: with it, a float64 1e40 would become a float32 inf without a word.
+// Without py::array::forcecast: with it, a float64 1e40 would silently become a float32 inf.
 template <class T> using Array = py::array_t<T, py::array::c_style>;
 
 template <class T> constexpr InputKind input_kind_of();
@@ -46,8 +46,8 @@ inline InputKind input_kind(const py::array& values) {
                                 std::string(py::str(values.dtype())));
 }
 
-// Keeps an array alive, and its memory where it is: NumPy resizes no array that has a weak reference, not even when it
-// is told to ignore who else uses it.
+// Keeps an array alive and its memory in place: NumPy does not resize an array that has a weak reference, not even with
+// refcheck=False.
 class Pin {
 public:
     Pin() = default;

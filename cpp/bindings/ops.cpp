@@ -1,6 +1,7 @@
 // fastmlp.ops: the operations of a network one by one, on plain arrays.
 #include "../kernels/dispatch.h"
 #include "../linalg/gemm.h"
+#include "../nn/epilogue.h"
 #include "../nn/loss.h"
 #include "gil.h"
 #include "numpy_views.h"
@@ -9,7 +10,7 @@
 namespace fastmlp {
 
 template <class T>
-Array<T> matmul_of(const Array<T>& a, const Array<T>& b, bool transpose_a, bool transpose_b, int threads) {
+Array<T> matmul_of(const Array<T>& a, const Array<T>& b, bool transpose_a, bool transpose_b, int n_threads) {
     const MatrixView<const T> a_view = matrix_view(a, "a"), b_view = matrix_view(b, "b");
     const int64_t inner_a = transpose_a ? a_view.rows : a_view.columns,
                   inner_b = transpose_b ? b_view.columns : b_view.rows;
@@ -18,38 +19,39 @@ Array<T> matmul_of(const Array<T>& a, const Array<T>& b, bool transpose_a, bool 
     const MatrixView<T> c_view = matrix_view_of_new(c);
     const Pin pins[] = {Pin(a), Pin(b)};
     const ReleasedGil released;
-    matmul(a_view, transpose_a, b_view, transpose_b, c_view, kernels_of<T>(current_table()), threads);
+    matmul(a_view, transpose_a, b_view, transpose_b, c_view, kernels_of<T>(current_table()), n_threads);
     return c;
 }
 
-// The kernels work on padded rows: copies in, made before the lock is left, and out.
+// Kernels work on padded rows. The copy is made under the GIL, so that no other thread changes the array meanwhile.
 template <class T> Matrix<T> padded_copy(MatrixView<const T> from) {
     Matrix<T> copy(from.rows, from.columns);
-    for (int64_t i = 0; i < from.rows; ++i) std::copy_n(from.row(i), from.columns, copy.view().row(i));
+    copy_rows(from, copy.view());
     return copy;
 }
-template <class T> Array<T> unpadded(Matrix<T>& matrix) {
-    const MatrixView<T> from = matrix.view();
+
+// What f(view) makes of a padded copy of the array, without the GIL.
+template <class T, class F> Array<T> changed_copy(MatrixView<const T> from, F f) {
+    Matrix<T> copy = padded_copy(from);
+    {
+        const ReleasedGil released;
+        f(copy.view());
+    }
     Array<T> array = new_matrix<T>(from.rows, from.columns);
-    for (int64_t i = 0; i < from.rows; ++i)
-        std::copy_n(from.row(i), from.columns, array.mutable_data() + i * from.columns);
+    copy_rows(copy.view(), matrix_view_of_new(array));
     return array;
 }
-template <class T> int64_t padded_columns(MatrixView<const T> view, const Kernels<T>& kernels) {
-    return round_up(view.columns, kernels.lanes);
+
+template <class T> MatrixView<T> with_padding(MatrixView<T> view, const Kernels<T>& kernels) {
+    view.columns = round_up(view.columns, kernels.lanes);
+    return view;
 }
 
 template <class T> Array<T> activate(const Array<T>& z, Activation kind) {
     const auto& kernels = kernels_of<T>(current_table());
-    const auto from = matrix_view(z, "z");
-    Matrix<T> copy = padded_copy(from);
-    {
-        const ReleasedGil released;
-        const auto view = copy.view();
-        kernels.activate[static_cast<int>(kind)](view.data, view.stride, nullptr, view.rows,
-                                                 padded_columns(from, kernels));
-    }
-    return unpadded(copy);
+    return changed_copy(matrix_view(z, "z"), [&](MatrixView<T> view) {
+        Epilogue<T>(kind, kernels).forward(with_padding(view, kernels), nullptr);
+    });
 }
 
 template <class T> Array<T> activation_gradient(const Array<T>& output, const Array<T>& gradient, Activation kind) {
@@ -57,51 +59,38 @@ template <class T> Array<T> activation_gradient(const Array<T>& output, const Ar
     const auto from = matrix_view(output, "output"), from_gradient = matrix_view(gradient, "grad_output");
     require(from.rows == from_gradient.rows && from.columns == from_gradient.columns,
             "output and grad_output must have equal shapes");
-    Matrix<T> outputs = padded_copy(from), gradients = padded_copy(from_gradient);
-    {
-        const ReleasedGil released;
-        kernels.activation_gradient[static_cast<int>(kind)](gradients.view().data, gradients.view().stride,
-                                                            outputs.view().data, outputs.view().stride, from.rows,
-                                                            padded_columns(from, kernels));
-    }
-    return unpadded(gradients);
+    Matrix<T> outputs = padded_copy(from);
+    return changed_copy(from_gradient, [&](MatrixView<T> view) {
+        Epilogue<T>(kind, kernels).backward(with_padding(view, kernels), with_padding(outputs.view(), kernels));
+    });
 }
 
 template <class T> Array<T> softmax(const Array<T>& z) {
     const auto& kernels = kernels_of<T>(current_table());
-    const auto from = matrix_view(z, "z");
-    Matrix<T> copy = padded_copy(from);
-    {
-        const ReleasedGil released;
-        const auto view = copy.view();
-        if (view.columns > 0) kernels.softmax(view.data, view.stride, view.rows, view.columns);
-    }
-    return unpadded(copy);
+    return changed_copy(matrix_view(z, "z"), [&](MatrixView<T> view) {
+        if (view.columns > 0)
+            kernels.predict[static_cast<int>(Loss::cross_entropy)](view.data, view.stride, view.rows, view.columns);
+    });
 }
 
 template <class T> py::tuple loss_of(Loss loss, const Array<T>& z, const std::int32_t* labels, const T* targets) {
-    const auto& kernels = kernels_of<T>(current_table());
     const auto from = matrix_view(z, "z");
     require(from.rows > 0 && from.columns > 0, "z must not be empty");
-    Matrix<T> copy = padded_copy(from);
     LossSum sum;
-    {
-        const ReleasedGil released;
+    const Array<T> gradient = changed_copy(from, [&](MatrixView<T> view) {
         RowLosses<T> losses(from.rows);
-        loss_and_gradient(loss, false, kernels, copy.view(), {labels, targets, from.columns, nullptr},
-                          T(1) / static_cast<T>(from.rows), losses, 0);
+        loss_and_gradient(loss, false, kernels_of<T>(current_table()), view,
+                          {labels, targets, from.columns, nullptr}, T(1) / static_cast<T>(from.rows), losses, 0);
         sum.add(losses, from.rows);
-    }
-    return py::make_tuple(sum.loss / static_cast<double>(from.rows), unpadded(copy));
+    });
+    return py::make_tuple(sum.loss / static_cast<double>(from.rows), gradient);
 }
 
-template <class T> py::tuple softmax_cross_entropy(const Array<T>& z, const Array<std::int32_t>& labels) {
+template <class T> py::tuple softmax_cross_entropy(const Array<T>& z, const Array<std::int64_t>& labels) {
     const auto view = matrix_view(z, "z");
     require(labels.ndim() == 1 && labels.shape(0) == view.rows, "labels must have one entry per row of z");
-    const std::vector<std::int32_t> copy(labels.data(), labels.data() + view.rows);  // that no other thread can change
-    for (const std::int32_t label : copy)
-        require(label >= 0 && label < view.columns, "labels must lie in [0, classes)");
-    return loss_of<T>(Loss::cross_entropy, z, copy.data(), nullptr);
+    const std::vector<std::int32_t> checked = checked_labels(labels.data(), view.rows, view.columns);
+    return loss_of<T>(Loss::cross_entropy, z, checked.data(), nullptr);
 }
 
 template <class T> py::tuple squared_error(const Array<T>& prediction, const Array<T>& target) {
@@ -114,7 +103,7 @@ template <class T> py::tuple squared_error(const Array<T>& prediction, const Arr
 template <class T> void register_ops_of(py::module_& m) {
     using py::arg;
     m.def("matmul", &matmul_of<T>, arg("a").noconvert(), arg("b").noconvert(), arg("transpose_a"), arg("transpose_b"),
-          arg("threads"));
+          arg("n_threads"));
     m.def("activate", &activate<T>, arg("z").noconvert(), arg("activation"));
     m.def("activation_gradient", &activation_gradient<T>, arg("output").noconvert(), arg("grad_output").noconvert(),
           arg("activation"));

@@ -1,17 +1,17 @@
-// The parts of the module, one function each.
+// The topics of the extension module, one function and one file each.
 #pragma once
 
 #include <pybind11/pybind11.h>
 
 namespace fastmlp {
 
-void register_config(pybind11::module_& m);    // config.cpp
-void register_files(pybind11::module_& m);     // files.cpp
-void register_networks(pybind11::module_& m);  // networks.cpp
+void register_enums(pybind11::module_& m);     // enums.cpp
+void register_datasets(pybind11::module_& m);  // dataset.cpp
+void register_networks(pybind11::module_& m);  // network.cpp
+void register_trainers(pybind11::module_& m);  // trainer.cpp
 void register_ops(pybind11::module_& m);       // ops.cpp
+void register_files(pybind11::module_& m);     // files.cpp
+void register_config(pybind11::module_& m);    // config.cpp
 void register_testing(pybind11::module_& m);   // testing.cpp
-
-// Whether training keeps Python's lock: only for the experiment that measures what that would cost.
-inline bool training_holds_gil = false;
 
 }  // namespace fastmlp

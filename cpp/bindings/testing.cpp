@@ -1,7 +1,9 @@
-// For tests and measurements: instruction sets compared in one process, teams of a chosen size, Python's lock held.
+// For tests and measurements: the instruction set, the size of teams, plans of epochs, the GIL.
 #include "../kernels/dispatch.h"
-#include "../linalg/parallel.h"
+#include "../linalg/team.h"
+#include "../nn/epoch_plan.h"
 #include "failing_new.h"
+#include "gil.h"
 #include "numpy_views.h"
 #include "register.h"
 
@@ -25,6 +27,12 @@ void register_testing(py::module_& m) {
                 sizes[py::int_(workers)] = teams;
         return sizes;
     });
+    testing.def("micro_batch", [](const EpochPlan& plan, int64_t position, int64_t max_rows) {
+        const MicroBatch found = plan.micro_batch_at(position, max_rows);
+        return py::make_tuple(found.begin, found.end, found.update_begin, found.update_end);
+    });
+    testing.def("max_micro_batch", &EpochPlan::max_micro_batch);
+    testing.def("sums_micro_batches", &EpochPlan::sums_micro_batches);
     testing.def("hold_gil", [](bool hold) { training_holds_gil = hold; }, py::arg("hold"));
 }
 

@@ -29,7 +29,7 @@ const std::vector<const KernelTable*>& available_tables() {
 #ifdef FASTMLP_X86
         const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
         if (has_avx2) found.push_back(&avx2::table);
-#ifdef FASTMLP_EMULATE_AVX512  // in AVX2's instructions
+#ifdef FASTMLP_EMULATE_AVX512  // it runs AVX2's instructions
         if (has_avx2) found.push_back(&avx512::table);
 #else
         if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

@@ -1,4 +1,4 @@
-// Which instruction set runs: the best that the processor has, or the one that FASTMLP_ISA names.
+// Chooses the instruction set: the best that the processor has, or the one that FASTMLP_ISA names.
 #pragma once
 
 #include <string>
@@ -8,7 +8,7 @@
 
 namespace fastmlp {
 
-// The tables that this binary holds and this processor can run, slowest first ("generic" always).
+// The tables of this binary that this processor can run, slowest first ("generic" always).
 const std::vector<const KernelTable*>& available_tables();
 
 // The table that new networks use. Throws std::invalid_argument if FASTMLP_ISA names none of the available.
@@ -16,6 +16,12 @@ const KernelTable& current_table();
 
 // Changes it for the whole process (tests compare the instruction sets of one machine).
 void use_table(const std::string& isa);
+
+// Properties are equal in all tables.
+inline LossProperties properties_of(Loss kind) { return available_tables().front()->losses[static_cast<int>(kind)]; }
+inline UpdateProperties properties_of(UpdateKind kind) {
+    return available_tables().front()->updates[static_cast<int>(kind)];
+}
 
 template <class T> const Kernels<T>& kernels_of(const KernelTable& table);
 template <> inline const Kernels<float>& kernels_of<float>(const KernelTable& table) { return table.float32; }

@@ -1,19 +1,16 @@
 // One register tile of a matrix product: C (m, n) = A (m, k) * B (k, n), with n one or two vectors.
 //
 // Legend: m rows of the tile (1 .. row_tile), n its columns, k the summed dimension; kk runs over k.
-// Nothing is packed here: A is read by broadcasts, straight from row-major activations or from their
+// Nothing is packed here: A is read by broadcasts, directly from row-major activations or from their
 // transpose (an outer product of two contiguous rows), B by whole vectors. The tile stays in registers over
 // all of k. An element of C is one chain of multiply-adds (fused, but on generic) over kk = 0 .. k-1, starting from
-// zero, whatever the tile's height and width: its bits do not depend on where in the matrix it stands.
+// zero, for every height and width of the tile: its bits do not depend on its position in the matrix.
 //
-// A tile also asks the memory for one line per step of k, of data that its caller reads next: 50 lines asked for at
-// once fill the core's miss buffers and stall it, one now and then costs little.
+// A tile also issues one prefetch per iteration of k, of data that its caller reads next: fifty at once would fill the
+// core's miss buffers and stall it.
 #pragma once
 
-#include "update_step.h"
-
-// Without it GCC keeps some of the smaller accumulator arrays in memory: 80 instead of 200 GFLOP/s.
-#define FOR_UNROLLED(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); ++i)
+#include "updates.h"
 
 namespace fastmlp::FASTMLP_ISA {
 
@@ -27,17 +24,17 @@ template <class T, int m, int vectors> inline void store_tile(const Vec<T> (&sum
         FOR_UNROLLED(j, vectors) sum[i][j].store(c + (i * vectors + j) * Vec<T>::lanes);
 }
 
-// What a row of A is: a row of the tile, or (A transposed) a step of k.
+// What a row of A holds: all kk of a row of the tile, or (A transposed) all rows of the tile for one kk.
 enum class Operand { row_major, transposed };
 
-// Adds steps 0 .. k-1 to the sums. With `fetches`, asks for the lines at fetch, fetch + fetch_step, ...
-// With `rows_of_b`, step kk uses row rows_of_b[kk] of B: A then holds the columns that are not all zero.
-template <class T, int m, int vectors, Operand operand, bool fetches, bool sparse = false>
-inline void accumulate_tile(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride,
-                            const char* fetch, std::int64_t fetch_step, Vec<T> (&sum)[m][vectors],
-                            const std::int32_t* rows_of_b = nullptr) {
+// Adds the products of kk = 0 .. k-1 to the sums. With `prefetches`, iteration kk prefetches line + kk * line_stride.
+template <class T, int m, int vectors, Operand operand, bool prefetches, bool sparse = false>
+inline void accumulate_tile(const Product<T>& product, const char* line, int64_t line_stride,
+                            Vec<T> (&sum)[m][vectors]) {
     using V = Vec<T>;
-    for (std::int64_t kk = 0; kk < k; ++kk) {
+    const auto [k, a_begin, a_stride, b_begin, b_stride, prefetch, rows_of_b] = product;
+    const T *a = a_begin, *b = b_begin;
+    for (int64_t kk = 0; kk < k; ++kk) {
         V b_row[vectors];
         FOR_UNROLLED(j, vectors) b_row[j] = V::load((sparse ? b + rows_of_b[kk] * b_stride : b) + j * V::lanes);
         FOR_UNROLLED(i, m) {
@@ -46,57 +43,49 @@ inline void accumulate_tile(std::int64_t k, const T* a, std::int64_t a_stride, c
         }
         a += operand == Operand::row_major ? 1 : a_stride;
         if (!sparse) b += b_stride;
-        if constexpr (fetches) {
-            __builtin_prefetch(fetch);
-            fetch += fetch_step;
+        if constexpr (prefetches) {
+            __builtin_prefetch(line);
+            line += line_stride;
         }
     }
 }
 
-// Fetching costs two per cent, which only a tile of rows that are not near pays.
+// Prefetches cost two per cent, so they are left out where the next rows are in the core's own cache.
 template <class T, int m, int vectors, bool sparse>
-[[gnu::always_inline]] inline void gemm_tile(std::int64_t k, const T* a, std::int64_t a_stride, const T* b,
-                                             std::int64_t b_stride, T* c, std::int64_t c_stride, const Fetch& fetch,
-                                             const std::int32_t* rows_of_b) {
+[[gnu::always_inline]] inline void gemm_tile(const Product<T>& product, T* c, int64_t c_stride) {
     constexpr Operand rows = Operand::row_major;
+    const int64_t k = product.k, bytes = product.prefetch.bytes;
     Vec<T> sum[m][vectors];
     set_zero<T>(sum);
-    if (fetch.bytes > 0 && k > 0)  // no step where all inputs are zero
-        accumulate_tile<T, m, vectors, rows, true, sparse>(k, a, a_stride, b, b_stride, fetch.from[0],
-                                                           (fetch.bytes + k - 1) / k, sum, rows_of_b);
+    if (bytes > 0 && k > 0)  // k is 0 where all inputs are zero
+        accumulate_tile<T, m, vectors, rows, true, sparse>(product, product.prefetch.from[0], (bytes + k - 1) / k, sum);
     else
-        accumulate_tile<T, m, vectors, rows, false, sparse>(k, a, a_stride, b, b_stride, nullptr, 0, sum, rows_of_b);
+        accumulate_tile<T, m, vectors, rows, false, sparse>(product, nullptr, 0, sum);
     FOR_UNROLLED(i, m)
         FOR_UNROLLED(j, vectors) sum[i][j].store(c + i * c_stride + j * Vec<T>::lanes);
 }
 
-template <class T, int m, int vectors>
-void gemm_tile_kernel(std::int64_t k, const T* a, std::int64_t a_stride,  // (m, k), row-major
-                      const T* b, std::int64_t b_stride,                  // (k, vectors * lanes)
-                      T* c, std::int64_t c_stride,                        // (m, vectors * lanes)
-                      const Fetch& fetch) {                               // one range or none
-    gemm_tile<T, m, vectors, false>(k, a, a_stride, b, b_stride, c, c_stride, fetch, nullptr);
+template <class T, int m, int vectors> void gemm_tile_kernel(const Product<T>& product, T* c, int64_t c_stride) {
+    gemm_tile<T, m, vectors, false>(product, c, c_stride);
 }
 
-template <class T, int m, int vectors>
-void gemm_sparse_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
-                        std::int64_t c_stride, const Fetch& fetch, const std::int32_t* rows_of_b) {
-    gemm_tile<T, m, vectors, true>(k, a, a_stride, b, b_stride, c, c_stride, fetch, rows_of_b);
+template <class T, int m, int vectors> void gemm_sparse_kernel(const Product<T>& product, T* c, int64_t c_stride) {
+    gemm_tile<T, m, vectors, true>(product, c, c_stride);
 }
 
-// One row times four full panels at once. A tile of one row has two chains of additions, each waiting for the
-// last; eight of them keep the multiply-adders busy.
+// One row times four full panels at once. A tile of one row has two chains of additions, each limited by its latency;
+// eight of them keep the multiply-adders busy.
 template <class T>
-void gemm_row_kernel(std::int64_t k,
-                     const T* a,                             // (k)
-                     const T* b, std::int64_t panel_stride,  // four panels (k, 2 * lanes), so many elements apart
-                     T* c) {                                 // (4 * 2 * lanes)
+void gemm_row_kernel(int64_t k,
+                     const T* a,                        // (k)
+                     const T* b, int64_t panel_stride,  // four panels (k, 2 * lanes), panel_stride apart
+                     T* c) {                            // (4 * 2 * lanes)
     using V = Vec<T>;
     constexpr int width = panel_vectors * V::lanes;
     V sum[row_panels][panel_vectors];
     FOR_UNROLLED(p, row_panels)
         FOR_UNROLLED(j, panel_vectors) sum[p][j] = V::zero();
-    for (std::int64_t kk = 0; kk < k; ++kk) {
+    for (int64_t kk = 0; kk < k; ++kk) {
         const V a_k = V::broadcast(a[kk]);
         FOR_UNROLLED(p, row_panels)
             FOR_UNROLLED(j, panel_vectors)
@@ -106,70 +95,53 @@ void gemm_row_kernel(std::int64_t k,
         FOR_UNROLLED(j, panel_vectors) sum[p][j].store(c + p * width + j * V::lanes);
 }
 
-// The sums of an outer product, its steps shared evenly among the ranges that are fetched meanwhile. After every
-// `period` steps, between() may do something else.
+// The sums of an outer product. The iterations of k are divided evenly among the ranges to prefetch; after every
+// `period` iterations, between() is called.
 template <class T, int m, int vectors, class Between>
-inline void accumulate_outer(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride,
-                             const Fetch& fetch, Vec<T> (&sum)[m][vectors], std::int64_t period, Between between) {
+inline void accumulate_outer(const Product<T>& product, Vec<T> (&sum)[m][vectors], int64_t period, Between between) {
     set_zero<T>(sum);
-    const std::int64_t range = k / fetch.count + 1, fetch_step = (fetch.bytes + range - 1) / range;
-    for (const char* const* from = fetch.from; k > 0; ++from, k -= range) {
+    const Prefetch& prefetch = product.prefetch;
+    const int64_t range = product.k / prefetch.count + 1, line_stride = (prefetch.bytes + range - 1) / range;
+    Product<T> rest = product;
+    const char* const* from = prefetch.from;
+    for (int64_t k = product.k; k > 0; ++from, k -= range) {
         const char* line = *from;
-        for (std::int64_t left = k < range ? k : range, steps; left > 0; left -= steps) {
-            steps = left < period ? left : period;
-            accumulate_tile<T, m, vectors, Operand::transposed, true>(steps, a, a_stride, b, b_stride, line, fetch_step,
-                                                                      sum);
-            a += steps * a_stride;
-            b += steps * b_stride;
-            line += steps * fetch_step;
+        for (int64_t left = k < range ? k : range; left > 0; left -= rest.k) {
+            rest.k = left < period ? left : period;
+            accumulate_tile<T, m, vectors, Operand::transposed, true>(rest, line, line_stride, sum);
+            rest.a += rest.k * rest.a_stride;
+            rest.b += rest.k * rest.b_stride;
+            line += rest.k * line_stride;
             between();
         }
     }
 }
 
-template <class T, int m, int vectors>
-void outer_tile_kernel(std::int64_t k, const T* a, std::int64_t a_stride,  // (k, m), row-major: A is its transpose
-                       const T* b, std::int64_t b_stride,                  // (k, vectors * lanes)
-                       T* c,                                               // (m, vectors * lanes)
-                       const Fetch& fetch) {
+template <class T, int m, int vectors> void outer_tile_kernel(const Product<T>& product, T* c) {
     Vec<T> sum[m][vectors];
-    accumulate_outer<T>(k, a, a_stride, b, b_stride, fetch, sum, k, [] {});
+    accumulate_outer<T>(product, sum, product.k, [] {});
     store_tile<T>(sum, c);
 }
 
-// Adam's update of vector i of the tile's parameters.
-template <class T> inline void adam_vector(const TileUpdate<T>& tile, std::int64_t i, const UpdateRule<T>& rule) {
-    constexpr int lanes = Vec<T>::lanes;
-    const std::int64_t row = i >> (tile.vectors - 1);
-    const std::int64_t place = tile.places ? tile.places[row] : row;
-    const std::int64_t at = tile.offset + (place * tile.vectors + (i & (tile.vectors - 1))) * lanes;
-    update_step<T, UpdateKind::adam>(at, Vec<T>::load(tile.gradient + i * lanes), tile.w, tile.state_1, tile.state_2,
-                                     rule);
-}
-
-template <class T> void adam_tile_kernel(const TileUpdate<T>& tile, const UpdateRule<T>& rule) {
-    for (std::int64_t i = 0; i < tile.rows * tile.vectors; ++i) adam_vector<T>(tile, i, rule);
-}
-
-// The tile as the gradient of weights, used while it is in registers: its row i belongs to row places[i] of w, or to
-// row i if `places` is null.
-template <class T, int m, int vectors>
-void outer_sgd_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* w,
-                      const std::int32_t* places, const Fetch& fetch, const UpdateRule<T>& rule) {
+// Updates w, (.., vectors * lanes), while its gradient is in registers: row i of the tile is the gradient of row
+// row_index[i] of w, or of row i if `row_index` is null.
+template <class T, int m, int vectors, UpdateKind kind>
+void outer_update_kernel(const Product<T>& product, T* w, const std::int32_t* row_index, const UpdateRule<T>& rule) {
     using V = Vec<T>;
+    using U = UpdateOf<T, kind>;
     constexpr int width = vectors * V::lanes;
     T* row[m];
-    FOR_UNROLLED(i, m) row[i] = w + (places ? places[i] : i) * width;
+    FOR_UNROLLED(i, m) row[i] = w + (row_index ? row_index[i] : i) * width;
     FOR_UNROLLED(i, m)
-        FOR_UNROLLED(j, vectors) __builtin_prefetch(row[i] + j * V::lanes, 1);  // wanted when the sums are done
+        FOR_UNROLLED(j, vectors) __builtin_prefetch(row[i] + j * V::lanes, 1);  // read when the sums are complete
     V sum[m][vectors];
-    accumulate_outer<T>(k, a, a_stride, b, b_stride, fetch, sum, k, [] {});
-    if (rule.l1 == 0 && rule.l2 == 0 &&
-        rule.shrink == 0) {  // the penalty's seven operations a vector are a fifth of a small batch's tile
+    accumulate_outer<T>(product, sum, product.k, [] {});
+    // the penalty's seven operations a vector are a fifth of a small batch's tile
+    if (rule.l1 == 0 && rule.l2 == 0 && rule.soft_threshold == 0) {
         FOR_UNROLLED(i, m)
             FOR_UNROLLED(j, vectors) {
                 T* p = row[i] + j * V::lanes;
-                sgd_step<T>(V::load(p), sum[i][j], rule).store(p);
+                U::step(V::load(p), sum[i][j], nullptr, rule).store(p);
             }
         return;
     }
@@ -177,24 +149,23 @@ void outer_sgd_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T
         FOR_UNROLLED(j, vectors) {
             T* p = row[i] + j * V::lanes;
             const V w = V::load(p);
-            shrunk<T>(sgd_step<T>(w, penalized<T>(w, sum[i][j], rule), rule), V::broadcast(rule.shrink)).store(p);
+            const V moved = U::step(w, penalized<T>(w, sum[i][j], rule), nullptr, rule);
+            soft_thresholded<T>(moved, U::threshold(nullptr, rule)).store(p);
         }
 }
 
-// Between the steps the tile before is updated, a vector at a time: Adam's roots and divisions take a third as long as
-// the sums of a batch of 128, and beside multiply-adds there is time for them. What remains is the way of the states
-// from L2, or from beyond where they do not fit.
-template <class T, int m, int vectors>
-void outer_adam_kernel(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
-                       const Fetch& fetch, const TileUpdate<T>& earlier, const UpdateRule<T>& rule) {
+// Between the iterations of k the parameters of an earlier tile are updated, a vector at a time: roots and divisions
+// overlap with multiply-adds. What remains is the latency of the states in L2, or beyond it where they do not fit.
+template <class T, int m, int vectors, UpdateKind kind>
+void outer_overlap_kernel(const Product<T>& product, T* c, const TileUpdate<T>& earlier, const UpdateRule<T>& rule) {
     Vec<T> sum[m][vectors];
-    const std::int64_t updates = earlier.rows * earlier.vectors;
-    const std::int64_t period = updates == 0 ? k : k < updates ? 1 : k / updates;
-    std::int64_t i = 0;
-    accumulate_outer<T>(k, a, a_stride, b, b_stride, fetch, sum, period, [&] {
-        if (i < updates) adam_vector<T>(earlier, i++, rule);
+    const int64_t k = product.k, updates = earlier.rows * earlier.vectors;
+    const int64_t period = updates == 0 ? k : k < updates ? 1 : k / updates;
+    int64_t i = 0;
+    accumulate_outer<T>(product, sum, period, [&] {
+        if (i < updates) update_vector_of_tile<T, kind>(earlier, i++, rule);
     });
-    while (i < updates) adam_vector<T>(earlier, i++, rule);
+    while (i < updates) update_vector_of_tile<T, kind>(earlier, i++, rule);
     store_tile<T>(sum, c);
 }
 

@@ -1,153 +1,156 @@
 // The table of one instruction set: its name, its tile sizes and its serial routines.
-// Everything above this floor reaches SIMD through such a table and knows nothing else about the processor.
+//
+// The layers above use SIMD through such a table only.
 #pragma once
 
 #include <cstdint>
 
+#include "parts.h"
+
 namespace fastmlp {
 
-enum class Activation { identity, relu, tanh, logistic, exponential };
-enum class UpdateKind { sgd, momentum, adam };
-enum class InputKind { uint8, float32, float64 };
+using std::int64_t;
 
-inline constexpr int activations = 5, update_kinds = 3, input_kinds = 3;
 inline constexpr int max_row_tile = 14;     // the tallest register tile of any instruction set
 inline constexpr int panel_vectors = 2;     // a panel is two vectors wide
-inline constexpr int row_panels = 4;        // panels that a product of a single row passes over together
+inline constexpr int row_panels = 4;        // panels that a product of a single row reads together
 inline constexpr int alignment_bytes = 64;  // a cache line, and the widest vector
 
 // What one update does to a parameter, with g the gradient of the mean data loss.
 template <class T> struct UpdateRule {
-    T learning_rate;  // for adam: corrected for the bias of the running means at this update
-    T l1, l2;         // g += l2 * w + l1 * sign(w), with sign(0) = 0
-    T shrink;         // afterwards |w| falls by it, not below 0; for adam by it / (sqrt(second moment) + epsilon)
-    T momentum;       // velocity = momentum * velocity - learning_rate * g
+    T learning_rate;   // for adam: corrected for the bias of the running means at this update
+    T l1, l2;          // g += l2 * w + l1 * sign(w), with sign(0) = 0
+    T soft_threshold;  // then |w| decreases by it, to 0 at least; for adam by it / (sqrt(second moment) + epsilon)
+    T momentum;        // velocity = momentum * velocity - learning_rate * g
     bool nesterov;
-    T beta_1, rest_1;  // of adam; the rests are 1 - beta, taken before rounding to T: 1 - 0.999f errs by 1e-5
-    T beta_2, rest_2;
+    T beta_1, one_minus_beta_1;  // of adam; 1 - beta is computed in double: 1 - 0.999f has an error of 1e-5
+    T beta_2, one_minus_beta_2;
     T epsilon;
 };
 
-// Memory to bring near while a tile is computed: `bytes` from each of from[0 .. count) on, with count >= 1.
-struct Fetch {
-    static constexpr int most = 4;
-    const char* from[most] = {""};
+// Memory to prefetch while a tile is computed: `bytes` from each of from[0 .. count) on, with count >= 1.
+struct Prefetch {
+    static constexpr int max_ranges = 4;
+    const char* from[max_ranges] = {""};
     int count = 1;
-    std::int64_t bytes = 0;
+    int64_t bytes = 0;
 };
 
-// C (m, vectors * lanes) = A (m, k) * B (k, vectors * lanes); m and vectors are fixed by the place in the table.
-template <class T>
-using GemmTile = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
-                          std::int64_t c_stride, const Fetch& fetch);
+// The operands of a product over k, and the memory that the kernel prefetches.
+template <class T> struct Product {
+    int64_t k;
+    const T* a;  // (m, k) row-major, or (k, m) in outer products, whose A is its transpose
+    int64_t a_stride;
+    const T* b;  // (k, vectors * lanes)
+    int64_t b_stride;
+    const Prefetch& prefetch;
+    const std::int32_t* rows_of_b = nullptr;  // (k), in sparse products: kk takes this row of b
+};
 
-// The same for the transpose of a row-major A (k, m), with C contiguous.
-template <class T>
-using OuterTile = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
-                           const Fetch& fetch);
+// C (m, vectors * lanes) = A * B; m and vectors are fixed by the position in the table.
+template <class T> using GemmTile = void (*)(const Product<T>& product, T* c, int64_t c_stride);
 
-// The same with row rows_of_b[kk] of B in step kk.
-template <class T>
-using GemmSparse = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
-                            std::int64_t c_stride, const Fetch& fetch, const std::int32_t* rows_of_b);
+// C (m, vectors * lanes), contiguous, = Aᵀ * B
+template <class T> using OuterTile = void (*)(const Product<T>& product, T* c);
 
-// A tile of a gradient, (rows, vectors * lanes), and the parameters it belongs to: its row i is row places[i], or row i
-// if `places` is null, of what lies at `offset` in w and the states.
+// A tile of a gradient, (rows, vectors * lanes), and its parameters, which begin at `offset` in w and in the states:
+// row i of the tile is their row row_index[i], or their row i if `row_index` is null.
 template <class T> struct TileUpdate {
     const T* gradient = nullptr;
-    std::int64_t rows = 0, vectors = 0;
-    const std::int32_t* places = nullptr;
-    std::int64_t offset = 0;
+    int64_t rows = 0, vectors = 0;
+    const std::int32_t* row_index = nullptr;
+    int64_t offset = 0;
     T *w = nullptr, *state_1 = nullptr, *state_2 = nullptr;
 };
 
-// The outer product as the gradient of rows of w (.., vectors * lanes), to which one step of SGD is applied; `places`
-// as above.
+// The outer product is the gradient of rows of w (.., vectors * lanes), which are updated while the sums are in
+// registers; `row_index` as above. For kinds without state.
 template <class T>
-using OuterSgd = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* w,
-                          const std::int32_t* places, const Fetch& fetch, const UpdateRule<T>& rule);
+using OuterUpdate = void (*)(const Product<T>& product, T* w, const std::int32_t* row_index, const UpdateRule<T>& rule);
 
-// The outer product; meanwhile Adam updates the parameters of a tile computed earlier.
+// The outer product, computed while the parameters of an earlier tile are updated. For kinds that overlap with the
+// product.
 template <class T>
-using OuterAdam = void (*)(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride, T* c,
-                           const Fetch& fetch, const TileUpdate<T>& earlier, const UpdateRule<T>& rule);
+using OuterOverlap = void (*)(const Product<T>& product, T* c, const TileUpdate<T>& earlier, const UpdateRule<T>& rule);
 
-// Arrays over an activation, an update or an input kind are indexed by its enum.
-// Unless said otherwise: `columns` is a multiple of `lanes`, and rows have room up to it.
+// What a loss reads and writes: output values, labels or targets, and losses of some rows.
+template <class T> struct LossBatch {
+    T* z;                           // (rows, outputs); becomes the gradient times `scale`, its padding zero
+    int64_t stride, rows, outputs;  // `outputs` is the true width
+    const std::int32_t* labels;     // (rows)
+    const T* targets;               // (rows, outputs)
+    int64_t target_stride;
+    T scale;
+    T max_term;             // upper bound of a term of the cross-entropies
+    const T* settings;      // of the loss; null if it has none
+    T* loss;                // (rows)
+    std::int32_t* correct;  // (rows), of losses on labels: whether the first largest column is the label
+};
+
+// Arrays over the kinds of a part are indexed by its enum.
+// Unless said otherwise, `columns` is a multiple of `lanes`: rows have padding up to it.
 template <class T> struct Kernels {
     int lanes;     // elements of one vector
     int row_tile;  // the tallest tile
 
     GemmTile<T> gemm_tile[max_row_tile][panel_vectors];
-    void (*gemm_row)(std::int64_t k, const T* a, const T* b, std::int64_t panel_stride,
-                     T* c);  // a single row, row_panels panels
-    GemmSparse<T> gemm_sparse[max_row_tile][panel_vectors];
+    // c (row_panels panels) = a (k) * b, for a single row
+    void (*gemm_row)(int64_t k, const T* a, const T* b, int64_t panel_stride, T* c);
+    GemmTile<T> gemm_sparse[max_row_tile][panel_vectors];
     OuterTile<T> outer_tile[max_row_tile][panel_vectors];
-    OuterSgd<T> outer_sgd[max_row_tile][panel_vectors];
-    OuterAdam<T> outer_adam[max_row_tile][panel_vectors];
+    OuterUpdate<T> outer_update[count_of<UpdateKind>][max_row_tile][panel_vectors];
+    OuterOverlap<T> outer_overlap[count_of<UpdateKind>][max_row_tile][panel_vectors];
 
     // z (rows, columns) = activation(z + bias), in place; bias may be null
-    void (*activate[activations])(T* z, std::int64_t stride, const T* bias, std::int64_t rows, std::int64_t columns);
+    void (*activate[count_of<Activation>])(T* z, int64_t stride, const T* bias, int64_t rows, int64_t columns,
+                                           const T* settings);
 
-    // gradient (rows, columns) *= activation'(output), the derivative written in terms of the output
-    void (*activation_gradient[activations])(T* gradient, std::int64_t stride, const T* output,
-                                             std::int64_t output_stride, std::int64_t rows, std::int64_t columns);
+    // gradient (rows, columns) *= activation'(input), computed from output = activation(input); from `input`, which may
+    // otherwise be null, where the activation needs it
+    void (*activation_gradient[count_of<Activation>])(T* gradient, int64_t stride, const T* output, const T* input,
+                                                      int64_t output_stride, int64_t rows, int64_t columns,
+                                                      const T* settings);
 
-    // z (rows, outputs) = softmax(z), each row; `outputs` is the true width, padding stays zero
-    void (*softmax)(T* z, std::int64_t stride, std::int64_t rows, std::int64_t outputs);
+    void (*loss[count_of<Loss>])(const LossBatch<T>& batch);
 
-    // z (rows, outputs) = (softmax(z) - one_hot(label)) * scale, padding stays zero;
-    // -log softmax(z)[label] of a row is margin + log(sum); hit says whether its first largest column is the label
-    void (*softmax_cross_entropy)(T* z, std::int64_t stride, std::int64_t rows, std::int64_t outputs,
-                                  const std::int32_t* labels, T scale, T* margin, T* sum, std::int32_t* hit);
-
-    // z (rows, outputs) = (z - target) * scale; loss of a row = 1/2 sum (z - target)^2 over its outputs
-    void (*squared_error)(T* z, std::int64_t stride, std::int64_t rows, std::int64_t outputs, const T* targets,
-                          std::int64_t target_stride, T scale, T* loss);
-
-    // z (rows, outputs) = (logistic(z) - target) * scale, targets in [0, 1]; loss of a row = the sum over its outputs
-    // of -target * log p - (1 - target) * log(1 - p), each term at most `most`
-    void (*binary_cross_entropy)(T* z, std::int64_t stride, std::int64_t rows, std::int64_t outputs, const T* targets,
-                                 std::int64_t target_stride, T scale, T most, T* loss);
-
-    // z (rows, outputs) = (e^z - target) * scale; loss of a row = the sum over its outputs of e^z - target * z
-    void (*poisson)(T* z, std::int64_t stride, std::int64_t rows, std::int64_t outputs, const T* targets,
-                    std::int64_t target_stride, T scale, T* loss);
+    // z (rows, outputs) becomes what the loss compares with labels or targets; padding is overwritten
+    void (*predict[count_of<Loss>])(T* z, int64_t stride, int64_t rows, int64_t outputs);
 
     // sums (columns) = the sum of x (rows, columns) over its rows, in order
-    void (*column_sums)(const T* x, std::int64_t stride, std::int64_t rows, std::int64_t columns, T* sums);
+    void (*column_sums)(const T* x, int64_t stride, int64_t rows, int64_t columns, T* sums);
 
-    void (*add)(T* sum, const T* x, std::int64_t size);  // sum += x
+    void (*add)(T* sum, const T* x, int64_t size);  // sum += x
 
-    // Adam's update of a tile of parameters
-    void (*adam_tile)(const TileUpdate<T>& tile, const UpdateRule<T>& rule);
+    // one update of a tile of parameters
+    void (*update_tile[count_of<UpdateKind>])(const TileUpdate<T>& tile, const UpdateRule<T>& rule);
 
     // one update of `size` parameters; state is {velocity} or {first moment, second moment}
-    void (*update[update_kinds])(T* w, const T* g, T* state_1, T* state_2, std::int64_t size,
-                                 const UpdateRule<T>& rule);
+    void (*update[count_of<UpdateKind>])(T* w, const T* g, T* state_1, T* state_2, int64_t size,
+                                         const UpdateRule<T>& rule);
 
     // sums[0] += sum |w|, sums[1] += sum w^2; size is a multiple of `lanes`
-    void (*norms)(const T* w, std::int64_t size, double* sums);
+    void (*norms)(const T* w, int64_t size, double* sums);
 
     // out (columns) = in (columns) * scale; any number of columns
-    void (*convert[input_kinds])(T* out, const void* in, std::int64_t columns, T scale);
+    void (*convert[count_of<InputKind>])(T* out, const void* in, int64_t columns, T scale);
 
-    // row = those of its columns whose bit is set in `mask`, one after another; what follows them means nothing
-    void (*compress)(T* row, const std::uint64_t* mask, std::int64_t columns);
+    // row = those of its columns whose bit is set in `mask`, one after another; the rest of the row is undefined
+    void (*compress)(T* row, const std::uint64_t* mask, int64_t columns);
 
     // whether no element is NaN or infinite; any size
-    bool (*finite)(const T* x, std::int64_t size);
+    bool (*finite)(const T* x, int64_t size);
 
     // out (columns, rows) = the transpose of in (rows, columns); any numbers
-    void (*transpose)(T* out, std::int64_t out_stride, const T* in, std::int64_t in_stride, std::int64_t rows,
-                      std::int64_t columns);
+    void (*transpose)(T* out, int64_t out_stride, const T* in, int64_t in_stride, int64_t rows, int64_t columns);
 
-    // `rounds` rounds of independent multiply-adds that never leave the registers; returns their number
-    std::int64_t (*fma_rounds)(std::int64_t rounds);
+    // `rounds` rounds of independent multiply-adds on registers alone; returns the number of multiply-adds
+    int64_t (*fma_rounds)(int64_t rounds);
 };
 
 struct KernelTable {
     const char* isa;
+    LossProperties losses[count_of<Loss>];
+    UpdateProperties updates[count_of<UpdateKind>];
     Kernels<float> float32;
     Kernels<double> float64;
 };

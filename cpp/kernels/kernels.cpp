@@ -1,33 +1,45 @@
-// Fills the table of the instruction set that this file is compiled for (once each, see CMakeLists.txt).
-#include "elementwise_kernels.h"
+// Fills the table of the instruction set that this file is compiled for; see add_kernels in CMakeLists.txt.
+#include "activations.h"
 #include "gemm_kernel.h"
-#include "kernel_table.h"
+#include "losses.h"
+#include "row_kernels.h"
+#include "updates.h"
 
 namespace fastmlp::FASTMLP_ISA {
 
-template <class T, int m> constexpr void fill_tiles(Kernels<T>& k) {
-    if constexpr (m >= 1) {
-        k.gemm_tile[m - 1][0] = gemm_tile_kernel<T, m, 1>;
-        k.gemm_tile[m - 1][1] = gemm_tile_kernel<T, m, 2>;
-        k.gemm_sparse[m - 1][0] = gemm_sparse_kernel<T, m, 1>;
-        k.gemm_sparse[m - 1][1] = gemm_sparse_kernel<T, m, 2>;
-        k.outer_tile[m - 1][0] = outer_tile_kernel<T, m, 1>;
-        k.outer_tile[m - 1][1] = outer_tile_kernel<T, m, 2>;
-        k.outer_sgd[m - 1][0] = outer_sgd_kernel<T, m, 1>;
-        k.outer_sgd[m - 1][1] = outer_sgd_kernel<T, m, 2>;
-        k.outer_adam[m - 1][0] = outer_adam_kernel<T, m, 1>;
-        k.outer_adam[m - 1][1] = outer_adam_kernel<T, m, 2>;
-        fill_tiles<T, m - 1>(k);
+template <auto kind> struct Constant {
+    static constexpr auto value = kind;
+    static constexpr int index = static_cast<int>(kind);
+};
+
+// Calls f with each kind of an enum, as a Constant.
+template <class Kind, int i = 0, class F> constexpr void for_each_kind(F f) {
+    if constexpr (i < count_of<Kind>) {
+        f(Constant<static_cast<Kind>(i)>{});
+        for_each_kind<Kind, i + 1>(f);
     }
 }
 
-template <class T, Activation kind> constexpr void fill_activation(Kernels<T>& k) {
-    k.activate[static_cast<int>(kind)] = activate_kernel<T, kind>;
-    k.activation_gradient[static_cast<int>(kind)] = activation_gradient_kernel<T, kind>;
+template <class T, int m, int vectors> constexpr void fill_tile(Kernels<T>& k) {
+    constexpr int i = m - 1, j = vectors - 1;
+    k.gemm_tile[i][j] = gemm_tile_kernel<T, m, vectors>;
+    k.gemm_sparse[i][j] = gemm_sparse_kernel<T, m, vectors>;
+    k.outer_tile[i][j] = outer_tile_kernel<T, m, vectors>;
+    for_each_kind<UpdateKind>([&](auto kind) {
+        using U = UpdateOf<T, kind.value>;
+        if constexpr (U::state_count == 0)
+            k.outer_update[kind.index][i][j] = outer_update_kernel<T, m, vectors, kind.value>;
+        if constexpr (U::overlaps_with_product)
+            k.outer_overlap[kind.index][i][j] = outer_overlap_kernel<T, m, vectors, kind.value>;
+    });
 }
 
-template <class T, UpdateKind kind> constexpr void fill_update(Kernels<T>& k) {
-    k.update[static_cast<int>(kind)] = update_kernel<T, kind>;
+template <class T, int m> constexpr void fill_tiles(Kernels<T>& k) {
+    if constexpr (m >= 1) {
+        fill_tile<T, m, 1>(k);
+        fill_tile<T, m, 2>(k);
+        fill_tiles<T, m - 1>(k);
+    }
 }
 
 template <class T> constexpr Kernels<T> all_kernels() {
@@ -36,26 +48,22 @@ template <class T> constexpr Kernels<T> all_kernels() {
     k.row_tile = row_tile;
     fill_tiles<T, row_tile>(k);
     k.gemm_row = gemm_row_kernel<T>;
-    fill_activation<T, Activation::identity>(k);
-    fill_activation<T, Activation::relu>(k);
-    fill_activation<T, Activation::tanh>(k);
-    fill_activation<T, Activation::logistic>(k);
-    fill_activation<T, Activation::exponential>(k);
-    k.softmax = softmax_kernel<T>;
-    k.softmax_cross_entropy = softmax_cross_entropy_kernel<T>;
-    k.squared_error = squared_error_kernel<T>;
-    k.binary_cross_entropy = binary_cross_entropy_kernel<T>;
-    k.poisson = poisson_kernel<T>;
+    for_each_kind<Activation>([&](auto kind) {
+        k.activate[kind.index] = activate_kernel<T, kind.value>;
+        k.activation_gradient[kind.index] = activation_gradient_kernel<T, kind.value>;
+    });
+    for_each_kind<Loss>([&](auto kind) {
+        k.loss[kind.index] = loss_kernel<T, kind.value>;
+        k.predict[kind.index] = predict_kernel<T, kind.value>;
+    });
+    for_each_kind<UpdateKind>([&](auto kind) {
+        k.update[kind.index] = update_kernel<T, kind.value>;
+        k.update_tile[kind.index] = update_tile_kernel<T, kind.value>;
+    });
+    for_each_kind<InputKind>([&](auto kind) { k.convert[kind.index] = convert_kernel<T, kind.value>; });
     k.column_sums = column_sums_kernel<T>;
     k.add = add_kernel<T>;
-    k.adam_tile = adam_tile_kernel<T>;
-    fill_update<T, UpdateKind::sgd>(k);
-    fill_update<T, UpdateKind::momentum>(k);
-    fill_update<T, UpdateKind::adam>(k);
     k.norms = norms_kernel<T>;
-    k.convert[static_cast<int>(InputKind::uint8)] = convert_kernel<T, std::uint8_t>;
-    k.convert[static_cast<int>(InputKind::float32)] = convert_kernel<T, float>;
-    k.convert[static_cast<int>(InputKind::float64)] = convert_kernel<T, double>;
     k.compress = compress_kernel<T>;
     k.finite = finite_kernel<T>;
     k.transpose = transpose_kernel<T>;
@@ -67,6 +75,14 @@ template <class T> constexpr Kernels<T> all_kernels() {
 #define FASTMLP_TEXT_OF(x) #x
 
 extern const KernelTable table;  // a namespace's const needs this to be visible to dispatch.cpp
-constexpr KernelTable table{FASTMLP_NAME_OF(FASTMLP_ISA), all_kernels<float>(), all_kernels<double>()};
+constexpr KernelTable table = [] {
+    KernelTable t{FASTMLP_NAME_OF(FASTMLP_ISA), {}, {}, all_kernels<float>(), all_kernels<double>()};
+    for_each_kind<Loss>([&](auto kind) { t.losses[kind.index] = {LossOf<float, kind.value>::uses_labels}; });
+    for_each_kind<UpdateKind>([&](auto kind) {
+        using U = UpdateOf<float, kind.value>;
+        t.updates[kind.index] = {U::state_count, U::moves_without_gradient, U::overlaps_with_product, U::corrects_bias};
+    });
+    return t;
+}();
 
 }  // namespace fastmlp::FASTMLP_ISA

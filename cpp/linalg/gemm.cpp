@@ -1,4 +1,4 @@
-// The free-standing matrix product: packs B, shares the tiles, copies C out of its padding.
+// The product of two matrices of the caller's: packs B, shares the tiles, copies C out of its padding.
 #include "gemm.h"
 
 namespace fastmlp {
@@ -25,8 +25,8 @@ void matmul(MatrixView<const T> a, bool transpose_a, MatrixView<const T> b, bool
             const int64_t width = shape.width_of(tile.panel), first = tile.panel * shape.full_width();
             const T* packed = panels.data() + shape.offset_of(tile.panel);
             if (transpose_a)
-                kernels.outer_tile[tile.rows - 1][shape.vectors_of(tile.panel) - 1](k, a.data + tile.row, a.stride,
-                                                                                    packed, width, sums, Fetch{});
+                kernels.outer_tile[tile.rows - 1][shape.vectors_of(tile.panel) - 1](
+                    {k, a.data + tile.row, a.stride, packed, width, Prefetch{}}, sums);
             else
                 panel_tile(kernels, a, shape, panels.data(), tile, sums, width);
             for (int64_t i = 0; i < tile.rows; ++i)

@@ -2,27 +2,27 @@
 //
 // Legend: C (m, n) = A (m, k) * B (k, n). B lies in panels (see PanelShape) or is row-major with padded rows.
 // Loop order, outside in:
-//   panel of B        about k * 128 bytes; stays in L2 while all row tiles pass over it
+//   panel of B        about k * 128 bytes; stays in L2 over all row tiles
 //     row tile of A   row_tile * k elements; streams from L2, or from L3 if the batch is large
 //       k             the accumulators stay in registers
-// Workers share the tiles in this order, so each mostly owns its panels: its part of the weights stays in the L2
-// cache of its core.
+// Workers share the tiles in this order, so that each mostly computes the same panels: its part of the weights stays
+// in the L2 cache of its core.
 #pragma once
 
 #include "matrix.h"
-#include "parallel.h"
+#include "team.h"
 
 namespace fastmlp {
 
 // A tile of a product: rows [row, row + rows) of A, the columns of one panel.
 struct Tile {
     int64_t row, rows, panel;
-    Range next;  // the rows of the worker's next tile, where they may be in another core's cache; else none
+    Range next;  // the rows of the worker's next tile if they may be in another core's cache; else empty
 };
 
-// Calls f(tile) for each tile of a product of `rows` rows that falls to this worker. Row tiles have equal heights,
-// up to one row, rather than full ones and a stub. In its first pass over the rows, a worker meets those that others
-// have written: from one core's cache to another's they take so long that they are asked for a tile ahead.
+// Calls f(tile) for each of this worker's tiles of a product of `rows` rows. The heights of row tiles differ by at most
+// one. In its first pass over the rows, a worker reads rows that others have written, which are still in their cores'
+// caches; they are prefetched one tile ahead.
 template <class F> void for_each_tile(int row_tile, int64_t rows, const PanelShape& shape, const Worker& worker, F f) {
     const int64_t tiles = (rows + row_tile - 1) / row_tile;
     int64_t near = worker.count > 1 ? 1 : tiles;
@@ -33,11 +33,11 @@ template <class F> void for_each_tile(int row_tile, int64_t rows, const PanelSha
     });
 }
 
-template <class T> Fetch fetch_rows(MatrixView<const T> a, Range rows) {
-    Fetch fetch;
-    fetch.from[0] = static_cast<const char*>(static_cast<const void*>(a.row(rows.begin)));
-    fetch.bytes = rows.size() * a.stride * static_cast<int64_t>(sizeof(T));
-    return fetch;
+template <class T> Prefetch prefetch_rows(MatrixView<const T> a, Range rows) {
+    Prefetch prefetch;
+    prefetch.from[0] = static_cast<const char*>(static_cast<const void*>(a.row(rows.begin)));
+    prefetch.bytes = rows.size() * a.stride * static_cast<int64_t>(sizeof(T));
+    return prefetch;
 }
 
 // One tile of C = A * panels.
@@ -45,56 +45,62 @@ template <class T>
 void panel_tile(const Kernels<T>& kernels, MatrixView<const T> a, const PanelShape& shape, const T* panels,
                 const Tile& tile, T* c, int64_t c_stride) {
     const int64_t vectors = shape.vectors_of(tile.panel);
-    kernels.gemm_tile[tile.rows - 1][vectors - 1](shape.rows, a.row(tile.row), a.stride,
-                                                  panels + shape.offset_of(tile.panel), vectors * shape.lanes, c,
-                                                  c_stride, fetch_rows(a, tile.next));
+    kernels.gemm_tile[tile.rows - 1][vectors - 1](
+        {shape.rows, a.row(tile.row), a.stride, panels + shape.offset_of(tile.panel), vectors * shape.lanes,
+         prefetch_rows(a, tile.next)},
+        c, c_stride);
 }
 
-// The same where A holds only some columns, those of rows rows_of_b[0 .. a.columns) of B.
+// The same for a sparse A, which holds only the columns that belong to rows rows_of_b[0 .. a.columns) of B.
 template <class T>
 void panel_tile_sparse(const Kernels<T>& kernels, MatrixView<const T> a, const PanelShape& shape, const T* panels,
                        const std::int32_t* rows_of_b, const Tile& tile, T* c, int64_t c_stride) {
     const int64_t vectors = shape.vectors_of(tile.panel);
-    kernels.gemm_sparse[tile.rows - 1][vectors - 1](a.columns, a.row(tile.row), a.stride,
-                                                    panels + shape.offset_of(tile.panel), vectors * shape.lanes, c,
-                                                    c_stride, fetch_rows(a, tile.next), rows_of_b);
+    kernels.gemm_sparse[tile.rows - 1][vectors - 1](
+        {a.columns, a.row(tile.row), a.stride, panels + shape.offset_of(tile.panel), vectors * shape.lanes,
+         prefetch_rows(a, tile.next), rows_of_b},
+        c, c_stride);
 }
 
 // One tile of C = Aᵀ * B, with A (k, m) and B (k, n) row-major, where C has the layout of panels.
 template <class T> struct OuterProduct {
     const Kernels<T>& kernels;
-    MatrixView<const T> a, b;    // from the tile's first column on
-    int64_t rows, vectors;       // of the tile
-    int64_t offset;              // of the tile in the panels; of the whole panel if `places` is not null
-    const std::int32_t* places;  // the rows of the panel that the tile's rows belong to; null: they follow each other
+    MatrixView<const T> a, b;  // from the tile's first column on
+    int64_t rows, vectors;     // of the tile
+    int64_t offset;            // of the tile in the panels; of the whole panel if `row_index` is not null
+    // The rows of the panel that the tile's rows update; null: they follow each other from `offset` on.
+    const std::int32_t* row_index;
 
     int64_t size() const { return rows * vectors * kernels.lanes; }
-    void compute(T* tile, const Fetch& fetch) const {
-        kernels.outer_tile[rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride, tile, fetch);
+    Product<T> product(const Prefetch& prefetch) const {
+        return {a.rows, a.data, a.stride, b.data, b.stride, prefetch};
     }
-    // Takes one step of SGD along the product instead; `weights` are all panels.
-    void sgd(T* weights, const Fetch& fetch, const UpdateRule<T>& rule) const {
-        kernels.outer_sgd[rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride, weights + offset, places,
-                                                 fetch, rule);
+    void compute(T* tile, const Prefetch& prefetch) const {
+        kernels.outer_tile[rows - 1][vectors - 1](product(prefetch), tile);
     }
-    // Computes the product, and meanwhile Adam's step of a tile computed earlier.
-    void compute(T* tile, const Fetch& fetch, const TileUpdate<T>& earlier, const UpdateRule<T>& rule) const {
-        kernels.outer_adam[rows - 1][vectors - 1](a.rows, a.data, a.stride, b.data, b.stride, tile, fetch, earlier,
-                                                  rule);
+    // Updates the weights with the product as their gradient, by a rule without state; `weights` are all panels.
+    void update(UpdateKind kind, T* weights, const Prefetch& prefetch, const UpdateRule<T>& rule) const {
+        kernels.outer_update[static_cast<int>(kind)][rows - 1][vectors - 1](product(prefetch), weights + offset,
+                                                                            row_index, rule);
+    }
+    // Computes the product while the parameters of an earlier tile are updated.
+    void compute_and_update(UpdateKind kind, T* tile, const Prefetch& prefetch, const TileUpdate<T>& earlier,
+                            const UpdateRule<T>& rule) const {
+        kernels.outer_overlap[static_cast<int>(kind)][rows - 1][vectors - 1](product(prefetch), tile, earlier, rule);
     }
 };
 
 template <class T>
 OuterProduct<T> outer_product(const Kernels<T>& kernels, MatrixView<const T> a, MatrixView<const T> b,
                               const PanelShape& shape, int64_t row, int64_t rows, int64_t panel,
-                              const std::int32_t* places = nullptr) {
+                              const std::int32_t* row_index = nullptr) {
     a.data += row;
     b.data += panel * shape.full_width();
-    const int64_t offset = shape.offset_of(panel) + (places ? 0 : row * shape.width_of(panel));
-    return {kernels, a, b, rows, shape.vectors_of(panel), offset, places ? places + row : nullptr};
+    const int64_t offset = shape.offset_of(panel) + (row_index ? 0 : row * shape.width_of(panel));
+    return {kernels, a, b, rows, shape.vectors_of(panel), offset, row_index ? row_index + row : nullptr};
 }
 
-// c (m, n) = op(a) * op(b); op transposes if asked. All row-major and unpadded. Throws std::bad_alloc.
+// c (m, n) = op(a) * op(b), where op transposes or not. All row-major and unpadded. Throws std::bad_alloc.
 template <class T>
 void matmul(MatrixView<const T> a, bool transpose_a, MatrixView<const T> b, bool transpose_b, MatrixView<T> c,
             const Kernels<T>& kernels, int threads);

@@ -1,4 +1,4 @@
-// Where matrices live: aligned buffers, row-major views with padded rows, and column panels.
+// The memory of matrices: aligned buffers, row-major views with padded rows, and column panels.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@ namespace fastmlp {
 
 using std::int64_t;
 
-// A zeroed array that starts on a cache line. Throws std::bad_alloc.
+// An array of zeros that starts on a cache line. Throws std::bad_alloc.
 template <class T> class Buffer {
 public:
     Buffer() = default;
@@ -41,7 +41,7 @@ inline constexpr int64_t panel_width = panel_vectors * alignment_bytes / static_
 constexpr int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 // Elements from one row to the next: whole cache lines, and an odd number of them, so that the rows of a
-// register tile, read side by side, do not fall into the same few sets of the L1 cache.
+// register tile, read together, do not share the same few sets of the L1 cache.
 template <class T> constexpr int64_t padded_stride(int64_t columns) {
     constexpr int64_t line = alignment_bytes / static_cast<int64_t>(sizeof(T));
     return (round_up(columns, line) / line | 1) * line;
@@ -56,7 +56,12 @@ template <class T> struct MatrixView {
     operator MatrixView<const T>() const { return {data, rows, columns, stride}; }
 };
 
-// A row-major matrix whose rows are padded. Padding starts as zero; what a kernel leaves there never reaches a result.
+// Both (rows, columns), with any strides.
+template <class From, class To> void copy_rows(MatrixView<From> from, MatrixView<To> to) {
+    for (int64_t i = 0; i < from.rows; ++i) std::copy_n(from.row(i), from.columns, to.row(i));
+}
+
+// A row-major matrix whose rows are padded. Padding starts as zero; kernels may overwrite it, and no result reads it.
 template <class T> class Matrix {
 public:
     Matrix() = default;
@@ -69,9 +74,9 @@ private:
     Buffer<T> buffer_;
 };
 
-// How a matrix (rows, columns) is cut into column panels: panel p holds columns [p * width, (p+1) * width)
-// of all rows, row after row, so that a product reads it as one stream. A last panel with few columns is
-// one vector wide instead of two; its padding is zero.
+// The column panels of a matrix (rows, columns): panel p holds columns [p * width, (p+1) * width) of all rows, row
+// after row, so that a product reads it as one stream. The last panel is one vector wide instead of two if its columns
+// fit; its padding is zero.
 struct PanelShape {
     int64_t rows = 0, columns = 0;
     int64_t lanes = 1;

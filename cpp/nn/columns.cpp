@@ -1,4 +1,4 @@
-// Finds the columns of the inputs that are zero in a whole chunk.
+// Finds the columns of the inputs that are zero in a whole micro-batch.
 #include "columns.h"
 
 namespace fastmlp {
@@ -23,6 +23,8 @@ void nonzero_bits_of_row(const Inputs& inputs, int64_t row, std::uint64_t* bits)
             return nonzero_bits<float>(inputs, row, bits);
         case InputKind::float64:
             return nonzero_bits<double>(inputs, row, bits);
+        case InputKind::count:
+            break;
     }
 }
 
@@ -41,55 +43,55 @@ bool worth_finding(const Inputs& inputs, int64_t words) {
 
 }  // namespace
 
-NonzeroBits::NonzeroBits(const Inputs& inputs, int threads)
+NonzeroBits::NonzeroBits(const Inputs& inputs, int n_threads)
     : rows_(inputs.rows), columns_(inputs.columns), words_((inputs.columns + 63) / 64) {
     if (inputs.sparse() || !worth_finding(inputs, words_)) return;
     bits_.resize(static_cast<std::size_t>(inputs.rows * words_));
     const double operations = static_cast<double>(inputs.rows) * static_cast<double>(inputs.columns);
-    run_team(useful_threads(threads, operations), [&](const Worker& worker) noexcept {
+    run_team(useful_threads(n_threads, operations), [&](const Worker& worker) noexcept {
         const Range mine = worker.share(inputs.rows);
         for (int64_t i = mine.begin; i < mine.end; ++i) nonzero_bits_of_row(inputs, i, bits_.data() + i * words_);
     });
 }
 
-void ActiveColumns::look_at(const NonzeroBits& bits, const int64_t* order, int64_t first, int64_t rows) noexcept {
-    std::fill(seen_.begin(), seen_.end(), 0);
+void ActiveColumns::mark_nonzero(const NonzeroBits& bits, const int64_t* order, int64_t first, int64_t rows) noexcept {
+    std::fill(marked_.begin(), marked_.end(), 0);
     sparse_ = false;
     const auto row = [&](int64_t i) { return bits.row(order ? order[i] : i); };
-    constexpr int64_t rows_at_once = 32;  // the memory answers many together as fast as one
+    constexpr int64_t rows_at_once = 32;  // memory brings many together as fast as one
     for (int64_t begin = first, end; begin < first + rows; begin = end) {
         end = std::min(begin + rows_at_once, first + rows);
         for (int64_t i = begin; i < end; ++i)
-            for (std::size_t word = 0; word < seen_.size(); word += 8) __builtin_prefetch(row(i) + word);
+            for (std::size_t word = 0; word < marked_.size(); word += 8) __builtin_prefetch(row(i) + word);
         for (int64_t i = begin; i < end; ++i)
-            for (std::size_t word = 0; word < seen_.size(); ++word) seen_[word] |= row(i)[word];
+            for (std::size_t word = 0; word < marked_.size(); ++word) marked_[word] |= row(i)[word];
     }
 }
 
-void ActiveColumns::look_at(const Inputs& csr, const int64_t* order, int64_t first, int64_t rows) noexcept {
-    std::fill(seen_.begin(), seen_.end(), 0);
+void ActiveColumns::mark_nonzero(const Inputs& csr, const int64_t* order, int64_t first, int64_t rows) noexcept {
+    std::fill(marked_.begin(), marked_.end(), 0);
     sparse_ = true;
     const auto values_of = [&](int64_t i) {
         const int64_t row = order ? order[i] : i;
         return Range{csr.first_value(row), csr.first_value(row + 1)};
     };
     for (int64_t i = first; i < first + rows; ++i) {
-        const Range next = values_of(std::min(i + 1, first + rows - 1));  // wanted soon, and far away if shuffled
+        const Range next = values_of(std::min(i + 1, first + rows - 1));  // in DRAM, if the rows are shuffled
         for (int64_t j = next.begin; j < next.end; j += 16) __builtin_prefetch(csr.column_index + j);
         const Range values = values_of(i);
         for (int64_t j = values.begin; j < values.end; ++j)
-            seen_[static_cast<std::size_t>(csr.column_index[j] / 64)] |= std::uint64_t{1} << csr.column_index[j] % 64;
+            marked_[static_cast<std::size_t>(csr.column_index[j] / 64)] |= std::uint64_t{1} << csr.column_index[j] % 64;
     }
 }
 
-void ActiveColumns::unite(const ActiveColumns* workers, int count) noexcept {
+void ActiveColumns::merge(const ActiveColumns* workers, int count) noexcept {
     count_ = 0;
     for (std::size_t word = 0; word < mask_.size(); ++word) {
         mask_[word] = 0;
-        for (int worker = 0; worker < count; ++worker) mask_[word] |= workers[worker].seen_[word];
+        for (int worker = 0; worker < count; ++worker) mask_[word] |= workers[worker].marked_[word];
         for (std::uint64_t left = mask_[word]; left; left &= left - 1) {
             const std::int32_t column = static_cast<std::int32_t>(word * 64) + __builtin_ctzll(left);
-            place_[static_cast<std::size_t>(column)] = static_cast<std::int32_t>(count_);
+            position_[static_cast<std::size_t>(column)] = static_cast<std::int32_t>(count_);
             index_[static_cast<std::size_t>(count_++)] = column;
         }
     }

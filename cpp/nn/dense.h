@@ -1,20 +1,20 @@
 // One dense layer: its parameters, and the three products of forward and backward.
 //
-// Weights (inputs, outputs) live permanently in column panels; gradients and optimizer state share that
-// layout, so an update is one pass over equal blocks. Backward needs the weights transposed as well: a copy, in
-// panels too, that belongs to whoever trains and is refreshed after each update.
+// Weights (inputs, outputs) are stored in column panels; gradients and optimizer state share that layout, so an update
+// is one pass over equal blocks. Backward also needs the weights transposed: a copy, in panels too, which the trainer
+// owns and refreshes after each update.
 #pragma once
 
 #include "columns.h"
+#include "epilogue.h"
 
 namespace fastmlp {
 
-// A set of parameters of one layer and what belongs to each of them, all of `size` in the same layout.
-template <class T> struct ParameterBlock {
-    T* value;
-    T* gradient;  // sums of an update that spans several chunks of rows
-    T* state_1;   // of the optimizer, null where it has none
-    T* state_2;
+// Arrays of one layer in its layout: its parameters, their gradients, or a state of the optimizer.
+template <class T> struct LayerArrays {
+    T* weights;
+    T* biases;
+    operator LayerArrays<const T>() const { return {weights, biases}; }
 };
 
 template <class T> class DenseLayer {
@@ -23,8 +23,8 @@ public:
     DenseLayer(int64_t inputs, int64_t outputs, Activation activation, const Kernels<T>& kernels)
         : inputs_(inputs),
           outputs_(outputs),
-          activation_(static_cast<int>(activation)),
           kernels_(&kernels),
+          epilogue_(activation, kernels),
           shape_{inputs, outputs, kernels.lanes},
           transposed_shape_{outputs, inputs, kernels.lanes},
           weights_(shape_.size()),
@@ -34,7 +34,8 @@ public:
     int64_t outputs() const { return outputs_; }
     const PanelShape& shape() const { return shape_; }
     const PanelShape& transposed_shape() const { return transposed_shape_; }
-    // of the weights that belong to so many inputs
+    const Epilogue<T>& epilogue() const { return epilogue_; }
+    // Tiles of the gradient of the weights of this many inputs.
     int64_t weight_tiles(int64_t inputs) const {
         return (inputs + kernels_->row_tile - 1) / kernels_->row_tile * shape_.panels();
     }
@@ -42,6 +43,8 @@ public:
     const Buffer<T>& weights() const { return weights_; }
     Buffer<T>& biases() { return biases_; }
     const Buffer<T>& biases() const { return biases_; }
+    LayerArrays<T> parameters() { return {weights_.data(), biases_.data()}; }
+    LayerArrays<const T> parameters() const { return {weights_.data(), biases_.data()}; }
 
     // out (rows, outputs) = activation(in (rows, inputs) * W + b); this worker's tiles. With `active`, `in` holds
     // these columns only and the others are zero.
@@ -55,23 +58,21 @@ public:
                 panel_tile_sparse(*kernels_, in, shape_, weights_.data(), active->index(), tile, z, out.stride);
             else
                 panel_tile(*kernels_, in, shape_, weights_.data(), tile, z, out.stride);
-            kernels_->activate[activation_](z, out.stride, biases_.data() + first, tile.rows,
-                                            shape_.width_of(tile.panel));
+            epilogue_.forward({z, tile.rows, shape_.width_of(tile.panel), out.stride}, biases_.data() + first);
         });
     }
 
-    // in_gradient (rows, inputs) = (gradient (rows, outputs) * Wᵀ) ∘ the derivative of the layer below, whose
-    // outputs are `in`; this worker's tiles.
+    // in_gradient (rows, inputs) = gradient (rows, outputs) * Wᵀ, taken back through the epilogue of the layer below,
+    // whose outputs are `in`; this worker's tiles.
     void input_gradient(const Worker& worker, MatrixView<const T> gradient, const T* transposed, MatrixView<const T> in,
-                        Activation activation_below, MatrixView<T> in_gradient) const noexcept {
-        const auto derivative = kernels_->activation_gradient[static_cast<int>(activation_below)];
+                        const Epilogue<T>& below, MatrixView<T> in_gradient) const noexcept {
         const PanelShape& shape = transposed_shape_;
         for_each_tile(kernels_->row_tile, in.rows, shape, worker, [&](const Tile& tile) {
-            const int64_t first = tile.panel * shape.full_width();
+            const int64_t first = tile.panel * shape.full_width(), width = shape.width_of(tile.panel);
             T* sums = in_gradient.row(tile.row) + first;
             panel_tile(*kernels_, gradient, shape, transposed, tile, sums, in_gradient.stride);
-            derivative(sums, in_gradient.stride, in.row(tile.row) + first, in.stride, tile.rows,
-                       shape.width_of(tile.panel));
+            below.backward({sums, tile.rows, width, in_gradient.stride},
+                           {in.row(tile.row) + first, tile.rows, width, in.stride});
         });
     }
 
@@ -80,9 +81,9 @@ public:
     template <class OnTile, class OnBiases>
     void weight_gradient(const Worker& worker, MatrixView<const T> in, MatrixView<const T> gradient, OnTile on_tile,
                          OnBiases on_biases, const ActiveColumns* active = nullptr) const noexcept {
-        const std::int32_t* places = active ? active->index() : nullptr;
+        const std::int32_t* row_index = active ? active->index() : nullptr;
         for_each_tile(kernels_->row_tile, in.columns, shape_, worker, [&](const Tile& tile) {
-            on_tile(outer_product(*kernels_, in, gradient, shape_, tile.row, tile.rows, tile.panel, places));
+            on_tile(outer_product(*kernels_, in, gradient, shape_, tile.row, tile.rows, tile.panel, row_index));
         });
         const Range mine = worker.share(shape_.panels());
         for (int64_t panel = mine.begin; panel < mine.end; ++panel) {
@@ -128,12 +129,12 @@ private:
         for (; panel < shape_.panels(); ++panel)
             panel_tile(*kernels_, {in, 1, inputs_, inputs_}, shape_, weights_.data(), Tile{0, 1, panel, {0, 0}},
                        out + panel * shape_.full_width(), 0);
-        kernels_->activate[activation_](out, 0, biases_.data(), 1, shape_.padded_columns());
+        epilogue_.forward({out, 1, shape_.padded_columns(), 0}, biases_.data());
     }
 
     int64_t inputs_, outputs_;
-    int activation_;
     const Kernels<T>* kernels_;
+    Epilogue<T> epilogue_;
     PanelShape shape_;             // of the weights (inputs, outputs)
     PanelShape transposed_shape_;  // of their transpose (outputs, inputs)
     Buffer<T> weights_, biases_;

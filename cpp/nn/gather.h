@@ -5,13 +5,13 @@
 
 namespace fastmlp {
 
-// Reads rows order[first + i] of the inputs, scaled, into row i of `out`, a few at a time, so that the caller can
-// compute tiles in between and have the memory bring the next rows near meanwhile. Shuffled rows come from DRAM and
-// no hardware foresees them; read at one go they cost an eighth of a training step. What makes them cheap:
-//   - the lines of a row are asked for one by one over a whole tile: fifty at once stall the core
-//   - a row is read one tile after its last line was asked for
-//   - the pages of many rows are touched at once, before: each of these lines stops the core until memory has
-//     answered, but all of them together no longer than one
+// Copies rows order[first + i] of the inputs, scaled, into row i of `out`. The caller computes tiles meanwhile, so that
+// memory brings the next rows: shuffled rows come from DRAM and the hardware cannot predict them; copied at once, they
+// take an eighth of a training step. Three things make them cheap:
+//   - the lines of a row are prefetched one by one over a whole tile: fifty at once stall the core
+//   - a row is copied one tile after its last line was prefetched
+//   - before that, the pages of many rows are prefetched together: the first access to a page stalls the core until
+//     memory has answered, but many at once stall it no longer than one
 template <class T> class RowGather {
 public:
     // `order` null means rows first, first + 1, ... With `active`, only these columns are kept; CSR inputs need it.
@@ -27,48 +27,52 @@ public:
           scale_(scale),
           out_(out) {}
 
-    // The caller will compute so many tiles, with next() before and read() after each.
+    // The caller will compute this many tiles, with prefetch() before and copy_ready() after each.
     void spread_over(int64_t tiles) noexcept {
         rows_per_tile_ =
-            std::clamp<int64_t>(tiles < rows_ ? rows_ / std::max<int64_t>(1, tiles) + 1 : 1, 1, Fetch::most);
+            std::clamp<int64_t>(tiles < rows_ ? rows_ / std::max<int64_t>(1, tiles) + 1 : 1, 1, Prefetch::max_ranges);
         tiles_per_row_ = rows_ == 0 ? 1 : std::max<int64_t>(1, tiles / rows_);
     }
-    Fetch next() noexcept {
-        near_ = asked_;
-        Fetch fetch;
-        if (asked_ == rows_) return fetch;
-        if (asked_ >= touched_) touch_pages();
-        fetch.count = static_cast<int>(std::min(rows_per_tile_, rows_ - asked_));
-        for (int i = 0; i < fetch.count; ++i)
-            fetch.bytes = std::max(fetch.bytes, inputs_.row_bytes(source(asked_ + i)) / tiles_per_row_ + 1);
-        for (int i = 0; i < fetch.count; ++i) fetch.from[i] = inputs_.row(source(asked_ + i)) + part_ * fetch.bytes;
-        if (++part_ == tiles_per_row_) part_ = 0, asked_ += fetch.count;
-        return fetch;
+    // What the kernel of the next tile is to prefetch.
+    Prefetch prefetch() noexcept {
+        ready_ = lines_prefetched_;
+        Prefetch prefetch;
+        if (lines_prefetched_ == rows_) return prefetch;
+        if (lines_prefetched_ >= pages_prefetched_) prefetch_pages();
+        prefetch.count = static_cast<int>(std::min(rows_per_tile_, rows_ - lines_prefetched_));
+        for (int i = 0; i < prefetch.count; ++i)
+            prefetch.bytes =
+                std::max(prefetch.bytes, inputs_.row_bytes(source(lines_prefetched_ + i)) / tiles_per_row_ + 1);
+        for (int i = 0; i < prefetch.count; ++i)
+            prefetch.from[i] = inputs_.row(source(lines_prefetched_ + i)) + part_ * prefetch.bytes;
+        if (++part_ == tiles_per_row_) part_ = 0, lines_prefetched_ += prefetch.count;
+        return prefetch;
     }
-    void read() noexcept { read_until(near_); }
-    void read_all() noexcept { read_until(rows_); }
+    void copy_ready() noexcept { copy_until(ready_); }
+    void copy_all() noexcept { copy_until(rows_); }
 
 private:
     int64_t source(int64_t i) const noexcept { return order_ ? order_[first_ + i] : first_ + i; }
 
-    void touch_pages() noexcept {
+    void prefetch_pages() noexcept {
         constexpr int64_t rows_at_once = 32, page_bytes = 4096;
-        for (touched_ = asked_; touched_ < std::min(asked_ + rows_at_once, rows_); ++touched_) {
-            const char* const row = inputs_.row(source(touched_));
-            const int64_t bytes = inputs_.row_bytes(source(touched_));
+        const int64_t end = std::min(lines_prefetched_ + rows_at_once, rows_);
+        for (pages_prefetched_ = lines_prefetched_; pages_prefetched_ < end; ++pages_prefetched_) {
+            const char* const row = inputs_.row(source(pages_prefetched_));
+            const int64_t bytes = inputs_.row_bytes(source(pages_prefetched_));
             for (int64_t byte = 0; byte < bytes; byte += page_bytes) __builtin_prefetch(row + byte);
             __builtin_prefetch(row + bytes - 1);
         }
     }
 
-    void read_until(int64_t end) noexcept {
-        for (; done_ < end; ++done_) {
-            T* row = out_.row(done_);
+    void copy_until(int64_t end) noexcept {
+        for (; copied_ < end; ++copied_) {
+            T* row = out_.row(copied_);
             if (inputs_.sparse()) {
-                scatter(row, source(done_));
+                scatter(row, source(copied_));
                 continue;
             }
-            convert_(row, inputs_.row(source(done_)), inputs_.columns, scale_);
+            convert_(row, inputs_.row(source(copied_)), inputs_.columns, scale_);
             if (active_) compress_(row, active_->mask(), inputs_.columns);
         }
     }
@@ -82,7 +86,7 @@ private:
             const int64_t count = std::min(block, end - begin);
             convert_(values, inputs_.value(begin), count, scale_);
             const std::int32_t* columns = inputs_.column_index + begin;
-            for (int64_t i = 0; i < count; ++i) row[active_->place_of(columns[i])] = values[i];
+            for (int64_t i = 0; i < count; ++i) row[active_->position_of(columns[i])] = values[i];
         }
     }
 
@@ -92,9 +96,9 @@ private:
     Inputs inputs_;
     const int64_t* order_;
     int64_t first_, rows_;
-    int64_t touched_ = 0, asked_ = 0, near_ = 0, done_ = 0;  // rows: pages touched, lines asked for, come, read
+    int64_t pages_prefetched_ = 0, lines_prefetched_ = 0, ready_ = 0, copied_ = 0;  // in rows
     int64_t rows_per_tile_ = 1, tiles_per_row_ = 1;
-    int64_t part_ = 0;  // of row asked_ that is asked for next, of tiles_per_row_
+    int64_t part_ = 0;  // of row lines_prefetched_, in tiles_per_row_ parts: the next to prefetch
     T scale_;
     MatrixView<T> out_;
 };

@@ -8,80 +8,54 @@
 
 namespace fastmlp {
 
-// cross_entropy compares softmax(z) with a label; the others compare each output with a target of its own:
-// squared_error z, binary_cross_entropy logistic(z), poisson e^z.
-enum class Loss { cross_entropy, squared_error, binary_cross_entropy, poisson };
-
-// What each row cost. Kept per row, so that sums run in the order of the rows whoever computed them.
+// What each row cost, kept per row: sums run in the order of the rows for every number of workers.
 template <class T> struct RowLosses {
-    explicit RowLosses(int64_t rows) : loss(rows), exp_sum(rows), hit(rows) {}
-    Buffer<T> loss, exp_sum;
-    Buffer<std::int32_t> hit;  // 1 where the largest output is the label
+    explicit RowLosses(int64_t rows) : loss(rows), correct(rows) {}
+    Buffer<T> loss;
+    Buffer<std::int32_t> correct;  // 1 where the largest output is the label
 };
 
 struct LossSum {
     double loss = 0;
-    int64_t hits = 0;
+    int64_t correct = 0;
     double penalty = 0;  // of the weights before each update, times its rows
 
     template <class T> void add(const RowLosses<T>& losses, int64_t rows, double factor = 1) {
         for (int64_t i = 0; i < rows; ++i) {
             loss += losses.loss.data()[i] * factor;
-            hits += losses.hit.data()[i];
+            correct += losses.correct.data()[i];
         }
     }
 };
 
-// What the outputs of some rows are compared with; the loss's own kind is read.
-template <class T> struct Wanted {
-    const std::int32_t* labels;
-    const T* targets;
-    int64_t target_stride;
-    const T* weights;  // of the rows; null: all 1
-};
-
-// A probability that is kept this far from 0 in the reported loss, which so is never infinite.
-template <class T> T largest_cost(bool clipped) {
+// Largest reported term: -log(epsilon of T) when clipped, as in scikit-learn, else infinity.
+template <class T> T max_term(bool clipped) {
     return clipped ? static_cast<T>(-std::log(static_cast<double>(std::numeric_limits<T>::epsilon())))
                    : std::numeric_limits<T>::infinity();
 }
 
 // z (rows, outputs) becomes the gradient of its rows' weighted losses times `scale`; what they cost goes to `losses`,
-// from row `first` on. With `clipped`, a term of the cross-entropies costs at most -log(epsilon of T).
+// from row `first` on. With `clipped`, a term of the cross-entropies costs at most max_term.
 template <class T>
-void loss_and_gradient(Loss loss, bool clipped, const Kernels<T>& kernels, MatrixView<T> z, const Wanted<T>& wanted,
+void loss_and_gradient(Loss loss, bool clipped, const Kernels<T>& kernels, MatrixView<T> z, const Targets<T>& targets,
                        T scale, RowLosses<T>& losses, int64_t first) noexcept {
-    T* cost = losses.loss.data() + first;
-    const T most = largest_cost<T>(clipped);
-    switch (loss) {
-        case Loss::cross_entropy: {
-            T* exp_sum = losses.exp_sum.data() + first;
-            kernels.softmax_cross_entropy(z.data, z.stride, z.rows, z.columns, wanted.labels, scale, cost, exp_sum,
-                                          losses.hit.data() + first);
-            for (int64_t i = 0; i < z.rows; ++i) cost[i] = std::min(cost[i] + std::log(exp_sum[i]), most);
-            break;
-        }
-        case Loss::squared_error:
-            kernels.squared_error(z.data, z.stride, z.rows, z.columns, wanted.targets, wanted.target_stride, scale,
-                                  cost);
-            break;
-        case Loss::binary_cross_entropy:
-            kernels.binary_cross_entropy(z.data, z.stride, z.rows, z.columns, wanted.targets, wanted.target_stride,
-                                         scale, most, cost);
-            break;
-        case Loss::poisson:
-            kernels.poisson(z.data, z.stride, z.rows, z.columns, wanted.targets, wanted.target_stride, scale, cost);
-            for (int64_t i = 0; i < z.rows; ++i)  // half the deviance: a perfect prediction costs nothing
-                for (int64_t j = 0; j < z.columns; ++j) {
-                    const T target = wanted.targets[i * wanted.target_stride + j];
-                    if (target != 0) cost[i] += target * std::log(target) - target;
-                }
-            break;
-    }
-    if (!wanted.weights) return;
+    LossBatch<T> batch{};
+    batch.z = z.data;
+    batch.stride = z.stride;
+    batch.rows = z.rows;
+    batch.outputs = z.columns;
+    batch.labels = targets.labels;
+    batch.targets = targets.targets;
+    batch.target_stride = targets.target_stride;
+    batch.scale = scale;
+    batch.max_term = max_term<T>(clipped);
+    batch.loss = losses.loss.data() + first;
+    batch.correct = losses.correct.data() + first;
+    kernels.loss[static_cast<int>(loss)](batch);
+    if (!targets.sample_weights) return;
     for (int64_t i = 0; i < z.rows; ++i) {
-        cost[i] *= wanted.weights[i];
-        for (int64_t j = 0; j < z.columns; ++j) z.row(i)[j] *= wanted.weights[i];
+        batch.loss[i] *= targets.sample_weights[i];
+        for (int64_t j = 0; j < z.columns; ++j) z.row(i)[j] *= targets.sample_weights[i];
     }
 }
 

@@ -1,4 +1,4 @@
-// Predictions and their loss, block by block of rows.
+// Predictions and their loss, one block of rows after another.
 #include "network.h"
 
 #include <cmath>
@@ -14,7 +14,6 @@ template <class T>
 Network<T>::Network(const std::vector<int64_t>& sizes, Activation hidden, Loss loss, double input_scale,
                     bool clips_loss, const KernelTable& table)
     : sizes_(sizes),
-      hidden_(hidden),
       loss_(loss),
       input_scale_(static_cast<T>(input_scale)),
       clips_loss_(clips_loss),
@@ -39,47 +38,46 @@ template <class T> double Network<T>::training_operations() const {
 
 template <class T>
 template <class OnInputs, class OnOutputs>
-void Network<T>::for_each_block(const Inputs& inputs, int threads, OnInputs on_inputs, OnOutputs on_outputs) const {
+void Network<T>::for_each_block(const Inputs& inputs, int n_threads, OnInputs on_inputs, OnOutputs on_outputs) const {
     const int64_t rows = std::min(inputs.rows, block_rows);
     const int64_t blocks = rows ? (inputs.rows + rows - 1) / rows : 0;
-    threads = static_cast<int>(
-        std::min<int64_t>(useful_threads(threads, forward_operations() * static_cast<double>(inputs.rows)),
+    n_threads = static_cast<int>(
+        std::min<int64_t>(useful_threads(n_threads, forward_operations() * static_cast<double>(inputs.rows)),
                           std::max<int64_t>(1, blocks)));
     const bool direct = !inputs.sparse() && input_scale_ == 1 &&
                         inputs.kind == (sizeof(T) == 4 ? InputKind::float32 : InputKind::float64);
-    const int64_t widest = *std::max_element(sizes_.begin() + 1, sizes_.end());
-    const int64_t columns = direct ? 0 : inputs.most_columns(rows);
-    const int64_t input_size = rows * padded_stride<T>(columns), side_size = rows * padded_stride<T>(widest);
+    const int64_t max_width = *std::max_element(sizes_.begin() + 1, sizes_.end());
+    const int64_t columns = direct ? 0 : inputs.max_columns(rows);
+    const int64_t input_size = rows * padded_stride<T>(columns), side_size = rows * padded_stride<T>(max_width);
     // The block's inputs, the activations of a layer and of the next share `memory`.
     const auto pass = [&](Range part, T* memory, ActiveColumns* found) noexcept {
         MatrixView<const T> in{static_cast<const T*>(static_cast<const void*>(inputs.row(part.begin))), part.size(),
                                inputs.columns, inputs.columns};
         if (found) {
-            found->look_at(inputs, nullptr, part.begin, part.size());
-            found->unite(found, 1);
+            found->mark_nonzero(inputs, nullptr, part.begin, part.size());
+            found->merge(found, 1);
         }
         if (!direct) {
             const MatrixView<T> converted{memory, part.size(), found ? found->count() : columns,
                                           padded_stride<T>(columns)};
             RowGather<T>(kernels(), inputs, nullptr, part.begin, part.size(), input_scale_, converted, found)
-                .read_all();
+                .copy_all();
             in = converted;
         }
         on_inputs(in);
         MatrixView<T> out{};
         for (std::size_t i = 0; i < layers_.size(); ++i) {
             const int64_t side = i % 2 ? side_size : 0;
-            out = {memory + input_size + side, part.size(), layers_[i].outputs(), padded_stride<T>(widest)};
+            out = {memory + input_size + side, part.size(), layers_[i].outputs(), padded_stride<T>(max_width)};
             layers_[i].forward(Worker::alone(), in, out, i == 0 ? found : nullptr);
             in = out;
         }
         on_outputs(part, out);
     };
     const int64_t size = input_size + 2 * side_size;
-    constexpr int64_t most_on_stack =
-        4096;  // a row of most networks: no allocation, which costs as much as a small net
-    if (inputs.rows == 1 && !inputs.sparse() && size <= most_on_stack) {
-        alignas(alignment_bytes) T memory[most_on_stack];
+    constexpr int64_t max_on_stack = 4096;  // one row of many networks; an allocation costs as much as a small one
+    if (inputs.rows == 1 && !inputs.sparse() && size <= max_on_stack) {
+        alignas(alignment_bytes) T memory[max_on_stack];
         return pass({0, 1}, memory, nullptr);
     }
     struct Workspace {
@@ -87,9 +85,9 @@ void Network<T>::for_each_block(const Inputs& inputs, int threads, OnInputs on_i
         ActiveColumns columns;  // of CSR inputs
     };
     std::vector<Workspace> workspaces;
-    for (int i = 0; i < threads; ++i)
+    for (int i = 0; i < n_threads; ++i)
         workspaces.push_back({Buffer<T>(size), inputs.sparse() ? ActiveColumns(inputs.columns) : ActiveColumns()});
-    run_team(threads, [&](const Worker& worker) noexcept {
+    run_team(n_threads, [&](const Worker& worker) noexcept {
         Workspace& mine = workspaces[static_cast<std::size_t>(worker.index)];
         worker.share_out(blocks, [&](int64_t block) {
             pass({block * rows, std::min(inputs.rows, (block + 1) * rows)}, mine.memory.data(),
@@ -98,34 +96,28 @@ void Network<T>::for_each_block(const Inputs& inputs, int threads, OnInputs on_i
     });
 }
 
-template <class T> bool Network<T>::predict(const Inputs& inputs, T* out, int threads) const {
+template <class T> bool Network<T>::forward(const Inputs& inputs, T* out, int n_threads) const {
     std::atomic<bool> all_finite{true};
     const auto check = [&](MatrixView<const T> x) noexcept {
         for (int64_t i = 0; i < x.rows; ++i)
             if (!kernels().finite(x.row(i), x.columns)) all_finite = false;
     };
-    for_each_block(inputs, threads, check, [&](Range part, MatrixView<T> z) noexcept {
-        const int64_t padded = round_up(z.columns, kernels().lanes);
-        if (loss_ == Loss::cross_entropy)
-            kernels().softmax(z.data, z.stride, z.rows, z.columns);
-        else if (loss_ == Loss::binary_cross_entropy)
-            kernels().activate[static_cast<int>(Activation::logistic)](z.data, z.stride, nullptr, z.rows, padded);
-        else if (loss_ == Loss::poisson)
-            kernels().activate[static_cast<int>(Activation::exponential)](z.data, z.stride, nullptr, z.rows, padded);
-        for (int64_t i = 0; i < z.rows; ++i) std::copy_n(z.row(i), z.columns, out + (part.begin + i) * z.columns);
+    for_each_block(inputs, n_threads, check, [&](Range part, MatrixView<T> z) noexcept {
+        kernels().predict[static_cast<int>(loss_)](z.data, z.stride, z.rows, z.columns);
+        copy_rows(z, MatrixView<T>{out + part.begin * z.columns, z.rows, z.columns, z.columns});
     });
     return all_finite;
 }
 
-template <class T> void Network<T>::evaluate(const Dataset<T>& data, int threads, LossSum& sum) const {
-    RowLosses<T> losses(data.inputs.rows);
+template <class T>
+void Network<T>::evaluate(const Dataset<T>& data, int64_t begin, int64_t end, LossSum& sum, int n_threads) const {
+    RowLosses<T> losses(end - begin);
     const auto checked_before = [](MatrixView<const T>) noexcept {};
-    for_each_block(data.inputs, threads, checked_before, [&](Range part, MatrixView<T> z) noexcept {
-        const Wanted<T> wanted{data.labels_from(part.begin), data.targets_from(part.begin, z.columns), z.columns,
-                               data.weights ? data.weights + part.begin : nullptr};
-        loss_and_gradient(loss_, clips_loss_, kernels(), z, wanted, T(1), losses, part.begin);
+    for_each_block(data.inputs.part(begin, end), n_threads, checked_before, [&](Range part, MatrixView<T> z) noexcept {
+        loss_and_gradient(loss_, clips_loss_, kernels(), z, data.targets_from(begin + part.begin, z.columns), T(1),
+                          losses, part.begin);
     });
-    sum.add(losses, data.inputs.rows);
+    sum.add(losses, end - begin);
 }
 
 template <class T> void Network<T>::weight_norms(double sums[2]) const {

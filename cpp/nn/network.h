@@ -10,11 +10,11 @@
 
 namespace fastmlp {
 
-// The thread that changes a network's parameters and is to be the only one; none: thread::id().
-struct Holder {
-    std::thread::id thread;
-    int forks = 0;      // between the process that it began in and the first one
-    int64_t count = 0;  // holders so far
+// Owner of the parameter lock.
+struct LockOwner {
+    std::thread::id thread;  // default: no thread
+    int forks = 0;           // of its process, from the first one on
+    int64_t version = 0;     // of the parameters: how often they have been locked
 };
 
 template <class T> class Network {
@@ -25,11 +25,11 @@ public:
 
     int64_t inputs() const { return sizes_.front(); }
     int64_t outputs() const { return sizes_.back(); }
-    Activation hidden_activation() const { return hidden_; }
     Loss loss() const { return loss_; }
+    bool uses_labels() const { return properties_of(loss_).uses_labels; }  // otherwise targets
     bool clips_loss() const { return clips_loss_; }  // see loss_and_gradient
     T input_scale() const { return input_scale_; }
-    Holder& holder() { return holder_; }
+    LockOwner& lock_owner() { return lock_owner_; }
     const Kernels<T>& kernels() const { return kernels_of<T>(*table_); }
     std::vector<DenseLayer<T>>& layers() { return layers_; }
     const std::vector<DenseLayer<T>>& layers() const { return layers_; }
@@ -38,12 +38,12 @@ public:
     double forward_operations() const;
     double training_operations() const;
 
-    // out (rows, outputs), unpadded: what the loss compares with labels or targets. Returns whether
-    // all scaled inputs are finite numbers of T; if not, `out` means nothing.
-    bool predict(const Inputs& inputs, T* out, int threads) const;
+    // out (rows, outputs), unpadded: what the loss compares with labels or targets. Returns whether all scaled inputs
+    // are finite numbers of T; if not, `out` is undefined.
+    bool forward(const Inputs& inputs, T* out, int n_threads) const;
 
-    // Adds the losses of all rows of the data, and their hits, to `sum`.
-    void evaluate(const Dataset<T>& data, int threads, LossSum& sum) const;
+    // Adds the losses and correct predictions of rows [begin, end) of the data to `sum`.
+    void evaluate(const Dataset<T>& data, int64_t begin, int64_t end, LossSum& sum, int n_threads) const;
 
     // sum |w| and sum w^2 over all weights.
     void weight_norms(double sums[2]) const;
@@ -55,16 +55,15 @@ private:
     // Cuts the rows into blocks that stay in the L2 cache through all layers, shares them among workers, and
     // calls on_inputs(x) with the scaled inputs of each and then on_outputs(range, z) with the output layer's values.
     template <class OnInputs, class OnOutputs>
-    void for_each_block(const Inputs& inputs, int threads, OnInputs on_inputs, OnOutputs on_outputs) const;
+    void for_each_block(const Inputs& inputs, int n_threads, OnInputs on_inputs, OnOutputs on_outputs) const;
 
     std::vector<int64_t> sizes_;
-    Activation hidden_;
     Loss loss_;
     T input_scale_;
     bool clips_loss_;
     const KernelTable* table_;
     std::vector<DenseLayer<T>> layers_;
-    Holder holder_;
+    LockOwner lock_owner_;
 };
 
 }  // namespace fastmlp

@@ -1,11 +1,13 @@
 // Optimizers: their settings, their state beside the parameters, and the rule of one update.
 //
 // Conventions are scikit-learn's: velocity = momentum * velocity - learning_rate * g, w += velocity (Nesterov:
-// w += momentum * velocity - learning_rate * g); Adam corrects the learning rate, epsilon stands outside the root.
+// w += momentum * velocity - learning_rate * g); Adam corrects the learning rate and adds epsilon outside the root.
 #pragma once
 
 #include <cmath>
+#include <vector>
 
+#include "../kernels/dispatch.h"
 #include "dense.h"
 
 namespace fastmlp {
@@ -18,84 +20,123 @@ struct OptimizerSettings {
 };
 
 // What may change from one epoch to the next.
-struct StepSettings {
+struct UpdateSettings {
     double learning_rate = 0.1;
     double l1 = 0, l2 = 0;          // of the penalty l1 * sum|w| + l2/2 * sum w^2
-    double alpha = 0;               // adds alpha / the rows of the update, or the sum of their weights, to l2
+    double alpha = 0;               // adds alpha / gradient_divisor to l2
     bool proximal = false;          // l1 by a proximal step instead of a subgradient
     bool measures_penalty = false;  // before each update, for LossSum
 };
 
-// What training keeps beside the parameters of one layer: the optimizer's state in their layout, the place of their
-// gradient sums, and the transposed weights that backward reads. Throws std::bad_alloc.
+inline constexpr int max_state_count = 2;  // arrays that the kernels of an update take beside the parameters
+
+// All weights or all biases of a layer, and the arrays that have an element for each of them, in the same layout.
+template <class T> struct ParameterBlock {
+    T* value;
+    T* gradient;                      // summed over the micro-batches of an update
+    T* state[max_state_count] = {};  // of the optimizer; null where it keeps none
+    int64_t size;
+};
+
+// What training keeps for one layer beside its parameters: state of the optimizer, sums of gradients, and the
+// transposed weights that backward reads. Throws std::bad_alloc.
 template <class T> class LayerState {
 public:
-    LayerState(const DenseLayer<T>& layer, UpdateKind kind) {
-        const int64_t weights = layer.weights().size(), biases = layer.biases().size();
-        if (kind != UpdateKind::sgd) state_[0] = Buffer<T>(weights), state_[1] = Buffer<T>(biases);
-        if (kind == UpdateKind::adam) state_[2] = Buffer<T>(weights), state_[3] = Buffer<T>(biases);
+    LayerState(const DenseLayer<T>& layer, int state_count) {
+        for (int i = 0; i < state_count; ++i)
+            states_.push_back({Buffer<T>(layer.weights().size()), Buffer<T>(layer.biases().size())});
     }
-    // of the weights, and then of the biases; returns where the next layer's begin
-    T* put_gradients(T* place, const DenseLayer<T>& layer) {
-        gradients_[0] = place;
-        gradients_[1] = place + layer.weights().size();
-        return gradients_[1] + layer.biases().size();
+
+    int state_count() const { return static_cast<int>(states_.size()); }
+    LayerArrays<T> state(int i) {
+        State& state = states_[static_cast<std::size_t>(i)];
+        return {state.weights.data(), state.biases.data()};
     }
-    void make_room_for_transposed(const DenseLayer<T>& layer) {
+    LayerArrays<const T> gradients() const { return gradients_; }  // null until set_gradients
+    // Sums gradients in `memory`; returns its end.
+    T* set_gradients(T* memory, const DenseLayer<T>& layer) {
+        gradients_ = {memory, memory + layer.weights().size()};
+        return gradients_.biases + layer.biases().size();
+    }
+    void reserve_transposed(const DenseLayer<T>& layer) {
         if (!transposed_.size()) transposed_ = Buffer<T>(layer.transposed_shape().size());
     }
     T* transposed() { return transposed_.data(); }
+
     ParameterBlock<T> weights_of(DenseLayer<T>& layer) {
-        return {layer.weights().data(), gradients_[0], state_[0].data(), state_[2].data()};
+        ParameterBlock<T> block{layer.weights().data(), gradients_.weights, {}, layer.weights().size()};
+        for (std::size_t i = 0; i < states_.size(); ++i) block.state[i] = states_[i].weights.data();
+        return block;
     }
     ParameterBlock<T> biases_of(DenseLayer<T>& layer) {
-        return {layer.biases().data(), gradients_[1], state_[1].data(), state_[3].data()};
+        ParameterBlock<T> block{layer.biases().data(), gradients_.biases, {}, layer.biases().size()};
+        for (std::size_t i = 0; i < states_.size(); ++i) block.state[i] = states_[i].biases.data();
+        return block;
     }
-    // Calls f(buffer) for each array of the optimizer's state that there is.
+    // Calls f(buffer) for each array of the optimizer's state.
     template <class F> void for_each_state(F f) {
-        for (Buffer<T>& state : state_)
-            if (state.size()) f(state);
+        for (State& state : states_) {
+            f(state.weights);
+            f(state.biases);
+        }
     }
-    const T* weight_gradients() const { return gradients_[0]; }  // null until some are summed
-    const T* bias_gradients() const { return gradients_[1]; }
 
 private:
-    T* gradients_[2] = {};
+    struct State {
+        Buffer<T> weights, biases;
+    };
+    std::vector<State> states_;
+    LayerArrays<T> gradients_{};
     Buffer<T> transposed_;
-    Buffer<T> state_[4];
 };
 
-// The l2 of an update whose rows weigh so much.
-inline double l2_of_update(const StepSettings& settings, double weight) {
-    return settings.l2 + (weight > 0 ? settings.alpha / weight : 0);
+// Updates `size` parameters of a block from `offset` on, with their gradient.
+template <class T>
+void update_block(const Kernels<T>& kernels, UpdateKind kind, const ParameterBlock<T>& block, int64_t offset,
+                  const T* gradient, int64_t size, const UpdateRule<T>& rule) noexcept {
+    const auto state = [&](int i) { return block.state[i] ? block.state[i] + offset : nullptr; };
+    kernels.update[static_cast<int>(kind)](block.value + offset, gradient, state(0), state(1), size, rule);
 }
 
-// The rule of update number `step` (from 1), whose rows weigh so much.
+// The l2 of an update with this gradient_divisor.
+inline double l2_of_update(const UpdateSettings& settings, double gradient_divisor) {
+    return settings.l2 + (gradient_divisor > 0 ? settings.alpha / gradient_divisor : 0);
+}
+
+// The rules of one update, of weights and of biases, which no penalty moves.
+template <class T> struct UpdateRules {
+    UpdateRule<T> weights, biases;
+};
+
+// Of update number `update`, from 1 on.
 //
 // A proximal step for l1 leaves exact zeros: w <- argmin_v l1 |v| + (v - w)^2 / (2 s), which is w moved by s * l1
-// towards zero, where s is how far the optimizer goes for a gradient that lasts: the learning rate; with momentum
-// that / (1 - momentum); for Adam its element's own step. So it rests where the penalized loss is stationary.
+// towards zero. Here s is the effective step size under a constant gradient: the learning rate, with momentum that
+// / (1 - momentum), for Adam each element's own step. So w rests where the penalized loss is stationary.
 template <class T>
-UpdateRule<T> update_rule(const OptimizerSettings& optimizer, const StepSettings& settings, int64_t step, double weight,
-                          bool penalized) {
+UpdateRules<T> update_rules(const OptimizerSettings& optimizer, const UpdateSettings& settings, int64_t update,
+                            double gradient_divisor) {
     double rate = settings.learning_rate;
-    if (optimizer.kind == UpdateKind::adam) {
-        const double t = static_cast<double>(step);
+    if (properties_of(optimizer.kind).corrects_bias) {
+        const double t = static_cast<double>(update);
         rate *= std::sqrt(1 - std::pow(optimizer.beta_2, t)) / (1 - std::pow(optimizer.beta_1, t));
     }
-    return {static_cast<T>(rate),
-            penalized && !settings.proximal ? static_cast<T>(settings.l1) : T(0),
-            penalized ? static_cast<T>(l2_of_update(settings, weight)) : T(0),
-            penalized && settings.proximal && settings.l1 != 0
-                ? static_cast<T>(rate * settings.l1 / (1 - optimizer.momentum))
-                : T(0),
-            static_cast<T>(optimizer.momentum),
-            optimizer.nesterov,
-            static_cast<T>(optimizer.beta_1),
-            static_cast<T>(1 - optimizer.beta_1),
-            static_cast<T>(optimizer.beta_2),
-            static_cast<T>(1 - optimizer.beta_2),
-            static_cast<T>(optimizer.epsilon)};
+    UpdateRule<T> rule{};
+    rule.learning_rate = static_cast<T>(rate);
+    rule.momentum = static_cast<T>(optimizer.momentum);
+    rule.nesterov = optimizer.nesterov;
+    rule.beta_1 = static_cast<T>(optimizer.beta_1);
+    rule.one_minus_beta_1 = static_cast<T>(1 - optimizer.beta_1);
+    rule.beta_2 = static_cast<T>(optimizer.beta_2);
+    rule.one_minus_beta_2 = static_cast<T>(1 - optimizer.beta_2);
+    rule.epsilon = static_cast<T>(optimizer.epsilon);
+    UpdateRules<T> rules{rule, rule};
+    rules.weights.l2 = static_cast<T>(l2_of_update(settings, gradient_divisor));
+    if (settings.proximal)
+        rules.weights.soft_threshold = static_cast<T>(rate * settings.l1 / (1 - optimizer.momentum));
+    else
+        rules.weights.l1 = static_cast<T>(settings.l1);
+    return rules;
 }
 
 }  // namespace fastmlp

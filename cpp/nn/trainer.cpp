@@ -1,134 +1,166 @@
-// The training step: forward, loss, backward and update of one chunk of rows after another.
+// The training step: forward, loss, backward and update of one micro-batch after another.
 //
-// One team runs a whole slice. Between two barriers, the workers share out the tiles of one matrix product or two:
+// One team runs a whole slice. Between two barriers, the workers share the tiles of one or two matrix products:
 //   forward   layer by layer; the output layer by rows, so that its loss needs no barrier
-//   backward  from the last layer: the gradient of the layer below, then this layer's weight gradient, whose
-//             tiles go into the update while they are in registers (SGD), in L1 (momentum), or, for Adam, beside
-//             the sums of the next tile; between the first layer's tiles the next chunk's rows are gathered, so
-//             that the memory brings one row while the core computes
-// That is 2 barriers per layer and chunk. What lies where: a worker's panels of weights and states stay in its L2 as
-// far as it reaches, for it begins with the same tiles each time; a chunk's inputs and activations pass through L2;
-// a tile's sums are in registers, and the gradient of all weights exists only if several chunks add up to it.
+//   backward  from the last layer: the gradient of the layer below, then this layer's weight gradient, whose tiles
+//             go into a GradientSink; between the first layer's tiles the next micro-batch's rows are gathered, so
+//             that memory loads one row while the core computes
+// That is 2 barriers per layer and micro-batch. Each worker begins with the same tiles each time, so its panels of
+// weights and states stay in its L2 as far as they fit; inputs and activations of a micro-batch pass through L2; a
+// tile's sums are in registers, and the gradient of all weights exists only if several micro-batches add up to it.
 #include "trainer.h"
 
 #include <chrono>
 #include <cmath>
-#include <utility>
+#include <stdexcept>
+
+#include "../linalg/oversubscription.h"
 
 namespace fastmlp {
 
-// Rows of a chunk: enough to amortise a pass over the weights (their update, gradient sums and transposed
-// copy), few enough that inputs and activations stay near the core: 256 rows of 784 floats are 800 KiB.
-constexpr int64_t most_chunk_rows = 256;
-// Operations of a chunk, so that a slice ends soon after its time even for huge layers: about 20 ms.
-constexpr double most_chunk_operations = 5e9;
-// A tile of fewer rows has too few steps to do Adam's update of another beside them.
-constexpr int64_t least_rows_to_overlap = 64;
+namespace {
 
-static int64_t rows_of_chunks(double operations_per_row) {
-    return std::clamp<int64_t>(static_cast<int64_t>(most_chunk_operations / operations_per_row), 1, most_chunk_rows);
+// Rows of a micro-batch: enough to amortise a pass over the weights (their update, gradient sums and transposed copy),
+// few enough that inputs and activations stay near the core: 256 rows of 784 floats are 800 KiB.
+constexpr int64_t max_micro_batch_rows = 256;
+// Operations of a micro-batch, so that a slice ends soon after its time even for huge layers: about 20 ms.
+constexpr double max_micro_batch_operations = 5e9;
+
+int64_t rows_of_micro_batches(double operations_per_row) {
+    const double rows = max_micro_batch_operations / operations_per_row;
+    return std::clamp<int64_t>(static_cast<int64_t>(rows), 1, max_micro_batch_rows);
 }
 
-EpochPlan::Chunk EpochPlan::chunk_at(int64_t row) const {
-    if (row >= rows) return {rows, rows, rows, rows, false, false, 0};
-    const int64_t batch = row / batch_rows, batch_begin = batch * batch_rows;
-    const int64_t batch_size = std::min(batch_rows, rows - batch_begin);
-    const int64_t chunks = (batch_size + chunk_rows - 1) / chunk_rows;  // of equal size, up to one row
-    const int64_t chunk = ((row - batch_begin) * chunks + batch_size - 1) / batch_size;
-    const int64_t end = batch_begin + (chunk + 1) * batch_size / chunks;
-    const int64_t update_begin = batch / batches_per_update * batches_per_update * batch_rows;
-    const int64_t whole_batches = (rows - update_begin + batch_rows - 1) / batch_rows;
-    const int64_t update_end =
-        whole_batches <= batches_per_update ? rows : update_begin + batches_per_update * batch_rows;
-    return {row,
-            end,
-            update_begin,
-            update_end,
-            row == update_begin,
-            end == update_end,
-            weight > 0 ? weight : static_cast<double>(update_end - update_begin)};
-}
+// The time of a slice: ends it after some seconds, or when its team waits for cores that others use. For the first
+// worker, and for the caller before and after the team.
+class SliceClock {
+public:
+    explicit SliceClock(double seconds) noexcept : seconds_(seconds), start_(now()) {}
+    void team_begins() noexcept { begin_ = now(); }
+    // After a micro-batch.
+    bool is_over(const Worker& worker) noexcept {
+        end_ = now();
+        if (worker.count > 1) slept_ = worker.barrier->slept();
+        return end_ - start_ >= seconds_ || Oversubscription::is_seen(end_ - begin_, slept_);
+    }
+    // A team that lacks a core also waits for its members when it begins and when it ends.
+    void team_has_ended() const noexcept {
+        const double end = now();
+        Oversubscription::report(end - start_, slept_ + (begin_ - start_) + (end - end_));
+    }
+
+private:
+    static double now() noexcept {
+        return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+    }
+    const double seconds_, start_;
+    double begin_ = start_, end_ = start_, slept_ = 0;
+};
+
+}  // namespace
 
 template <class T>
 Trainer<T>::Trainer(Network<T>& network, const OptimizerSettings& optimizer)
-    : network_(network), kernels_(network.kernels()), optimizer_(optimizer) {
-    for (const auto& layer : network.layers()) states_.emplace_back(layer, optimizer.kind);
+    : network_(network),
+      kernels_(network.kernels()),
+      optimizer_(optimizer),
+      max_rows_(rows_of_micro_batches(network.training_operations())) {
+    const int state_count = properties_of(optimizer.kind).state_count;
+    for (const auto& layer : network.layers()) states_.emplace_back(layer, state_count);
 }
 
-template <class T> void Trainer<T>::make_room(const EpochPlan& plan, const Dataset<T>& data) {
-    for (std::size_t i = 1; i < states_.size(); ++i) states_[i].make_room_for_transposed(network_.layers()[i]);
-    if (plan.sums_chunks()) gradients();
-    const int64_t rows = plan.largest_chunk(), columns = data.inputs.most_columns(rows);
-    if (data.weights)
-        for (ChunkBuffers& chunk : chunks_)
-            if (chunk.weights.size() < rows) chunk.weights = Buffer<T>(rows);
+// Buffers.
+
+template <class T> void Trainer<T>::reserve_buffers(const Epoch& epoch) {
+    for (std::size_t i = 1; i < states_.size(); ++i) states_[i].reserve_transposed(network_.layers()[i]);
+    if (epoch.plan.sums_micro_batches(max_rows_)) gradients();
+    const int64_t rows = epoch.plan.max_micro_batch(max_rows_), columns = epoch.data.inputs.max_columns(rows);
+    if (epoch.data.sample_weights)
+        for (BatchBuffers& batch : batches_)
+            if (batch.sample_weights.size() < rows) batch.sample_weights = Buffer<T>(rows);
     int64_t panels = 0;
     for (const auto& layer : network_.layers()) panels += layer.shape().panels();
     norms_.resize(static_cast<std::size_t>(2 * panels));
-    if (rows <= room_ && columns <= input_room_) return;
-    room_ = 0;
-    ahead_ = {};
+    if (rows <= reserved_rows_ && columns <= reserved_columns_) return;
+    reserved_rows_ = 0;
+    prefetched_ = {};
     outputs_.clear();
     gradients_.clear();
-    for (ChunkBuffers& chunk : chunks_) {
-        chunk.inputs = Matrix<T>(rows, columns);
-        if (network_.loss() == Loss::cross_entropy)
-            chunk.labels = Buffer<std::int32_t>(rows);
+    for (BatchBuffers& batch : batches_) {
+        batch.inputs = Matrix<T>(rows, columns);
+        if (network_.uses_labels())
+            batch.labels = Buffer<std::int32_t>(rows);
         else
-            chunk.targets = Matrix<T>(rows, network_.outputs());
+            batch.targets = Matrix<T>(rows, network_.outputs());
     }
     for (const auto& layer : network_.layers()) outputs_.emplace_back(rows, layer.outputs());
     for (std::size_t i = 0; i + 1 < outputs_.size(); ++i) gradients_.emplace_back(rows, network_.layers()[i].outputs());
     losses_ = RowLosses<T>(rows);
-    room_ = rows;
-    input_room_ = columns;
+    reserved_rows_ = rows;
+    reserved_columns_ = columns;
 }
 
+template <class T> void Trainer<T>::reserve_columns(const Dataset<T>& data, int workers) {
+    for (BatchBuffers& batch : batches_)
+        if (!data.inputs.sparse() && !data.nonzero)
+            batch.columns.clear();
+        else if (static_cast<int>(batch.columns.size()) < workers)
+            batch.columns.assign(static_cast<std::size_t>(workers), ActiveColumns(network_.inputs()));
+}
+
+template <class T> Buffer<T>& Trainer<T>::gradients() {
+    if (!sums_.size()) {
+        int64_t size = 0;
+        for (const auto& layer : network_.layers()) size += layer.weights().size() + layer.biases().size();
+        sums_ = Buffer<T>(size + kernels_.lanes);
+        T* memory = sums_.data();
+        for (std::size_t i = 0; i < states_.size(); ++i)
+            memory = states_[i].set_gradients(memory, network_.layers()[i]);
+    }
+    return sums_;
+}
+
+// A micro-batch's rows.
+
 template <class T>
-void Trainer<T>::find_columns(const Worker& worker, const Dataset<T>& data, const int64_t* order,
-                              const EpochPlan::Chunk& chunk, ChunkBuffers& to) noexcept {
+void Trainer<T>::find_columns(const Worker& worker, const Epoch& epoch, const MicroBatch& batch,
+                              BatchBuffers& to) noexcept {
     if (to.columns.empty()) return;
-    const Range mine = worker.share(chunk.size());
+    const Range mine = worker.share(batch.rows());
     ActiveColumns& columns = to.columns[static_cast<std::size_t>(worker.index)];
-    if (data.nonzero)
-        columns.look_at(*data.nonzero, order, chunk.begin + mine.begin, mine.size());
+    const int64_t first = batch.begin + mine.begin;
+    if (epoch.data.nonzero)
+        columns.mark_nonzero(*epoch.data.nonzero, epoch.plan.order(), first, mine.size());
     else
-        columns.look_at(data.inputs, order, chunk.begin + mine.begin, mine.size());
+        columns.mark_nonzero(epoch.data.inputs, epoch.plan.order(), first, mine.size());
 }
 
 template <class T>
-RowGather<T> Trainer<T>::gather(const Worker& worker, const Dataset<T>& data, const int64_t* order,
-                                const EpochPlan::Chunk& chunk, ChunkBuffers& to) noexcept {
-    const Range mine = worker.share(chunk.size());
-    if (!to.columns.empty()) to.columns[static_cast<std::size_t>(worker.index)].unite(to.columns.data(), worker.count);
-    const ActiveColumns* active = active_columns(worker, to);
+RowGather<T> Trainer<T>::gather(const Worker& worker, const Epoch& epoch, const MicroBatch& batch,
+                                BatchBuffers& to) noexcept {
+    const Range mine = worker.share(batch.rows());
+    if (!to.columns.empty()) to.columns[static_cast<std::size_t>(worker.index)].merge(to.columns.data(), worker.count);
     for (int64_t i = mine.begin; i < mine.end; ++i) {
-        const int64_t source = order ? order[chunk.begin + i] : chunk.begin + i;
-        if (network_.loss() == Loss::cross_entropy)
-            to.labels.data()[i] = data.labels[static_cast<std::size_t>(source)];
-        else
-            std::copy_n(data.targets + source * network_.outputs(), network_.outputs(), to.targets.view().row(i));
-        if (data.weights) to.weights.data()[i] = data.weights[source];
+        const Targets<T> from = epoch.data.targets_from(epoch.plan.row(batch.begin + i), network_.outputs());
+        if (from.labels) to.labels.data()[i] = *from.labels;
+        if (from.targets) std::copy_n(from.targets, network_.outputs(), to.targets.view().row(i));
+        if (from.sample_weights) to.sample_weights.data()[i] = *from.sample_weights;
     }
     MatrixView<T> inputs = to.inputs.view();
     inputs.data = inputs.row(mine.begin);
-    return {kernels_, data.inputs, order, chunk.begin + mine.begin, mine.size(), network_.input_scale(),
-            inputs,   active};
-}
-
-template <class T> void Trainer<T>::make_room_for_columns(int workers) {
-    for (ChunkBuffers& chunk : chunks_)
-        if (static_cast<int>(chunk.columns.size()) < workers)
-            chunk.columns.assign(static_cast<std::size_t>(workers), ActiveColumns(network_.inputs()));
+    return {kernels_,    epoch.data.inputs,      epoch.plan.order(), batch.begin + mine.begin,
+            mine.size(), network_.input_scale(), inputs,             active_columns(worker, to)};
 }
 
 template <class T>
-MatrixView<const T> Trainer<T>::inputs_of(std::size_t layer, const EpochPlan::Chunk& chunk, ChunkBuffers& buffers,
-                                          const ActiveColumns* active) {
-    MatrixView<T> inputs = (layer == 0 ? buffers.inputs : outputs_[layer - 1]).first_rows(chunk.size());
+MatrixView<const T> Trainer<T>::inputs_of(std::size_t layer, const MicroBatch& batch, BatchBuffers& buffers,
+                                          const ActiveColumns* active) noexcept {
+    MatrixView<T> inputs = (layer == 0 ? buffers.inputs : outputs_[layer - 1]).first_rows(batch.rows());
     if (layer == 0 && active) inputs.columns = active->count();
     return inputs;
 }
+
+// The penalty. Norms are summed panel by panel, so that they do not depend on the number of workers.
 
 template <class T> void Trainer<T>::measure_weights(const Worker& worker) noexcept {
     double* sums = norms_.data();
@@ -144,272 +176,235 @@ template <class T> void Trainer<T>::measure_weights(const Worker& worker) noexce
     }
 }
 
-template <class T> double Trainer<T>::penalty(const StepSettings& settings, double weight) const noexcept {
+template <class T> double Trainer<T>::penalty(const UpdateSettings& settings, double gradient_divisor) const noexcept {
     double absolute = 0, squares = 0;
     for (std::size_t i = 0; i < norms_.size(); i += 2) absolute += norms_[i], squares += norms_[i + 1];
-    return settings.l1 * absolute + l2_of_update(settings, weight) / 2 * squares;
+    return settings.l1 * absolute + l2_of_update(settings, gradient_divisor) / 2 * squares;
 }
 
+// Forward and backward.
+
 template <class T>
-void Trainer<T>::forward(const Worker& worker, const EpochPlan::Chunk& chunk, ChunkBuffers& buffers,
-                         bool weighted) noexcept {
+void Trainer<T>::forward(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers) noexcept {
     auto& layers = network_.layers();
     const ActiveColumns* active = active_columns(worker, buffers);
-    if (chunk.first)
+    if (batch.is_first())
         for (std::size_t i = 1; i < layers.size(); ++i) layers[i].refresh_transposed(worker, states_[i].transposed());
     for (std::size_t i = 0; i + 1 < layers.size(); ++i) {
-        layers[i].forward(worker, inputs_of(i, chunk, buffers, active), outputs_[i].first_rows(chunk.size()),
+        layers[i].forward(worker, inputs_of(i, batch, buffers, active), outputs_[i].first_rows(batch.rows()),
                           i == 0 ? active : nullptr);
         worker.wait_for_all();
     }
+}
 
-    const std::size_t last = layers.size() - 1;
-    const Range mine = worker.share(chunk.size());
+template <class T>
+void Trainer<T>::output_gradient(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers,
+                                 double gradient_divisor, bool weighted) noexcept {
+    const std::size_t last = network_.layers().size() - 1;
+    const Range mine = worker.share(batch.rows());
     if (mine.size() > 0) {
-        MatrixView<const T> in = inputs_of(last, chunk, buffers, active);
-        MatrixView<T> z = outputs_[last].first_rows(chunk.size());
-        in = {in.row(mine.begin), mine.size(), in.columns, in.stride};
-        z = {z.row(mine.begin), mine.size(), z.columns, z.stride};
-        layers[last].forward(Worker::alone(), in, z, last == 0 ? active : nullptr);
-        const bool labelled = network_.loss() == Loss::cross_entropy;
-        const MatrixView<T> targets = buffers.targets.view();
-        const Wanted<T> wanted{labelled ? buffers.labels.data() + mine.begin : nullptr,
-                               labelled ? nullptr : targets.row(mine.begin), targets.stride,
-                               weighted ? buffers.weights.data() + mine.begin : nullptr};
-        const T scale = chunk.weight > 0 ? T(1) / static_cast<T>(chunk.weight) : T(0);
-        loss_and_gradient(network_.loss(), network_.clips_loss(), kernels_, z, wanted, scale, losses_, mine.begin);
+        const ActiveColumns* active = active_columns(worker, buffers);
+        const auto share_of = [&](auto matrix) {
+            matrix.data = matrix.row(mine.begin);
+            matrix.rows = mine.size();
+            return matrix;
+        };
+        const MatrixView<const T> in = share_of(inputs_of(last, batch, buffers, active));
+        const MatrixView<T> z = share_of(outputs_[last].view());
+        network_.layers()[last].forward(Worker::alone(), in, z, last == 0 ? active : nullptr);
+        const T scale = gradient_divisor > 0 ? T(1) / static_cast<T>(gradient_divisor) : T(0);
+        loss_and_gradient(network_.loss(), network_.clips_loss(), kernels_, z,
+                          buffers.targets_from(mine.begin, weighted), scale, losses_, mine.begin);
     }
     worker.wait_for_all();
 }
 
 template <class T>
-void Trainer<T>::backward(const Worker& worker, const EpochPlan::Chunk& chunk, ChunkBuffers& buffers,
-                          const StepSettings* settings, RowGather<T> next_rows) noexcept {
+void Trainer<T>::backward(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers, GradientSink<T>& sink,
+                          RowGather<T>& next_rows) noexcept {
     auto& layers = network_.layers();
-    const bool updates = settings && chunk.last;
-    const bool whole = chunk.first && updates;  // the chunk is the update: no sum is needed
-    const int kind = static_cast<int>(optimizer_.kind);
-    const StepSettings& step = settings ? *settings : StepSettings{};
-    // Adds a part of the chunk's gradient to the sum over the update's chunks, or uses it at once.
-    const auto take = [&](const ParameterBlock<T>& block, const UpdateRule<T>& rule, int64_t offset, const T* gradient,
-                          int64_t size) {
-        if (!whole) {
-            T* sum = block.gradient + offset;
-            if (chunk.first)
-                std::copy_n(gradient, size, sum);
-            else
-                kernels_.add(sum, gradient, size);
-            gradient = sum;
-        }
-        if (updates)
-            kernels_.update[kind](block.value + offset, gradient, block.state_1 ? block.state_1 + offset : nullptr,
-                                  block.state_2 ? block.state_2 + offset : nullptr, size, rule);
-    };
-    const auto weight_rule = update_rule<T>(optimizer_, step, steps_ + 1, chunk.weight, true);
-    const auto bias_rule = update_rule<T>(optimizer_, step, steps_ + 1, chunk.weight, false);
     const ActiveColumns* active = active_columns(worker, buffers);
-    const int64_t first_tiles = layers[0].weight_tiles(active ? active->count() : network_.inputs());
-    next_rows.spread_over(first_tiles / worker.count);
-    alignas(alignment_bytes) T tiles[2][max_row_tile * panel_width<T>];  // the one at work, and the one before
-    int side = 0;
-    TileUpdate<T> earlier;
-
+    next_rows.spread_over(layers[0].weight_tiles(active ? active->count() : network_.inputs()) / worker.count);
     for (std::size_t i = layers.size(); i-- > 0;) {
-        const MatrixView<T> gradient = (i + 1 == layers.size() ? outputs_[i] : gradients_[i]).first_rows(chunk.size());
-        const MatrixView<const T> in = inputs_of(i, chunk, buffers, active);
+        const MatrixView<T> gradient = (i + 1 == layers.size() ? outputs_[i] : gradients_[i]).first_rows(batch.rows());
+        const MatrixView<const T> in = inputs_of(i, batch, buffers, active);
         if (i > 0)
-            layers[i].input_gradient(worker, gradient, states_[i].transposed(), in, network_.hidden_activation(),
-                                     gradients_[i - 1].first_rows(chunk.size()));
+            layers[i].input_gradient(worker, gradient, states_[i].transposed(), in, layers[i - 1].epilogue(),
+                                     gradients_[i - 1].first_rows(batch.rows()));
         const ParameterBlock<T> weights = states_[i].weights_of(layers[i]), biases = states_[i].biases_of(layers[i]);
         const auto on_tile = [&](const OuterProduct<T>& product) {
-            const Fetch fetch = i == 0 ? next_rows.next() : Fetch{};
-            T* const tile = tiles[side ^= 1];
-            if (whole && optimizer_.kind == UpdateKind::sgd) {
-                product.sgd(weights.value, fetch, weight_rule);
-            } else if (whole && optimizer_.kind == UpdateKind::adam && chunk.size() >= least_rows_to_overlap) {
-                product.compute(tile, fetch, earlier, weight_rule);
-                earlier = {tile,           product.rows,  product.vectors, product.places,
-                           product.offset, weights.value, weights.state_1, weights.state_2};
-            } else {
-                product.compute(tile, fetch);
-                if (product.places) {
-                    const int64_t width = product.size() / product.rows;
-                    for (int64_t j = 0; j < product.rows; ++j)
-                        take(weights, weight_rule, product.offset + product.places[j] * width, tile + j * width, width);
-                } else {
-                    take(weights, weight_rule, product.offset, tile, product.size());
-                }
-            }
-            if (i == 0) next_rows.read();
+            sink.take_tile(weights, product, i == 0 ? next_rows.prefetch() : Prefetch{});
+            if (i == 0) next_rows.copy_ready();
         };
-        const auto on_biases = [&](int64_t first, const T* sums, int64_t columns) {
-            take(biases, bias_rule, first, sums, columns);
+        const auto on_biases = [&](int64_t offset, const T* sums, int64_t size) {
+            sink.take_biases(biases, offset, sums, size);
         };
         layers[i].weight_gradient(worker, in, gradient, on_tile, on_biases, i == 0 ? active : nullptr);
-        kernels_.adam_tile(std::exchange(earlier, {}), weight_rule);  // of the last tile, if it waits
+        sink.finish_tiles();
         if (i > 0) worker.wait_for_all();
     }
-    next_rows.read_all();
-    // Where the chunk's gradient is zero, penalties and the optimizer's state still pull, and sums begin and are used.
-    const bool pulled = step.l1 != 0 || l2_of_update(step, chunk.weight) != 0 || optimizer_.kind != UpdateKind::sgd;
-    if (active && (whole ? pulled : chunk.first || updates)) {
-        const T zeros[panel_width<T>] = {};
+    next_rows.copy_all();
+    if (active && sink.needs_zeros()) {
         const ParameterBlock<T> weights = states_[0].weights_of(layers[0]);
         layers[0].for_inactive(worker, *active,
-                               [&](int64_t offset, int64_t size) { take(weights, weight_rule, offset, zeros, size); });
+                               [&](int64_t offset, int64_t size) { sink.take_zeros(weights, offset, size); });
     }
 }
 
+// Slices.
+
+template <class T> double Trainer<T>::operations_between_barriers(const Epoch& epoch) const {
+    const int64_t rows = epoch.plan.max_micro_batch(max_rows_);
+    const double skipped = static_cast<double>(network_.inputs() - epoch.data.inputs.max_columns(rows));
+    const double per_row = network_.training_operations() -
+                           4.0 * skipped * static_cast<double>(network_.layers()[0].outputs());
+    return per_row * static_cast<double>(rows) / (2 * static_cast<double>(network_.layers().size()));
+}
+
 template <class T>
-int64_t Trainer<T>::run_chunks(const Dataset<T>& data, const int64_t* order, const EpochPlan& plan,
-                               const StepSettings* settings, int64_t position, int threads, double seconds,
-                               LossSum& sum) {
-    const auto now = [] {
-        return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-    };
-    if (position >= plan.rows) return plan.rows;
-    make_room(plan, data);
-    const bool measures = settings && settings->measures_penalty;
-    const double layers = static_cast<double>(network_.layers().size());
-    const int64_t rows = plan.largest_chunk(), skipped = network_.inputs() - data.inputs.most_columns(rows);
-    const double operations =
-        (network_.training_operations() -
-         4.0 * static_cast<double>(skipped) * static_cast<double>(network_.layers()[0].outputs())) *
-        static_cast<double>(rows);
+typename Trainer<T>::UpdateScale Trainer<T>::scale_of_update(const Epoch& epoch,
+                                                             const MicroBatch& batch) const noexcept {
+    if (epoch.plan.gradient_divisor() > 0) return {epoch.plan.gradient_divisor(), 1};
+    const double rows = static_cast<double>(batch.update_rows());
+    if (!epoch.data.sample_weights) return {rows, 1};
+    double weight = 0;
+    for (int64_t i = batch.update_begin; i < batch.update_end; ++i)
+        weight += static_cast<double>(epoch.data.sample_weights[epoch.plan.row(i)]);
+    return {weight, weight > 0 ? rows / weight : 0};
+}
+
+template <class T>
+void Trainer<T>::train_micro_batch(const Worker& worker, const Epoch& epoch, const MicroBatch& batch,
+                                   const MicroBatch& next, const UpdateScale& scale, int side) noexcept {
+    BatchBuffers &buffers = batches_[side], &next_buffers = batches_[side ^ 1];
+    const UpdateSettings settings = epoch.settings ? *epoch.settings : UpdateSettings{};
+    if (settings.measures_penalty && batch.is_first()) measure_weights(worker);
+    find_columns(worker, epoch, next, next_buffers);
+    forward(worker, batch, buffers);
+    output_gradient(worker, batch, buffers, scale.gradient_divisor, epoch.data.sample_weights);
+    GradientSink<T> sink(kernels_, optimizer_.kind,
+                         update_rules<T>(optimizer_, settings, updates_ + 1, scale.gradient_divisor), batch,
+                         epoch.settings);
+    RowGather<T> next_rows = gather(worker, epoch, next, next_buffers);
+    backward(worker, batch, buffers, sink, next_rows);
+}
+
+template <class T>
+void Trainer<T>::add_costs(const Epoch& epoch, const MicroBatch& batch, const UpdateScale& scale,
+                           LossSum& sum) const noexcept {
+    sum.add(losses_, batch.rows(), scale.loss_factor);
+    if (epoch.settings && epoch.settings->measures_penalty && batch.is_first())
+        sum.penalty += static_cast<double>(batch.update_rows()) * penalty(*epoch.settings, scale.gradient_divisor);
+}
+
+template <class T>
+int64_t Trainer<T>::run_slice(const Epoch& epoch, int64_t position, LossSum& sum, int n_threads, double seconds) {
+    const EpochPlan& plan = epoch.plan;
+    if (position >= plan.rows()) return plan.rows();
+    const MicroBatch first = plan.micro_batch_at(position, max_rows_);
+    if (first.begin != position) throw std::invalid_argument("position must be 0 or what the last call returned");
+    reserve_buffers(epoch);
+    SliceClock clock(seconds);
+    const int workers = Oversubscription::workers(useful_threads(n_threads, operations_between_barriers(epoch)));
+    reserve_columns(epoch.data, workers);
+    const bool is_prefetched = position > 0 && prefetched_ == PrefetchedBatch{&epoch.data, &plan, position, workers, 0};
+    const int first_side = is_prefetched ? prefetched_.side : 0;
+    prefetched_ = {};
     const bool began_finite = std::isfinite(sum.loss);
-    const double start = now();
-    threads = Crowding::workers(useful_threads(threads, operations / (2 * layers)));
-    if (data.inputs.sparse() || data.nonzero)
-        make_room_for_columns(threads);
-    else
-        for (ChunkBuffers& chunk : chunks_) chunk.columns.clear();
-    // Within an epoch (position > 0) a slice goes on with the chunk that the one before has gathered beside its work.
-    const EpochPlan::Chunk first = plan.chunk_at(position);
-    const Ahead wanted{data.inputs.data, order, first.begin, first.end, threads, 0};
-    const bool is_gathered = position > 0 && ahead_ == wanted;
-    const int first_side = is_gathered ? ahead_.side : 0;
-    ahead_ = {};
-    bool stop = false;
-    double begin = start, end = start, slept = 0;  // of the first worker
-    run_team(threads, [&](const Worker& worker) noexcept {
-        if (worker.index == 0) begin = now();
-        EpochPlan::Chunk chunk = first;
-        if (!is_gathered) {
-            find_columns(worker, data, order, chunk, chunks_[first_side]);
+    bool ends = false;
+    run_team(workers, [&](const Worker& worker) noexcept {
+        if (worker.index == 0) clock.team_begins();
+        if (!is_prefetched) {
+            find_columns(worker, epoch, first, batches_[first_side]);
             worker.wait_for_all();
-            gather(worker, data, order, chunk, chunks_[first_side]).read_all();
+            gather(worker, epoch, first, batches_[first_side]).copy_all();
             worker.wait_for_all();
         }
-        int64_t weighed = -1;  // the update whose weight is known
-        double weight = 0;
+        MicroBatch batch = first;
+        UpdateScale scale = scale_of_update(epoch, first);
         for (int side = first_side;; side ^= 1) {
-            if (data.weights) {
-                if (std::exchange(weighed, chunk.update_begin) != chunk.update_begin) {
-                    weight = 0;
-                    for (int64_t i = chunk.update_begin; i < chunk.update_end; ++i)
-                        weight += static_cast<double>(data.weights[order ? order[i] : i]);
-                }
-                chunk.weight = weight;
-            }
-            if (measures && chunk.first) measure_weights(worker);
-            const EpochPlan::Chunk next = plan.chunk_at(chunk.end);
-            find_columns(worker, data, order, next, chunks_[side ^ 1]);
-            forward(worker, chunk, chunks_[side], data.weights);
-            backward(worker, chunk, chunks_[side], settings, gather(worker, data, order, next, chunks_[side ^ 1]));
+            const MicroBatch next = plan.micro_batch_at(batch.end, max_rows_);
+            train_micro_batch(worker, epoch, batch, next, scale, side);
             if (worker.index == 0) {
-                const double rows_of_update = static_cast<double>(chunk.update_rows());
-                const double per_weight = chunk.weight > 0 ? rows_of_update / chunk.weight : 0;
-                sum.add(losses_, chunk.size(), data.weights ? per_weight : 1);
-                if (measures && chunk.first) sum.penalty += rows_of_update * penalty(*settings, chunk.weight);
-                end = now();
-                if (worker.count > 1) slept = worker.barrier->slept();
-                const bool diverged = began_finite && !std::isfinite(sum.loss);
-                const bool is_sum = !settings && chunk.last;
-                stop = next.size() == 0 || is_sum || end - start >= seconds || diverged ||
-                       Crowding::is_seen(end - begin, slept);
-                if (stop) ahead_ = {data.inputs.data, order, next.begin, next.end, worker.count, side ^ 1};
+                add_costs(epoch, batch, scale, sum);
+                const bool has_diverged = began_finite && !std::isfinite(sum.loss);
+                const bool is_summed = !epoch.settings && batch.is_last();
+                ends = clock.is_over(worker) || next.rows() == 0 || is_summed || has_diverged;
+                if (ends) prefetched_ = {&epoch.data, &plan, next.begin, worker.count, side ^ 1};
             }
             worker.wait_for_all();
             if (worker.index == 0) {
-                position = chunk.end;
-                steps_ += settings && chunk.last;
+                position = batch.end;
+                updates_ += epoch.settings && batch.is_last();
             }
-            if (stop) break;
-            chunk = next;
+            if (ends) break;
+            batch = next;
+            if (batch.is_first()) scale = scale_of_update(epoch, batch);
         }
     });
-    // A team that lacks a core also waits for its members when it begins and when it ends.
-    if (threads > 1) Crowding::report(now() - start, slept + (begin - start) + (now() - end));
+    if (workers > 1) clock.team_has_ended();
     return position;
 }
 
 template <class T>
-int64_t Trainer<T>::run(const Dataset<T>& data, const int64_t* order, int64_t rows, int64_t batch_rows,
-                        int64_t batches_per_update, const StepSettings& settings, int64_t position, int threads,
-                        double seconds, LossSum& sum) {
-    const int64_t chunk_rows = rows_of_chunks(network_.training_operations());
-    return run_chunks(data, order, {rows, batch_rows, batches_per_update, chunk_rows}, &settings, position, threads,
-                      seconds, sum);
-}
-
-template <class T> void Trainer<T>::remember() {
-    if (remembered_.empty()) {
-        std::vector<Buffer<T>> room;
-        for_each_array([&](Buffer<T>& from) { room.emplace_back(from.size()); });
-        remembered_ = std::move(room);
-    }
-    std::size_t i = 0;
-    for_each_array([&](Buffer<T>& from) { std::copy_n(from.data(), from.size(), remembered_[i++].data()); });
-    remembered_steps_ = steps_;
-}
-
-template <class T> void Trainer<T>::restore() {
-    std::size_t i = 0;
-    for_each_array([&](Buffer<T>& to) {
-        std::copy_n(remembered_[i].data(), to.size(), to.data());
-        ++i;
-    });
-    steps_ = remembered_steps_;
-}
-
-template <class T> Buffer<T>& Trainer<T>::gradients() {
-    if (!sums_.size()) {
-        int64_t size = 0;
-        for (const auto& layer : network_.layers()) size += layer.weights().size() + layer.biases().size();
-        sums_ = Buffer<T>(size + kernels_.lanes);
-        T* place = sums_.data();
-        for (std::size_t i = 0; i < states_.size(); ++i) place = states_[i].put_gradients(place, network_.layers()[i]);
-    }
-    return sums_;
+int64_t Trainer<T>::run(const Dataset<T>& data, const EpochPlan& plan, const UpdateSettings& settings, int64_t position,
+                        LossSum& sum, int n_threads, double seconds) {
+    return run_slice({data, plan, &settings}, position, sum, n_threads, seconds);
 }
 
 template <class T>
-int64_t Trainer<T>::sum_gradients(const Dataset<T>& data, const int64_t* order, int64_t rows, int64_t batch_rows,
-                                  double weight, int64_t position, int threads, double seconds, LossSum& sum) {
+int64_t Trainer<T>::sum_gradients(const Dataset<T>& data, const EpochPlan& plan, int64_t position, LossSum& sum,
+                                  int n_threads, double seconds) {
     gradients();
-    const int64_t chunk_rows = rows_of_chunks(network_.training_operations());
-    return run_chunks(data, order, {rows, batch_rows, 1, chunk_rows, weight}, nullptr, position, threads, seconds, sum);
+    return run_slice({data, plan, nullptr}, position, sum, n_threads, seconds);
 }
 
-template <class T> void Trainer<T>::update(const StepSettings& settings, double weight, int threads) {
-    const auto weight_rule = update_rule<T>(optimizer_, settings, steps_ + 1, weight, true);
-    const auto bias_rule = update_rule<T>(optimizer_, settings, steps_ + 1, weight, false);
-    const auto apply = kernels_.update[static_cast<int>(optimizer_.kind)];
+template <class T> void Trainer<T>::update(const UpdateSettings& settings, double gradient_divisor, int n_threads) {
+    const UpdateRules<T> rules = update_rules<T>(optimizer_, settings, updates_ + 1, gradient_divisor);
     gradients();
-    run_team(useful_threads(threads, static_cast<double>(sums_.size())), [&](const Worker& worker) noexcept {
-        const auto share_of = [&](const ParameterBlock<T>& block, int64_t size, const UpdateRule<T>& rule) {
-            const Range mine = worker.share(size / kernels_.lanes);
+    run_team(useful_threads(n_threads, static_cast<double>(sums_.size())), [&](const Worker& worker) noexcept {
+        const auto update_share = [&](const ParameterBlock<T>& block, const UpdateRule<T>& rule) {
+            const Range mine = worker.share(block.size / kernels_.lanes);
             const int64_t begin = mine.begin * kernels_.lanes;
-            apply(block.value + begin, block.gradient + begin, block.state_1 ? block.state_1 + begin : nullptr,
-                  block.state_2 ? block.state_2 + begin : nullptr, mine.size() * kernels_.lanes, rule);
+            update_block(kernels_, optimizer_.kind, block, begin, block.gradient + begin, mine.size() * kernels_.lanes,
+                         rule);
         };
         for (std::size_t i = 0; i < states_.size(); ++i) {
-            DenseLayer<T>& layer = network_.layers()[i];
-            share_of(states_[i].weights_of(layer), layer.weights().size(), weight_rule);
-            share_of(states_[i].biases_of(layer), layer.biases().size(), bias_rule);
+            update_share(states_[i].weights_of(network_.layers()[i]), rules.weights);
+            update_share(states_[i].biases_of(network_.layers()[i]), rules.biases);
         }
     });
-    ++steps_;
+    ++updates_;
+}
+
+// Copies of the memory.
+
+template <class T> int64_t Trainer<T>::memory_size() {
+    int64_t size = 0;
+    for_each_array([&](const Buffer<T>& array) { size += array.size(); });
+    return size;
+}
+
+template <class T> void Trainer<T>::copy_memory_to(T* values) {
+    for_each_array([&](const Buffer<T>& from) { values = std::copy_n(from.data(), from.size(), values); });
+}
+
+template <class T> void Trainer<T>::copy_memory_from(const T* values) {
+    for_each_array([&](Buffer<T>& to) {
+        std::copy_n(values, to.size(), to.data());
+        values += to.size();
+    });
+}
+
+template <class T> void Trainer<T>::save_snapshot() {
+    if (!has_snapshot()) snapshot_ = Buffer<T>(memory_size());
+    copy_memory_to(snapshot_.data());
+    snapshot_updates_ = updates_;
+}
+
+template <class T> void Trainer<T>::restore_snapshot() {
+    copy_memory_from(snapshot_.data());
+    updates_ = snapshot_updates_;
 }
 
 template class Trainer<float>;

@@ -20,7 +20,7 @@ def save_trainer(trainer: Trainer, path: Path) -> None:
     network = trainer.network
     with network._at_rest():
         arrays = model_files.finite_arrays(network, "saved")
-        steps, layers = trainer._core.state()
+        steps, layers = trainer._core.optimizer_state()
         history, rows = vars(trainer.history), trainer._rng.bit_generator.state
     arrays |= {f"optimizer.{i}.{k}": array for i, layer in enumerate(layers) for k, array in enumerate(layer)}
     arrays |= {f"history.{name}": np.array(values, np.float64) for name, values in history.items() if values}
@@ -52,7 +52,7 @@ def resume_trainer(path: Path, new_trainer: Callable[..., Trainer]) -> Trainer:
     network = model_files.take_network(fields, arrays)
     try:
         trainer = new_trainer(network, **_settings(fields))
-        trainer._core.set_state(_bits(fields, "steps", 62), _optimizer_state(fields, arrays, trainer))
+        trainer._core.set_optimizer_state(_bits(fields, "steps", 62), _optimizer_state(fields, arrays, trainer))
         trainer._rng.bit_generator.state = _row_state(fields)
     except ModelFileError:
         raise
@@ -84,7 +84,7 @@ def _settings(fields: Fields) -> dict[str, Any]:
 
 
 def _optimizer_state(fields: Fields, arrays: Arrays, trainer: Trainer) -> list[list[np.ndarray]]:
-    _, new = trainer._core.state()  # of the shapes that the file's must have
+    _, new = trainer._core.optimizer_state()  # of the shapes that the file's must have
     return [
         [
             model_files.take(fields, arrays, f"optimizer.{i}.{k}", array.shape, array.dtype)

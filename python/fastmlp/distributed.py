@@ -44,7 +44,7 @@ class Totals(NamedTuple):
     """Of an epoch's rows on all ranks."""
 
     loss: float
-    hits: int
+    correct: int
 
 
 class Trainer(trainer.Trainer):
@@ -291,12 +291,12 @@ class Trainer(trainer.Trainer):
 
     def _take_rank_0s_state(self) -> None:
         generator = self._rng.bit_generator
-        text = self._rank_0s(json.dumps([self._core.steps, generator.state, vars(self._history)]))
-        self._core.steps, generator.state, history = json.loads(text)
+        text = self._rank_0s(json.dumps([self._core.updates, generator.state, vars(self._history)]))
+        self._core.updates, generator.state, history = json.loads(text)
         self._history = History(**history)
-        values = self._core.raw_values()
+        values = self._core.memory()
         self._communicator.broadcast_(values)
-        self._core.set_raw_values(values)
+        self._core.set_memory(values)
 
     # An epoch, in steps that all ranks take.
 
@@ -340,16 +340,17 @@ class Trainer(trainer.Trainer):
         core, settings, sums = self._core, self._step_settings(), _core.LossSum()
         rows_per_update = self._rows_per_update(shard)
         own = int(rows_per_update[self._communicator.rank])
-        gradients = core.gradient_buffer()
+        gradients, divisor = core.gradient_memory(), 0.0
+        plan: _core.EpochPlan | None = None
         for update in range(updates):
-            weight = float(np.clip(shard.rows_of_ranks - update * rows_per_update, 0, rows_per_update).sum())
+            rows = float(np.clip(shard.rows_of_ranks - update * rows_per_update, 0, rows_per_update).sum())
+            if rows != divisor:  # of all ranks together, fewer when some have used up theirs
+                divisor, plan = rows, _core.EpochPlan(order, own, gradient_divisor=rows)
             position, end = update * own, min((update + 1) * own, len(order))
             if position >= end:  # this rank has used up its rows
                 gradients[:] = 0
             while position < end and not self._is_interrupted():  # then nobody makes this update
-                position = core.sum_gradients(
-                    shard.data, position, sums, threads(), SECONDS_PER_CALL, order, own, weight
-                )
+                position = core.sum_gradients(shard.data, plan, position, sums, threads(), SECONDS_PER_CALL)
             gradients[-1] = 0 if math.isfinite(sums.loss) else sums.loss
             gradients[-2] = self._is_interrupted()
             self._communicator.allreduce_(gradients)
@@ -357,9 +358,9 @@ class Trainer(trainer.Trainer):
                 raise KeyboardInterrupt
             if not math.isfinite(gradients[-1]):
                 raise LossNotFinite(float(gradients[-1]), update + 1, update - 1)
-            core.update(settings, weight, threads())
+            core.update(settings, divisor, threads())
             watch((update + 1) / updates)
-        return sums.loss, sums.hits
+        return sums.loss, sums.correct
 
     def _run_locally(
         self, shard: Shard, order: np.ndarray, updates: int, threads: Callable[[], int], watch: Callable[[float], None]
@@ -368,22 +369,22 @@ class Trainer(trainer.Trainer):
         rows_per_update = self._rows_per_update(shard)
         own, loss, hits = int(rows_per_update[rank]), 0.0, 0
         for begin in range(0, updates, self._sync_every):
-            end, steps = min(begin + self._sync_every, updates), core.steps
+            end, before = min(begin + self._sync_every, updates), core.updates
             used = np.minimum(end * rows_per_update, shard.rows_of_ranks) - np.minimum(
                 begin * rows_per_update, shard.rows_of_ranks
             )
             part = order[begin * own : end * own]
             if len(part):
-                sums = run_epoch(core, shard.data, part, own, 1, settings, threads)
-                loss, hits = loss + sums.loss, hits + sums.hits
+                sums = run_epoch(core, shard.data, _core.EpochPlan(part, own), settings, threads)
+                loss, hits = loss + sums.loss, hits + sums.correct
             told = self._gather(loss, self._is_interrupted())
             if not np.isfinite(told).all():
                 raise LossNotFinite(float(told[:, 0].sum()), end, begin - self._sync_every)
-            values = core.raw_values()
+            values = core.memory()
             values *= used[rank] / used.sum()
             self._communicator.allreduce_(values)
-            core.set_raw_values(values)
-            core.steps = steps + end - begin
+            core.set_memory(values)
+            core.updates = before + end - begin
             if told[:, 1].any():
                 raise KeyboardInterrupt
             watch(end / updates)

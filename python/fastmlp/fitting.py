@@ -79,13 +79,13 @@ class _Optimizer:
 
     def __getstate__(self) -> dict[str, Any]:
         state = {name: value for name, value in self.__dict__.items() if name != "core"}
-        return {**state, "state": self.core.state()}
+        return {**state, "state": self.core.optimizer_state()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         core_state = state.pop("state")
         self.__dict__.update(state)
         self.core = self.network._new_core_trainer(self.kind, **self.settings)
-        self.core.set_state(*core_state)
+        self.core.set_optimizer_state(*core_state)
 
 
 @dataclass(frozen=True)
@@ -301,7 +301,7 @@ class FittedMLP(BaseEstimator, ABC):
             except BaseException:  # Ctrl-C, too
                 self.__dict__ = before
                 raise
-            with network._core.reserve():  # callbacks can get at it
+            with network._core.lock_parameters():  # callbacks can get at it
                 network._set_trusted(self.coefs_, self.intercepts_)
                 if self.solver == "lbfgs":
                     total_weight = data.rows if weights is None else float(weights.sum())
@@ -515,7 +515,7 @@ class FittedMLP(BaseEstimator, ABC):
         self, data: Any, rows: np.ndarray, batch_size: int, threads: Callable[[], int]
     ) -> dict[str, float]:
         start = time.perf_counter()
-        settings = _core.StepSettings(
+        settings = _core.UpdateSettings(
             self._optimizer.learning_rate,
             self.l1,
             self.l2,
@@ -523,7 +523,7 @@ class FittedMLP(BaseEstimator, ABC):
             proximal=True,
             measures_penalty=bool(self.alpha or self.l1 or self.l2),
         )
-        sums = run_epoch(self._optimizer.core, data, rows, batch_size, 1, settings, threads)
+        sums = run_epoch(self._optimizer.core, data, _core.EpochPlan(rows, batch_size), settings, threads)
         loss, penalty = sums.loss / len(rows) * self._loss_factor, sums.penalty / len(rows)
         self.n_iter_ += 1
         self.t_ += len(rows)

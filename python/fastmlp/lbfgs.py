@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.optimize
 
-from . import validation
+from . import _core, validation
 from .errors import DivergenceError
 from .network import SECONDS_PER_CALL, Network
 from .threads import share_of_cores
@@ -108,7 +108,7 @@ def fit_lbfgs(
         clock = time.perf_counter()
 
     options = {"maxiter": max_iter, "maxfun": 100 * max_iter, "gtol": tol, "ftol": float(np.finfo(float).eps)}
-    with network._core.reserve(), share_of_cores(n_threads) as share:
+    with network._core.lock_parameters(), share_of_cores(n_threads) as share:
         result = minimize(network, data, l1, l2, 1.0, options, share, after_iteration)
     if result is not None and not math.isfinite(result.fun):
         raise _divergence(float(result.fun), len(history.loss) + 1)
@@ -126,6 +126,14 @@ def _divergence(loss: float, iteration: int) -> DivergenceError:
 
 class Stop(Exception):
     """Raised by `after_iteration` to end the search where it is."""
+
+
+def _loss_and_gradient(core: Any, data: Any, threads: Callable[[], int]) -> tuple[float, np.ndarray]:
+    """The mean loss over the rows, and its gradient in the order of the core's parameter_vector."""
+    plan, sums, position = _core.EpochPlan(data.rows, data.rows), _core.LossSum(), 0
+    while position < plan.rows:
+        position = core.sum_gradients(data, plan, position, sums, threads(), SECONDS_PER_CALL)
+    return sums.loss / data.rows, core.gradient_vector()
 
 
 def minimize(
@@ -182,7 +190,8 @@ def minimize(
     def objective(point: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal latest
         parameters = parameters_at(point)
-        loss, gradient = core.loss_and_gradient_at(data, parameters, threads(), SECONDS_PER_CALL)
+        network._core.parameter_vector = parameters
+        loss, gradient = _loss_and_gradient(core, data, threads)
         w, of_weights = parameters[:n_weights], gradient[:n_weights]
         of_weights += l2 * w
         penalty = l2 / 2 * float(w @ w)
@@ -210,4 +219,4 @@ def minimize(
     except Stop:
         return None
     finally:
-        network._core.set_parameter_vector(parameters_at(accepted))
+        network._core.parameter_vector = parameters_at(accepted)

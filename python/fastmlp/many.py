@@ -101,7 +101,7 @@ def fit_all(
         own_sets = {name: shared[index] for name, shared in sets.items()}
         which = f"trainers[{index}], {trainer.network!r}"
         try:
-            with trainer.network._core.reserve():
+            with trainer.network._core.lock_parameters():
                 outcome = trainer._fit(data[index], own_sets, epochs, callbacks, cores_of_each, progress)
             loss = outcome.loss[-1]
         except Cancelled:

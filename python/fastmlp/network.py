@@ -156,7 +156,9 @@ class Network:
         self._core = core_type(
             list(self._layer_sizes),
             getattr(_core.Activation, self._activation),
+            [],
             getattr(_core.Loss, self._loss),
+            [],
             self._input_scale,
             self._clips_loss,
         )
@@ -225,7 +227,7 @@ class Network:
         new_biases = validation.check_parameters(
             "biases", biases, [(outputs,) for _, outputs in shapes], self._dtype, threads
         )
-        with self._core.reserve():
+        with self._core.lock_parameters():
             for i, (w, b) in enumerate(zip(new_weights, new_biases)):
                 self._core.set_layer(i, w, b)
 
@@ -416,7 +418,7 @@ class Network:
             threads = default_thread_count()
         step, parts = self._rows_per_call, []
         for i in range(0, len(X), step):
-            part = self._core.predict(X, i, min(i + step, len(X)), threads)
+            part = self._core.forward(X, i, min(i + step, len(X)), threads)
             if part is None:  # the core checks values as it reads them, and here is the message
                 self._check_inputs(X, threads)
                 raise ValueError("X was changed by another thread while it was read")
@@ -475,10 +477,10 @@ class Network:
         l2 = validation.check_number("l2", l2, least=0)
         threads = self._threads(n_threads)
         data = self._dataset(X, y, threads)
-        core = self._new_core_trainer("sgd")
+        core, plan = self._new_core_trainer("sgd"), _core.EpochPlan(data.rows, data.rows)
         sums, position = _core.LossSum(), 0
         while position < data.rows:
-            position = core.sum_gradients(data, position, sums, threads, SECONDS_PER_CALL)
+            position = core.sum_gradients(data, plan, position, sums, threads, SECONDS_PER_CALL)
         weight_gradients, bias_gradients = core.gradients()
         if l1 or l2:
             for gradient, w in zip(weight_gradients, self.weights):
@@ -524,7 +526,7 @@ class Network:
         step, sums = self._rows_per_call, _core.LossSum()
         for begin in range(0, data.rows, step):
             self._core.evaluate(data, begin, min(begin + step, data.rows), sums, threads)
-        accuracy = sums.hits / data.rows if self._loss == "cross_entropy" else math.nan
+        accuracy = sums.correct / data.rows if self._loss == "cross_entropy" else math.nan
         return Evaluation(sums.loss / data.rows, accuracy)
 
     def _penalty(self, l1: float, l2: float) -> float:
@@ -540,10 +542,10 @@ class Network:
     @contextlib.contextmanager
     def _at_rest(self) -> Iterator[None]:
         """For what copies all parameters: RuntimeError if another thread changes them meanwhile."""
-        before = self._core.reservations
-        if not self._core.is_reserved_elsewhere():
+        before = self._core.parameters_version
+        if not self._core.is_locked_elsewhere():
             yield
-            if self._core.reservations == before:
+            if self._core.parameters_version == before:
                 return
         raise RuntimeError("a fit of this network is under way in another thread; save or copy it from a callback")
 

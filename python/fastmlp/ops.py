@@ -128,7 +128,7 @@ def softmax_cross_entropy(z: Any, labels: Any) -> LossAndGradient:
     (z,) = _matrices(z=z)
     _check_not_empty("z", z)
     labels = validation.check_labels(labels, len(z), z.shape[1])
-    return LossAndGradient(*_core.softmax_cross_entropy(z, labels.astype(np.int32)))
+    return LossAndGradient(*_core.softmax_cross_entropy(z, labels))
 
 
 def squared_error(prediction: Any, target: Any) -> LossAndGradient:

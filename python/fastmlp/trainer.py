@@ -386,14 +386,14 @@ class Trainer:
         kept = [name for name in slots if name not in ("__weakref__", "_core") and hasattr(self, name)]
         with self.network._at_rest():
             state = {**{name: getattr(self, name) for name in kept}, **getattr(self, "__dict__", {})}
-            return {**state, "core": self._core.state()}
+            return {**state, "core": self._core.optimizer_state()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        steps, layers = state.pop("core")
+        updates, layers = state.pop("core")
         for name, value in state.items():
             setattr(self, name, value)
         self._core = self._new_core()
-        self._core.set_state(steps, layers)
+        self._core.set_optimizer_state(updates, layers)
 
     def _fit_alone(
         self,
@@ -408,7 +408,7 @@ class Trainer:
             return self._fit(data, given, epochs, callbacks, share, progress)
 
     def _reserve(self) -> Any:
-        return self.network._core.reserve()
+        return self.network._core.lock_parameters()
 
     def _fit(
         self,
@@ -472,7 +472,7 @@ class Trainer:
             for part in parts:
                 size, part_updates = part.rows, self._updates_of(part)
                 sums = self._train_part(part, threads, watch, epoch, updates)
-                loss, hits, rows, updates = loss + sums.loss, hits + sums.hits, rows + size, updates + part_updates
+                loss, hits, rows, updates = loss + sums.loss, hits + sums.correct, rows + size, updates + part_updates
                 del part  # while the next chunk is awaited
         metrics = {"loss": loss / rows, "penalty": self.network._penalty(self.l1, self.l2)}
         if self.network.loss == "cross_entropy":
@@ -498,16 +498,16 @@ class Trainer:
             return self._run(data, order, updates, threads, watch)
 
         def go_back_to(updates: int) -> None:
-            self._core.restore()
+            self._core.restore_snapshot()
             try:
                 if updates > 0:
                     train(updates)
             except LossNotFinite:  # another thread has changed the data meanwhile
-                self._core.restore()
+                self._core.restore_snapshot()
             if not self.network._core.is_finite():
-                self._core.restore()
+                self._core.restore_snapshot()
 
-        self._core.remember()
+        self._core.save_snapshot()
         try:
             sums = train(updates)
         except LossNotFinite as found:
@@ -522,8 +522,8 @@ class Trainer:
         order = self._rng.permutation(data.rows) if self._shuffle else np.arange(data.rows)
         return order.astype(np.int64, copy=False)
 
-    def _step_settings(self) -> _core.StepSettings:
-        return _core.StepSettings(self.learning_rate, self.l1, self.l2, proximal=self._proximal)
+    def _step_settings(self) -> _core.UpdateSettings:
+        return _core.UpdateSettings(self.learning_rate, self.l1, self.l2, proximal=self._proximal)
 
     def _run(
         self, data: Any, order: np.ndarray, updates: int, threads: Callable[[], int], watch: Callable[[float], None]
@@ -539,10 +539,8 @@ class Trainer:
             watch(position / rows)
 
         first = order[: updates * rows_of_update]
-        batches_per_update = -(-rows_of_update // batch_size)
-        return run_epoch(
-            self._core, data, first, batch_size, batches_per_update, self._step_settings(), threads, after_call
-        )
+        plan = _core.EpochPlan(first, batch_size, -(-rows_of_update // batch_size))
+        return run_epoch(self._core, data, plan, self._step_settings(), threads, after_call)
 
 
 class LossNotFinite(Exception):
@@ -574,19 +572,15 @@ def _check_update_settings(
 def run_epoch(
     core: Any,
     data: Any,
-    order: np.ndarray,
-    batch_size: int,
-    batches_per_update: int,
-    settings: _core.StepSettings,
+    plan: _core.EpochPlan,
+    settings: _core.UpdateSettings,
     threads: Callable[[], int],  # asked before each call of the core
     watch: Callable[[int, _core.LossSum], None] = lambda position, sums: None,  # after each call of the core
 ) -> _core.LossSum:
-    """Trains once on the rows of data that `order`, int64, names. Between slices, signals are looked at."""
+    """Trains once on the plan's rows of data. Signals are handled between the calls of the core."""
     sums, position = _core.LossSum(), 0
-    while position < len(order):
-        position = core.run(
-            data, order, batch_size, batches_per_update, settings, position, sums, threads(), SECONDS_PER_CALL
-        )
+    while position < plan.rows:
+        position = core.run(data, plan, settings, position, sums, threads(), SECONDS_PER_CALL)
         watch(position, sums)
     return sums
 

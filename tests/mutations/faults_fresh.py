@@ -33,13 +33,13 @@ FAULTS = [
         "X08", "if (m == 0 || n == 0) return;", "if (m == 0 || n == 0 || k == 0) return;"
     ),  # a product over no inner dimension is not zeros
     Fault(
-        "X09", "return std::min(omp_get_max_threads(), most_workers());", "return omp_get_max_threads();"
+        "X09", "return std::min(omp_get_max_threads(), max_workers());", "return omp_get_max_threads();"
     ),  # OMP_NUM_THREADS=500 is believed by the default
     # cpp/nn
     Fault(
         "X10",
-        "cost[i] = std::min(cost[i] + std::log(exp_sum[i]), most);",
-        "cost[i] = std::min(most, cost[i] + std::log(exp_sum[i]));",
+        "batch.max_term < loss ? batch.max_term : loss",
+        "loss < batch.max_term ? loss : batch.max_term",
     ),  # a NaN cross-entropy is reported as inf, or clipped
     Fault(
         "X11",
@@ -48,8 +48,8 @@ FAULTS = [
     ),  # infinite biases at an epoch's end go unnoticed
     Fault(
         "X12",
-        "data.weights ? data.weights + part.begin : nullptr",
-        "data.weights ? data.weights : nullptr",
+        "data.targets_from(begin + part.begin, z.columns)",
+        "data.targets_from(begin, z.columns)",
     ),  # held-out rows from 128 on get others' weights
     Fault(
         "X13",
@@ -58,21 +58,23 @@ FAULTS = [
     ),  # a CSR row's first value is said to be in the row above
     Fault(
         "X14",
-        "sum.penalty += rows_of_update * penalty(*settings, chunk.weight);",
-        "sum.penalty += static_cast<double>(chunk.size()) * penalty(*settings, chunk.weight);",
+        "sum.penalty += static_cast<double>(batch.update_rows()) * penalty(",
+        "sum.penalty += static_cast<double>(batch.rows()) * penalty(",
     ),  # estimators' penalty too small for batches over 256 rows
-    Fault("X15", "steps_ = remembered_steps_;", "steps_ += 0;"),  # Adam's count of updates survives a divergence
+    Fault("X15", "updates_ = snapshot_updates_;", "updates_ += 0;"),  # Adam's count of updates survives a divergence
     # cpp/bindings
     Fault(
         "X16", "constexpr double short_operations = 1e6;", "constexpr double short_operations = 1e9;"
     ),  # predictions hold Python's lock for 10 ms and more
     Fault(
         "X17",
-        "holder = {std::this_thread::get_id(), ReleasedGil::forks(), holder.count + 1};",
-        "holder = {std::this_thread::get_id(), ReleasedGil::forks(), holder.count};",
+        "owner = {std::this_thread::get_id(), ReleasedGil::forks(), owner.version + 1};",
+        "owner = {std::this_thread::get_id(), ReleasedGil::forks(), owner.version};",
     ),  # a copy does not notice a fit that came and went meanwhile
     Fault(
-        "X18", "if (PyErr_CheckSignals() != 0) throw py::error_already_set();", ""
+        "X18",
+        "position = core.sum_gradients(data, plan, position, sums, threads(), SECONDS_PER_CALL)\n    return",
+        "position = core.sum_gradients(data, plan, position, sums, threads(), math.inf)\n    return",
     ),  # Ctrl-C in L-BFGS waits for a whole pass over the rows
     # python/fastmlp
     Fault("X19", "max(1, math.ceil(quota))", "max(1, math.floor(quota))"),  # a quota of 1.5 cores gives one thread
@@ -117,9 +119,11 @@ FAULTS = [
         "fma(power, tail, power)",
     ),  # exp saturates at 2e38 instead of becoming inf
     Fault(
-        "Y02", "hit[i] = predicted == labels[i] && sum[i] == sum[i];", "hit[i] = predicted == labels[i];"
+        "Y02", "batch.correct[i] = column == label && sum == sum;", "batch.correct[i] = column == label;"
     ),  # a row of NaN counts as hit for label 0
-    Fault("Y03", "min(V::broadcast(most), cost)", "min(cost, V::broadcast(most))"),  # NaN loss hidden as the clip
+    Fault(
+        "Y03", "min(V::broadcast(batch.max_term), value)", "min(value, V::broadcast(batch.max_term))"
+    ),  # NaN loss hidden as the clip
     Fault("Y04", "(sums[2] + sums[3])", "(sums[2] + sums[2])"),  # forward misses NaN in each fourth vector
     Fault("Y05", "short_sum = 32 * V::lanes", "short_sum = 32768 * V::lanes"),  # float32 penalty loses digits
     # cpp/linalg
@@ -131,28 +135,30 @@ FAULTS = [
         "while (at < earliest && !found.compare_exchange_weak(earliest, at)) { }",
         "if (earliest == size) found.store(at);",
     ),  # reports the bad value found first, not the first
-    Fault("Y08", "threads = std::min(threads, most_workers());", ""),  # no cap on a team's size
+    Fault("Y08", "threads = std::min(threads, max_workers());", ""),  # no cap on a team's size
     # cpp/nn
-    Fault("Y09", "rows_of_update * penalty(", "static_cast<double>(chunk.size()) * penalty("),  # batch > 256: too small
-    Fault("Y10", "i < chunk.update_end; ++i)", "i < chunk.end; ++i)"),  # row weights of the first chunk only
     Fault(
-        "Y11", "step.l1 != 0 || l2_of_update(step, chunk.weight) != 0 ||", "step.l1 != 0 || step.l2 != 0 ||"
-    ),  # alpha alone does not decay weights of zero columns
-    Fault("Y12", "steps_ = remembered_steps_;", ""),  # Adam's step count not restored after divergence
+        "Y09", "static_cast<double>(batch.update_rows()) * penalty(", "static_cast<double>(batch.rows()) * penalty("
+    ),  # batch > 256: too small
+    Fault("Y10", "i < batch.update_end; ++i)", "i < batch.end; ++i)"),  # sample weights of the first micro-batch only
+    Fault("Y11", "rules_.weights.l2 != 0 ||", ""),  # l2 or alpha alone does not decay weights of zero columns
+    Fault("Y12", "updates_ = snapshot_updates_;", ""),  # Adam's step count not restored after divergence
     Fault(
         "Y13", "kernels().norms(layer.biases().data(), layer.biases().size(), sums);", ""
     ),  # biases of inf are not seen as divergence
     Fault(
-        "Y14", "if (rows <= room_ && columns <= input_room_) return;", "if (rows <= room_) return;"
+        "Y14",
+        "if (rows <= reserved_rows_ && columns <= reserved_columns_) return;",
+        "if (rows <= reserved_rows_) return;",
     ),  # inputs too narrow after a CSR fit with short rows
     # cpp/bindings
     Fault(
-        "Y15", "part.weights = data.weights + begin;", "part.weights = data.weights;"
+        "Y15", "targets_from(begin + part.begin,", "targets_from(part.begin,"
     ),  # later parts evaluated with the first rows' weights
     Fault(
         "Y16",
-        "const ReleasedGil released; position = trainer.sum_gradients(data, nullptr, rows, rows,",
-        "position = trainer.sum_gradients(data, nullptr, rows, rows,",
+        "const ReleasedGil released; position = trainer.sum_gradients(",
+        "position = trainer.sum_gradients(",
     ),  # L-BFGS keeps Python's lock
     Fault("Y17", 'each = py::getattr(each, "base"))', "each = py::none())"),  # a view's base is not pinned
     # python

@@ -14,18 +14,20 @@ FAULTS = [
         "static_cast<T>(std::min<double>(limit, std::numeric_limits<T>::max()))",
         "static_cast<T>(limit)",
     ),  # inf in a float32 array passes where the limit is double's
-    Fault("L03", "places ? places + row : nullptr", "places"),  # skipped columns: the rows of the first tile again
+    Fault(
+        "L03", "row_index ? row_index + row : nullptr", "row_index"
+    ),  # skipped columns: the rows of the first tile again
     Fault(
         "L04", "0, static_cast<std::size_t>(size) * sizeof(T));", "0, static_cast<std::size_t>(size));"
     ),  # a quarter of a new buffer is zeroed
     Fault("L05", "cursors->clear_ahead(loop, index);", ""),  # a team leaves work undone from its ninth loop on
-    Fault("L06", "threads = std::min(threads, most_workers());", ""),  # a thousand threads are started if asked for
+    Fault("L06", "threads = std::min(threads, max_workers());", ""),  # a thousand threads are started if asked for
     Fault(
         "L07", "omp_pause_resource_all(omp_pause_hard) == 0", "omp_pause_resource_all(omp_pause_hard) != 0"
     ),  # children of fork warn and work alone
     Fault("L08", "catch (const std::exception&)", "catch (const std::bad_alloc&)"),  # a refused thread ends the process
     Fault(
-        "L09", "std::min(omp_get_max_threads(), most_workers())", "std::min(omp_get_num_procs(), most_workers())"
+        "L09", "std::min(omp_get_max_threads(), max_workers())", "std::min(omp_get_num_procs(), max_workers())"
     ),  # OMP_NUM_THREADS and threadpoolctl are ignored
     Fault(
         "L10", "pack_panels(shape, t.data, t.stride, panels.data())", "pack_panels(shape, t.data, n, panels.data())"

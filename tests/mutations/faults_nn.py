@@ -6,44 +6,54 @@ FAULTS = [
     # from the first round
     Fault(
         "N03",
-        "sum.penalty += rows_of_update * penalty(*settings, chunk.weight);",
-        "sum.penalty += static_cast<double>(chunk.size()) * penalty(*settings, chunk.weight);",
-    ),  # an update of several chunks: too small a penalty
-    Fault("N04", "steps_ = remembered_steps_;", ""),  # Adam's count of updates after a divergence
+        "sum.penalty += static_cast<double>(batch.update_rows()) * penalty(",
+        "sum.penalty += static_cast<double>(batch.rows()) * penalty(",
+    ),  # an update of several micro-batches: too small a penalty
+    Fault("N04", "updates_ = snapshot_updates_;", ""),  # Adam's count of updates after a divergence
     Fault(
         "N08",
-        "data.weights ? data.weights + part.begin : nullptr};",
-        "data.weights ? data.weights : nullptr};",
+        "sample_weights ? sample_weights + row : nullptr}; }",
+        "sample_weights}; }",
     ),  # weights of the first block for all blocks
-    # updates, chunks and slices
+    # updates, micro-batches and slices
     Fault(
-        "N09", "whole_batches <= batches_per_update ? rows", "whole_batches < batches_per_update ? rows"
+        "N09", "batches_left <= accumulate_ ? rows_", "batches_left < accumulate_ ? rows_"
     ),  # a smaller last batch makes no update
-    Fault("N10", "rows <= room_ && columns <= input_room_", "rows <= room_"),  # a denser CSR matrix overruns the inputs
-    Fault("N11", "= data.weights[source];", "= data.weights[chunk.begin + i];"),  # weights are not shuffled with rows
-    Fault("N12", "data.weights ? per_weight : 1", "per_weight"),  # a rank's loss is scaled by its share of the rows
+    Fault(
+        "N10", "rows <= reserved_rows_ && columns <= reserved_columns_", "rows <= reserved_rows_"
+    ),  # a denser CSR matrix overruns the inputs
+    Fault(
+        "N11", "= *from.sample_weights;", "= epoch.data.sample_weights[batch.begin + i];"
+    ),  # weights are not shuffled with rows
+    Fault(
+        "N12",
+        "return {epoch.plan.gradient_divisor(), 1};",
+        "return {epoch.plan.gradient_divisor(), batch.update_rows() / epoch.plan.gradient_divisor()};",
+    ),  # a rank's loss is scaled by its share of the rows
     Fault(
         "N13",
-        "const T scale = chunk.weight > 0 ? T(1) / static_cast<T>(chunk.weight) : T(0);",
-        "const T scale = T(1) / static_cast<T>(chunk.weight);",
+        "const T scale = gradient_divisor > 0 ? T(1) / static_cast<T>(gradient_divisor) : T(0);",
+        "const T scale = T(1) / static_cast<T>(gradient_divisor);",
     ),  # NaN from a batch whose weights sum to zero
     Fault("N14", "static_cast<T>(1 - optimizer.beta_2)", "T(1) - static_cast<T>(optimizer.beta_2)"),  # rounded before
     Fault("N15", "rate * settings.l1 / (1 - optimizer.momentum)", "rate * settings.l1"),  # proximal with momentum
-    Fault("N16", "settings, steps_ + 1, weight, false)", "settings, steps_ + 1, weight, true)"),  # ranks: biases, too
-    Fault("N17", "++steps_;", ""),  # Adam among ranks: each update is the first
+    Fault(
+        "N16", "biases_of(network_.layers()[i]), rules.biases)", "biases_of(network_.layers()[i]), rules.weights)"
+    ),  # ranks: biases, too
+    Fault("N17", "++updates_;", ""),  # Adam among ranks: each update is the first
     Fault("N18", "x[begin + j] != 0", "x[begin + j] > 0"),  # columns that are negative or zero are skipped
     Fault("N19", "states_[i].for_each_state(f);", ""),  # optimizer's state neither restored nor given to other ranks
     Fault(
-        "N20", "|| optimizer_.kind != UpdateKind::sgd;", "|| optimizer_.kind == UpdateKind::adam;"
+        "N20", "moves = properties_.moves_without_gradient ||", "moves = properties_.overlaps_with_product ||"
     ),  # skipped columns lose their velocity
     Fault(
-        "N21", "(whole ? pulled : chunk.first || updates)", "(whole ? pulled : updates)"
-    ),  # old sums in skipped columns of an update's first chunk
+        "N21", "needs_sums_ ? is_first_ || updates_ : moves;", "needs_sums_ ? updates_ : moves;"
+    ),  # old sums in skipped columns of the first micro-batch
     Fault(
-        "N22", "end == other.end && workers == other.workers", "end == other.end"
+        "N22", "begin == other.begin && workers == other.workers", "begin == other.begin"
     ),  # a slice with more threads than the one before it
-    Fault("N23", "is_gathered ? ahead_.side : 0", "0"),  # a slice goes on with the wrong chunk's rows
-    Fault("N24", "next.size() == 0 || is_sum ||", "next.size() == 0 ||"),  # sums of gradients run past their batch
+    Fault("N23", "is_prefetched ? prefetched_.side : 0", "0"),  # a slice goes on with the rows of the wrong micro-batch
+    Fault("N24", "|| is_summed ||", "||"),  # sums of gradients run past their batch
     # predictions and losses
     Fault(
         "N25",
@@ -56,7 +66,7 @@ FAULTS = [
     Fault("N27", "return std::isfinite(sums[0]);", "return std::isfinite(sums[1]);"),  # 1e200 counts as not finite
     Fault("N28", "std::numeric_limits<T>::epsilon()", "std::numeric_limits<float>::epsilon()"),  # clipped in float64
     Fault(
-        "N29", "wanted.targets[i * wanted.target_stride + j]", "wanted.targets[i * z.columns + j]"
+        "N29", "batch.targets + i * batch.target_stride", "batch.targets + i * batch.outputs"
     ),  # poisson's training loss reads the padding
     Fault(
         "N30", "full_panels = shape_.vectors() / panel_vectors;", "full_panels = shape_.panels();"

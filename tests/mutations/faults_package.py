@@ -43,11 +43,11 @@ FAULTS = [
     # Trainer, Network
     Fault("P41", "update, update - 2)", "update, update - 1)"),  # weights after the update that diverged
     Fault("P42", "{name: list(values) for", "{name: values for"),  # Trainer.history is no copy
-    Fault("P43", "if self._core.reservations == before: return", "return"),  # a fit within a save goes unnoticed
-    Fault("P44", "with self._core.reserve():", "with contextlib.nullcontext():"),  # set_parameters during a fit
+    Fault("P43", "if self._core.parameters_version == before: return", "return"),  # a fit within a save goes unnoticed
+    Fault("P44", "with self._core.lock_parameters():", "with contextlib.nullcontext():"),  # set_parameters during a fit
     # ranks
     Fault("P45", "(rank < batch % size)", "(rank <= batch % size)"),  # batches of one row too many
-    Fault("P46", "core.steps = steps + end - begin", ""),  # a rank without rows counts no updates
+    Fault("P46", "core.updates = before + end - begin", ""),  # a rank without rows counts no updates
     Fault(
         "P47",
         "self._given.shape != shape or self._given.dtype != buffer.dtype",

@@ -35,7 +35,7 @@ LEFT_OUT = ["--ignore=tests/test_bits.py", "--ignore=tests/test_mutations.py"]
 NEAREST = {
     "cpp/kernels/": "accuracy ops ties core combinations network trainer",
     "cpp/linalg/": "ops core combinations validation network trainer threads processes",
-    "cpp/nn/": "core ties combinations columns sparse network trainer distributed",
+    "cpp/nn/": "core epoch_plan ties combinations columns sparse network trainer distributed",
     "cpp/bindings/": "core validation network streaming distributed interruption processes checkpoints",
     "python/fastmlp/": "settings callbacks",
     "python/fastmlp/network.py": "network ties settings validation checkpoints sparse interruption",

@@ -1,5 +1,5 @@
-// Passes over whole arrays that belong to no network.
-#include "elementwise.h"
+// The check of input arrays, and the measured peak of the multiply-adders.
+#include "checks.h"
 
 #include <chrono>
 #include <cmath>
@@ -8,19 +8,19 @@
 namespace fastmlp {
 
 template <class T> int64_t first_not_finite(const T* x, int64_t size, double limit, int threads) {
-    const T most = static_cast<T>(std::min<double>(limit, std::numeric_limits<T>::max()));
+    const T max_magnitude = static_cast<T>(std::min<double>(limit, std::numeric_limits<T>::max()));
     std::atomic<int64_t> found{size};
     run_team(useful_threads(threads, static_cast<double>(size)), [&](const Worker& worker) noexcept {
         const Range mine = worker.share(size);
-        constexpr int64_t block = 4096;  // a branch per block, so that the loop inside can be vectorised
+        constexpr int64_t block = 4096;  // one branch per block, so that the inner loop is vectorised
         for (int64_t i = mine.begin; i < mine.end; i += block) {
             const int64_t end = std::min(i + block, mine.end);
             bool good = true;
-            for (int64_t j = i; j < end; ++j) good &= std::abs(x[j]) <= most;  // false for NaN
+            for (int64_t j = i; j < end; ++j) good &= std::abs(x[j]) <= max_magnitude;  // false for NaN
             if (good) continue;
             int64_t at = i;
-            while (at < end && std::abs(x[at]) <= most) ++at;
-            if (at == end) continue;  // another thread has changed the array meanwhile
+            while (at < end && std::abs(x[at]) <= max_magnitude) ++at;
+            if (at == end) continue;  // another thread has changed the array since
             int64_t earliest = found.load();
             while (at < earliest && !found.compare_exchange_weak(earliest, at)) {
             }
@@ -37,7 +37,7 @@ template <class T> double peak_gflops(const Kernels<T>& kernels, int threads, do
     run_team(threads, [&](const Worker& worker) noexcept {
         worker.wait_for_all();
         int64_t mine = 0;
-        do  // once at least, even where another process has kept this worker away all the time
+        do  // at least once, even if other processes used this worker's core all the time
             mine += 2 * kernels.fma_rounds(10000);
         while (std::chrono::duration<double>(clock::now() - start).count() < seconds);
         operations += mine;

@@ -1,0 +1,41 @@
+// Inputs, what is known of them, and data sets of both precisions.
+#include "bound_dataset.h"
+#include "gil.h"
+#include "register.h"
+
+namespace fastmlp {
+
+std::unique_ptr<NonzeroBits> find_nonzero(const py::object& inputs, int n_threads) {
+    const Inputs view = inputs_view(inputs);
+    const Pin pin = pin_inputs(inputs);
+    const ReleasedGil released;
+    return std::make_unique<NonzeroBits>(view, n_threads);
+}
+
+py::tuple position(const CsrInputs& inputs, int64_t value) {
+    require(0 <= value && value < inputs.values.shape(0), "value out of range");
+    return py::make_tuple(inputs.indices.row_of(value), inputs.indices.column_of(value));
+}
+
+template <class T> void register_dataset(py::module_& m, const char* name) {
+    py::class_<BoundDataset<T>>(m, name).def_property_readonly(
+        "rows", [](const BoundDataset<T>& data) { return data.inputs.rows; });
+}
+
+void register_datasets(py::module_& m) {
+    using py::arg;
+    py::class_<CsrInputs>(m, "CsrInputs")
+        .def(py::init<const py::array&, const Array<std::int32_t>&, const Array<std::int64_t>&, int64_t>(),
+             arg("values"), arg("column_index").noconvert(), arg("row_starts").noconvert(), arg("columns"))
+        .def_readonly("values", &CsrInputs::values)
+        .def_property_readonly("ascending", [](const CsrInputs& inputs) { return inputs.indices.ascending(); })
+        .def_property_readonly(
+            "shape", [](const CsrInputs& inputs) { return py::make_tuple(inputs.view().rows, inputs.view().columns); })
+        .def("__len__", [](const CsrInputs& inputs) { return inputs.view().rows; })
+        .def("position", &position, arg("value"));
+    py::class_<NonzeroBits>(m, "NonzeroBits").def(py::init(&find_nonzero), arg("inputs"), arg("n_threads"));
+    register_dataset<float>(m, "DatasetFloat32");
+    register_dataset<double>(m, "DatasetFloat64");
+}
+
+}  // namespace fastmlp

@@ -1,0 +1,163 @@
+// Networks of both precisions: parameters and their lock, forward and evaluate.
+#include "../nn/network.h"
+
+#include "bound_dataset.h"
+#include "gil.h"
+#include "layer_arrays.h"
+#include "register.h"
+
+namespace fastmlp {
+
+// Non-blocking RAII lock on a network's parameters. Locks of threads that did not survive a fork are ignored. Requires
+// the GIL.
+class ParameterLock {
+public:
+    explicit ParameterLock(LockOwner& owner) : owner_(&owner) {
+        if (owner.thread == std::this_thread::get_id() || is_elsewhere(owner))
+            throw std::runtime_error("a fit of this network is under way; its parameters cannot be changed by another");
+        owner = {std::this_thread::get_id(), ReleasedGil::forks(), owner.version + 1};
+    }
+    ParameterLock(const ParameterLock&) = delete;
+    ~ParameterLock() { release(); }
+    void release() {
+        if (owner_) owner_->thread = {};
+        owner_ = nullptr;
+    }
+    static bool is_elsewhere(const LockOwner& owner) {
+        return owner.thread != std::thread::id() && owner.thread != std::this_thread::get_id() &&
+               owner.forks == ReleasedGil::forks();
+    }
+
+private:
+    LockOwner* owner_;
+};
+
+template <class T>
+std::unique_ptr<Network<T>> new_network(const std::vector<int64_t>& sizes, Activation activation,
+                                        const std::vector<double>& activation_settings, Loss loss,
+                                        const std::vector<double>& loss_settings, double input_scale, bool clips_loss) {
+    require(activation_settings.empty(), "the activation has no settings");
+    require(loss_settings.empty(), "the loss has no settings");
+    return std::make_unique<Network<T>>(sizes, activation, loss, input_scale, clips_loss, current_table());
+}
+
+template <class T> Array<T> weights_of(const Network<T>& network, std::size_t index) {
+    const DenseLayer<T>& layer = network.layers().at(index);
+    return new_layer_arrays(layer, layer.parameters()).first;
+}
+
+template <class T> Array<T> biases_of(const Network<T>& network, std::size_t index) {
+    const DenseLayer<T>& layer = network.layers().at(index);
+    return Array<T>(layer.outputs(), layer.biases().data());
+}
+
+template <class T>
+void set_layer(Network<T>& network, std::size_t index, const Array<T>& weights, const Array<T>& biases) {
+    DenseLayer<T>& layer = network.layers().at(index);
+    require(fit_layer(layer, weights, biases), "weights or biases have the wrong shape");
+    pack_layer(layer, weights.data(), biases.data(), layer.parameters());
+}
+
+template <class T> Array<T> parameter_vector(const Network<T>& network) {
+    Array<T> parameters(parameter_count(network));
+    get_parameters(network, parameters.mutable_data());
+    return parameters;
+}
+
+template <class T> void set_parameter_vector(Network<T>& network, const Array<T>& parameters) {
+    require(parameters.ndim() == 1 && parameters.shape(0) == parameter_count(network),
+            "parameters must be all weights and biases");
+    set_parameters(network, parameters.data());
+}
+
+// A forward pass of fewer takes about 10 us and ends before another Python thread could begin.
+constexpr double short_operations = 1e6;
+
+template <class T>
+py::object forward(const Network<T>& network, const py::object& x, int64_t begin, int64_t end, int n_threads) {
+    const Inputs all = inputs_view(x, network.inputs());
+    require(0 <= begin && begin <= end && end <= all.rows, "rows out of range");
+    const Inputs inputs = all.part(begin, end);
+    Array<T> out = new_matrix<T>(inputs.rows, network.outputs());
+    T* data = out.mutable_data();
+    bool finite;
+    if (static_cast<double>(inputs.rows) * network.forward_operations() < short_operations) {
+        finite = network.forward(inputs, data, n_threads);
+    } else {
+        const Pin pin = pin_inputs(x);
+        const ReleasedGil released;
+        finite = network.forward(inputs, data, n_threads);
+    }
+    return finite ? py::object(out) : py::none();
+}
+
+template <class T>
+void evaluate(const Network<T>& network, const BoundDataset<T>& data, int64_t begin, int64_t end, LossSum& sum,
+              int n_threads) {
+    require(data.fits(network), "the data set is of another network");
+    require(0 <= begin && begin <= end && end <= data.inputs.rows, "rows out of range");
+    LossSum total = sum;
+    {
+        const ReleasedGil released;
+        network.evaluate(data, begin, end, total, n_threads);
+    }
+    sum = total;
+}
+
+template <class T> py::tuple weight_norms(const Network<T>& network) {
+    double sums[2];
+    {
+        const ReleasedGil released;
+        network.weight_norms(sums);
+    }
+    return py::make_tuple(sums[0], sums[1]);
+}
+
+template <class T> bool is_finite(const Network<T>& network) {
+    const ReleasedGil released;
+    return network.is_finite();
+}
+
+template <class T> void register_network(py::module_& m, const char* name) {
+    using py::arg;
+    py::class_<Network<T>> network(m, name);
+    network
+        .def(py::init(&new_network<T>), arg("sizes"), arg("activation"), arg("activation_settings"), arg("loss"),
+             arg("loss_settings"), arg("input_scale"), arg("clips_loss") = false)
+        .def_property_readonly("training_operations", &Network<T>::training_operations)
+        .def_property_readonly("forward_operations", &Network<T>::forward_operations)
+        .def("weights", &weights_of<T>, arg("layer"))
+        .def("biases", &biases_of<T>, arg("layer"))
+        .def("set_layer", &set_layer<T>, arg("layer"), arg("weights").noconvert(), arg("biases").noconvert())
+        .def_property("parameter_vector", &parameter_vector<T>,
+                      py::cpp_function(&set_parameter_vector<T>, py::is_method(network), arg("parameters").noconvert()))
+        .def("dataset", &labelled_dataset<T>, arg("inputs"), arg("labels").noconvert(), arg("nonzero") = py::none(),
+             arg("sample_weights").noconvert() = py::none())
+        .def("dataset", &target_dataset<T>, arg("inputs"), arg("targets").noconvert(), arg("nonzero") = py::none(),
+             arg("sample_weights").noconvert() = py::none())
+        .def("forward", &forward<T>, arg("inputs"), arg("begin"), arg("end"), arg("n_threads"))
+        .def("evaluate", &evaluate<T>, arg("data"), arg("begin"), arg("end"), arg("sum"), arg("n_threads"))
+        .def("weight_norms", &weight_norms<T>)
+        .def("is_finite", &is_finite<T>)
+        .def(
+            "lock_parameters",
+            [](Network<T>& self) { return std::make_unique<ParameterLock>(self.lock_owner()); },
+            py::keep_alive<0, 1>())
+        .def_property_readonly("parameters_version", [](Network<T>& self) { return self.lock_owner().version; })
+        .def("is_locked_elsewhere", [](Network<T>& self) { return ParameterLock::is_elsewhere(self.lock_owner()); });
+}
+
+void register_networks(py::module_& m) {
+    py::class_<ParameterLock>(m, "ParameterLock")
+        .def("__enter__", [](ParameterLock&) {})
+        .def("__exit__", [](ParameterLock& lock, const py::args&) { lock.release(); });
+    py::class_<LossSum>(m, "LossSum")
+        .def(py::init<>())
+        .def_readonly("loss", &LossSum::loss)
+        .def_readonly("correct", &LossSum::correct)
+        .def_readonly("penalty", &LossSum::penalty);
+    register_network<float>(m, "NetworkFloat32");
+    register_network<double>(m, "NetworkFloat64");
+}
+
+}  // namespace fastmlp

@@ -1,0 +1,82 @@
+// The activations: one struct each, with its value at z and the gradient with respect to z.
+//
+// `gradient` multiplies g, the gradient with respect to the output, by the derivative, computed from the output or,
+// where needs_input, from z. `settings` are null where the activation has none.
+#pragma once
+
+#include "parts.h"
+#include "vector_math.h"
+
+namespace fastmlp::FASTMLP_ISA {
+
+template <class T, Activation kind> struct ActivationOf;
+
+template <class T> struct ActivationOf<T, Activation::identity> {
+    static constexpr bool needs_input = false;
+    static Vec<T> value(Vec<T> z, const T*) { return z; }
+    static Vec<T> gradient(Vec<T> g, Vec<T>, const T*) { return g; }
+};
+
+template <class T> struct ActivationOf<T, Activation::relu> {
+    static constexpr bool needs_input = false;
+    static Vec<T> value(Vec<T> z, const T*) { return max(Vec<T>::zero(), z); }  // this order lets NaN through
+    static Vec<T> gradient(Vec<T> g, Vec<T> output, const T*) {                 // 0 at 0
+        return select_less(Vec<T>::zero(), output, g, Vec<T>::zero());
+    }
+};
+
+template <class T> struct ActivationOf<T, Activation::tanh> {
+    static constexpr bool needs_input = false;
+    static Vec<T> value(Vec<T> z, const T*) {
+        using V = Vec<T>;
+        const V e = expm1<T>(abs(z) + abs(z));
+        const V t = e / (e + V::broadcast(2));
+        // from 20 on, tanh is 1 to the last bit of a double
+        return with_sign_of(select_less(V::broadcast(20), abs(z), V::broadcast(1), t), z);
+    }
+    static Vec<T> gradient(Vec<T> g, Vec<T> output, const T*) {
+        return g * fma(Vec<T>::zero() - output, output, Vec<T>::broadcast(1));
+    }
+};
+
+template <class T> struct ActivationOf<T, Activation::logistic> {
+    static constexpr bool needs_input = false;
+    static Vec<T> value(Vec<T> z, const T*) {
+        const Vec<T> one = Vec<T>::broadcast(1);
+        return one / (one + exp<T>(Vec<T>::zero() - z));
+    }
+    static Vec<T> gradient(Vec<T> g, Vec<T> output, const T*) { return g * (output * (Vec<T>::broadcast(1) - output)); }
+};
+
+template <class T> struct ActivationOf<T, Activation::exponential> {
+    static constexpr bool needs_input = false;
+    static Vec<T> value(Vec<T> z, const T*) { return exp<T>(z); }
+    static Vec<T> gradient(Vec<T> g, Vec<T> output, const T*) { return g * output; }
+};
+
+template <class T, Activation kind>
+void activate_kernel(T* z, int64_t stride, const T* bias, int64_t rows, int64_t columns, const T* settings) {
+    using V = Vec<T>;
+    for (int64_t j = 0; j < columns; j += V::lanes) {
+        const V b = bias ? V::load(bias + j) : V::zero();
+        for (int64_t i = 0; i < rows; ++i) {
+            T* p = z + i * stride + j;
+            ActivationOf<T, kind>::value(V::load(p) + b, settings).store(p);
+        }
+    }
+}
+
+template <class T, Activation kind>
+void activation_gradient_kernel(T* gradient, int64_t stride, const T* output, const T* input, int64_t output_stride,
+                                int64_t rows, int64_t columns, const T* settings) {
+    using V = Vec<T>;
+    using A = ActivationOf<T, kind>;
+    const T* at = A::needs_input ? input : output;
+    for (int64_t i = 0; i < rows; ++i)
+        for (int64_t j = 0; j < columns; j += V::lanes) {
+            T* p = gradient + i * stride + j;
+            A::gradient(V::load(p), V::load(at + i * output_stride + j), settings).store(p);
+        }
+}
+
+}  // namespace fastmlp::FASTMLP_ISA

@@ -1,0 +1,165 @@
+// The losses: one struct each, with its value and its gradient with respect to the output layer's values z.
+//
+// A loss on targets compares each output with one target. Its struct computes the term of one element, whose column it
+// receives, and one kernel serves all these losses. `Sum` adds the terms of a row in its order, and `of_row` turns the
+// sum into the row's loss.
+#pragma once
+
+#include "activations.h"
+#include "kernel_table.h"
+
+namespace fastmlp::FASTMLP_ISA {
+
+template <class T> struct LossTerm {
+    Vec<T> value, gradient;
+};
+
+// Lane by lane, and then over the lanes in order.
+template <class T> struct SumByLane {
+    Vec<T> sum = Vec<T>::zero();
+    void add(Vec<T> x) { sum = sum + x; }
+    T total() const { return sum_of_lanes<T>(sum); }
+};
+
+template <class T> struct SumInOrder {
+    T sum = 0;
+    void add(Vec<T> x) {
+        T lane[Vec<T>::lanes];
+        x.store(lane);
+        for (int i = 0; i < Vec<T>::lanes; ++i) sum += lane[i];
+    }
+    T total() const { return sum; }
+};
+
+template <class T, Loss kind> struct LossOf;
+
+// -log softmax(z)[label]
+template <class T> struct LossOf<T, Loss::cross_entropy> {
+    static constexpr bool uses_labels = true;
+
+    static void predict(T* z, int64_t stride, int64_t rows, int64_t outputs) {
+        using V = Vec<T>;
+        for (int64_t i = 0; i < rows; ++i, z += stride) {
+            const V total = V::broadcast(exponentiate(z, outputs).sum);
+            for (int64_t j = 0; j < outputs; j += V::lanes) (V::load(z + j) / total).store(z + j);
+        }
+    }
+
+    static void run(const LossBatch<T>& batch) {
+        using V = Vec<T>;
+        for (int64_t i = 0; i < batch.rows; ++i) {
+            T* z = batch.z + i * batch.stride;
+            const std::int32_t label = batch.labels[i];
+            const T z_label = z[label];
+            const auto [max, column, sum] = exponentiate(z, batch.outputs);
+            batch.correct[i] = column == label && sum == sum;  // no label is correct for NaN
+            const T loss = max - z_label + log(sum);
+            batch.loss[i] = batch.max_term < loss ? batch.max_term : loss;  // this order lets NaN through
+            const T e_label = z[label];
+            const V factor = V::broadcast(batch.scale / sum);
+            for (int64_t j = 0; j < batch.outputs; j += V::lanes) (V::load(z + j) * factor).store(z + j);
+            z[label] = (e_label / sum - T(1)) * batch.scale;
+        }
+    }
+
+private:
+    struct Exponentials {
+        T max;                // of the row before
+        std::int32_t column;  // the first with that value
+        T sum;                // of the exponentials
+    };
+    // row (outputs) = exp(row - max), padding zero.
+    static Exponentials exponentiate(T* row, int64_t outputs) {
+        using V = Vec<T>;
+        T max = row[0];
+        std::int32_t column = 0;
+        for (int64_t j = 1; j < outputs; ++j)
+            if (row[j] > max) max = row[j], column = static_cast<std::int32_t>(j);
+        SumByLane<T> sum;
+        for (int64_t j = 0; j < outputs; j += V::lanes) {
+            const V e = first_lanes<T>(outputs - j, exp<T>(V::load(row + j) - V::broadcast(max)), V::zero());
+            e.store(row + j);
+            sum.add(e);
+        }
+        return {max, column, sum.total()};
+    }
+};
+
+// 1/2 sum (z - target)^2
+template <class T> struct LossOf<T, Loss::squared_error> {
+    static constexpr bool uses_labels = false;
+    using Output = ActivationOf<T, Activation::identity>;
+    using Sum = SumInOrder<T>;
+    static LossTerm<T> term(Vec<T> z, Vec<T> target, int64_t, const LossBatch<T>&) {
+        const Vec<T> difference = z - target;
+        return {difference * difference, difference};
+    }
+    static T of_row(T sum, const T*, int64_t) { return sum / 2; }
+};
+
+// sum -target * log p - (1 - target) * log(1 - p), with p = logistic(z) and targets in [0, 1]. With e = exp(-|z|), no
+// term overflows: p is 1 or e over 1 + e, -log p and -log(1 - p) are max(z, 0) - z * target and log(1 + e).
+template <class T> struct LossOf<T, Loss::binary_cross_entropy> {
+    static constexpr bool uses_labels = false;
+    using Output = ActivationOf<T, Activation::logistic>;
+    using Sum = SumByLane<T>;
+    static LossTerm<T> term(Vec<T> z, Vec<T> target, int64_t, const LossBatch<T>& batch) {
+        using V = Vec<T>;
+        const V zero = V::zero(), one = V::broadcast(1), e = exp<T>(zero - abs(z));
+        const V value = max(zero, z) - z * target + log1p_of_unit<T>(e);
+        const V p = select_less(z, zero, e, one) / (one + e);
+        return {min(V::broadcast(batch.max_term), value), p - target};  // this order lets NaN through
+    }
+    static T of_row(T sum, const T*, int64_t) { return sum; }
+};
+
+// Half the deviance, sum e^z - target * z + target * log(target) - target: 0 where e^z is the target.
+template <class T> struct LossOf<T, Loss::poisson> {
+    static constexpr bool uses_labels = false;
+    using Output = ActivationOf<T, Activation::exponential>;
+    using Sum = SumByLane<T>;
+    static LossTerm<T> term(Vec<T> z, Vec<T> target, int64_t, const LossBatch<T>&) {
+        const Vec<T> mean = exp<T>(z);
+        return {mean - target * z, mean - target};
+    }
+    static T of_row(T sum, const T* targets, int64_t outputs) {
+        for (int64_t j = 0; j < outputs; ++j)
+            if (targets[j] != 0) sum += targets[j] * log(targets[j]) - targets[j];
+        return sum;
+    }
+};
+
+template <class T, Loss kind> void loss_kernel(const LossBatch<T>& given) {
+    using V = Vec<T>;
+    using L = LossOf<T, kind>;
+    if constexpr (L::uses_labels) {
+        L::run(given);
+    } else {
+        const LossBatch<T> batch = given;  // a copy: no store to z may alias it
+        for (int64_t i = 0; i < batch.rows; ++i) {
+            T* z = batch.z + i * batch.stride;
+            const T* targets = batch.targets + i * batch.target_stride;
+            typename L::Sum sum;
+            for (int64_t j = 0; j < batch.outputs; j += V::lanes) {
+                const int64_t left = batch.outputs - j;
+                const LossTerm<T> term = L::term(V::load(z + j), load_first(left, targets + j), j, batch);
+                sum.add(first_lanes<T>(left, term.value, V::zero()));
+                first_lanes<T>(left, term.gradient * V::broadcast(batch.scale), V::zero()).store(z + j);
+            }
+            batch.loss[i] = L::of_row(sum.total(), targets, batch.outputs);
+        }
+    }
+}
+
+template <class T, Loss kind> void predict_kernel(T* z, int64_t stride, int64_t rows, int64_t outputs) {
+    using V = Vec<T>;
+    using L = LossOf<T, kind>;
+    if constexpr (L::uses_labels) {
+        L::predict(z, stride, rows, outputs);
+    } else {
+        for (int64_t i = 0; i < rows; ++i, z += stride)
+            for (int64_t j = 0; j < outputs; j += V::lanes) L::Output::value(V::load(z + j), nullptr).store(z + j);
+    }
+}
+
+}  // namespace fastmlp::FASTMLP_ISA

@@ -1,0 +1,76 @@
+// The kinds of each part of a network and of its training, and their properties.
+//
+// A part is one word here, its name below, and one struct in activations.h, losses.h or updates.h.
+#pragma once
+
+namespace fastmlp {
+
+enum class Activation { identity, relu, tanh, logistic, exponential, count };
+enum class Loss { cross_entropy, squared_error, binary_cross_entropy, poisson, count };
+enum class UpdateKind { sgd, momentum, adam, count };
+enum class InputKind { uint8, float32, float64, count };
+
+// How many kinds an enum has.
+template <class Kind> inline constexpr int count_of = static_cast<int>(Kind::count);
+
+// No default in these switches: the compiler rejects a kind without a name.
+constexpr const char* name_of(Activation kind) {
+    switch (kind) {
+        case Activation::identity:
+            return "identity";
+        case Activation::relu:
+            return "relu";
+        case Activation::tanh:
+            return "tanh";
+        case Activation::logistic:
+            return "logistic";
+        case Activation::exponential:
+            return "exponential";
+        case Activation::count:
+            break;
+    }
+    return "";
+}
+
+constexpr const char* name_of(Loss kind) {
+    switch (kind) {
+        case Loss::cross_entropy:
+            return "cross_entropy";
+        case Loss::squared_error:
+            return "squared_error";
+        case Loss::binary_cross_entropy:
+            return "binary_cross_entropy";
+        case Loss::poisson:
+            return "poisson";
+        case Loss::count:
+            break;
+    }
+    return "";
+}
+
+constexpr const char* name_of(UpdateKind kind) {
+    switch (kind) {
+        case UpdateKind::sgd:
+            return "sgd";
+        case UpdateKind::momentum:
+            return "momentum";
+        case UpdateKind::adam:
+            return "adam";
+        case UpdateKind::count:
+            break;
+    }
+    return "";
+}
+
+struct LossProperties {
+    bool uses_labels;  // one class label per row; otherwise one target per output
+};
+
+struct UpdateProperties {
+    int state_count;              // arrays as large as the parameters: at most 2
+    bool moves_without_gradient;  // the state moves parameters whose gradient is zero
+    bool overlaps_with_product;   // slow enough to be computed during the product of the next tile
+    bool corrects_bias;           // the learning rate corrects the bias of running means with decays beta_1 and beta_2
+};
+
+}  // namespace fastmlp

@@ -1,0 +1,97 @@
+// Functions of vectors that take several instructions: exponential, logarithm, selection and sums of lanes.
+#pragma once
+
+#include <cstdint>
+
+#include "simd/simd.h"
+
+namespace fastmlp::FASTMLP_ISA {
+
+using std::int64_t;
+
+// Those of the C library, so that all instruction sets round alike.
+inline float log(float x) { return __builtin_logf(x); }
+inline double log(double x) { return __builtin_log(x); }
+
+template <class T> constexpr int log1p_degree = sizeof(T) == 4 ? 7 : 16;  // 9^-degree / (2 degree + 1) < eps/8
+
+template <class T> struct ExpConstants;
+template <> struct ExpConstants<float> {
+    static constexpr float lowest = -87.3f, highest = 88.37f;  // 2^n stays a normal number
+    static constexpr float ln2_high = 0.693359375f;            // 9 bits: n * ln2_high is exact
+    static constexpr float ln2_low = -2.12194440e-4f;
+    static constexpr int degree = 7;  // (ln2/2)^8 / 8! = 5e-9 < eps/2
+};
+template <> struct ExpConstants<double> {
+    static constexpr double lowest = -708.3, highest = 709.4;
+    static constexpr double ln2_high = 0.693147180369123816490;  // the low 21 bits are zero
+    static constexpr double ln2_low = 1.90821492927058770002e-10;
+    static constexpr int degree = 13;  // (ln2/2)^14 / 14! = 4e-18 < eps/2
+};
+
+template <class T> constexpr T infinity() { return static_cast<T>(__builtin_inf()); }
+
+template <class T> constexpr T inverse_factorial(int n) {
+    double f = 1;
+    for (int i = 2; i <= n; ++i) f *= i;
+    return static_cast<T>(1 / f);
+}
+
+// e^x = 2^n e^r with |r| <= ln2/2; `tail` is e^r - 1 by its Taylor series. NaN passes through.
+template <class T> struct ExpParts {
+    Vec<T> power, tail;
+};
+template <class T> inline ExpParts<T> exp_parts(Vec<T> x) {
+    using V = Vec<T>;
+    using C = ExpConstants<T>;
+    x = min(V::broadcast(C::highest), max(V::broadcast(C::lowest), x));  // this order lets NaN through
+    const V n = round(x * V::broadcast(T(1.44269504088896340736)));
+    V r = fma(n, V::broadcast(-C::ln2_high), x);
+    r = fma(n, V::broadcast(-C::ln2_low), r);
+    V series = V::broadcast(inverse_factorial<T>(C::degree));
+    for (int i = C::degree - 1; i >= 2; --i) series = fma(series, r, V::broadcast(inverse_factorial<T>(i)));
+    return {power_of_two(n), fma(series * r, r, r)};
+}
+template <class T> inline Vec<T> exp(Vec<T> x) {
+    using V = Vec<T>;
+    using C = ExpConstants<T>;
+    const auto [power, tail] = exp_parts<T>(x);
+    const V bounded = select_less(V::broadcast(C::highest), x, V::broadcast(infinity<T>()), fma(power, tail, power));
+    return select_less(x, V::broadcast(C::lowest), V::zero(), bounded);
+}
+template <class T> inline Vec<T> expm1(Vec<T> x) {
+    const auto [power, tail] = exp_parts<T>(x);
+    return fma(power, tail, power - Vec<T>::broadcast(1));
+}
+
+// log(1 + x) for x in [0, 1]: 2 atanh(s) with s = x / (2 + x) <= 1/3, by its series.
+template <class T> inline Vec<T> log1p_of_unit(Vec<T> x) {
+    using V = Vec<T>;
+    const V s = x / (x + V::broadcast(2)), square = s * s;
+    V series = V::zero();
+    for (int i = log1p_degree<T>; i >= 0; --i) series = fma(series, square, V::broadcast(T(1) / T(2 * i + 1)));
+    return (s + s) * series;
+}
+
+// The first `count` lanes of a, the others of b.
+template <class T> inline Vec<T> first_lanes(int64_t count, Vec<T> a, Vec<T> b) {
+    T index[Vec<T>::lanes];
+    for (int i = 0; i < Vec<T>::lanes; ++i) index[i] = T(i);
+    return select_less(Vec<T>::load(index), Vec<T>::broadcast(T(count)), a, b);
+}
+// p[0 .. count), then zeros: the memory after p[count - 1] may be unmapped.
+template <class T> inline Vec<T> load_first(int64_t count, const T* p) {
+    if (count >= Vec<T>::lanes) return Vec<T>::load(p);
+    T lane[Vec<T>::lanes] = {};
+    for (int64_t i = 0; i < count; ++i) lane[i] = p[i];
+    return Vec<T>::load(lane);
+}
+template <class T> inline T sum_of_lanes(Vec<T> a) {
+    T lane[Vec<T>::lanes];
+    a.store(lane);
+    T sum = lane[0];
+    for (int i = 1; i < Vec<T>::lanes; ++i) sum += lane[i];
+    return sum;
+}
+
+}  // namespace fastmlp::FASTMLP_ISA

@@ -1,0 +1,84 @@
+// One worker of a team, and how work is shared among the workers.
+//
+// Work is divided by position, never along the summed dimension: no result depends on the number of workers or on
+// which of them computes it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "barrier.h"
+
+namespace fastmlp {
+
+using std::int64_t;
+
+struct Range {
+    int64_t begin, end;
+    int64_t size() const { return end - begin; }
+};
+
+// How much of each worker's share of a loop is taken. Workers are at most two loops apart, for there are at most two
+// loops between barriers; so the cursors of a loop are used again eight loops later, and each worker clears its cursor
+// four loops before.
+class LoopCursors {
+public:
+    explicit LoopCursors(int workers) : workers_(workers), cursors_(static_cast<std::size_t>(loops * workers)) {}
+    std::atomic<int64_t>& taken(unsigned loop, int worker) {
+        return cursors_[loop % loops * static_cast<unsigned>(workers_) + static_cast<unsigned>(worker)].taken;
+    }
+    void clear_ahead(unsigned loop, int worker) { taken(loop + loops / 2, worker).store(0, std::memory_order_relaxed); }
+
+private:
+    struct alignas(64) Cursor {
+        std::atomic<int64_t> taken{0};
+    };
+    static constexpr unsigned loops = 8;
+    const int workers_;
+    std::vector<Cursor> cursors_;
+};
+
+// One member of a team.
+struct Worker {
+    int index;
+    int count;
+    Barrier* barrier;
+    LoopCursors* cursors;
+    mutable unsigned loop = 0;  // number of loops so far
+
+    static Worker alone() noexcept { return {0, 1, nullptr, nullptr}; }
+    void wait_for_all() const noexcept {
+        if (count > 1) barrier->wait();
+    }
+    // This worker's part of 0 .. total: contiguous, sizes differ by at most one.
+    Range share(int64_t total) const { return share_of(index, total); }
+
+    // Calls f(i) once for each i of 0 .. total; all workers call this. A worker takes its own share first, so that its
+    // part of the weights stays in its cache, and then the rest of the others' shares, so that a slow or busy core
+    // does not delay the team. A claim takes half of what is left, because each claim costs as much as a small tile.
+    // At most two such loops may run between barriers.
+    template <class F> void share_out(int64_t total, F f) const noexcept {
+        if (count == 1) {
+            for (int64_t i = 0; i < total; ++i) f(i);
+            return;
+        }
+        cursors->clear_ahead(loop, index);
+        for (int next = index; next < index + count; ++next) {
+            const Range share = share_of(next % count, total);
+            std::atomic<int64_t>& taken = cursors->taken(loop, next % count);
+            for (int64_t begin = taken.load(std::memory_order_relaxed); begin < share.size();) {
+                const int64_t end = begin + (share.size() - begin + 1) / 2;
+                if (!taken.compare_exchange_weak(begin, end, std::memory_order_relaxed)) continue;
+                for (int64_t i = begin; i < end; ++i) f(share.begin + i);
+                begin = taken.load(std::memory_order_relaxed);
+            }
+        }
+        ++loop;
+    }
+
+private:
+    Range share_of(int worker, int64_t total) const { return {total * worker / count, total * (worker + 1) / count}; }
+};
+
+}  // namespace fastmlp
