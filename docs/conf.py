@@ -1,4 +1,4 @@
-"""How Sphinx builds these pages: Markdown by MyST, the reference from the docstrings, nothing from the network."""
+"""Settings of Sphinx: pages in Markdown (MyST), the API from the docstrings, no network access."""
 
 import inspect
 
@@ -12,7 +12,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["Thumbs.db", ".DS_Store"]
 myst_heading_anchors = 2
 
-# The docstrings name types with shapes and ranges in words, which are no annotations to look up.
+# The type slots of the docstrings contain shapes and ranges in words, which Sphinx cannot link.
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 napoleon_google_docstring = False
@@ -21,9 +21,9 @@ napoleon_use_rtype = False
 napoleon_custom_sections = [("Attributes", "params_style")]
 python_maximum_signature_line_length = 80
 
-smartquotes_action = "De"  # dashes and ellipses; quotation marks may be code
+smartquotes_action = "De"  # dashes and ellipses only: quotation marks can be code
 
-# `Name` in a docstring is a link, or else an argument or fitted attribute that the same page describes.
+# `name` in a docstring is a link, or an argument or fitted attribute, which the lists at the end of this file allow.
 default_role = "py:obj"
 nitpicky = True
 
@@ -33,11 +33,11 @@ def setup(app):
 
 
 def resolve_in_package(app, env, node, contnode):
-    """A docstring of any room may name what is public without saying where: `Trainer.fit`, `EpochInfo`."""
+    """Link `Trainer.fit` or `EpochInfo`, which docstrings use without the name of the module."""
     domain, name = env.domains["py"], node["reftarget"]
-    places = (f"{room}.{name}" for room in ("fastmlp", "fastmlp.trainer", "fastmlp.network"))
-    found = next((place for place in places if place in domain.objects), None)
-    return found and domain.resolve_xref(env, node["refdoc"], app.builder, "obj", found, node, contnode)
+    candidates = (f"{module}.{name}" for module in ("fastmlp", "fastmlp.trainer", "fastmlp.network"))
+    target = next((candidate for candidate in candidates if candidate in domain.objects), None)
+    return target and domain.resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, contnode)
 
 
 def public_functions():
@@ -51,6 +51,7 @@ def public_functions():
                 yield value
 
 
+# Names of arguments, and of fitted attributes such as `coefs_`.
 nitpick_ignore = {
     ("py:obj", parameter)
     for function in public_functions()

@@ -1,9 +1,9 @@
-"""A grid of architectures in threads, in processes of this machine or on a Dask cluster: same table, one line differs.
+"""Train a grid of architectures in threads, in processes, or on a Dask cluster. All three print the same table.
 
 python examples/architecture_grid.py --backend loky
 
-On MNIST if --data or the environment variable FASTMLP_DATA names its folder, on digits drawn from fonts otherwise.
-Needs `pip install ".[sweeps]"` for loky and Dask, matplotlib for the drawn digits.
+The data are MNIST if --data or the environment variable FASTMLP_DATA names its folder, else digits drawn from fonts.
+loky and Dask need `pip install ".[sweeps]"`, and the drawn digits need matplotlib.
 """
 
 import argparse
@@ -17,10 +17,10 @@ from fastmlp.datasets import load_mnist, make_digits
 SETTINGS = {"learning_rate": 0.3, "batch_size": 64, "input_scale": 1 / 255}
 
 
-def use(backend: str, workers: int, stack: ExitStack) -> None:
-    """Studies go there until the stack is closed."""
+def select_backend(backend: str, workers: int, stack: ExitStack) -> None:
+    """Run studies on this backend until the stack is closed."""
     if backend == "threads":
-        return  # where they are by themselves: one net per core
+        return  # the default of studies: one network per core, in this process
     from joblib import parallel_config
 
     if backend == "dask":
@@ -34,9 +34,9 @@ def use(backend: str, workers: int, stack: ExitStack) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--backend", choices=["threads", "loky", "dask"], default="threads")
-    parser.add_argument("--workers", type=int, default=2, help="processes of loky and Dask; default 2")
-    parser.add_argument("--data", metavar="FOLDER", default=os.environ.get("FASTMLP_DATA"), help="that holds MNIST")
-    parser.add_argument("--rows", type=int, default=6000, help="of the training set; default 6000")
+    parser.add_argument("--workers", type=int, default=2, help="processes of loky or Dask; default 2")
+    parser.add_argument("--data", metavar="FOLDER", default=os.environ.get("FASTMLP_DATA"), help="folder of MNIST")
+    parser.add_argument("--rows", type=int, default=6000, help="number of training rows; default 6000")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--widths", type=int, nargs="+", default=[64, 128, 256])
     parser.add_argument("--depths", type=int, nargs="+", default=[1, 2])
@@ -45,15 +45,15 @@ def main() -> None:
 
     x_train, y_train, x_test, y_test = load_mnist(choice.data) if choice.data else make_digits(choice.rows, 1000)
     with ExitStack() as stack:
-        use(choice.backend, choice.workers, stack)
+        select_backend(choice.backend, choice.workers, stack)
         start = time.perf_counter()
         rows = studies.architectures(
-            choice.widths,
-            choice.depths,
-            x_train[: choice.rows],
-            y_train[: choice.rows],
-            choice.epochs,
-            SETTINGS,
+            first_widths=choice.widths,
+            depths=choice.depths,
+            X=x_train[: choice.rows],
+            y=y_train[: choice.rows],
+            epochs=choice.epochs,
+            settings=SETTINGS,
             outputs=10,
             seeds=choice.seeds,
             evaluation_sets={"test": (x_test, y_test)},

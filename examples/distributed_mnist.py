@@ -1,10 +1,10 @@
-"""MNIST on several processes, each with rows of its own: the net that one process would get, and a checkpoint.
+"""Train one network on MNIST in several processes. Each process has its own rows.
 
 mpiexec -n 2 python -m mpi4py examples/distributed_mnist.py
 
-Each rank reads its rows of memory-mapped files. On MNIST if --data or the environment variable FASTMLP_DATA names its
-folder, on digits drawn from fonts otherwise. Needs `pip install ".[mpi,files]"` and an MPI, such as
-`pip install mpich`; matplotlib for the drawn digits.
+The result is that of one process, up to rounding. Each process reads its rows from memory-mapped files.
+The data are MNIST if --data or the environment variable FASTMLP_DATA names its folder, else digits drawn from fonts.
+The script needs `pip install ".[mpi,files]"` and an MPI, such as `pip install mpich`. The drawn digits need matplotlib.
 """
 
 import argparse
@@ -21,23 +21,23 @@ from fastmlp.distributed import MPICommunicator, Trainer
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", metavar="FOLDER", default=os.environ.get("FASTMLP_DATA"), help="that holds MNIST")
+    parser.add_argument("--data", metavar="FOLDER", default=os.environ.get("FASTMLP_DATA"), help="folder of MNIST")
     parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--batch-size", type=int, default=128, help="of all ranks together; default 128")
-    parser.add_argument("--sync-every", type=int, default=1, help="updates between two means of the ranks; default 1")
-    parser.add_argument("--checkpoint", type=Path, help="written after each epoch; resumed from where it exists")
+    parser.add_argument("--batch-size", type=int, default=128, help="mini-batch size, all ranks together; default 128")
+    parser.add_argument("--sync-every", type=int, default=1, help="updates per average of the weights; default 1")
+    parser.add_argument("--checkpoint", type=Path, help="file to save and to resume from")
     choice = parser.parse_args()
     communicator = MPICommunicator()
     rank, size = communicator.rank, communicator.size
 
-    # Stands for files on a disk that all ranks share. The folder is this process's own.
+    # A real program reads files on a disk that all ranks share. Here each process writes its own copy.
     with tempfile.TemporaryDirectory() as folder:
         x_train, y_train, x_test, y_test = load_mnist(choice.data) if choice.data else make_digits(6000, 1000)
         np.save(Path(folder, "x.npy"), x_train)
         np.save(Path(folder, "y.npy"), y_train)
-        own = slice(rank * len(x_train) // size, (rank + 1) * len(x_train) // size)
-        X = np.load(Path(folder, "x.npy"), mmap_mode="r")[own]
-        y = np.load(Path(folder, "y.npy"), mmap_mode="r")[own]
+        rows = slice(rank * len(x_train) // size, (rank + 1) * len(x_train) // size)
+        X = np.load(Path(folder, "x.npy"), mmap_mode="r")[rows]
+        y = np.load(Path(folder, "y.npy"), mmap_mode="r")[rows]
 
         if choice.checkpoint and choice.checkpoint.exists():
             trainer = Trainer.resume(choice.checkpoint, sync_every=choice.sync_every, communicator=communicator)
