@@ -46,4 +46,5 @@ PYTHONPATH=$home/site "$python" -c '
 import sys, pytest
 sys.executable = sys.argv[1]
 sys.exit(pytest.main(sys.argv[2:]))' "$python" -q -p no:cacheprovider --timeout=7200 \
-    tests/test_ops.py tests/test_network.py tests/test_trainer.py tests/test_model_files.py tests/test_threads.py
+    tests/core/test_ops.py tests/core/test_network.py tests/core/test_threads.py tests/training/test_trainer.py \
+    tests/formats/test_model_files.py

@@ -1,5 +1,6 @@
 """What tests of training share: small problems, optimizers beside their oracles, and how results are compared."""
 
+import inspect
 import os
 
 import numpy as np
@@ -54,8 +55,16 @@ TRAINER_SETTINGS = {
 }
 
 
+def signature_of(function):
+    return {
+        name: parameter
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    }
+
+
 def problem(rows, loss="cross_entropy", dtype="float64", layer_sizes=LAYER_SIZES, seed=0):
-    """Targets that depend on the inputs, so that training has something to do."""
+    """Targets that depend on the inputs, so that there is something to learn."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(rows, layer_sizes[0]))
     values = np.sin(X @ rng.normal(size=(layer_sizes[0], layer_sizes[-1])))
@@ -73,7 +82,7 @@ def assert_equal_bits(params, expected):
 
 
 def assert_close(params, expected, tolerance):
-    """Within the tolerance times the array's largest value, where that is above 1: what is small beside it is a sum of such."""
+    """Within the tolerance times the array's maximum, if that is above 1: small values are sums of such large terms."""
     for p, q in zip(params, expected, strict=True):
         np.testing.assert_allclose(p, q, rtol=0, atol=tolerance * np.abs(q).max(initial=1))
 
@@ -105,7 +114,7 @@ def assert_exported(net, X, outputs, classes=None):
 
 
 def exported_network(activation, loss, dtype, layer_sizes=(23, 17, 31, 12, 5), seed=3, input_scale=0.3):
-    """One whose biases count, too."""
+    """A network whose biases count, too."""
     net, rng = (
         Network(layer_sizes, activation, loss, dtype, seed=seed, input_scale=input_scale),
         np.random.default_rng(5),

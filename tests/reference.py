@@ -1,6 +1,6 @@
 """The oracle: a multilayer perceptron in float64 NumPy, written to be read.
 
-The fast core is judged against this file, so nothing here is clever. A network is two lists:
+The fast core is compared with this file, so nothing here is clever. A network is two lists:
 weights[i] of shape (inputs, outputs) and biases[i] of shape (outputs,). A batch X has one sample
 per row. Layer i computes a_i = f(a_(i-1) @ weights[i] + biases[i]); the last layer has no f of its
 own: cross_entropy puts a softmax on it, squared_error leaves it as it is, binary_cross_entropy makes it
@@ -171,7 +171,7 @@ def soft_threshold(w, by):
 
 
 class SGD:
-    """`reach` of each optimizer: how far, for each parameter, the steps for a gradient of 1 that lasts will lead it."""
+    """`reach` of each optimizer: the sum of all steps of each parameter under a constant gradient of 1."""
 
     def __init__(self, learning_rate):
         self.learning_rate = learning_rate
@@ -205,7 +205,7 @@ class Momentum:
 
 
 class Nesterov(Momentum):
-    """As Momentum, but the weights already make the part of the next move that is known."""
+    """As Momentum, but the weights already include the known part of the next move."""
 
     nesterov = True
 
@@ -292,7 +292,7 @@ def train(
                 share = (len(rows) if sample_weight is None else row_weights.sum()) / weight_of_group
                 summed_loss += len(group) * share * batch.loss
                 for total, g in zip(grads, batch.weights + batch.biases, strict=True):
-                    total += share * g  # each row of the group has the say of its weight
+                    total += share * g  # each row of the group counts by its weight
             optimizer.step(params, grads)
             if proximal:
                 for w, reach in zip(weights, optimizer.reach(params)[: len(weights)], strict=True):

@@ -14,6 +14,7 @@ pytest.importorskip("scipy")
 sys.path.append(str(Path(__file__).parent.parent / "experiments"))  # scripts, not a package
 
 import architecture
+import architecture_measurements
 import best_net
 import best_net_measurements
 import learning_rate
@@ -21,7 +22,6 @@ import regression
 import regularization
 import section
 import single_runs
-import architecture_measurements
 from architecture_measurements import HALVED_NETS, METRICS, REPORT_NETS
 from architecture_measurements import Measurements as ArchitectureMeasurements
 from architecture_measurements import Nets as ArchitectureNets

@@ -26,16 +26,17 @@ variant threads FASTMLP_SANITIZE=thread FASTMLP_OPENMP=OFF
 echo "== threads under ThreadSanitizer"
 # But for the test that reads a network while it is fitted, on purpose: it gets old and new weights.
 LD_PRELOAD="$(library libtsan.so)" TSAN_OPTIONS=halt_on_error=1 OPENBLAS_NUM_THREADS=1 PYTHONPATH=$PWD/build/threads \
-    "$python" -m pytest -q tests/test_interruption.py tests/test_many.py tests/test_trainer.py tests/test_network.py \
-    tests/test_sparse.py tests/test_distributed.py tests/test_streaming.py \
-    --deselect tests/test_interruption.py::test_gradients_on_the_side_leave_a_fit_alone
+    "$python" -m pytest -q tests/core/test_network.py tests/robustness/test_interruption.py \
+    tests/training/test_{many,trainer,sparse,distributed,rank_errors,streaming,stream_files}.py \
+    --deselect tests/robustness/test_interruption.py::test_gradients_on_the_side_leave_a_fit_alone
 
 variant failing FASTMLP_FAIL_ALLOCATIONS=ON
 echo "== each allocation fails once"
-PYTHONPATH=$PWD/build/failing "$python" -m pytest -q tests/test_allocation_failures.py
+PYTHONPATH=$PWD/build/failing "$python" -m pytest -q tests/core/test_allocation_failures.py
 
 echo "== two hundred kills, ten thousand cycles"
-FASTMLP_KILLS=200 FASTMLP_CYCLES=10000 "$python" -m pytest -q tests/test_atomic_files.py tests/test_leaks.py
+FASTMLP_KILLS=200 FASTMLP_CYCLES=10000 "$python" -m pytest -q tests/formats/test_atomic_files.py \
+    tests/robustness/test_leaks.py
 
 if command -v clang++ > /dev/null && command -v llvm-profdata > /dev/null && command -v llvm-cov > /dev/null; then
     CXX=clang++ CXXFLAGS="-fprofile-instr-generate -fcoverage-mapping" variant coverage FASTMLP_OPENMP=OFF
@@ -43,7 +44,7 @@ if command -v clang++ > /dev/null && command -v llvm-profdata > /dev/null && com
     rm -rf build/coverage-runs
     # A file for each process: one that is killed while it adds to a file of all would spoil that.
     LLVM_PROFILE_FILE=$PWD/build/coverage-runs/%p.profraw PYTHONPATH=$PWD/build/coverage \
-        "$python" -m pytest -q tests --deselect tests/test_package.py::test_the_installed_package_is_small
+        "$python" -m pytest -q tests --deselect tests/robustness/test_package.py::test_the_installed_package_is_small
     llvm-profdata merge --sparse --failure-mode=all build/coverage-runs/*.profraw -o build/coverage.profdata
     llvm-cov report build/coverage/fastmlp/_core*.so --instr-profile=build/coverage.profdata cpp
 fi

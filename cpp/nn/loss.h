@@ -10,20 +10,20 @@ namespace fastmlp {
 
 // What each row cost, kept per row: sums run in the order of the rows for every number of workers.
 template <class T> struct RowLosses {
-    explicit RowLosses(int64_t rows) : loss(rows), correct(rows) {}
-    Buffer<T> loss;
+    explicit RowLosses(int64_t rows) : loss(rows), weight(rows), correct(rows) {}
+    Buffer<T> loss, weight;        // the loss times the sample weight; the sample weight, 1 without weights
     Buffer<std::int32_t> correct;  // 1 where the largest output is the label
 };
 
 struct LossSum {
     double loss = 0;
-    int64_t correct = 0;
+    double correct = 0;  // correct predictions, or the sum of their sample weights
     double penalty = 0;  // of the weights before each update, times its rows
 
     template <class T> void add(const RowLosses<T>& losses, int64_t rows, double factor = 1) {
         for (int64_t i = 0; i < rows; ++i) {
             loss += losses.loss.data()[i] * factor;
-            correct += losses.correct.data()[i];
+            correct += losses.correct.data()[i] * static_cast<double>(losses.weight.data()[i]) * factor;
         }
     }
 };
@@ -52,7 +52,12 @@ void loss_and_gradient(Loss loss, bool clipped, const Kernels<T>& kernels, Matri
     batch.loss = losses.loss.data() + first;
     batch.correct = losses.correct.data() + first;
     kernels.loss[static_cast<int>(loss)](batch);
-    if (!targets.sample_weights) return;
+    T* weight = losses.weight.data() + first;
+    if (!targets.sample_weights) {
+        std::fill_n(weight, z.rows, T(1));
+        return;
+    }
+    std::copy_n(targets.sample_weights, z.rows, weight);
     for (int64_t i = 0; i < z.rows; ++i) {
         batch.loss[i] *= targets.sample_weights[i];
         for (int64_t j = 0; j < z.columns; ++j) z.row(i)[j] *= targets.sample_weights[i];

@@ -132,10 +132,10 @@ UpdateRules<T> update_rules(const OptimizerSettings& optimizer, const UpdateSett
     rule.epsilon = static_cast<T>(optimizer.epsilon);
     UpdateRules<T> rules{rule, rule};
     rules.weights.l2 = static_cast<T>(l2_of_update(settings, gradient_divisor));
-    if (settings.proximal)
-        rules.weights.soft_threshold = static_cast<T>(rate * settings.l1 / (1 - optimizer.momentum));
-    else
+    if (!settings.proximal)
         rules.weights.l1 = static_cast<T>(settings.l1);
+    else if (settings.l1 != 0)  // without l1, momentum may be 1
+        rules.weights.soft_threshold = static_cast<T>(rate * settings.l1 / (1 - optimizer.momentum));
     return rules;
 }
 

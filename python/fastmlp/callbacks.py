@@ -1,6 +1,6 @@
-"""Callbacks for `Trainer.fit` and `fit_many`: checkpoints, early stopping, learning rates that change.
+"""Callbacks for every fit: checkpoints, early stopping, learning rates that change.
 
-They decide by `Trainer.history`, which checkpoints hold, so that a resumed fit goes on as if it had never stopped.
+They read the history of the trainer or estimator, which checkpoints hold, so that a resumed fit continues exactly.
 """
 
 from __future__ import annotations
@@ -8,28 +8,31 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from . import validation
-from .trainer import EpochInfo, Trainer
+from .history import EpochInfo, History
 
 
 class Checkpoint:
-    """Saves one trainer after epochs; `Trainer.resume` goes on from there.
+    """Saves a trainer after epochs, for `Trainer.resume`.
 
-    List it after callbacks that change the trainer, such as `LearningRateSchedule`: what they set is saved.
+    In a fit of an estimator or by `fit_lbfgs` it saves the network, for `fastmlp.load`. List it after callbacks that change
+    the trainer, such as `LearningRateSchedule`, so that the file holds the change.
 
     Parameters
     ----------
     path : path
-        By custom ``<name>.safetensors``. Each checkpoint takes the place of the one before, in one step.
+        Conventionally ``<name>.safetensors``. Each checkpoint replaces the previous one atomically.
     every_epochs : int >= 1
-        Epochs between two checkpoints. The last of the epochs that a fit is asked for is saved, too.
+        Epochs between two checkpoints. The final epoch is saved too, if the fit reaches it; a fit that a callback ends
+        early keeps the last regular checkpoint.
     every_seconds : float >= 0, optional
-        At least so long between two checkpoints; then `every_epochs` counts no more.
+        Minimum number of seconds between two checkpoints. If given, `every_epochs` is ignored.
     best : str, optional
-        A metric such as "val_loss" or "val_accuracy": saves only where it is the best so far, so that the file
-        holds the best epoch.
+        A metric such as "val_loss" or "val_accuracy": saves only when it is the best so far, so that the file holds the
+        best epoch.
 
     Examples
     --------
@@ -38,7 +41,7 @@ class Checkpoint:
     >>> X, y = np.random.default_rng(0).normal(size=(60, 4)), np.arange(60) % 3
     >>> trainer = fastmlp.Trainer(fastmlp.Network((4, 8, 3)))
     >>> history = trainer.fit(X, y, epochs=5, callbacks=[fastmlp.callbacks.Checkpoint(path)])
-    >>> history = fastmlp.Trainer.resume(path).fit(X, y, epochs=5)  # in another process, say
+    >>> history = fastmlp.Trainer.resume(path).fit(X, y, epochs=5)  # perhaps in another process
     """
 
     def __init__(
@@ -51,58 +54,57 @@ class Checkpoint:
         self._path = os.fsdecode(path)
         self._every_epochs = validation.check_integer("every_epochs", every_epochs, 1)
         self._every_seconds = (
-            None if every_seconds is None else validation.check_number("every_seconds", every_seconds, least=0)
+            None if every_seconds is None else validation.check_number("every_seconds", every_seconds, minimum=0)
         )
         self._best = best
         self._last = time.monotonic()
 
     def __call__(self, info: EpochInfo) -> None:
-        trainer = _trainer_of(info, "Checkpoint")
         if self._best is not None:
-            values = _metric(trainer, self._best)
+            values = _metric(info.history, self._best)
             due = min(range(len(values)), key=_cost(values, self._best)) == len(values) - 1
         elif self._every_seconds is not None:
             due = time.monotonic() - self._last >= self._every_seconds
         else:
-            due = len(trainer._history.loss) % self._every_epochs == 0
+            due = len(info.history.loss) % self._every_epochs == 0
         if due or (self._best is None and info.epoch == info.epochs):
-            trainer.save(self._path)
+            info.save(self._path)
             self._last = time.monotonic()
 
 
 class EarlyStopping:
-    """Ends a fit when a metric has not improved for a while.
+    """Ends a fit when a metric has not improved for some epochs.
 
-    It counts all epochs of `Trainer.history`, those before a resume included. The network keeps its last weights;
-    ``Checkpoint(path, best=metric)`` beside it keeps the best.
+    It counts all epochs of the history, those of earlier fits of the same trainer included. The network keeps its last
+    weights; ``Checkpoint(path, best=metric)`` saves the best ones.
 
     Parameters
     ----------
     metric : str
-        An entry of `History`; those with "accuracy" in their name are to rise, others to fall.
+        An entry of `History`. Larger is better for names that contain "accuracy" or "score", smaller for others.
     patience : int >= 1
         Epochs without improvement.
     min_delta : float >= 0
-        By how much a value must be better than the best before it to count as an improvement.
+        Minimum difference from the best value before it that counts as an improvement.
     """
 
     def __init__(self, metric: str = "val_loss", patience: int = 10, min_delta: float = 0.0) -> None:
         self._metric = metric
         self._patience = validation.check_integer("patience", patience, 1)
-        self._min_delta = validation.check_number("min_delta", min_delta, least=0)
-        self._seen: WeakKeyDictionary[Trainer, tuple[int, float, int]] = WeakKeyDictionary()
+        self._min_delta = validation.check_number("min_delta", min_delta, minimum=0)
+        self._counts: WeakKeyDictionary[Any, tuple[int, float, int]] = WeakKeyDictionary()
 
     def __call__(self, info: EpochInfo) -> bool:
-        trainer = _trainer_of(info, "EarlyStopping")
-        values = _metric(trainer, self._metric)
+        values = _metric(info.history, self._metric)
         cost = _cost(values, self._metric)
-        seen, best, waited = self._seen.get(trainer, (0, float("inf"), 0))
-        for epoch in range(seen, len(values)):
+        fit = info.network if info.trainer is None else info.trainer
+        counted, best, waited = self._counts.get(fit, (0, float("inf"), 0))
+        for epoch in range(counted, len(values)):
             if cost(epoch) < best - self._min_delta:
                 best, waited = cost(epoch), 0
             else:
                 waited += 1
-        self._seen[trainer] = len(values), best, waited
+        self._counts[fit] = len(values), best, waited
         return waited >= self._patience
 
 
@@ -112,8 +114,8 @@ class LearningRateSchedule:
     Parameters
     ----------
     rate : callable
-        Gets the number of epochs that the trainer has done, those before a resume included, and returns the next
-        one's learning rate, a float > 0.
+        Gets the number of epochs that the trainer has done, those before a resume included, and returns the learning
+        rate of the next one, a float > 0.
 
     Examples
     --------
@@ -127,23 +129,18 @@ class LearningRateSchedule:
         self._rate = rate
 
     def __call__(self, info: EpochInfo) -> None:
-        trainer = _trainer_of(info, "LearningRateSchedule")
-        trainer.learning_rate = self._rate(len(trainer._history.loss))
+        if info.optimizer is None:
+            raise TypeError("callbacks.LearningRateSchedule needs a fit with a learning rate; L-BFGS has none")
+        info.optimizer.learning_rate = self._rate(len(info.history.loss))
 
 
-def _trainer_of(info: EpochInfo, name: str) -> Trainer:
-    if info.trainer is None:
-        raise TypeError(f"callbacks.{name} works with Trainer.fit and fit_many, got a fit without a Trainer")
-    return info.trainer
-
-
-def _metric(trainer: Trainer, name: str) -> Sequence[float]:
-    entries = vars(trainer._history)
-    if not entries.get(name):
-        known = ", ".join(repr(name) for name, values in entries.items() if values)
+def _metric(history: History, name: str) -> Sequence[float]:
+    if name not in history:
+        known = ", ".join(map(repr, history))
         raise ValueError(f"metric must be an entry of the history ({known}), got {name!r}")
-    return entries[name]
+    return history[name]
 
 
 def _cost(values: Sequence[float], name: str) -> Callable[[int], float]:
-    return (lambda i: -values[i]) if "accuracy" in name else (lambda i: values[i])
+    larger_is_better = "accuracy" in name or "score" in name
+    return (lambda i: -values[i]) if larger_is_better else (lambda i: values[i])

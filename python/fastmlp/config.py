@@ -6,6 +6,7 @@ from typing import Any, Literal, overload
 
 from . import _core
 from .threads import default_thread_count
+from .version import __version__
 
 
 @overload
@@ -18,11 +19,9 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     Parameters
     ----------
     mode : {"stdout", "dicts"}
-        As in ``numpy.show_config``: print, or return a dict with the keys version,
-        instruction_set, instruction_sets, threading and threads.
+        As in ``numpy.show_config``: print, or return a dict with the keys version, instruction_set, instruction_sets,
+        threading and threads.
     """
-    from . import __version__
-
     if mode not in ("stdout", "dicts"):
         raise ValueError(f"mode must be 'stdout' or 'dicts', got {mode!r}")
     config = {

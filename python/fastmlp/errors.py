@@ -1,25 +1,27 @@
-"""The exceptions of fastmlp that Python itself has no fitting type for."""
+"""The exceptions of fastmlp."""
 
 
 class DataFileError(ValueError):
-    """A data file is missing, damaged, or not the file that its name promises."""
+    """A data file is missing, damaged, or another file than its name says."""
 
 
 class ModelFileError(ValueError):
-    """A file is not a whole model file of fastmlp."""
+    """A file is not a complete model file of fastmlp."""
 
 
-class DivergenceError(ArithmeticError):
-    """Training has left the finite numbers; the network holds its last weights that were in order.
+class DivergenceError(ArithmeticError, ValueError):
+    """The loss or a weight became NaN or infinite; the network keeps its last finite weights.
+
+    It is a ValueError, too, because scikit-learn's estimators raise that.
 
     Attributes
     ----------
     epoch : int >= 1
-        Of the fit.
+        The epoch of the fit.
     step : int >= 1
-        The update of that epoch.
+        The update in that epoch.
     learning_rate : float
-        In that epoch.
+        The learning rate in that epoch.
     """
 
     epoch: int

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import scipy.optimize
 
-from . import _core, validation
+from . import core_calls, epoch_loop, training_data, validation
+from .core_calls import Threads
+from .epoch_loop import EpochLoop
 from .errors import DivergenceError
-from .network import SECONDS_PER_CALL, Network
-from .threads import share_of_cores
-from .trainer import Callback, EpochInfo, History, check_callbacks, wants_to_stop
+from .history import Callback, History
+from .network import Network
+from .progress import FitProgress
+from .threads import default_thread_count, share_of_cores
+from .training_data import TrainingData
 
 
+@validation.checks_arguments()
 def fit_lbfgs(
     network: Network,
     X: Any,
@@ -26,33 +31,35 @@ def fit_lbfgs(
     l1: float = 0.0,
     l2: float = 0.0,
     tol: float = 1e-6,
-    validation_data: tuple[Any, Any] | None = None,
+    validation_data: Any = None,
     callbacks: Iterable[Callback] = (),
     n_threads: int | None = None,
+    sample_weight: Any = None,
+    verbose: bool | str = "auto",
 ) -> History:
-    """Train with L-BFGS (Byrd, Lu, Nocedal, Zhu 1995), which sees all rows in each step: for small, smooth problems.
+    """Train with L-BFGS (Byrd, Lu, Nocedal, Zhu 1995), a full-batch method for small, smooth problems.
 
     Needs SciPy.
 
     Parameters
     ----------
     network : Network
-        Of float64, as a line search needs the digits. Trained in place.
+        The network to train, in place. Its dtype must be float64, because a line search needs double precision.
     X, y
         As in `Trainer.fit`.
     max_iter : int >= 1
-        Iterations; each evaluates the loss about once.
+        Maximum number of iterations; each evaluates the loss about once.
     l1, l2 : float >= 0
         Strength of the penalty ``l1 * sum|w| + l2/2 * sum(w**2)`` on the mean loss. l1 leaves exact zeros.
     tol : float >= 0
-        It ends when no component of the (projected) gradient is larger, or when the loss no longer changes in double
-        precision.
-    validation_data : (X, y), optional
-        Evaluated after each iteration.
-    callbacks : iterable of callable
-        Each is called as ``callback(info)`` after each iteration, with an `EpochInfo`; one that returns True ends it.
+        The search ends when no component of the (projected) gradient is larger, or when the loss no longer changes in
+        double precision.
+    validation_data, callbacks, verbose
+        As in `Trainer.fit`; an iteration counts as an epoch.
     n_threads : int >= 1, optional
         As in `Trainer`.
+    sample_weight : array of reals, shape (samples,), optional
+        The loss is the mean weighted by them.
 
     Returns
     -------
@@ -62,12 +69,12 @@ def fit_lbfgs(
     Raises
     ------
     ValueError, TypeError
-        If an argument does not fit; the network is unchanged.
+        If an argument is invalid; the network is unchanged.
     DivergenceError
-        If the search ends with a loss that is not finite, perhaps at its start; the network is as after the last
-        iteration whose loss was. `epoch` is the iteration, `step` 1 and `learning_rate` NaN.
+        If the search ends with a loss that is NaN or infinite, possibly at its start; the network is as after the last
+        iteration with a finite loss. ``epoch`` is the iteration, ``step`` is 1, and ``learning_rate`` is NaN.
     RuntimeError
-        If a fit of this network is under way.
+        If another fit of this network is running.
     KeyboardInterrupt
         On Ctrl-C; the network is as after its last iteration.
 
@@ -85,102 +92,90 @@ def fit_lbfgs(
     if network.dtype != np.float64:
         raise ValueError(f"fit_lbfgs needs a network of dtype='float64', got {network.dtype.name!r}")
     max_iter = validation.check_integer("max_iter", max_iter, 1)
-    l1 = validation.check_number("l1", l1, least=0)
-    l2 = validation.check_number("l2", l2, least=0)
-    tol = validation.check_number("tol", tol, least=0)
-    callbacks = check_callbacks(callbacks)
-    threads = network._threads(n_threads)
-    data = network._training_set(X, y, threads)
-    validation_set = network._validation_set(validation_data, threads)
-    history, clock = History(), time.perf_counter()
-
-    def after_iteration(loss: float, penalty: float) -> None:
-        nonlocal clock
-        metrics = {"loss": loss, "penalty": penalty, "seconds": time.perf_counter() - clock}
-        if validation_set is not None:
-            metrics["val_loss"], accuracy = network._evaluate(validation_set, share())
-            if network.loss == "cross_entropy":
-                metrics["val_accuracy"] = accuracy
-        history._append(metrics)
-        info = EpochInfo(len(history.loss), max_iter, metrics, network)
-        if any([wants_to_stop(callback, info) for callback in callbacks]):
-            raise Stop
-        clock = time.perf_counter()
-
+    l1 = validation.check_number("l1", l1, minimum=0)
+    l2 = validation.check_number("l2", l2, minimum=0)
+    tol = validation.check_number("tol", tol, minimum=0)
+    callbacks = validation.check_callbacks(callbacks)
+    threads = validation.check_threads(n_threads) or default_thread_count()
+    progress = FitProgress(verbose, max_iter)
+    data = training_data.training_data(network, X, y, sample_weight, threads, skips_columns=True)
+    data = training_data.check_total_weight("X", data)
+    sets = training_data.evaluation_sets(network, validation_data, threads)
     options = {"maxiter": max_iter, "maxfun": 100 * max_iter, "gtol": tol, "ftol": float(np.finfo(float).eps)}
-    with network._core.lock_parameters(), share_of_cores(n_threads) as share:
-        result = minimize(network, data, l1, l2, 1.0, options, share, after_iteration)
+    with network.core.lock_parameters(), share_of_cores(n_threads) as share, progress:
+        loop = EpochLoop(
+            network,
+            max_iter,
+            callbacks,
+            evaluate=lambda: epoch_loop.evaluation_metrics(network, sets, share),
+            divergence=lambda what: divergence_error(what, loop.epoch),
+            record=History(),
+            progress=progress,
+        )
+        result = minimize(network, data, l1, l2, 1.0, options, share, loop)
     if result is not None and not math.isfinite(result.fun):
-        raise _divergence(float(result.fun), len(history.loss) + 1)
-    return history
+        raise divergence_error(f"the loss with its penalty is {float(result.fun)}", loop.epoch + 1)
+    return loop.history
 
 
-def _divergence(loss: float, iteration: int) -> DivergenceError:
+def divergence_error(what: str, iteration: int, note: str = "") -> DivergenceError:
     error = DivergenceError(
-        f"the loss with its penalty is {loss} in iteration {iteration} of L-BFGS; the network is as before it, its"
-        " weights finite but perhaps too large, as X and y may be: start again with smaller ones"
+        f"{note}{what} in iteration {iteration} of L-BFGS; the network is as before it, with finite weights that may be too"
+        " large, as X and y may be: start again with smaller ones"
     )
     error.epoch, error.step, error.learning_rate = iteration, 1, math.nan
     return error
 
 
 class Stop(Exception):
-    """Raised by `after_iteration` to end the search where it is."""
-
-
-def _loss_and_gradient(core: Any, data: Any, threads: Callable[[], int]) -> tuple[float, np.ndarray]:
-    """The mean loss over the rows, and its gradient in the order of the core's parameter_vector."""
-    plan, sums, position = _core.EpochPlan(data.rows, data.rows), _core.LossSum(), 0
-    while position < plan.rows:
-        position = core.sum_gradients(data, plan, position, sums, threads(), SECONDS_PER_CALL)
-    return sums.loss / data.rows, core.gradient_vector()
+    """Ends the search where it is."""
 
 
 def minimize(
     network: Network,
-    data: Any,
+    data: TrainingData,
     l1: float,
     l2: float,
     loss_factor: float,
     options: dict[str, Any],
-    threads: Callable[[], int],
-    after_iteration: Callable[[float, float], None],
+    threads: Threads,
+    loop: EpochLoop,
 ) -> scipy.optimize.OptimizeResult | None:
     """Minimize ``loss_factor`` times the mean loss, plus the penalty, in the network's parameters.
 
-    l1 makes each weight a difference p - q of numbers >= 0 whose sum it penalizes: a smooth problem with bounds, in
-    which a weight that the penalty wins over is exactly zero.
+    With l1, each weight is a difference p - q of numbers >= 0 whose sum is penalized: a smooth problem with bounds, in
+    which a weight is exactly zero where the penalty outweighs its gradient.
 
     Parameters
     ----------
     network : Network
-        Of float64: a line search needs the digits. It starts from its parameters and ends with the best.
-    data : the core's data set
+        Of float64. The search starts from its parameters and leaves the best ones in it.
+    data : TrainingData
     loss_factor : float
-        Of the loss, not of its gradient.
+        Factor of the reported loss, not of its gradient.
     options : dict
         SciPy's.
     threads : callable
-        Asked before each call of the core.
-    after_iteration : callable
-        Gets the data loss and the penalty after each iteration with a finite loss, while the network holds its
-        parameters.
+        Called before each call of the core.
+    loop : EpochLoop
+        Its `end_epoch` is called after each iteration with a finite loss, while the network holds the parameters of
+        that iteration.
 
     Returns
     -------
     OptimizeResult, or None
-        None after `Stop`. Then, after Ctrl-C (KeyboardInterrupt is raised) and if the result's loss is not finite, the
-        network is as after the last such iteration.
+        None if a callback ended the search. Then, after Ctrl-C (KeyboardInterrupt is raised), and if the result's loss
+        is not finite, the network is as after the last iteration with a finite loss.
     """
-    core = network._new_core_trainer("sgd")
-    start = np.concatenate([array.ravel() for array in (*network.weights, *network.biases)])
-    n_weights = sum(w.size for w in network.weights)
+    core, parameters_of_network = core_calls.new_core_trainer(network, "sgd"), network.core
+    start = parameters_of_network.parameter_vector
+    n_weights = sum(inputs * outputs for inputs, outputs in network.spec.shapes)
     bounds = None
     if l1:
         w = start[:n_weights]
         start = np.concatenate([np.maximum(w, 0), np.maximum(-w, 0), start[n_weights:]])
         bounds = [(0, None)] * (2 * n_weights) + [(None, None)] * (len(start) - 2 * n_weights)
-    latest = (math.nan, math.nan)
+    latest, clock = (math.nan, math.nan), time.perf_counter()
 
     def parameters_at(point: np.ndarray) -> np.ndarray:
         if not l1:
@@ -190,8 +185,9 @@ def minimize(
     def objective(point: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal latest
         parameters = parameters_at(point)
-        network._core.parameter_vector = parameters
-        loss, gradient = _loss_and_gradient(core, data, threads)
+        parameters_of_network.parameter_vector = parameters
+        loss = core_calls.sum_gradients(core, data, threads)
+        gradient = core.gradient_vector()
         w, of_weights = parameters[:n_weights], gradient[:n_weights]
         of_weights += l2 * w
         penalty = l2 / 2 * float(w @ w)
@@ -203,15 +199,19 @@ def minimize(
 
     accepted = start
 
-    def after(point: np.ndarray) -> None:  # called with the point evaluated last
-        nonlocal accepted
-        if math.isfinite(sum(latest)):  # else a line search has given up there
-            accepted = point.copy()
-            after_iteration(*latest)
+    def after_iteration(point: np.ndarray) -> None:  # called with the point evaluated last
+        nonlocal accepted, clock
+        if not math.isfinite(sum(latest)):  # a line search has failed there
+            return
+        accepted = point.copy()
+        loss, penalty = latest
+        if loop.end_epoch({"loss": loss, "penalty": penalty, "seconds": time.perf_counter() - clock}):
+            raise Stop
+        clock = time.perf_counter()
 
     try:
         result = scipy.optimize.minimize(
-            objective, start, method="L-BFGS-B", jac=True, bounds=bounds, callback=after, options=options
+            objective, start, method="L-BFGS-B", jac=True, bounds=bounds, callback=after_iteration, options=options
         )
         if math.isfinite(result.fun):
             accepted = result.x
@@ -219,4 +219,4 @@ def minimize(
     except Stop:
         return None
     finally:
-        network._core.parameter_vector = parameters_at(accepted)
+        parameters_of_network.parameter_vector = parameters_at(accepted)

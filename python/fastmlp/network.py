@@ -2,59 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from . import _core, validation
+from . import _core, core_calls, training_data, validation
+from .formats import c_source, model_file, onnx_graph, state_dict
+from .history import Evaluation, Gradients
+from .model_state import ModelSpec, ModelState, checked_spec, unchanged
 from .threads import default_thread_count
-
-ACTIVATIONS = ("relu", "tanh", "logistic", "identity")
-LOSSES = ("cross_entropy", "squared_error", "binary_cross_entropy", "poisson")
-
-OPERATIONS_PER_CALL = 2e9
-"""Of one native call: about 10 ms on one fast core, so that signals are looked at often."""
-
-SECONDS_PER_CALL = 0.03
-"""After which a native call that can stop and go on returns to look at signals."""
-
-
-class Gradients(NamedTuple):
-    """What `Network.loss_and_gradients` returns.
-
-    Attributes
-    ----------
-    loss : float
-        The mean data loss over the rows.
-    penalty : float
-        ``l1 * sum|w| + l2/2 * sum(w**2)`` over the weights.
-    weights, biases : list of array
-        The gradients of ``loss + penalty``, shapes of `Network.weights` and `Network.biases`.
-    """
-
-    loss: float
-    penalty: float
-    weights: list[np.ndarray]
-    biases: list[np.ndarray]
-
-
-class Evaluation(NamedTuple):
-    """What `Network.evaluate` returns.
-
-    Attributes
-    ----------
-    loss : float
-        The mean data loss over the rows.
-    accuracy : float
-        The share of rows whose most probable class is their label; NaN for losses without labels.
-    """
-
-    loss: float
-    accuracy: float
 
 
 class Network:
@@ -65,7 +23,7 @@ class Network:
     layer_sizes : sequence of int >= 1, at least two
         Features, hidden widths, outputs. ``(784, 10)`` is a linear model.
     activation : {"relu", "tanh", "logistic", "identity"}
-        Of the hidden layers.
+        The activation of the hidden layers.
     loss : {"cross_entropy", "squared_error", "binary_cross_entropy", "poisson"}
         - ``cross_entropy``: softmax outputs, integer labels, the mean of -log softmax(z)[label].
         - ``squared_error``: linear outputs, real targets, the mean over rows of
@@ -75,25 +33,27 @@ class Network:
         - ``poisson``: outputs p = e^z, targets >= 0, the mean over rows of the sum over outputs of
           target * log(target / p) - target + p, half the Poisson deviance.
     dtype : {"float32", "float64"}
-        Of parameters, computation and results.
+        The type of parameters, computation and results.
     seed : int >= 0
-        Of the initial weights: uniform in +-sqrt(6 / inputs) for relu (He et al. 2015), in
+        Seed of the initial weights: uniform in +-sqrt(6 / inputs) for relu (He et al. 2015), in
         +-sqrt(6 / (inputs + outputs)) otherwise (Glorot and Bengio 2010). Biases start at zero.
     input_scale : float
-        Multiplies the inputs as they are read, and belongs to the model: uint8 images with
+        Factor of the inputs, applied as they are read. It belongs to the model: uint8 images with
         ``input_scale=1/255`` never need a float copy of the data set.
+    activation_settings, loss_settings : dict of str to float, optional
+        Settings of the activation and of the loss, for those that have any.
 
     Raises
     ------
     ValueError, TypeError
-        If an argument is not one of those above.
+        If an argument is invalid.
     MemoryError
         If the weights do not fit into this machine's memory.
 
     Notes
     -----
-    A row's prediction has the same bits wherever the row stands and for every number of threads.
-    Predictions from many threads at once are safe.
+    The prediction for a row has the same bits at every position in X and for every number of threads.
+    Several threads may predict at the same time.
 
     Examples
     --------
@@ -103,6 +63,7 @@ class Network:
     array([[0.5, 0.5]], dtype=float32)
     """
 
+    @validation.checks_arguments()
     def __init__(
         self,
         layer_sizes: Sequence[int],
@@ -111,101 +72,89 @@ class Network:
         dtype: Any = "float32",
         seed: int = 0,
         input_scale: float = 1.0,
+        *,
+        activation_settings: Mapping[str, float] | None = None,
+        loss_settings: Mapping[str, float] | None = None,
     ) -> None:
-        self._dtype = validation.check_dtype(dtype)
-        self._layer_sizes = validation.check_layer_sizes(layer_sizes, self._dtype)
-        self._activation = validation.check_choice("activation", activation, ACTIVATIONS)
-        self._loss = validation.check_choice("loss", loss, LOSSES)
-        self._input_scale = validation.check_scale("input_scale", input_scale, self._dtype)
-        self._clips_loss = False
-        seed = validation.check_seed(seed)
-        self._create_core()
-        rng = np.random.default_rng(seed)
-        for i, (inputs, outputs) in enumerate(self._shapes()):
-            bound = math.sqrt(6 / inputs if activation == "relu" else 6 / (inputs + outputs))
-            weights = rng.uniform(-bound, bound, (inputs, outputs)).astype(self._dtype)
-            self._core.set_layer(i, weights, np.zeros(outputs, self._dtype))
+        spec = checked_spec(layer_sizes, activation, loss, dtype, input_scale, activation_settings, loss_settings)
+        rng = np.random.default_rng(validation.check_seed(seed))
+        self._create(spec)
+        for i, (inputs, outputs) in enumerate(spec.shapes):
+            bound = spec.activation_row.initial_bound(inputs, outputs)
+            weights = rng.uniform(-bound, bound, (inputs, outputs)).astype(spec.dtype)
+            self.core.set_layer(i, weights, np.zeros(outputs, spec.dtype))
+
+    def _create(self, spec: ModelSpec) -> None:
+        self.spec = spec  # what the network is, without its parameters
+        core_type = _core.NetworkFloat32 if spec.dtype == np.float32 else _core.NetworkFloat64
+        self.core = core_type(  # the network of the C++ core
+            list(spec.layer_sizes),
+            getattr(_core.Activation, spec.activation),
+            list(spec.activation_settings.values()),
+            getattr(_core.Loss, spec.loss),
+            list(spec.loss_settings.values()),
+            spec.input_scale,
+            spec.clips_loss,
+        )
+        self.rows_per_call = core_calls.rows_per_call(self.core)
 
     @classmethod
-    def _of_parameters(
-        cls,
-        weights: Sequence[np.ndarray],
-        biases: Sequence[np.ndarray],
-        activation: str,
-        loss: str,
-        dtype: np.dtype,
-        clips_loss: bool = False,
-        input_scale: float = 1.0,
-    ) -> Network:
-        """A network with these parameters, which are trusted."""
+    def from_state(cls, state: ModelState) -> Network:
+        """The network of a ``fastmlp.model_state.ModelState``, whose arrays are trusted."""
         network = cls.__new__(cls)
-        network._dtype, network._activation, network._loss = dtype, activation, loss
-        network._input_scale = input_scale
-        network._layer_sizes = (weights[0].shape[0], *(w.shape[1] for w in weights))
-        network._clips_loss = clips_loss
-        network._create_core()
-        network._set_trusted(weights, biases)
+        network._create(state.spec)
+        network.set_trusted(state.weights, state.biases)
         return network
 
-    def _set_trusted(self, weights: Sequence[np.ndarray], biases: Sequence[np.ndarray]) -> None:
+    def state(self) -> ModelState:
+        """The network as a value, with copies of its parameters; RuntimeError if a fit runs in another thread."""
+        with unchanged(self.core):
+            return ModelState(self.spec, self.weights, self.biases)
+
+    def set_trusted(self, weights: Sequence[np.ndarray], biases: Sequence[np.ndarray]) -> None:
+        """`set_parameters` without checks and without the lock: for the package itself."""
         for i, (w, b) in enumerate(zip(weights, biases)):
-            self._core.set_layer(i, np.ascontiguousarray(w, self._dtype), np.ascontiguousarray(b, self._dtype))
-
-    def _create_core(self) -> None:
-        core_type = _core.NetworkFloat32 if self._dtype == np.float32 else _core.NetworkFloat64
-        self._core = core_type(
-            list(self._layer_sizes),
-            getattr(_core.Activation, self._activation),
-            [],
-            getattr(_core.Loss, self._loss),
-            [],
-            self._input_scale,
-            self._clips_loss,
-        )
-        self._rows_per_call = max(128, int(OPERATIONS_PER_CALL / self._core.forward_operations))
-
-    def _shapes(self) -> list[tuple[int, int]]:
-        return list(zip(self._layer_sizes, self._layer_sizes[1:]))
+            self.core.set_layer(i, np.ascontiguousarray(w, self.dtype), np.ascontiguousarray(b, self.dtype))
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
         """Features, hidden widths, outputs."""
-        return self._layer_sizes
+        return self.spec.layer_sizes
 
     @property
     def activation(self) -> str:
-        """Of the hidden layers."""
-        return self._activation
+        """The name of the activation of the hidden layers."""
+        return self.spec.activation
 
     @property
     def loss(self) -> str:
         """The name of the loss."""
-        return self._loss
+        return self.spec.loss
 
     @property
     def dtype(self) -> np.dtype:
-        """Of parameters, computation and results."""
-        return self._dtype
+        """The type of parameters, computation and results."""
+        return self.spec.dtype
 
     @property
     def input_scale(self) -> float:
-        """What inputs are multiplied by as they are read."""
-        return self._input_scale
+        """The factor of the inputs."""
+        return self.spec.input_scale
 
     @property
     def weights(self) -> list[np.ndarray]:
         """Copies of the weights of each layer, shape (inputs, outputs)."""
-        return [self._core.weights(i) for i in range(len(self._layer_sizes) - 1)]
+        return [self.core.weights(i) for i in range(len(self.layer_sizes) - 1)]
 
     @property
     def biases(self) -> list[np.ndarray]:
         """Copies of the biases of each layer, shape (outputs,)."""
-        return [self._core.biases(i) for i in range(len(self._layer_sizes) - 1)]
+        return [self.core.biases(i) for i in range(len(self.layer_sizes) - 1)]
 
     @property
     def parameter_count(self) -> int:
         """The number of weights and biases."""
-        return sum((inputs + 1) * outputs for inputs, outputs in self._shapes())
+        return self.spec.parameter_count
 
     def set_parameters(self, weights: Sequence[np.ndarray], biases: Sequence[np.ndarray]) -> None:
         """Replace all parameters; all or none.
@@ -218,42 +167,49 @@ class Network:
         Raises
         ------
         ValueError, TypeError
-            If a shape, a dtype or a value (NaN, inf) does not fit; nothing is changed then.
+            If a shape, a dtype or a value (NaN, inf) is wrong; nothing is changed then.
         RuntimeError
-            If a fit of this network is under way.
+            If a fit of this network is running.
         """
-        shapes, threads = self._shapes(), default_thread_count()
-        new_weights = validation.check_parameters("weights", weights, shapes, self._dtype, threads)
-        new_biases = validation.check_parameters(
-            "biases", biases, [(outputs,) for _, outputs in shapes], self._dtype, threads
-        )
-        with self._core.lock_parameters():
-            for i, (w, b) in enumerate(zip(new_weights, new_biases)):
-                self._core.set_layer(i, w, b)
+        shapes, threads = self.spec.shapes, default_thread_count()
+        check = training_data.check_parameters
+        new_weights = check("weights", weights, shapes, self.dtype, threads)
+        new_biases = check("biases", biases, [(outputs,) for _, outputs in shapes], self.dtype, threads)
+        with self.core.lock_parameters():
+            self.set_trusted(new_weights, new_biases)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Network:
+        """Read the network of a model file or a checkpoint, with the same bits and dtype; also `fastmlp.load`.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is not a complete model file of fastmlp, or has a later format version.
+        OSError, MemoryError, ImportError
+            If it cannot be read, does not fit into this machine's memory, or safetensors is missing.
+        """
+        return cls.from_state(model_file.read_model(path))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a model file, which `fastmlp.load` reads: safetensors, nothing that is executed.
+        """Write a model file, which `fastmlp.load` reads. Its format is safetensors: nothing in it is executed.
 
         Parameters
         ----------
         path : path
-            By custom ``<name>.safetensors``. A file that stands there is replaced in one step, when the new one is
-            complete and on the disk: a crash or a full disk leaves the old one.
+            Conventionally ``<name>.safetensors``. An existing file is replaced atomically, once the new one is complete
+            and on the disk: after a crash or with a full disk the old one is still there.
 
         Raises
         ------
         ValueError
-            If a weight or bias is not finite, or there are more layers (some 100,000) than a file's header describes.
+            If a weight or bias is not finite, or the network has more layers (some 100,000) than a file can describe.
         RuntimeError
-            If a fit is under way in another thread; save from one of its callbacks.
-        OSError
-            If the file cannot be written; an old one is as it was.
-        ImportError
-            Without safetensors.
+            If a fit is running in another thread; save from one of its callbacks.
+        OSError, ImportError
+            If the file cannot be written, or without safetensors; an existing file is unchanged.
         """
-        from .model_files import save_network
-
-        save_network(self, path)
+        model_file.write_model(self.state(), path)
 
     def to_onnx(self, input_type: str | None = None) -> Any:
         """The network as an ONNX model, for onnxruntime and every other runtime of this format.
@@ -261,21 +217,15 @@ class Network:
         Parameters
         ----------
         input_type : {"float32", "float64", "uint8"}, optional
-            Of the model's inputs; default: the network's dtype, in which the model computes.
+            Type of the model's inputs. Default: the network's dtype, in which the model computes.
 
         Returns
         -------
         onnx.ModelProto
-            Opset 13, IR version 7, checked by onnx.checker. ``onnx.save(model, path)`` writes it.
-
-            ========================  ==================================================================
-            input ``inputs``          (rows, features), not yet multiplied by ``input_scale``
-            output ``outputs``        (rows, outputs), of the network's dtype: what `forward` returns
-            output ``classes``        int64, what `predict` returns: (rows,) for ``cross_entropy``,
-                                      (rows, outputs) for ``binary_cross_entropy``; not for other losses
-            ========================  ==================================================================
-
-            Its metadata say ``layer_sizes``, ``activation``, ``loss``, ``input_scale`` as model files do.
+            Opset 13, IR version 7, checked by onnx.checker. ``onnx.save(model, path)`` writes it to a file. Its input
+            ``inputs``, shape (rows, features), is not yet multiplied by ``input_scale``. Its outputs are ``outputs``, the
+            result of `forward`, and, for the cross-entropies, ``classes``, the result of `predict`. Its metadata hold
+            ``layer_sizes``, ``activation``, ``loss``, ``input_scale`` as model files do.
 
         Raises
         ------
@@ -286,13 +236,10 @@ class Network:
 
         Notes
         -----
-        A graph checks nothing: NaN, inf and float64 beyond float32's range, which `forward` refuses, pass through it.
-        It predicts; the loss is named in the metadata, but cannot be trained further there. Runtimes sum in
-        orders of their own: results differ from `forward` in their last digits, and so may classes that tie.
+        NaN, inf and float64 values beyond float32's range, which `forward` rejects, pass through the graph. Runtimes sum
+        in another order: results differ from `forward` in their last digits, and so may the class of a tie.
         """
-        from .onnx_export import to_onnx
-
-        return to_onnx(self, input_type)
+        return onnx_graph.to_onnx(self.state(), input_type)
 
     def to_state_dict(self, fold_input_scale: bool = False) -> dict[str, np.ndarray]:
         """The parameters by PyTorch's names, for ``torch.nn.Sequential(Linear, ReLU, Linear, ...)``; needs no torch.
@@ -315,9 +262,8 @@ class Network:
 
         Notes
         -----
-        A state dict holds no activation, no loss and no ``input_scale``. Folding is not the default: the arrays would
-        no longer be this network's, and who scales the inputs over there would scale them twice. Torch's module
-        gives what comes before softmax, sigmoid or exp, as its losses expect.
+        A state dict holds no activation, no loss and no ``input_scale``; folded, a program that scales its inputs would
+        scale them twice. PyTorch's module returns the values before softmax, sigmoid or exp, as its losses expect.
 
         Examples
         --------
@@ -326,9 +272,7 @@ class Network:
         >>> {name: array.shape for name, array in state.items()}
         {'0.weight': (3, 4), '0.bias': (3,), '2.weight': (2, 3), '2.bias': (2,)}
         """
-        from .state_dicts import to_state_dict
-
-        return to_state_dict(self, fold_input_scale)
+        return state_dict.to_state_dict(self.state(), fold_input_scale)
 
     @classmethod
     def from_state_dict(
@@ -340,58 +284,54 @@ class Network:
         ----------
         state : mapping from str to array or torch tensor, of float32 or float64
             Pairs ``"<layer>.weight"``, shape (outputs, inputs), and ``"<layer>.bias"``, shape (outputs,), of dense
-            layers only. Layers whose names differ in a number at the end alone come in its order, others in that of
-            the mapping.
+            layers only. Layers whose names differ only in a number at the end are taken in the order of this number,
+            others in the order of the mapping.
         activation, loss, input_scale
-            As for `Network`. A state dict does not hold them, and a wrong guess would predict without an error: so
-            the first two have no default.
+            As for `Network`. A state dict does not hold them; the first two have no default, because a wrong guess would
+            give wrong predictions without an error.
         dtype : {"float32", "float64"}, optional
-            Default: the arrays' own.
+            Default: the dtype of the arrays.
 
         Raises
         ------
         ValueError, TypeError
-            If a key, a dtype or a value (NaN, inf) does not fit, a bias is missing, or the shapes do not chain.
+            If a key, a dtype or a value (NaN, inf) is wrong, a bias is missing, or the shapes of two layers do not fit.
         MemoryError
             If the weights do not fit into this machine's memory.
         """
-        from .state_dicts import from_state_dict
-
-        return from_state_dict(state, activation, loss, input_scale, dtype)
+        return cls.from_state(state_dict.from_state_dict(state, activation, loss, input_scale, dtype))
 
     def to_c(self, name: str = "network") -> str:
-        """The network as the text of one C99 file (or C++17) that needs nothing but <math.h>.
+        """The network as the text of one C99 file (or C++17) that needs only <math.h>.
 
         Parameters
         ----------
         name : str
-            A C identifier, with which all names of the file begin.
+            A C identifier: the prefix of all names in the file.
 
         Returns
         -------
         str
-            ``void NAME_forward(const float *inputs, float *outputs)`` does for one row what `forward` does, in double
-            for a float64 network. ``int NAME_predict(const float *inputs)`` for ``cross_entropy`` and
-            ``void NAME_predict(const float *inputs, int *classes)`` for ``binary_cross_entropy`` are `predict`.
-            The comment on top says the sizes, the stack's bytes, and how to compile. About 17 bytes for each
-            float32 parameter, 23 for each float64.
+            ``void NAME_forward(const float *inputs, float *outputs)`` computes `forward` for one row, in double for a
+            float64 network. ``int NAME_predict(const float *inputs)`` for ``cross_entropy`` and
+            ``void NAME_predict(const float *inputs, int *classes)`` for ``binary_cross_entropy`` compute `predict`.
+            The comment at the top gives the sizes, the bytes of stack, and how to compile. The text has about 17 bytes
+            per float32 parameter, 23 per float64 parameter.
 
         Raises
         ------
         ValueError, TypeError
-            If a weight or bias is not finite, or name is not such an identifier.
+            If a weight or bias is not finite, or name is no such identifier.
 
         Notes
         -----
-        Inputs are float or double: callers convert uint8. Nothing checks them for NaN and inf, which `forward`
-        refuses. Sums run in the order of the inputs: results differ from `forward` in their last digits.
+        Inputs are float or double: convert uint8 yourself. NaN and inf, which `forward` rejects, are not checked for.
+        Sums run in the order of the inputs: results differ from `forward` in their last digits.
         """
-        from .c_export import to_c
-
-        return to_c(self, name)
+        return c_source.to_c(self.state(), name)
 
     def forward(self, X: Any, n_threads: int | None = None) -> np.ndarray:
-        """Predict.
+        """The outputs for each row.
 
         Parameters
         ----------
@@ -411,47 +351,52 @@ class Network:
             If X has a wrong shape or type, or holds NaN or inf.
         """
         threads = validation.check_threads(n_threads)
-        X = validation.check_input_array(X, self._layer_sizes[0])
+        X = training_data.check_input_array(X, self.spec.layer_sizes[0])
         if len(X) == 1:  # needs no team
             threads = 1
         elif threads is None:
             threads = default_thread_count()
-        step, parts = self._rows_per_call, []
+        step, parts = self.rows_per_call, []
         for i in range(0, len(X), step):
-            part = self._core.forward(X, i, min(i + step, len(X)), threads)
-            if part is None:  # the core checks values as it reads them, and here is the message
-                self._check_inputs(X, threads)
+            part = self.core.forward(X, i, min(i + step, len(X)), threads)
+            if part is None:  # the core checks values as it reads them; the message comes from here
+                training_data.check_inputs(self.spec, X, threads)
                 raise ValueError("X was changed by another thread while it was read")
             parts.append(part)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def predict(self, X: Any, n_threads: int | None = None) -> np.ndarray:
-        """The most probable class of each row, shape (samples,), int64, or of each output of ``binary_cross_entropy``.
+        """The most probable class of each row, shape (samples,), int64; for ``binary_cross_entropy`` of each output.
 
         For the other losses the same as `forward`.
         """
         outputs = self.forward(X, n_threads)
-        if self._loss == "cross_entropy":
+        decision = self.spec.loss_row.decision
+        if decision == "argmax":
             return outputs.argmax(axis=1)
-        return (outputs > 0.5).astype(np.int64) if self._loss == "binary_cross_entropy" else outputs
+        return (outputs > 0.5).astype(np.int64) if decision == "threshold" else outputs
 
-    def evaluate(self, X: Any, y: Any, n_threads: int | None = None) -> Evaluation:
+    @validation.checks_arguments()
+    def evaluate(self, X: Any, y: Any, n_threads: int | None = None, *, sample_weight: Any = None) -> Evaluation:
         """The mean loss over the rows of X, and the accuracy.
 
         Parameters
         ----------
         X : array or SciPy CSR matrix of float32, float64 or uint8, shape (samples, features), samples >= 1
         y : integers in [0, classes), shape (samples,), or for the other losses reals, shape (samples, outputs)
-            With one output, shape (samples,) will do.
+            With one output, shape (samples,) is accepted too.
         n_threads : int >= 1, optional
+        sample_weight : array of reals, shape (samples,), optional
+            Weights of the rows in both means; their sum must be positive.
 
         Raises
         ------
         ValueError, TypeError
-            If X or y do not fit.
+            If X, y or sample_weight are invalid.
         """
-        threads = self._threads(n_threads)
-        return self._evaluate(self._dataset(X, y, threads), threads)
+        threads = validation.check_threads(n_threads) or default_thread_count()
+        data = training_data.evaluation_data(self, X, y, sample_weight, threads)
+        return core_calls.evaluate(self, data, threads)
 
     def loss_and_gradients(
         self, X: Any, y: Any, l1: float = 0.0, l2: float = 0.0, n_threads: int | None = None
@@ -471,98 +416,37 @@ class Network:
         Returns
         -------
         Gradients
-            A named tuple: loss, penalty, weights, biases.
         """
-        l1 = validation.check_number("l1", l1, least=0)
-        l2 = validation.check_number("l2", l2, least=0)
-        threads = self._threads(n_threads)
-        data = self._dataset(X, y, threads)
-        core, plan = self._new_core_trainer("sgd"), _core.EpochPlan(data.rows, data.rows)
-        sums, position = _core.LossSum(), 0
-        while position < data.rows:
-            position = core.sum_gradients(data, plan, position, sums, threads, SECONDS_PER_CALL)
+        l1 = validation.check_number("l1", l1, minimum=0)
+        l2 = validation.check_number("l2", l2, minimum=0)
+        threads = validation.check_threads(n_threads) or default_thread_count()
+        data = training_data.training_data(self, X, y, None, threads, skips_columns=False)
+        core = core_calls.new_core_trainer(self, "sgd")
+        loss = core_calls.sum_gradients(core, data, lambda: threads)
         weight_gradients, bias_gradients = core.gradients()
         if l1 or l2:
             for gradient, w in zip(weight_gradients, self.weights):
                 gradient += l2 * w + l1 * np.sign(w)
-        return Gradients(sums.loss / data.rows, self._penalty(l1, l2), weight_gradients, bias_gradients)
-
-    def _threads(self, n_threads: int | None) -> int:
-        return validation.check_threads(n_threads) or default_thread_count()
-
-    def _check_inputs(self, X: Any, threads: int) -> np.ndarray | _core.CsrInputs:
-        return validation.check_inputs(X, self._layer_sizes[0], self._dtype, self._input_scale, threads)
-
-    def _check_targets(self, y: Any, rows: int, threads: int) -> np.ndarray:
-        if self._loss == "cross_entropy":
-            return validation.check_labels(y, rows, self._layer_sizes[-1])
-        y = validation.check_targets(y, rows, self._layer_sizes[-1], self._dtype, threads)
-        if self._loss == "binary_cross_entropy":
-            validation.check_range("y", y, 0, 1, self._loss)
-        if self._loss == "poisson":
-            validation.check_range("y", y, 0, math.inf, self._loss)
-        return y
-
-    def _dataset(self, X: Any, y: Any, threads: int) -> Any:
-        """X and y, checked, as the core's data set."""
-        X = self._check_inputs(X, threads)
-        return self._core.dataset(X, self._check_targets(y, len(X), threads))
-
-    def _training_set(self, X: Any, y: Any, threads: int, checked: bool = False) -> Any:
-        """The same, looked through for columns that training can skip. checked: that X is finite is known."""
-        if checked:
-            X = validation.check_input_array(X, self._layer_sizes[0])
-        else:
-            X = self._check_inputs(X, threads)
-        return self._core.dataset(X, self._check_targets(y, len(X), threads), _core.NonzeroBits(X, threads))
-
-    def _validation_set(self, validation_data: Any, threads: int) -> Any:
-        if validation_data is None:
-            return None
-        validation.check_pair("validation_data", validation_data)
-        return self._dataset(*validation_data, threads)
-
-    def _evaluate(self, data: Any, threads: int) -> Evaluation:
-        step, sums = self._rows_per_call, _core.LossSum()
-        for begin in range(0, data.rows, step):
-            self._core.evaluate(data, begin, min(begin + step, data.rows), sums, threads)
-        accuracy = sums.correct / data.rows if self._loss == "cross_entropy" else math.nan
-        return Evaluation(sums.loss / data.rows, accuracy)
-
-    def _penalty(self, l1: float, l2: float) -> float:
-        if not (l1 or l2):
-            return 0.0
-        absolute, squares = self._core.weight_norms()
-        return l1 * absolute + l2 / 2 * squares
-
-    def _new_core_trainer(self, kind: str, **settings: Any) -> Any:
-        core_type = _core.TrainerFloat32 if self._dtype == np.float32 else _core.TrainerFloat64
-        return core_type(self._core, getattr(_core.UpdateKind, kind), **settings)
-
-    @contextlib.contextmanager
-    def _at_rest(self) -> Iterator[None]:
-        """For what copies all parameters: RuntimeError if another thread changes them meanwhile."""
-        before = self._core.parameters_version
-        if not self._core.is_locked_elsewhere():
-            yield
-            if self._core.parameters_version == before:
-                return
-        raise RuntimeError("a fit of this network is under way in another thread; save or copy it from a callback")
+        return Gradients(loss, core_calls.penalty(self, l1, l2), weight_gradients, bias_gradients)
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {name: value for name, value in self.__dict__.items() if name != "_core"}
-        with self._at_rest():
-            return {**state, "weights": self.weights, "biases": self.biases}
+        return {**self.__dict__, "core": None, "spec": None, "state": self.state()}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        weights, biases = state.pop("weights"), state.pop("biases")
-        self.__dict__.update(state)
-        self._create_core()
-        self._set_trusted(weights, biases)  # unchecked: a diverged network may travel, too
+    def __setstate__(self, attributes: dict[str, Any]) -> None:
+        state = attributes.pop("state")
+        self.__dict__.update(attributes)
+        self._create(state.spec)
+        self.set_trusted(state.weights, state.biases)  # unchecked: the network of a failed fit may be pickled, too
 
     def __repr__(self) -> str:
-        scale = "" if self._input_scale == 1 else f", input_scale={self._input_scale!r}"
+        spec = self.spec
+        more = "" if spec.input_scale == 1 else f", input_scale={spec.input_scale!r}"
+        for name in ("activation_settings", "loss_settings"):
+            more += f", {name}={getattr(spec, name)!r}" if getattr(spec, name) else ""
         return (
-            f"Network({self._layer_sizes}, activation={self._activation!r}, loss={self._loss!r}, "
-            f"dtype={self._dtype.name!r}{scale})"
+            f"Network({spec.layer_sizes}, activation={spec.activation!r}, loss={spec.loss!r}, "
+            f"dtype={spec.dtype.name!r}{more})"
         )
+
+
+load = Network.load

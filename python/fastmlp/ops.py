@@ -1,7 +1,8 @@
-"""The operations of a network one by one, on plain arrays: for tests, and for people who learn.
+"""The operations of a network one by one, on plain arrays: for tests and for learning.
 
-All take and return C-contiguous float32 or float64 arrays with two dimensions; other layouts are copied
-once, mixed or other dtypes are refused. A loss is the mean over the rows, and its gradient that of the mean.
+All take and return C-contiguous float32 or float64 arrays with two dimensions; other layouts are copied once, mixed or
+other dtypes raise a TypeError, other shapes a ValueError. A loss is the mean over the rows, and its gradient that of
+the mean.
 """
 
 from __future__ import annotations
@@ -10,34 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import _core, validation
-from .network import ACTIVATIONS
+from . import _core, training_data, validation
+from .activations import ACTIVATIONS
 from .threads import default_thread_count
-
-__all__ = [
-    "LossAndGradient",
-    "activate",
-    "activation_gradient",
-    "logistic",
-    "matmul",
-    "relu",
-    "softmax",
-    "softmax_cross_entropy",
-    "squared_error",
-    "tanh",
-]
 
 
 class LossAndGradient(NamedTuple):
-    """What the losses return.
-
-    Attributes
-    ----------
-    loss : float
-        The mean over the rows.
-    gradient : array
-        Of that mean, with the shape of the first argument.
-    """
+    """What the losses return: the mean over the rows, and its gradient with the shape of the first argument."""
 
     loss: float
     gradient: np.ndarray
@@ -46,7 +26,7 @@ class LossAndGradient(NamedTuple):
 def matmul(
     a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False, n_threads: int | None = None
 ) -> np.ndarray:
-    """The matrix product op(a) @ op(b), where op transposes if asked.
+    """The matrix product op(a) @ op(b), where op may transpose; raises a ValueError if the inner dimensions differ.
 
     Parameters
     ----------
@@ -59,22 +39,15 @@ def matmul(
     -------
     array, shape (m, n)
         Each element is one chain of multiply-adds over k, for every number of threads.
-
-    Raises
-    ------
-    ValueError
-        If the inner dimensions differ.
     """
     a, b = _matrices(a=a, b=b)
     transpose_a = validation.check_flag("transpose_a", transpose_a)
     transpose_b = validation.check_flag("transpose_b", transpose_b)
     inner_a, inner_b = a.shape[0 if transpose_a else 1], b.shape[1 if transpose_b else 0]
     if inner_a != inner_b:
-        raise ValueError(
-            f"the inner dimensions of a and b must agree, got {inner_a} and {inner_b} (shapes {a.shape} and {b.shape})"
-        )
-    threads = validation.check_threads(n_threads) or default_thread_count()
-    return _core.matmul(a, b, transpose_a, transpose_b, threads)
+        shapes = f"shapes {a.shape} and {b.shape}"
+        raise ValueError(f"the inner dimensions of a and b must agree, got {inner_a} and {inner_b} ({shapes})")
+    return _core.matmul(a, b, transpose_a, transpose_b, validation.check_threads(n_threads) or default_thread_count())
 
 
 def activate(z: Any, activation: str) -> np.ndarray:
@@ -102,12 +75,11 @@ def logistic(z: Any) -> np.ndarray:
 def activation_gradient(output: Any, grad_output: Any, activation: str) -> np.ndarray:
     """The gradient with respect to z, from output = activation(z) and the gradient with respect to it.
 
-    Both arrays have the same shape. The derivative is written in terms of the output, as in
-    backpropagation; relu's is 0 at 0.
+    Both arrays have the same shape. The derivative is written in terms of the output, as in backpropagation; relu's is
+    0 at 0.
     """
     validation.check_choice("activation", activation, ACTIVATIONS)
-    output, grad_output = _matrices(output=output, grad_output=grad_output)
-    _check_equal_shapes("grad_output", grad_output, "output", output)
+    output, grad_output = _matrices_of_one_shape(output=output, grad_output=grad_output)
     return _core.activation_gradient(output, grad_output, getattr(_core.Activation, activation))
 
 
@@ -127,7 +99,7 @@ def softmax_cross_entropy(z: Any, labels: Any) -> LossAndGradient:
     """
     (z,) = _matrices(z=z)
     _check_not_empty("z", z)
-    labels = validation.check_labels(labels, len(z), z.shape[1])
+    labels = training_data.check_labels(labels, len(z), z.shape[1], "cross_entropy")
     return LossAndGradient(*_core.softmax_cross_entropy(z, labels))
 
 
@@ -138,31 +110,33 @@ def squared_error(prediction: Any, target: Any) -> LossAndGradient:
     ----------
     prediction, target : array, shape (rows, outputs), both >= 1
     """
-    prediction, target = _matrices(prediction=prediction, target=target)
+    prediction, target = _matrices_of_one_shape(prediction=prediction, target=target)
     _check_not_empty("prediction", prediction)
-    _check_equal_shapes("target", target, "prediction", prediction)
     return LossAndGradient(*_core.squared_error(prediction, target))
 
 
-def _matrices(**arrays: Any) -> list[np.ndarray]:
-    found = {name: np.asarray(array) for name, array in arrays.items()}
-    for name, array in found.items():
+def _matrices(**arguments: Any) -> list[np.ndarray]:
+    arrays = {name: np.asarray(array) for name, array in arguments.items()}
+    for name, array in arrays.items():
         if array.dtype not in (np.float32, np.float64):
             raise TypeError(f"{name} must be float32 or float64, got {array.dtype}")
         if array.ndim != 2:
             raise ValueError(f"{name} must have 2 dimensions, got shape {array.shape}")
-    if len({array.dtype for array in found.values()}) > 1:
-        raise TypeError(
-            f"arrays must share one dtype, got {', '.join(f'{name} {array.dtype}' for name, array in found.items())}"
-        )
-    return [np.require(array, dtype=array.dtype.newbyteorder("="), requirements=["C", "A"]) for array in found.values()]
+    if len({array.dtype for array in arrays.values()}) > 1:
+        dtypes = ", ".join(f"{name} {array.dtype}" for name, array in arrays.items())
+        raise TypeError(f"arrays must share one dtype, got {dtypes}")
+    return [
+        np.require(array, dtype=array.dtype.newbyteorder("="), requirements=["C", "A"]) for array in arrays.values()
+    ]
+
+
+def _matrices_of_one_shape(**arguments: Any) -> list[np.ndarray]:
+    (name, other_name), (array, other) = arguments, _matrices(**arguments)
+    if other.shape != array.shape:
+        raise ValueError(f"{other_name} must have the shape of {name}, {array.shape}, got {other.shape}")
+    return [array, other]
 
 
 def _check_not_empty(name: str, array: np.ndarray) -> None:
     if array.size == 0:
         raise ValueError(f"{name} must have at least one row and one column, got shape {array.shape}")
-
-
-def _check_equal_shapes(name: str, array: np.ndarray, other_name: str, other: np.ndarray) -> None:
-    if array.shape != other.shape:
-        raise ValueError(f"{name} must have the shape of {other_name}, {other.shape}, got {array.shape}")

@@ -1,7 +1,8 @@
 """Figures of nets and studies, in scikit-learn's Display convention.
 
-A class method computes what is shown and draws it; ``plot`` draws it again, on other axes or in another style; the
-attributes hold what is drawn, `ax_` and `figure_` where. Needs matplotlib, which is imported when something is drawn.
+A class method computes what is shown and draws it on `ax`, by default in a new figure; ``plot`` draws it again, on
+other axes or in another style. The attributes hold what is drawn, `ax_` and `figure_` the matplotlib Axes (Axes3D for
+a surface) and Figure. Needs matplotlib, which is imported when something is drawn.
 """
 
 from __future__ import annotations
@@ -12,22 +13,23 @@ from typing import Any
 import numpy as np
 
 from . import validation
+from .history import History
 from .network import Network
-from .trainer import History
 
 
-def _axes(ax: Any, projection: str | None = None) -> Any:
-    """The given axes, or those of a new figure."""
-    try:
-        from matplotlib import pyplot
-    except ModuleNotFoundError:
-        raise ImportError("fastmlp.plotting needs matplotlib: pip install matplotlib") from None
-    if ax is not None:
-        return ax
-    return pyplot.figure(layout="constrained").add_subplot(projection=projection)
+class _Display:
+    def _set_axes(self, ax: Any, projection: str | None = None) -> Any:
+        """Set and return `ax_`: the given axes, or those of a new figure."""
+        try:
+            from matplotlib import pyplot
+        except ModuleNotFoundError:
+            raise ImportError("fastmlp.plotting needs matplotlib: pip install matplotlib") from None
+        self.ax_ = pyplot.figure(layout="constrained").add_subplot(projection=projection) if ax is None else ax
+        self.figure_ = self.ax_.figure
+        return self.ax_
 
 
-class LearningCurveDisplay:
+class LearningCurveDisplay(_Display):
     """Curves over epochs, each with the range over several nets of the same kind.
 
     Parameters
@@ -38,8 +40,6 @@ class LearningCurveDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-    figure_ : matplotlib Figure
     lines_ : list of matplotlib Line2D
 
     Examples
@@ -65,22 +65,16 @@ class LearningCurveDisplay:
         history : History or mapping of str to sequence of float
             What `Trainer.fit` returned, or an estimator's `history_`.
         metric : str
-            "loss", "accuracy", or another entry; "val_<metric>" or "validation_<metric>" is its validation curve.
-        ax : matplotlib Axes, optional
-        **style
-            Of the lines.
-
-        Raises
-        ------
-        ValueError
-            If the history has no such entry.
+            "loss", "accuracy", or another entry; "val_<metric>" is its validation curve.
+            Raises a ValueError if the history has neither.
+        ax, **style
+            matplotlib Axes, optional; style of the lines.
         """
-        entries = dict(history) if isinstance(history, Mapping) else vars(history)
-        names = {metric: "training", f"val_{metric}": "validation", f"validation_{metric}": "validation"}
-        curves = {label: entries[name] for name, label in names.items() if len(entries.get(name, ()))}
+        entries = {name: values for name, values in dict(history).items() if len(values)}
+        names = {metric: "training", f"val_{metric}": "validation"}
+        curves = {label: entries[name] for name, label in names.items() if name in entries}
         if not curves:
-            known = ", ".join(name for name, values in entries.items() if len(values))
-            raise ValueError(f"metric must be an entry of the history ({known}), got {metric!r}")
+            raise ValueError(f"metric must be an entry of the history ({', '.join(entries)}), got {metric!r}")
         return cls(curves, metric.replace("_", " ")).plot(ax, **style)
 
     @classmethod
@@ -96,34 +90,32 @@ class LearningCurveDisplay:
         metric, by : str
             Columns.
         ax, **style
-            As in `from_history`.
+            matplotlib Axes, optional; style of the lines.
         """
         _check_columns(rows, metric, by, "seed", "epoch")
-        curves: dict[str, dict[int, list[float]]] = {}
+        seeds: dict[str, dict[int, list[float]]] = {}
         for row in sorted(rows, key=lambda row: row["epoch"]):
-            curves.setdefault(f"{by} = {row[by]}", {}).setdefault(row["seed"], []).append(row[metric])
-        return cls({label: list(seeds.values()) for label, seeds in curves.items()}, metric.replace("_", " ")).plot(
-            ax, **style
-        )
+            seeds.setdefault(f"{by} = {row[by]}", {}).setdefault(row["seed"], []).append(row[metric])
+        curves = {label: list(curve.values()) for label, curve in seeds.items()}
+        return cls(curves, metric.replace("_", " ")).plot(ax, **style)
 
     def plot(self, ax: Any = None, **style: Any) -> LearningCurveDisplay:
-        """Draw the mean of each curve, and its range where there are several."""
-        self.ax_ = _axes(ax)
-        self.figure_ = self.ax_.figure
+        """Draw the mean of each curve, and its range over several nets."""
+        ax = self._set_axes(ax)
         self.lines_ = []
         for label, curve in self.curves.items():
             epochs = np.arange(1, curve.shape[1] + 1)
-            (line,) = self.ax_.plot(epochs, curve.mean(axis=0), label=label, **style)
+            (line,) = ax.plot(epochs, curve.mean(axis=0), label=label, **style)
             self.lines_.append(line)
             if len(curve) > 1:
                 low, high = curve.min(axis=0), curve.max(axis=0)
-                self.ax_.fill_between(epochs, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
-        self.ax_.set(xlabel="epoch", ylabel=self.ylabel)
-        self.ax_.legend()
+                ax.fill_between(epochs, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+        ax.set(xlabel="epoch", ylabel=self.ylabel)
+        ax.legend()
         return self
 
 
-class HeatMapDisplay:
+class HeatMapDisplay(_Display):
     """A number by two others, as colours and as text.
 
     Parameters
@@ -132,11 +124,6 @@ class HeatMapDisplay:
     xlabel, ylabel : str
     xticks, yticks : sequence
         Of the columns and of the rows.
-
-    Attributes
-    ----------
-    ax_ : matplotlib Axes
-    figure_ : matplotlib Figure
     """
 
     def __init__(
@@ -157,9 +144,8 @@ class HeatMapDisplay:
             What a function of `fastmlp.studies` returned.
         value, x, y : str
             Columns.
-        ax : matplotlib Axes, optional
-        **style
-            Of matplotlib's pcolormesh.
+        ax, **style
+            matplotlib Axes, optional; style of matplotlib's pcolormesh.
         """
         _check_columns(rows, value, x, y, "epoch")
         last = max(row["epoch"] for row in rows)
@@ -173,32 +159,26 @@ class HeatMapDisplay:
 
     def plot(self, ax: Any = None, text: str = "{:.3g}", **style: Any) -> HeatMapDisplay:
         """Draw it; `text` formats the numbers."""
-        self.ax_ = _axes(ax)
-        self.figure_ = self.ax_.figure
+        ax = self._set_axes(ax)
         rows, columns = self.values.shape
-        mesh = self.ax_.pcolormesh(np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5, self.values, **style)
+        mesh = ax.pcolormesh(np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5, self.values, **style)
         for i, j in zip(*np.nonzero(np.isfinite(self.values))):
-            lightness = np.dot(mesh.to_rgba(self.values[i, j])[:3], (0.2126, 0.7152, 0.0722))  # as sRGB weighs colours
-            colour = "white" if lightness < 0.5 else "black"
-            self.ax_.text(j, i, text.format(self.values[i, j]), ha="center", va="center", color=colour)
-        self.ax_.set_xticks(range(columns), self.xticks)
-        self.ax_.set_yticks(range(rows), self.yticks)
-        self.ax_.set(xlabel=self.xlabel, ylabel=self.ylabel)
+            luminance = np.dot(mesh.to_rgba(self.values[i, j])[:3], (0.2126, 0.7152, 0.0722))  # weights of sRGB
+            colour = "white" if luminance < 0.5 else "black"
+            ax.text(j, i, text.format(self.values[i, j]), ha="center", va="center", color=colour)
+        ax.set_xticks(range(columns), self.xticks)
+        ax.set_yticks(range(rows), self.yticks)
+        ax.set(xlabel=self.xlabel, ylabel=self.ylabel)
         return self
 
 
-class SurfaceDisplay:
+class SurfaceDisplay(_Display):
     """A function of two variables.
 
     Parameters
     ----------
     x1, x2 : array, shape (points,)
     values : array, shape (points of x1, points of x2)
-
-    Attributes
-    ----------
-    ax_ : matplotlib Axes3D
-    figure_ : matplotlib Figure
     """
 
     def __init__(self, x1: np.ndarray, x2: np.ndarray, values: np.ndarray) -> None:
@@ -223,10 +203,9 @@ class SurfaceDisplay:
         points : int >= 2
             Per axis.
         minus : callable, optional
-            Gets X, shape (points^2, 2), and returns what is subtracted: the truth, to show the error.
-        ax : matplotlib Axes3D, optional
-        **style
-            Of matplotlib's plot_surface.
+            Maps X, shape (points^2, 2), to what is subtracted, shape (points^2,): the truth, to show the error.
+        ax, **style
+            matplotlib Axes3D, optional; style of matplotlib's plot_surface.
         """
         if network.layer_sizes[0] != 2:
             raise ValueError(f"network must have 2 features for a surface, got {network.layer_sizes[0]}")
@@ -240,25 +219,19 @@ class SurfaceDisplay:
 
     def plot(self, ax: Any = None, **style: Any) -> SurfaceDisplay:
         """Draw it."""
-        self.ax_ = _axes(ax, "3d")
-        self.figure_ = self.ax_.figure
+        ax = self._set_axes(ax, "3d")
         first, second = np.meshgrid(self.x1, self.x2, indexing="ij")
-        self.ax_.plot_surface(first, second, self.values, **{"cmap": "viridis", "linewidth": 0, **style})
-        self.ax_.set(xlabel="$x_1$", ylabel="$x_2$")
+        ax.plot_surface(first, second, self.values, **{"cmap": "viridis", "linewidth": 0, **style})
+        ax.set(xlabel="$x_1$", ylabel="$x_2$")
         return self
 
 
-class WeightsDisplay:
+class WeightsDisplay(_Display):
     """Weights of first-layer neurons as images, side by side; white is zero.
 
     Parameters
     ----------
     images : array, shape (neurons, height, width)
-
-    Attributes
-    ----------
-    ax_ : matplotlib Axes
-    figure_ : matplotlib Figure
     """
 
     def __init__(self, images: np.ndarray) -> None:
@@ -274,12 +247,10 @@ class WeightsDisplay:
         ----------
         network : Network
         shape : (height, width)
-            Of the images that it sees; height * width features.
-        neurons : int >= 1
-            At most as many as the layer has.
-        ax : matplotlib Axes, optional
-        **style
-            Of matplotlib's imshow.
+            Of its input images; height * width features.
+        neurons : int in [1, neurons of the layer]
+        ax, **style
+            matplotlib Axes, optional; style of matplotlib's imshow.
         """
         features, outputs = network.layer_sizes[:2]
         if len(shape) != 2 or shape[0] * shape[1] != features:
@@ -288,9 +259,8 @@ class WeightsDisplay:
         return cls(network.weights[0][:, :neurons].T.reshape(neurons, *shape)).plot(ax, **style)
 
     def plot(self, ax: Any = None, columns: int = 6, **style: Any) -> WeightsDisplay:
-        """Draw it, so many neurons a row."""
-        self.ax_ = _axes(ax)
-        self.figure_ = self.ax_.figure
+        """Draw it, `columns` neurons in each row."""
+        ax = self._set_axes(ax)
         neurons, height, width = self.images.shape
         rows = -(-neurons // columns)
         sheet = np.zeros((rows * height, min(neurons, columns) * width))
@@ -298,8 +268,8 @@ class WeightsDisplay:
             top, left = i // columns * height, i % columns * width
             sheet[top : top + height, left : left + width] = image
         limit = float(np.abs(sheet).max()) or 1.0
-        self.ax_.imshow(sheet, **{"cmap": "RdBu_r", "vmin": -limit, "vmax": limit, **style})
-        self.ax_.axis("off")
+        ax.imshow(sheet, **{"cmap": "RdBu_r", "vmin": -limit, "vmax": limit, **style})
+        ax.axis("off")
         return self
 
 
@@ -308,6 +278,5 @@ def _check_columns(rows: Sequence[Mapping[str, Any]], *names: str) -> None:
         raise ValueError("rows must have at least one entry, got none")
     missing = [name for name in names if any(name not in row for row in rows)]
     if missing:
-        raise ValueError(
-            f"rows must have columns {', '.join(map(repr, names))}, and lack {', '.join(map(repr, missing))}"
-        )
+        required, lacking = (", ".join(map(repr, each)) for each in (names, missing))
+        raise ValueError(f"rows must have columns {required}, and lack {lacking}")

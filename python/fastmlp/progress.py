@@ -1,7 +1,8 @@
-"""What a fit tells while it runs: one line redrawn in place on a terminal, one line per epoch elsewhere when asked."""
+"""Progress of fits on stderr: one line redrawn in place on a terminal, elsewhere a line per epoch if verbose."""
 
 from __future__ import annotations
 
+import numbers
 import sys
 import threading
 import time
@@ -13,7 +14,7 @@ SECONDS_BETWEEN_REDRAWS = 0.1
 
 
 class Progress(Protocol):
-    """What a training loop reports to; part_done may raise to end it between two updates."""
+    """What a training loop reports to; `part_done` may raise, which ends the loop between two updates."""
 
     def part_done(self, epoch: int, share: float) -> None: ...
 
@@ -21,23 +22,24 @@ class Progress(Protocol):
 
 
 class Line:
-    """Text on stderr. A context manager: a line begun on a terminal is ended however the block ends.
+    """Text on stderr; as a context manager it ends the line on a terminal even if the block raises.
 
     Parameters
     ----------
-    verbose : bool or "auto"
-        False: silent. "auto": only on a terminal.
+    verbose : bool, 0, 1 or "auto"
+        False: silent. "auto": only on a terminal. Anything else raises a ValueError.
     """
 
     def __init__(self, verbose: bool | str) -> None:
-        if not isinstance(verbose, (bool, np.bool_)) and not (isinstance(verbose, str) and verbose == "auto"):
+        is_auto = isinstance(verbose, str) and verbose == "auto"
+        if not is_auto and not (isinstance(verbose, (numbers.Integral, np.bool_)) and verbose in (0, 1)):
             raise ValueError(f"verbose must be True, False or 'auto', got {verbose!r}")
         self._stream: Any = sys.stderr if verbose else None
         try:
             self.on_terminal = self._stream is not None and self._stream.isatty()
-        except Exception:  # not a file, closed, or something else that only looks like one
+        except Exception:  # closed, or an object that is no file
             self.on_terminal = False
-        if verbose == "auto" and not self.on_terminal:
+        if is_auto and not self.on_terminal:
             self._stream = None
         self._text = ""
         self._last_drawn = -1.0
@@ -50,7 +52,7 @@ class Line:
             self._write(f"\r{self._text}\n")
 
     def redraw(self, text: str) -> None:
-        """On a terminal, the line becomes this text, at most ten times a second."""
+        """On a terminal, replace the line by this text, at most ten times a second."""
         import shutil  # here, to keep the package's import quick
 
         width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be redrawn
@@ -61,7 +63,7 @@ class Line:
             self._last_drawn = now
 
     def add(self, text: str) -> None:
-        """Elsewhere, a line of its own."""
+        """Elsewhere, write this text as a separate line."""
         if not self.on_terminal and self._stream is not None:
             self._write(f"{text}\n")
 
@@ -69,17 +71,16 @@ class Line:
         try:
             self._stream.write(text)
             self._stream.flush()
-        except Exception:  # whatever becomes of stderr must not end a fit
+        except Exception:  # a failure of stderr must not end a fit
             self._stream, self.on_terminal = None, False
 
 
 class FitProgress(Line):
-    """Of one fit."""
+    """Progress of one fit."""
 
     def __init__(self, verbose: bool | str, epochs: int) -> None:
         super().__init__(verbose)
-        self._epochs = epochs
-        self._metrics = ""
+        self._epochs, self._metrics = epochs, ""
 
     def part_done(self, epoch: int, share: float) -> None:
         if self.on_terminal and share < 1:
@@ -96,11 +97,11 @@ class FitProgress(Line):
 
 
 class Cancelled(Exception):
-    """Ends a fit whose siblings were stopped."""
+    """Ends the fits of a `ManyProgress` that was stopped."""
 
 
 class ManyProgress(Line):
-    """Of many fits at once: one line for all, and the means to stop them."""
+    """Progress of many fits at once: one line for all; `stop` ends them."""
 
     def __init__(self, verbose: bool | str, fits: int, epochs: int) -> None:
         super().__init__(verbose)

@@ -1,4 +1,4 @@
-"""Data larger than memory: rows that pass by in chunks, the next one fetched while the core trains on the one before."""
+"""Data larger than memory: chunks of rows, each prefetched while the core trains on the previous one."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, validation
+from . import _core, training_data, validation
 from .errors import DataFileError
-from .network import Network
+from .training_data import TrainingData
 
 __all__ = ["Stream"]
 
 CHUNK_BYTES = 1 << 26
 BLOCKS_PER_CHUNK = 64
-ROWS_AT_ONCE = 1024  # a multiple of most batch sizes, so that chunks by default end with a whole batch
-MOST_SIZES_TRIED = 1000  # of a block, when one that divides the chunk is looked for
-BYTES_AT_ONCE = 1 << 17  # the longest stretch that Linux reads ahead when told to, whatever the device
+ROWS_AT_ONCE = 1024  # a multiple of most batch sizes, so that default chunks end with a whole batch
+MAX_SIZES_TRIED = 1000  # of a block, in the search for one that divides the chunk
+BYTES_AT_ONCE = 1 << 17  # the longest range that Linux prefetches for one advice, on any device
 
-Chunk = tuple[Any, Any]  # X and y, as `Trainer.fit` takes them
-TakeChunk = Callable[[int], Chunk]  # what is left to do when the chunk is needed, by so many threads
+Chunk = tuple[Any, Any, Any]  # X, y and sample_weight, as `Trainer.fit` takes them
+TakeChunk = Callable[[int], Chunk]  # what remains to be done when the chunk is needed, on so many threads
 
 
 class Stream:
-    """Rows for `Trainer.fit` that need not fit into memory, chunk by chunk: ``trainer.fit(stream, None, epochs=5)``.
+    """Rows for `Trainer.fit` that need not fit into memory, in chunks: ``trainer.fit(stream, None, epochs=5)``.
 
-    Of its own, this class takes chunks as they come; `of_rows` reads files and arrays in an order that is shuffled well.
+    The constructor takes chunks in your order; `of_rows` reads files and arrays in a well shuffled order.
 
     Parameters
     ----------
-    chunks : iterable of (X, y)
-        Iterated once for each epoch, so a list or an object with ``__iter__``, not an iterator, if there are to be
-        several epochs. Each chunk is what `Trainer.fit` takes as X and y. While the core trains on one chunk,
-        another thread asks for the next: two are in memory, in arrays of their own. One whose arrays are filled anew
-        needs three of them. Ctrl-C waits for the chunk that is being asked for.
+    chunks : iterable of (X, y) or (X, y, sample_weight)
+        Iterated once per epoch; for several epochs it must be a list or an object with ``__iter__``, not an iterator.
+        Each chunk is what `Trainer.fit` takes as X, y and sample_weight. While the core trains on one chunk, another
+        thread gets the next: two are in memory. An iterable that reuses its buffers must rotate three. Ctrl-C waits for
+        the chunk that is being read.
 
     Attributes
     ----------
     rows : int or None
-        Of an epoch; None until one has passed, but for `of_rows`.
+        Rows per epoch; None until the first epoch has ended, except for `of_rows`.
 
     Notes
     -----
     The shuffle: chunks come in the iterable's order, and the rows of a chunk are permuted, so two rows of different chunks
-    never meet in a batch. A batch ends with its chunk: let chunks have a multiple of the batch size. With one chunk, the
-    fit has the bits of one on the chunk's X and y.
+    are never in one batch. A batch ends with its chunk: choose chunks of a multiple of the batch size. With a single
+    chunk, the fit has the same bits as a fit on the chunk's X and y.
 
     Examples
     --------
@@ -75,24 +75,31 @@ class Stream:
 
     @classmethod
     def of_rows(
-        cls, X: Any, y: Any, *, chunk_rows: int | None = None, blocks_per_chunk: int = BLOCKS_PER_CHUNK
+        cls,
+        X: Any,
+        y: Any,
+        *,
+        chunk_rows: int | None = None,
+        blocks_per_chunk: int = BLOCKS_PER_CHUNK,
+        sample_weight: Any = None,
     ) -> Stream:
         """A stream over the rows of files or arrays, in a new order each epoch.
 
         Parameters
         ----------
         X : path of a .npy file, or anything with a shape, a dtype and rows ``X[begin:end]``, shape (samples, features)
-            Such as a memory-mapped array, or a dataset of h5py or zarr. A path is read by all threads, and without mapping
-            the file, so that neither memory nor address space grows with it.
+            Such as a memory-mapped array, or a dataset of h5py or zarr. All threads read from a path, without mapping the
+            file: neither memory nor address space grows with it.
         y : path or array, shape (samples,) or (samples, outputs)
         chunk_rows : int >= 1, optional
-            Rows of a chunk, of which two are in memory, or one if X is a path; rounded down to whole blocks where no block
-            of about that size divides it. Default: 64 MiB of X, as the core reads it and before, where it is of a type
-            other than float32, float64 and uint8; and a multiple of 1024 where that is more.
+            Rows of a chunk; two chunks are in memory, or one if X is a path. Rounded down to whole blocks if no block of
+            about that size divides it. Default: 64 MiB of X, counted as the core reads it and before conversion, if its
+            type is not float32, float64 or uint8; a multiple of 1024 if that is more.
         blocks_per_chunk : int >= 1
-            A chunk is put together from about so many blocks, neighbouring rows each, from all over the data. 1: chunks are
-            mapped or sliced where they lie, which saves a copy, for files whose rows are in random order already; two are
-            mapped. (A file that is shortened while a part of it is mapped ends the process, here as in NumPy.)
+            A chunk consists of about so many blocks of neighbouring rows from all over the data. 1: chunks are mapped or
+            sliced in place, which saves a copy, for files whose rows are in random order already. (The process ends if a
+            file is shortened while a part of it is mapped, as in NumPy.)
+        sample_weight : path or array, shape (samples,), optional
 
         Returns
         -------
@@ -101,42 +108,43 @@ class Stream:
         Raises
         ------
         ValueError, TypeError
-            If X and y do not fit together.
+            If X, y and sample_weight do not match.
         DataFileError
-            If a path names no whole .npy file of C-contiguous numbers.
+            If a path is not a complete .npy file of C-contiguous numbers.
         OSError
             If it cannot be opened.
 
         Notes
         -----
-        The shuffle, with ``shuffle=True``: the blocks are permuted, then the rows of each chunk. It is a full shuffle but for
-        one thing: rows of the same block are in the same chunk, so that a row meets on average
-        ``batch_size / blocks_per_chunk`` rows of its own block in its batch. More blocks, or larger chunks, are
-        closer to a full shuffle; fewer read longer stretches of the file at once.
+        The shuffle, with ``shuffle=True``: the blocks are permuted, then the rows of each chunk. It differs from a full
+        shuffle in one respect: rows of one block are in one chunk, so a batch holds on average
+        ``batch_size / blocks_per_chunk`` rows of the block of any of its rows. More blocks, or larger chunks, are closer
+        to a full shuffle; fewer blocks read longer ranges of the file at once.
 
-        As in a fit on arrays, values are checked once per fit: when their rows pass for the first time.
+        As in a fit on arrays, values are checked once per fit: when their rows are read for the first time.
         """
-        return _RowStream(_rows("X", X), _rows("y", y), chunk_rows, blocks_per_chunk)
+        weights = None if sample_weight is None else _rows("sample_weight", sample_weight)
+        return _RowStream(_rows("X", X), _rows("y", y), weights, chunk_rows, blocks_per_chunk)
 
     def __array__(self, *arguments: Any, **settings: Any) -> Any:
-        raise TypeError("X must be an array or a CSR matrix here, got a Stream, which only Trainer.fit takes")
+        raise TypeError("X must be an array or a CSR matrix here, got a Stream, which only Trainer.fit accepts")
 
-    _same_each_epoch = False  # so that values need to be checked once only
+    _same_each_epoch = False  # whether the values are those of the first epoch, which are checked
 
-    def _rooms(self) -> Any:
-        """What chunks are put together in, throughout a fit."""
+    def _buffers(self) -> Any:
+        """The reusable chunk buffers of one fit."""
         return None
 
-    def _epoch(self, rng: np.random.Generator | None, rooms: Any) -> Iterator[Callable[[], TakeChunk]]:
-        """For each chunk of an epoch what another thread does ahead. rng None: in order."""
+    def _epoch(self, rng: np.random.Generator | None, buffers: Any) -> Iterator[Callable[[], TakeChunk]]:
+        """For each chunk of an epoch, what another thread does ahead. rng None: in order."""
         chunks, end = iter(self._chunks), object()
 
         def load() -> TakeChunk:
             chunk = next(chunks, end)
             if chunk is end:
                 raise _EndOfEpoch
-            validation.check_pair("a chunk", chunk)
-            return lambda threads: chunk
+            triple = training_data.check_triple("a chunk", chunk)
+            return lambda threads: triple
 
         while True:
             yield load
@@ -145,76 +153,90 @@ class Stream:
 class _RowStream(Stream):
     _same_each_epoch = True
 
-    def __init__(self, X: Any, y: Any, chunk_rows: int | None, blocks_per_chunk: int) -> None:
+    def __init__(self, X: Any, y: Any, sample_weight: Any, chunk_rows: int | None, blocks_per_chunk: int) -> None:
         if len(X.shape) != 2 or 0 in X.shape:
             raise ValueError(f"X must have shape (samples >= 1, features >= 1), got {tuple(X.shape)}")
         if not y.shape or y.shape[0] != X.shape[0] or 0 in y.shape:
             raise ValueError(f"y must have one entry per row of X, {X.shape[0]}, got shape {tuple(y.shape)}")
+        if sample_weight is not None and tuple(sample_weight.shape) != (X.shape[0],):
+            raise ValueError(
+                f"sample_weight must have shape ({X.shape[0]},), one weight per row of X, got {tuple(sample_weight.shape)}"
+            )
         if chunk_rows is None:
             chunk_rows = max(1, CHUNK_BYTES // (X.shape[1] * _bytes_in_memory(np.dtype(X.dtype))))
             chunk_rows -= chunk_rows % ROWS_AT_ONCE if chunk_rows > ROWS_AT_ONCE else 0
         self.rows = int(X.shape[0])
         chunk_rows = min(validation.check_integer("chunk_rows", chunk_rows, 1), self.rows)
         blocks = validation.check_integer("blocks_per_chunk", blocks_per_chunk, 1)
-        self._X, self._y = X, y
+        self._X = X
+        self._sources = {"X": X, "y": y, "sample_weight": sample_weight}
         largest = max(1, chunk_rows // blocks)
-        sizes = range(largest, max(largest // 2, largest - MOST_SIZES_TRIED), -1)
+        sizes = range(largest, max(largest // 2, largest - MAX_SIZES_TRIED), -1)
         self._block_rows = next((size for size in sizes if chunk_rows % size == 0), largest)
         self._blocks = -(-self.rows // self._block_rows)
         self._per_chunk = self._blocks if chunk_rows == self.rows else chunk_rows // self._block_rows
 
-    def _rooms(self) -> list[list[np.ndarray]]:
-        """None where chunks are not put together; two where one thread does that ahead, while the core reads from the other.
+    def _buffers(self) -> list[dict[str, np.ndarray]]:
+        """Empty if chunks are not copied; two sets if a thread copies one chunk while the core reads the other.
 
-        From a file, all threads do it between two chunks: one that worked beside them would keep all of them waiting,
-        for equal parts of an update are as slow as the slowest.
+        From a file, all threads read a chunk between two chunks: one that worked beside the team would delay all of it,
+        because equal parts of an update are as slow as the slowest.
         """
         if self._per_chunk == 1:
             return []
         rows = min(self._per_chunk * self._block_rows, self.rows)
         return [
-            [np.empty((rows, *source.shape[1:]), np.dtype(source.dtype)) for source in (self._X, self._y)]
+            {
+                name: np.empty((rows, *source.shape[1:]), np.dtype(source.dtype))
+                for name, source in self._sources.items()
+                if source is not None
+            }
             for _ in range(1 if isinstance(self._X, _NpyRows) or self._per_chunk == self._blocks else 2)
         ]
 
-    def _epoch(self, rng: np.random.Generator | None, rooms: Any) -> Iterator[Callable[[], TakeChunk]]:
+    def _epoch(self, rng: np.random.Generator | None, buffers: Any) -> Iterator[Callable[[], TakeChunk]]:
         blocks = np.arange(self._blocks) if rng is None else rng.permutation(self._blocks)
 
-        def load(chosen: np.ndarray, room: list[np.ndarray] | None) -> TakeChunk:
+        def load(chosen: np.ndarray, to: dict[str, np.ndarray] | None) -> TakeChunk:
             if isinstance(self._X, _NpyRows):
-                self._X.ask_for((chosen * self._block_rows).tolist(), self._block_rows)
-                if room:
-                    return functools.partial(self._read, chosen, room)
-            chunk = self._read(chosen, room, 1) if room else self._map(int(chosen[0]))
+                self._X.prefetch((chosen * self._block_rows).tolist(), self._block_rows)
+                if to:
+                    return functools.partial(self._read, chosen, to)
+            chunk = self._read(chosen, to, 1) if to else self._map(int(chosen[0]))
             return lambda threads: chunk
 
         for i, first in enumerate(range(0, self._blocks, self._per_chunk)):
-            yield functools.partial(load, blocks[first : first + self._per_chunk], rooms and rooms[i % len(rooms)])
+            yield functools.partial(
+                load, blocks[first : first + self._per_chunk], buffers and buffers[i % len(buffers)]
+            )
 
     def _map(self, block: int) -> Chunk:
         begin = block * self._block_rows
         end = min(begin + self._block_rows, self.rows)
-        return self._X[begin:end], self._y[begin:end]
+        X, y, weights = (None if source is None else source[begin:end] for source in self._sources.values())
+        return X, y, weights
 
-    def _read(self, blocks: np.ndarray, room: list[np.ndarray], threads: int) -> Chunk:
+    def _read(self, blocks: np.ndarray, buffers: dict[str, np.ndarray], threads: int) -> Chunk:
         begins = blocks * self._block_rows
         sizes = np.minimum(begins + self._block_rows, self.rows) - begins
         ends = np.cumsum(sizes)
-        places = np.stack([begins, ends - sizes, sizes], axis=1)
-        for name, source, to in zip(("X", "y"), (self._X, self._y), room):
+        pieces = np.stack([begins, ends - sizes, sizes], axis=1)
+        for name, to in buffers.items():
+            source = self._sources[name]
             if isinstance(source, _NpyRows):
-                source.read_into(to, places, threads)
-            else:
-                for begin, place, size in places.tolist():
-                    rows = validation.as_array(name, source[begin : begin + size])
-                    if len(rows) != size:
-                        raise ValueError(f"rows [{begin}, {begin + size}) must be {size} rows, got {len(rows)}")
-                    to[place : place + size] = rows
-        return room[0][: ends[-1]], room[1][: ends[-1]]
+                source.read_into(to, pieces, threads)
+                continue
+            for begin, position, size in pieces.tolist():
+                rows = training_data.as_array(name, source[begin : begin + size])
+                if len(rows) != size:
+                    raise ValueError(f"rows [{begin}, {begin + size}) must be {size} rows, got {len(rows)}")
+                to[position : position + size] = rows
+        X, y, weights = (buffers[name][: ends[-1]] if name in buffers else None for name in self._sources)
+        return X, y, weights
 
 
 class _NpyRows:
-    """The rows of a .npy file, read or mapped where they are asked for."""
+    """The rows of a .npy file, read or mapped on demand."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._name = os.path.abspath(os.fsdecode(path))
@@ -223,7 +245,7 @@ class _NpyRows:
                 self.shape, column_major, self.dtype = _npy_header(file)
             except OSError:
                 raise
-            except Exception as reason:  # whatever numpy and its parser make of forged bytes
+            except Exception as reason:  # forged bytes can raise anything in NumPy and its parser
                 raise DataFileError(f"{self._name} is not a .npy file: {str(reason)[:200]}") from None
             self._offset, status = file.tell(), os.fstat(file.fileno())
         if self.dtype.kind not in "biuf" or (column_major and len(self.shape) > 1):
@@ -253,8 +275,8 @@ class _NpyRows:
             offset = self._offset + begin * self._row_bytes
             return np.memmap(file, self.dtype, "r", offset, (end - begin, *self.shape[1:]))
 
-    def ask_for(self, begins: Iterable[int], rows: int) -> None:
-        """The system begins to read so many rows from each place on, if they are not in memory and it takes advice."""
+    def prefetch(self, begins: Iterable[int], rows: int) -> None:
+        """Advises the system to read so many rows from each of `begins` on, if they are not in memory."""
         if not hasattr(os, "posix_fadvise"):
             return
         with self._open() as file:
@@ -267,11 +289,10 @@ class _NpyRows:
                     count = min(BYTES_AT_ONCE, last - offset)
                     os.posix_fadvise(file.fileno(), offset, count, os.POSIX_FADV_WILLNEED)
 
-    def read_into(self, to: np.ndarray, places: np.ndarray, threads: int) -> None:
-        """For each (begin, place, size), rows begin .. begin + size become rows place .. place + size of `to`."""
-        pieces = places * self._row_bytes + [self._offset, 0, 0]
+    def read_into(self, to: np.ndarray, pieces: np.ndarray, threads: int) -> None:
+        """For each (begin, position, size), rows begin .. begin + size become rows position .. of `to`."""
         with self._open() as file:
-            if not _core.read_pieces(file.fileno(), to, pieces, threads):
+            if not _core.read_pieces(file.fileno(), to, pieces * self._row_bytes + [self._offset, 0, 0], threads):
                 raise self._changed(file)
 
     def _changed(self, file: Any) -> DataFileError:
@@ -295,7 +316,7 @@ def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 
 def _is_cached(file: int, offset: int) -> bool:
-    """Whether a byte can be read without waiting; False where the system does not say."""
+    """Whether a byte can be read without waiting; False if the system does not report it."""
     try:
         return os.preadv(file, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
     except (AttributeError, OSError):
@@ -322,41 +343,41 @@ def _rows(name: str, source: Any) -> Any:
 
 
 def _bytes_in_memory(dtype: np.dtype) -> int:
-    """Of a value of a chunk: as it comes, and once more as the core takes it, where that is another type."""
+    """Bytes per value of a chunk: of the source, plus those of the core's type if that differs."""
     if dtype in (np.uint8, np.float32, np.float64) and dtype.isnative:
         return dtype.itemsize
     return dtype.itemsize + (4 if dtype.kind == "f" and dtype.itemsize < 8 else 8)
 
 
 class _EndOfEpoch(Exception):
-    """Nothing is left to load."""
+    """The epoch has no more chunks."""
 
 
 def _ahead(loads: Iterator[Callable[[], Any]]) -> Iterator[Any]:
-    """What they return, until one raises _EndOfEpoch; a thread calls the next while the caller uses the last.
+    """Their results, until one raises _EndOfEpoch; a thread calls the next one while the caller uses the last result.
 
-    One thread for the whole epoch: where OpenMP keeps the cores busy, a new one can take a millisecond to start.
+    One thread for the whole epoch: while OpenMP keeps the cores busy, a new thread can take a millisecond to start.
     """
-    asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    answers: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+    requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
 
-    def answer() -> None:
-        for load in iter(asked.get, None):
-            answers.put(_outcome(load))
+    def work() -> None:
+        for load in iter(requests.get, None):
+            outcomes.put(_outcome(load))
 
     def outcome_of(load: Callable[[], Any]) -> Outcome:
         while True:
             try:
-                return answers.get(timeout=0.5)
+                return outcomes.get(timeout=0.5)
             except queue.Empty:
                 if not thread.is_alive():  # in a child, forked meanwhile
                     return _outcome(load)
 
     load = next(loads)
-    thread = threading.Thread(target=answer, name="fastmlp.streaming", daemon=True)
+    thread = threading.Thread(target=work, name="fastmlp.streaming", daemon=True)
     try:
         thread.start()
-        asked.put(load)
+        requests.put(load)
         while load is not None:
             results, error = outcome_of(load)
             if isinstance(error, _EndOfEpoch):
@@ -364,12 +385,12 @@ def _ahead(loads: Iterator[Callable[[], Any]]) -> Iterator[Any]:
             if error is not None:
                 raise error
             load = next(loads, None)
-            asked.put(load)
-            yield results.pop()  # not held here, too, or three chunks would be in memory and not two
+            requests.put(load)
+            yield results.pop()  # no reference stays here: otherwise three chunks would be in memory
     finally:
-        asked.put(None)
-        if thread.is_alive():  # Ctrl-C may have come before it began
-            thread.join()  # it may write to what the caller owns
+        requests.put(None)
+        if thread.is_alive():  # Ctrl-C may have come before it started
+            thread.join()  # it may still write to buffers of the caller
 
 
 Outcome = tuple[list[Any], BaseException | None]  # one result or none
@@ -378,32 +399,34 @@ Outcome = tuple[list[Any], BaseException | None]  # one result or none
 def _outcome(load: Callable[[], Any]) -> Outcome:
     try:
         return [load()], None
-    except BaseException as error:  # raised where the result is wanted
+    except BaseException as error:  # raised by the thread that wants the result
         return [], error
 
 
 class BoundStream:
     """A stream's chunks as the core's data sets for one network."""
 
-    def __init__(self, stream: Stream, network: Network) -> None:
+    def __init__(self, stream: Stream, network: Any) -> None:
         self._stream, self._network = stream, network
-        self._rooms = stream._rooms()
+        self._buffers = stream._buffers()
         self._checked = False
 
     @property
     def rows(self) -> int | None:
         return self._stream.rows
 
-    def epoch(self, rng: np.random.Generator | None, threads: Callable[[], int]) -> Iterator[Any]:
-        """Data sets, one after another; another thread fetches the next chunk while the caller uses the last."""
+    def epoch(self, rng: np.random.Generator | None, threads: Callable[[], int]) -> Iterator[TrainingData]:
+        """The chunks of an epoch; another thread prefetches the next one while the caller uses the last."""
         rows = 0
-        with contextlib.closing(_ahead(self._stream._epoch(rng, self._rooms))) as chunks:
+        with contextlib.closing(_ahead(self._stream._epoch(rng, self._buffers))) as chunks:
             for number in itertools.count():
                 try:
                     take = next(chunks, None)
                     if take is None:
                         break
-                    data = self._network._training_set(*take(threads()), threads(), self._checked)
+                    data = training_data.training_data(
+                        self._network, *take(threads()), threads(), skips_columns=True, checked=self._checked
+                    )
                     del take
                 except Exception as error:
                     validation.add_note(error, f"chunk {number} of the stream")
@@ -413,8 +436,8 @@ class BoundStream:
                 del data
         if rows == 0:
             raise ValueError(
-                "a stream must have at least one chunk in each epoch, got none; an iterator ends with its first epoch: give"
-                " an iterable, such as a list or an object whose __iter__ begins anew"
+                "a stream must have at least one chunk in each epoch, got none; an iterator ends with its first epoch: pass"
+                " an iterable, such as a list or an object whose __iter__ starts anew"
             )
         self._stream.rows = rows
         self._checked = self._stream._same_each_epoch

@@ -1,7 +1,7 @@
-"""One-call studies: many nets side by side, and a plain table of what became of each.
+"""One-call studies: they train many networks at the same time and return a plain table of results.
 
-Every study returns a list of dicts, one per net and epoch: what was varied, the seed, the epoch, and the columns of
-`History`. ``pandas.DataFrame(rows)`` makes it a data frame.
+Every study returns a list of dicts, one per network and epoch: the setting that was varied, the seed, the epoch, and the
+columns of `History`. ``pandas.DataFrame(rows)`` makes it a data frame.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from . import sweeps, validation
+from . import sweeps, training_data, validation
 from .network import Network
-from .sweeps import Row
+from .sweeps import Row, Study
 
 
 def compare(
@@ -26,52 +26,58 @@ def compare(
     evaluation_sets: Mapping[str, tuple[Any, Any]] | None = None,
     verbose: bool | str = "auto",
     n_threads: int | None = None,
+    validation_data: Any = None,
+    sample_weight: Any = None,
 ) -> tuple[list[Row], list[Network]]:
-    """Train a net for each configuration and seed, side by side on one copy of the data.
+    """Train a network for each configuration and seed, at the same time on one copy of the data.
 
-    In this process. Under ``joblib.parallel_config(backend=..., n_jobs=...)`` with more than one worker, the nets
-    go where it says, and the results are the same: "threading" trains n_jobs of them at a time in this process; other
-    backends, such as "loky" and "dask", get one task per net, send them the data by their own means, and limit each
-    worker's threads.
+    By default they are trained in this process. Inside ``joblib.parallel_config(backend=..., n_jobs=...)`` with more than
+    one worker, joblib runs them, with the same results: "threading" trains n_jobs of them at a time in this process; other
+    backends, such as "loky" and "dask", get one task per network, send the data in their own way, and limit the threads
+    of each worker.
 
     Parameters
     ----------
     configurations : sequence of mapping
         Settings of `Network` and `Trainer` by name, such as ``{"layer_sizes": (784, 128, 10), "batch_size": 32}``;
         all but the seed.
-    X, y, epochs, verbose, n_threads
-        As in `fit_many`. Workers of joblib share n_threads.
+    X, y, epochs, validation_data, sample_weight, verbose, n_threads
+        As in `fit_many`. The workers of joblib share n_threads. With validation_data the columns are ``val_loss`` and
+        ``val_accuracy``, or, with a dict, ``<name>_loss`` and ``<name>_accuracy``.
     seeds : iterable of int >= 0
-        Each is that of the initial weights and of the row orders.
+        Each seeds the initial weights and the row orders of one network.
     evaluation_sets : mapping of str to (X, y), optional
-        Evaluated after each epoch, into columns ``<name>_loss`` and ``<name>_accuracy``.
+        The same as validation_data with a dict.
 
     Returns
     -------
     rows : list of dict
-        Net after net, in the order of configurations and then seeds, and epoch after epoch: the configuration (its
-        "loss" as "loss_function"), "seed", "epoch", and the epoch's entries of `History` and of the evaluation sets. A
-        net that diverges has its last row in that epoch, where everything measured is nan.
+        In the order of configurations, then seeds, then epochs: the configuration (its "loss" as "loss_function"), "seed",
+        "epoch", and the epoch's entries of `History` and of the evaluation sets. The last row of a network that diverges
+        is that of the epoch in which it does; all measured values in it are nan.
     networks : list of Network
-        The trained nets, in the same order.
+        The trained networks, in the same order.
 
     Raises
     ------
     ValueError, TypeError
-        If a configuration or an argument does not fit; nothing is trained then.
+        If a configuration or an argument is invalid; nothing is trained then.
     Exception
-        As `fit_many`, but for divergence. One from a worker of joblib also has a note of the configuration.
+        As `fit_many`, except for divergence. An exception of a joblib worker has a note with the configuration.
     """
+    if evaluation_sets is not None and validation_data is not None:
+        raise TypeError("pass validation_data or evaluation_sets, got both")
     seeds = [validation.check_seed(seed) for seed in seeds]
     nets = [(dict(configuration), seed) for configuration in configurations for seed in seeds]
-    outcomes = sweeps.train(nets, X, y, epochs, evaluation_sets or {}, verbose, n_threads)
+    sets = training_data.validation_sets(validation_data if evaluation_sets is None else evaluation_sets)
+    outcomes = sweeps.train(nets, Study(X, y, epochs, sets, sample_weight, verbose, n_threads))
     return [row for table, _ in outcomes for row in table], [network for _, network in outcomes]
 
 
 def batch_sizes(
     sizes: Sequence[int], X: Any, y: Any, epochs: int, settings: Mapping[str, Any], **study: Any
 ) -> list[Row]:
-    """Nets that differ in "batch_size".
+    """Networks that differ in "batch_size".
 
     Parameters
     ----------
@@ -79,9 +85,9 @@ def batch_sizes(
     X, y, epochs
         As in `compare`.
     settings : mapping
-        What all nets have in common, as in `compare`.
+        The common settings of all networks, as in `compare`.
     **study
-        seeds, evaluation_sets, verbose, n_threads of `compare`.
+        The keywords of `compare` after epochs, such as seeds and validation_data.
     """
     return compare([{**settings, "batch_size": size} for size in sizes], X, y, epochs, **study)[0]
 
@@ -89,12 +95,12 @@ def batch_sizes(
 def penalty_path(
     norm: str, strengths: Sequence[float], X: Any, y: Any, epochs: int, settings: Mapping[str, Any], **study: Any
 ) -> list[Row]:
-    """Nets that differ in the strength of one penalty.
+    """Networks that differ in the strength of one penalty.
 
     Parameters
     ----------
     norm : {"l1", "l2"}
-        l1 by proximal steps, so that weights become exactly zero.
+        "l1" uses proximal steps, so that weights become exactly zero.
     strengths : sequence of float >= 0
     X, y, epochs, settings, **study
         As in `batch_sizes`.
@@ -116,12 +122,12 @@ def architectures(
     ratio: float = 0.75,
     **study: Any,
 ) -> list[Row]:
-    """Nets of several widths and depths, each hidden layer `ratio` times as wide as the one before.
+    """Networks of several widths and depths; each hidden layer is `ratio` times as wide as the one before.
 
     Parameters
     ----------
     first_widths, depths : sequence of int >= 1
-        Of the first hidden layer, and numbers of hidden layers: columns "width" and "depth".
+        Widths of the first hidden layer, and numbers of hidden layers: columns "width" and "depth".
     X, y, epochs, settings, **study
         As in `batch_sizes`.
     outputs : int >= 1
@@ -130,7 +136,7 @@ def architectures(
     Returns
     -------
     list of dict
-        As of `compare`, with "width", "depth" and "parameters", the number of weights and biases.
+        As the rows of `compare`, with "width", "depth" and "parameters", the number of weights and biases.
     """
     ratio = validation.check_number("ratio", ratio, above=0)
     features = X.shape[1] if hasattr(X, "shape") else np.asarray(X).shape[1]
@@ -151,7 +157,7 @@ def architectures(
 
 
 def widths(first: int, depth: int, ratio: float = 0.75) -> tuple[int, ...]:
-    """Of `depth` hidden layers, each `ratio` times as wide as the one before, rounded, at least 1."""
+    """The widths of `depth` hidden layers, each `ratio` times as wide as the one before, rounded, at least 1."""
     first = validation.check_integer("first", first, 1)
     depth = validation.check_integer("depth", depth, 1)
     return tuple(max(1, round(first * ratio**layer)) for layer in range(depth))
@@ -160,18 +166,18 @@ def widths(first: int, depth: int, ratio: float = 0.75) -> tuple[int, ...]:
 def learning_curve(
     train_sizes: Sequence[int], X: Any, y: Any, epochs: int, settings: Mapping[str, Any], **study: Any
 ) -> list[Row]:
-    """Nets that learn from the first rows of X and y only: column "train_size".
+    """Networks that are trained on the first rows of X and y only: column "train_size".
 
     Parameters
     ----------
     train_sizes : sequence of int >= 1
-        At most as many as X has rows.
+        At most the number of rows of X.
     X, y, epochs, settings, **study
         As in `batch_sizes`.
     """
     rows = []
     for size in train_sizes:
         size = validation.check_integer("train_sizes", size, 1, len(y))
-        found, _ = compare([settings], X[:size], y[:size], epochs, **study)
-        rows += [{"train_size": size, **row} for row in found]
+        rows_of_size, _ = compare([settings], X[:size], y[:size], epochs, **study)
+        rows += [{"train_size": size, **row} for row in rows_of_size]
     return rows

@@ -1,4 +1,4 @@
-"""Where the nets of a study are trained: side by side in this process, or by workers of the joblib backend in force."""
+"""Trains the networks of a study: in this process at the same time, or by the workers of the active joblib backend."""
 
 from __future__ import annotations
 
@@ -6,53 +6,62 @@ import inspect
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import validation
+from .core_calls import has_accuracy
 from .errors import DivergenceError
-from .many import fit_all, share_data
+from .history import EpochInfo
+from .many import fit_many, share_data
 from .network import Network
 from .progress import Line
 from .threads import default_thread_count
-from .trainer import EpochInfo, Trainer
+from .trainer import Trainer
+from .training_data import validation_sets
 
 Row = dict[str, Any]
-Net = tuple[dict[str, Any], int]  # a configuration and a seed: all that a worker needs to make it
+Net = tuple[dict[str, Any], int]  # a configuration and a seed: all that a worker needs to build it
 Outcome = tuple[list[Row], Network]
 
 _OF_NETWORK = tuple(inspect.signature(Network).parameters)
 _OF_TRAINER = tuple(name for name in inspect.signature(Trainer).parameters if name != "network")
 
 
-def train(
-    nets: Sequence[Net],
-    X: Any,
-    y: Any,
-    epochs: int,
-    evaluation_sets: Mapping[str, tuple[Any, Any]],
-    verbose: bool | str,
-    n_threads: int | None,
-) -> list[Outcome]:
-    """The rows and the network of each net, in order; the same wherever they are trained."""
-    for name, pair in evaluation_sets.items():
-        validation.check_pair(f"evaluation_sets[{name!r}]", pair)
-    joblib: Any = sys.modules.get("joblib")  # who has not imported it has chosen no backend
+@dataclass(frozen=True)
+class Study:
+    """What all networks of a study have in common."""
+
+    X: Any
+    y: Any
+    epochs: int
+    evaluation_sets: Mapping[str, tuple[Any, Any]]
+    sample_weight: Any
+    verbose: bool | str
+    n_threads: int | None
+
+
+def train(nets: Sequence[Net], study: Study) -> list[Outcome]:
+    """The rows and the network of each net, in order; the same with every backend."""
+    validation_sets(study.evaluation_sets)  # checks them
+    joblib: Any = sys.modules.get("joblib")  # without an import of joblib no backend has been chosen
     workers = joblib.effective_n_jobs(None) if joblib else 1
     if workers > 1 and nets:
         backend, _ = joblib.parallel.get_active_backend()
         if not getattr(backend, "supports_sharedmem", False):
-            return _train_elsewhere(nets, X, y, epochs, evaluation_sets, verbose, n_threads, backend, workers)
-        n_threads = workers if n_threads is None else n_threads
-    return _train_here(nets, X, y, epochs, evaluation_sets, verbose, n_threads)
+            return _train_on_workers(nets, study, backend, workers)
+        study = replace(study, n_threads=workers if study.n_threads is None else study.n_threads)
+    return _train_here(nets, study)
 
 
 def new_trainer(configuration: Mapping[str, Any], seed: int) -> Trainer:
-    """With its network; the settings of both by name, all but the seed."""
+    """The trainer of a configuration: settings of `Network` and `Trainer` by name, all but the seed."""
     unknown = [name for name in configuration if name not in _OF_NETWORK + _OF_TRAINER or name == "seed"]
     if unknown:
         raise ValueError(
             "a configuration takes the settings of Network and Trainer, all but the seed, got "
             + ", ".join(map(repr, unknown))
+            + validation.suggestion(unknown[0], [name for name in _OF_NETWORK + _OF_TRAINER if name != "seed"])
         )
     if "layer_sizes" not in configuration:
         raise ValueError(f"a configuration needs layer_sizes, got {dict(configuration)!r}")
@@ -61,34 +70,37 @@ def new_trainer(configuration: Mapping[str, Any], seed: int) -> Trainer:
 
 
 def _columns(configuration: Mapping[str, Any]) -> Row:
-    """Of a row: "loss" is that of the epoch."""
+    """The columns of a row: its "loss" is that of the epoch, not the name of the loss function."""
     return {"loss_function" if name == "loss" else name: value for name, value in configuration.items()}
 
 
-def _train_here(
-    nets: Sequence[Net],
-    X: Any,
-    y: Any,
-    epochs: int,
-    evaluation_sets: Mapping[str, tuple[Any, Any]],
-    verbose: bool | str,
-    n_threads: int | None,
-) -> list[Outcome]:
+def _train_here(nets: Sequence[Net], study: Study) -> list[Outcome]:
     trainers = [new_trainer(*net) for net in nets]
-    places = {id(trainer.network): place for place, trainer in enumerate(trainers)}
+    index_of = {id(trainer.network): index for index, trainer in enumerate(trainers)}
     tables: list[list[Row]] = [[] for _ in trainers]
 
     def record(info: EpochInfo) -> None:
-        place = places[id(info.network)]
-        configuration, seed = nets[place]
-        tables[place].append({**_columns(configuration), "seed": seed, "epoch": info.epoch, **info.metrics})
+        index = index_of[id(info.network)]
+        configuration, seed = nets[index]
+        tables[index].append({**_columns(configuration), "seed": seed, "epoch": info.epoch, **info.metrics})
 
-    outcomes = fit_all(trainers, X, y, epochs, evaluation_sets, [record], verbose, n_threads, return_diverged=True)
+    outcomes = fit_many(
+        trainers,
+        study.X,
+        study.y,
+        study.epochs,
+        validation_data=study.evaluation_sets,
+        callbacks=[record],
+        verbose=study.verbose,
+        n_threads=study.n_threads,
+        return_diverged=True,
+        sample_weight=study.sample_weight,
+    )
     for outcome, table, (configuration, seed), trainer in zip(outcomes, tables, nets, trainers):
         if isinstance(outcome, DivergenceError):
-            names = ["", *(f"{name}_" for name in evaluation_sets)]
+            names = ["", *(f"{name}_" for name in study.evaluation_sets)]
             measured = ["penalty", "seconds", *(f"{name}loss" for name in names)]
-            if trainer.network.loss == "cross_entropy":
+            if has_accuracy(trainer.network):
                 measured += [f"{name}accuracy" for name in names]
             measured_nan = dict.fromkeys(measured, math.nan)
             last = {**_columns(configuration), "seed": seed, "epoch": outcome.epoch, **measured_nan}
@@ -96,32 +108,24 @@ def _train_here(
     return [(table, trainer.network) for table, trainer in zip(tables, trainers)]
 
 
-def _train_elsewhere(
-    nets: Sequence[Net],
-    X: Any,
-    y: Any,
-    epochs: int,
-    evaluation_sets: Mapping[str, tuple[Any, Any]],
-    verbose: bool | str,
-    n_threads: int | None,
-    backend: Any,
-    workers: int,
-) -> list[Outcome]:
-    """One task of joblib per net. What does not fit is told here, before anything is sent."""
+def _train_on_workers(nets: Sequence[Net], study: Study, backend: Any, workers: int) -> list[Outcome]:
+    """One task of joblib per net. Invalid arguments raise here, before anything is sent."""
     from joblib import Parallel, delayed
 
-    epochs = validation.check_integer("epochs", epochs, 1)
-    n_threads = validation.check_threads(n_threads)
+    validation.check_integer("epochs", study.epochs, 1)
+    n_threads = validation.check_threads(study.n_threads)
     networks = [new_trainer(*net).network for net in nets]
-    for pair in [(X, y), *evaluation_sets.values()]:
-        share_data(networks, *pair, n_threads or default_thread_count())
-    of_each = None if n_threads is None else max(1, n_threads // workers)  # None: what the backend grants its workers
-    arrays = [array for pair in evaluation_sets.values() for array in pair]  # not in a dict: Dask then sends each once
-    tasks = (delayed(_train_one)(net, epochs, of_each, tuple(evaluation_sets), X, y, *arrays) for net in nets)
-    as_they_come = getattr(backend, "supports_return_generator", False)
+    for X, y, weights in [(study.X, study.y, study.sample_weight), *validation_sets(study.evaluation_sets).values()]:
+        share_data(networks, X, y, weights, n_threads or default_thread_count())
+    of_each = None if n_threads is None else max(1, n_threads // workers)  # None: the threads that the backend grants
+    sets = validation_sets(study.evaluation_sets)
+    arrays = [array for triple in sets.values() for array in triple]  # not in a dict: Dask then sends each array once
+    common = (study.epochs, of_each, tuple(sets), study.X, study.y, study.sample_weight, *arrays)
+    tasks = (delayed(_train_one)(net, *common) for net in nets)
+    one_by_one = getattr(backend, "supports_return_generator", False)
     outcomes: list[Outcome] = []
-    with Line(verbose) as line:
-        for outcome in Parallel(return_as="generator" if as_they_come else "list")(tasks):
+    with Line(study.verbose) as line:
+        for outcome in Parallel(return_as="generator" if one_by_one else "list")(tasks):
             outcomes.append(outcome)
             line.redraw(f"{len(outcomes)}/{len(nets)} nets")
             line.add(f"{len(outcomes)}/{len(nets)} nets")
@@ -129,11 +133,11 @@ def _train_elsewhere(
 
 
 def _train_one(
-    net: Net, epochs: int, n_threads: int | None, names: Sequence[str], X: Any, y: Any, *arrays: Any
+    net: Net, epochs: int, n_threads: int | None, names: Sequence[str], X: Any, y: Any, sample_weight: Any, *arrays: Any
 ) -> Outcome:
-    evaluation_sets = dict(zip(names, zip(arrays[::2], arrays[1::2])))
+    sets = dict(zip(names, zip(arrays[::3], arrays[1::3], arrays[2::3])))
     try:
-        (outcome,) = _train_here([net], X, y, epochs, evaluation_sets, False, n_threads)
+        (outcome,) = _train_here([net], Study(X, y, epochs, sets, sample_weight, False, n_threads))
     except Exception as error:
         validation.add_note(error, f"configuration {net[0]!r}, seed {net[1]}")
         raise

@@ -73,8 +73,8 @@ FAULTS = [
     ),  # a copy does not notice a fit that came and went meanwhile
     Fault(
         "X18",
-        "position = core.sum_gradients(data, plan, position, sums, threads(), SECONDS_PER_CALL)\n    return",
-        "position = core.sum_gradients(data, plan, position, sums, threads(), math.inf)\n    return",
+        "position = core.sum_gradients(data.core, plan, position, sums, threads(), SECONDS_PER_CALL)",
+        "position = core.sum_gradients(data.core, plan, position, sums, threads(), math.inf)",
     ),  # Ctrl-C in L-BFGS waits for a whole pass over the rows
     # python/fastmlp
     Fault("X19", "max(1, math.ceil(quota))", "max(1, math.floor(quota))"),  # a quota of 1.5 cores gives one thread
@@ -93,16 +93,14 @@ FAULTS = [
         "X23", "raise Stop\n        clock = time.perf_counter()", "raise Stop"
     ),  # L-BFGS: seconds add up, with callbacks
     Fault(
-        "X24",
-        "kind_of_target = (network.loss, network.layer_sizes[-1], network.dtype)",
-        "kind_of_target = (network.layer_sizes[-1], network.dtype)",
+        "X24", "(spec.loss, spec.layer_sizes[-1], spec.dtype)", "(spec.layer_sizes[-1], spec.dtype)"
     ),  # fit_many checks y's range for the first loss only
     Fault("X25", "_same_each_epoch = False", "_same_each_epoch = True"),  # later epochs of chunks go unchecked
     Fault("X26", "_DEFLATE_LIMIT = 1032", "_DEFLATE_LIMIT = 1000"),  # a .gz of all black images is refused
     Fault(
         "X27",
-        "self._watched, self._best_value = self.stopping_metric, -math.inf",
-        "self._watched = self.stopping_metric",
+        "self._metric_of_best, self._best_value = self.stopping_metric, -math.inf",
+        "self._metric_of_best = self.stopping_metric",
     ),  # warm start with another metric: never an improvement
     Fault(
         "X28", "roundings = 4 * float(np.finfo(dtype).eps)", "roundings = 0 * float(np.finfo(dtype).eps)"
@@ -110,7 +108,7 @@ FAULTS = [
     Fault(
         "X29", 'add("Greater", [values, "half"], "likely")', 'add("GreaterOrEqual", [values, "half"], "likely")'
     ),  # ONNX: a probability of exactly 1/2 is a yes
-    Fault("X30", '"proximal": self._proximal,', ""),  # ranks may differ in proximal unnoticed
+    Fault("X30", '"n_threads", *other', '"n_threads", "proximal", *other'),  # ranks may differ in proximal unnoticed
     # the second of them; more than half are faults of the other lists again
     # cpp/kernels
     Fault(
@@ -186,25 +184,21 @@ FAULTS = [
     ),  # to_network reports clipped losses
     Fault("Y26", "raise Stop clock = time.perf_counter()", "raise Stop"),  # fit_lbfgs: seconds accumulate
     Fault(
-        "Y27", "trainer.save(self._path) self._last = time.monotonic()", "trainer.save(self._path)"
+        "Y27", "info.save(self._path) self._last = time.monotonic()", "info.save(self._path)"
     ),  # every_seconds: later epochs all save
     Fault(
         "Y28", 'if row["epoch"] == last or not np.isfinite(row[value]):', 'if row["epoch"] == last:'
     ),  # heat map ignores seeds that diverged
     Fault(
-        "Y29",
-        "kind = (network.layer_sizes[0], network.dtype, network.input_scale)",
-        "kind = (network.layer_sizes[0], network.dtype)",
+        "Y29", "(spec.layer_sizes[0], spec.dtype, spec.input_scale)", "(spec.layer_sizes[0], spec.dtype)"
     ),  # fit_many: range checked for one scale only
-    Fault(
-        "Y30", "epoch, updates_before + found.update) from None", "epoch, found.update) from None"
-    ),  # error.step counts from the stream's chunk
+    Fault("Y30", "epoch, updates_before + update)", "epoch, update)"),  # error.step counts from the stream's chunk
     # the third round
     # cpp/kernels
     Fault(
         "Z01",
-        "first_lanes<T>(outputs - j, (mean - target) * V::broadcast(scale), V::zero()).store(z + j)",
-        "((mean - target) * V::broadcast(scale)).store(z + j)",
+        "first_lanes<T>(left, term.gradient * V::broadcast(batch.scale), V::zero()).store(z + j)",
+        "(term.gradient * V::broadcast(batch.scale)).store(z + j)",
     ),  # poisson: the outputs' padding gets a gradient and its weights grow: penalties (l1, l2, alpha) are too large
     Fault(
         "Z02",
@@ -224,7 +218,7 @@ FAULTS = [
         "Z05", "barrier.emplace(omp_get_num_threads())", "barrier.emplace(threads)"
     ),  # where OpenMP grants fewer threads than asked (OMP_THREAD_LIMIT, a nested region), a fit waits for ever
     Fault(
-        "Z06", "std::abs(x[at]) <= most", "std::abs(x[at]) < most"
+        "Z06", "std::abs(x[at]) <= max_magnitude", "std::abs(x[at]) < max_magnitude"
     ),  # with the dtype's largest number before a NaN, the message names the wrong place and blames another thread
     Fault(
         "Z07", "if (alone_) return 1;", ""
@@ -235,17 +229,17 @@ FAULTS = [
     ),  # a loss of inf goes unnoticed until it is nan: DivergenceError's step and the weights kept are an update late
     Fault(
         "Z09",
-        "find_columns(worker, data, order, chunk, chunks_[first_side]); worker.wait_for_all();",
-        "find_columns(worker, data, order, chunk, chunks_[first_side]);",
+        "find_columns(worker, epoch, first, batches_[first_side]); worker.wait_for_all();",
+        "find_columns(worker, epoch, first, batches_[first_side]);",
     ),  # a worker lists the columns of a slice's first chunk before others have looked: sparse data, several threads
     Fault(
-        "Z10", "steps_ += settings && chunk.last;", "steps_ += settings != nullptr;"
+        "Z10", "updates_ += epoch.settings && batch.is_last();", "updates_ += epoch.settings != nullptr;"
     ),  # chunks are counted, not updates: Adam's bias correction is off for batches beyond 256 rows and accumulation
     Fault(
         "Z11", "Buffer<T>(size + kernels_.lanes)", "Buffer<T>(size)"
     ),  # distributed: what travels with the gradients overwrites those of the last biases where no padding is left
     Fault(
-        "Z12", "chunk.weight > 0 ? rows_of_update / chunk.weight : 0", "rows_of_update / chunk.weight"
+        "Z12", "weight > 0 ? rows / weight : 0", "rows / weight"
     ),  # a mini-batch whose sample weights are all zero makes the epoch's loss nan
     Fault(
         "Z13", "loss_and_gradient(loss_, clips_loss_, kernels()", "loss_and_gradient(loss_, false, kernels()"
@@ -258,17 +252,21 @@ FAULTS = [
         "Z15", "interpreter_ends_ && std::this_thread::get_id() != ending_thread_", "interpreter_ends_"
     ),  # an atexit function of the main thread that predicts or fits gets SystemExit
     Fault(
-        "Z16", "+ begin; LossSum total = sum;", "+ begin;\n    LossSum total;"
+        "Z16",
+        "LossSum total = sum; { const ReleasedGil released; network.evaluate(",
+        "LossSum total; { const ReleasedGil released; network.evaluate(",
     ),  # evaluate on more rows than one native call takes counts the last call's losses and hits only
     # python/fastmlp
     Fault(
         "Z17", ', "ftol": float(np.finfo(float).eps)', ""
     ),  # lbfgs: fit_lbfgs ends at SciPy's ftol of 2e-9, long before the loss rests in double precision
     Fault(
-        "Z18", "len(trainer._history.loss) % self._every_epochs", "info.epoch % self._every_epochs"
+        "Z18", "len(info.history.loss) % self._every_epochs", "info.epoch % self._every_epochs"
     ),  # callbacks: Checkpoint counts the epochs of this fit, not those before it or before a resume
     Fault(
-        "Z19", 'if optimizer == "sgd": settings["nesterov"] = fields.flag("trainer.nesterov")', ""
+        "Z19",
+        'settings[name] = read(f"trainer.{name}")',
+        'settings[name] = setting.default if isinstance(setting, validation.Flag) else read(f"trainer.{name}")',
     ),  # checkpoints: a resumed trainer has lost Nesterov's momentum
     Fault(
         "Z20", "if (outputs[j] > outputs[best]) best = j;", "if (outputs[j] >= outputs[best]) best = j;"
@@ -291,8 +289,8 @@ FAULTS = [
     ),  # validation: the caller's CSR matrix with unsorted or doubled indices is changed in place
     Fault(
         "Z27",
-        "network._evaluate(rows.data, threads).loss * self._loss_factor",
-        "network._evaluate(rows.data, threads).loss",
+        "core_calls.evaluate(network, rows.data, threads).loss * self._loss_factor(network)",
+        "core_calls.evaluate(network, rows.data, threads).loss",
     ),  # fitting: the validation loss of a regressor with several outputs is their sum, not their mean
     Fault(
         "Z28", "encoded.ndim == 2 and encoded.shape[1] == 1", "encoded.ndim == 2"

@@ -4,34 +4,30 @@ from faults import Fault
 
 FAULTS = [
     # from the first round
-    Fault("P03", "trainer.save(self._path) self._last = time.monotonic()", "trainer.save(self._path)"),
+    Fault("P03", "info.save(self._path) self._last = time.monotonic()", "info.save(self._path)"),
     Fault("P04", "value < self._best_value + self.tol else 0", "value <= self._best_value + self.tol else 0"),
     Fault(
         "P08",
-        "return any([wants_to_stop(callback, info) for callback in callbacks])",
-        "return any(wants_to_stop(callback, info) for callback in callbacks)",
+        "return any([_wants_to_stop(callback, info) for callback in callbacks])",
+        "return any(_wants_to_stop(callback, info) for callback in callbacks)",
     ),  # callbacks after one that stops are not called
     Fault(
-        "P09",
-        "if any([wants_to_stop(callback, info) for callback in callbacks]): break",
-        "if any(wants_to_stop(callback, info) for callback in callbacks): break",
-    ),  # the same in estimators
-    Fault("P10", "epoch, updates_before + found.update)", "epoch, found.update)"),  # the step within the chunk
+        "P09", "return self._call(self._callbacks, info)", "return self._call(self._callbacks[:1], info)"
+    ),  # an epoch calls its first callback only
+    Fault("P10", "epoch, updates_before + update)", "epoch, update)"),  # the step within the chunk
     Fault("P12", "self._checked = self._stream._same_each_epoch", "self._checked = True"),
     Fault("P21", "np.array(values), x, y, xticks, yticks)", "np.array(values), y, x, xticks, yticks)"),
-    Fault("P24", '"shuffle": self._shuffle,', ""),  # ranks may differ in it
+    Fault("P24", '"n_threads", *other', '"n_threads", "shuffle", *other'),  # ranks may differ in it
     Fault("P27", "(outputs > 0.5).astype(np.int64)", "(outputs >= 0.5).astype(np.int64)"),
     Fault("P32", "if y.max() >= classes:", "if y.max() > classes:"),
     Fault("P34", "classes[j] = outputs[j] > {half};", "classes[j] = outputs[j] >= {half};"),
     # estimators
     Fault(
         "P35",
-        "self.initial_rate / (rows_so_far + 1) ** self.power_t",
-        "self.initial_rate / rows_so_far**self.power_t",
+        "self._initial_rate / (rows_so_far + 1) ** self._power_t",
+        "self._initial_rate / rows_so_far**self._power_t",
     ),  # invscaling is a little off
-    Fault(
-        "P36", "data.rows if weights is None else float(weights.sum())", "data.rows"
-    ),  # alpha of weighted rows in "lbfgs"
+    Fault("P36", "self.alpha / data.weight", "self.alpha / data.rows"),  # alpha of weighted rows in "lbfgs"
     Fault("P37", "self.__dict__ = before", "pass"),  # a refused fit leaves traces
     Fault(
         "P38", "not np.array_equal(known, unique_labels(classes))", "not np.array_equal(known, classes)"
@@ -42,20 +38,22 @@ FAULTS = [
     Fault("P40", "== encoded).all(axis=1)", "== encoded).any(axis=1)"),  # one right label of several is a hit
     # Trainer, Network
     Fault("P41", "update, update - 2)", "update, update - 1)"),  # weights after the update that diverged
-    Fault("P42", "{name: list(values) for", "{name: values for"),  # Trainer.history is no copy
-    Fault("P43", "if self._core.parameters_version == before: return", "return"),  # a fit within a save goes unnoticed
-    Fault("P44", "with self._core.lock_parameters():", "with contextlib.nullcontext():"),  # set_parameters during a fit
+    Fault("P42", "return self._history.copy()", "return self._history"),  # Trainer.history is no copy
+    Fault("P43", "if core.parameters_version == before: return", "return"),  # a fit within a save goes unnoticed
+    Fault("P44", "with self.core.lock_parameters():", "with contextlib.nullcontext():"),  # set_parameters during a fit
     # ranks
     Fault("P45", "(rank < batch % size)", "(rank <= batch % size)"),  # batches of one row too many
-    Fault("P46", "core.updates = before + end - begin", ""),  # a rank without rows counts no updates
+    Fault("P46", "core.updates = updates_before + end - begin", ""),  # a rank without rows counts no updates
     Fault(
         "P47",
-        "self._given.shape != shape or self._given.dtype != buffer.dtype",
-        "self._given.shape != shape",
+        "self._received.shape != shape or self._received.dtype != buffer.dtype",
+        "self._received.shape != shape",
     ),  # float32 after float64 of the same length
     Fault("P48", "return cores.count(_affinity())", "return len(cores)"),  # ranks that are pinned get too few threads
     # streams, data sets
-    Fault("P49", "rooms and rooms[i % len(rooms)]", "rooms and rooms[0]"),  # the next chunk overwrites this one
+    Fault(
+        "P49", "buffers and buffers[i % len(buffers)]", "buffers and buffers[0]"
+    ),  # the next chunk overwrites this one
     Fault("P50", "if status.st_size != self._status.st_size:", "if status.st_size < self._status.st_size:"),  # it grew
     Fault("P51", "draw_digits(test_samples, seed, stream=1)", "draw_digits(test_samples, seed, stream=0)"),
     Fault(
@@ -63,21 +61,23 @@ FAULTS = [
     ),  # x1 varies fastest
     Fault(
         "P53",
-        "random.random((_CHUNK, *shape), dtype=np.float32)[:count]",
-        "random.random((count, *shape), dtype=np.float32)",
+        "random.random((_CHUNK, rows, columns), dtype=np.float32)[:count]",
+        "random.random((count, rows, columns), dtype=np.float32)",
     ),  # fewer samples are not the first of more
     Fault("P54", "(3 * cross.sum())", "(2 * cross.sum())"),  # digits are not centred by mass
     Fault("P55", "if size > max_bytes:", "if size >= max_bytes:"),
     # checks
     Fault("P56", "if abs(scale) > 1:", "if scale > 1:"),  # a scale of -1e30 overflows unnoticed
-    Fault("P57", "< below for number in (found, rounded)", "< below for number in (found,)"),  # 1e-50 is 0 in float32
+    Fault("P57", "< below for each in (number, rounded)", "< below for each in (number,)"),  # 1e-50 is 0 in float32
     Fault(
         "P58",
         'transpose_b = validation.check_flag("transpose_b", transpose_b)',
         "",
     ),  # any object passes as a flag
     Fault(
-        "P59", 'requirements=["C", "A"]) for array in found.values()', 'requirements=["A"]) for array in found.values()'
+        "P59",
+        'requirements=["C", "A"]) for array in arrays.values()',
+        'requirements=["A"]) for array in arrays.values()',
     ),  # ops refuse other layouts
     # files
     Fault(
@@ -86,38 +86,38 @@ FAULTS = [
     Fault("P61", '!= "checkpoint" or not _of_checkpoint(name)', '!= "checkpoint" and not _of_checkpoint(name)'),
     Fault("P62", '"uinteger": rows["uinteger"]', '"uinteger": 0'),  # half a random number is lost
     Fault(
-        "P63", "(momentum | trainer._update_settings)", "(trainer._update_settings | momentum)"
-    ),  # checkpoints forget momentum
+        "P63",
+        "{name: self.values[name] for name in optimizers.TABLE[self.optimizer].settings}",
+        '{name: self.values[name] for name in optimizers.TABLE[self.optimizer].settings if name != "momentum"}',
+    ),  # momentum is forgotten
     Fault("P64", "_sync(descriptor) os.replace(unfinished, path)", "os.replace(unfinished, path)"),  # not on the disk
     Fault("P65", "os.ftruncate(descriptor, 0)", ""),  # the end of a longer unfinished file stays
     # exporters
     Fault("P66", "{x} = {x} < 0 ? 0 : {x};", "{x} = {x} > 0 ? {x} : 0;"),  # relu in C swallows NaN
     Fault(
-        "P67", 'if network.input_scale != 1: values = add("Mul"', 'if network.input_scale > 1: values = add("Mul"'
+        "P67", 'if spec.input_scale != 1: values = add("Mul"', 'if spec.input_scale > 1: values = add("Mul"'
     ),  # ONNX without a scale of 1/255
-    Fault("P68", "onnx.helper.set_model_props(model, network_metadata(network))", ""),
+    Fault("P68", "onnx.helper.set_model_props(graph_model, model_metadata(spec))", ""),
     Fault("P69", "int(name[len(prefix) : -1])", "name[len(prefix) : -1]"),  # layer 10 comes before layer 2
     Fault(
-        "P70",
-        'validation.check_finite(name, arrays["weights.0"], network.dtype, default_thread_count())',
-        "",
+        "P70", 'training_data.check_finite(name, arrays["weights.0"], spec.dtype, default_thread_count())', ""
     ),  # a folded scale may overflow
     # many nets, studies
     Fault("P71", "-cost[index]", "cost[index]"),  # the longest start last
     Fault(
-        "P72",
-        "kind = (network.layer_sizes[0], network.dtype, network.input_scale)",
-        "kind = (network.layer_sizes[0], network.dtype)",
+        "P72", "(spec.layer_sizes[0], spec.dtype, spec.input_scale)", "(spec.layer_sizes[0], spec.dtype)"
     ),  # inputs are checked for the first net's scale only
     Fault("P73", "round(first * ratio**layer)", "int(first * ratio**layer)"),
     Fault(
         "P74", '{**settings, "proximal": True} if norm == "l1"', '{**settings, "proximal": True} if norm == "l2"'
     ),  # l1 leaves no exact zeros
-    Fault("P75", "n_threads = workers if n_threads is None else n_threads", ""),  # joblib's n_jobs is not heeded
+    Fault(
+        "P75", "n_threads=workers if study.n_threads is None else study.n_threads", "n_threads=study.n_threads"
+    ),  # joblib's n_jobs is not heeded
     Fault("P76", 'name not in _OF_NETWORK + _OF_TRAINER or name == "seed"', "name not in _OF_NETWORK + _OF_TRAINER"),
     # L-BFGS
-    Fault("P77", "if math.isfinite(sum(latest)):", "if not math.isnan(sum(latest)):"),  # inf is accepted
-    Fault("P78", "len(history.loss) + 1)", "len(history.loss))"),  # the iteration before the one that diverged
+    Fault("P77", "if not math.isfinite(sum(latest)):", "if math.isnan(sum(latest)):"),  # inf is accepted
+    Fault("P78", "loop.epoch + 1)", "loop.epoch)"),  # the iteration before the one that diverged
     # callbacks, threads, progress, plots
     Fault("P79", "cost(epoch) < best - self._min_delta", "cost(epoch) <= best - self._min_delta"),
     Fault("P80", "for depth in range(len(parts) + 1):", "for depth in range(len(parts)):"),  # the own quota is missed

@@ -27,34 +27,45 @@ RESULTS = HOME / "results.jsonl"
 HAS_AVX512 = "avx512f" in Path("/proc/cpuinfo").read_text()
 EMULATES_AVX512 = Path("/usr/include/simde/x86/avx512.h").exists() and not HAS_AVX512
 
-# The record of bits notices every change of a result, right or wrong: it must not stand in for a test that knows better.
-# And the test of these lists notices that a fault's text is gone, where it has been put in.
-LEFT_OUT = ["--ignore=tests/test_bits.py", "--ignore=tests/test_mutations.py"]
+# The record of bits fails at every change of a result, right or wrong, so it would hide that no other test fails. The
+# test of these lists fails because the text of the fault is gone.
+LEFT_OUT = ["--ignore=tests/core/test_bits.py", "--ignore=tests/core/test_mutations.py"]
 
-# Tests that notice most faults of these files, and soon; by the longest prefix of the path.
+# Tests that fail soon for most faults of these files; by the longest prefix of the path.
 NEAREST = {
     "cpp/kernels/": "accuracy ops ties core combinations network trainer",
-    "cpp/linalg/": "ops core combinations validation network trainer threads processes",
-    "cpp/nn/": "core epoch_plan ties combinations columns sparse network trainer distributed",
-    "cpp/bindings/": "core validation network streaming distributed interruption processes checkpoints",
-    "python/fastmlp/": "settings callbacks",
-    "python/fastmlp/network.py": "network ties settings validation checkpoints sparse interruption",
-    "python/fastmlp/trainer.py": "trainer streaming settings callbacks checkpoints validation",
-    "python/fastmlp/fitting.py": "estimators combinations settings callbacks",
-    "python/fastmlp/estimators.py": "estimators ties settings callbacks",
-    "python/fastmlp/sweeps.py": "studies settings",
-    "python/fastmlp/c_export.py": "c_export ties",
-    "python/fastmlp/onnx_export.py": "onnx_export ties",
-    "python/fastmlp/idx.py": "datasets",
-    "python/fastmlp/synthetic_digits.py": "datasets",
-    "python/fastmlp/communicators.py": "mpi distributed",
+    "cpp/linalg/": "ops core combinations validation arguments network trainer threads processes",
+    "cpp/nn/": "core epoch_plan ties combinations columns sparse network trainer distributed rank_errors",
+    "cpp/bindings/": "core validation arguments network streaming stream_files distributed rank_errors interruption "
+    "processes checkpoints",
+    "python/fastmlp/": "settings defaults callbacks sample_weight",
+    "python/fastmlp/network.py": "network ties settings defaults validation arguments checkpoints sparse interruption",
+    "python/fastmlp/training_data.py": "validation arguments sample_weight sparse network",
+    "python/fastmlp/trainer.py": "trainer streaming stream_files settings defaults callbacks checkpoints validation "
+    "arguments",
+    "python/fastmlp/trainer_settings.py": "trainer settings defaults validation arguments distributed rank_errors",
+    "python/fastmlp/epoch_loop.py": "callbacks trainer progress parity errors additions",
+    "python/fastmlp/core_calls.py": "trainer network lbfgs interruption streaming stream_files",
+    "python/fastmlp/model_state.py": "model_files checkpoints settings defaults network",
+    "python/fastmlp/estimators/": "parity errors additions combinations ties settings defaults callbacks",
+    "python/fastmlp/sweeps.py": "studies settings defaults",
+    "python/fastmlp/formats/atomic_write.py": "atomic_files",
+    "python/fastmlp/formats/model_file.py": "model_files checkpoints",
+    "python/fastmlp/formats/checkpoint.py": "checkpoints settings defaults",
+    "python/fastmlp/formats/state_dict.py": "state_dicts settings defaults",
+    "python/fastmlp/formats/c_source.py": "c_export ties",
+    "python/fastmlp/formats/onnx_graph.py": "onnx_export ties",
+    "python/fastmlp/datasets/": "datasets idx mnist",
+    "python/fastmlp/distributed/": "distributed rank_errors mpi callbacks",
 }
 
 
 def nearest(path):
+    files = {test.stem: test.relative_to(ROOT).as_posix() for test in (ROOT / "tests").rglob("test_*.py")}
     longest = max((prefix for prefix in NEAREST if path.startswith(prefix)), key=len)
-    own = [f"tests/test_{Path(path).stem}.py"] if path.startswith("python/") else []
-    return [*own, *(f"tests/test_{name}.py" for name in NEAREST[longest].split())]
+    own = f"test_{Path(path).stem}"
+    named = [own] if path.startswith("python/") and own in files else []
+    return [files[name] for name in [*named, *(f"test_{name}" for name in NEAREST[longest].split())]]
 
 
 class Copy:
@@ -133,7 +144,7 @@ class Copy:
         try:
             if path.suffix != ".py" and (errors := self.compile()):
                 return "invalid", errors[-1000:]
-            close = [test for test in nearest(path.relative_to(self.root).as_posix()) if (self.root / test).is_file()]
+            close = nearest(path.relative_to(self.root).as_posix())
             found = self.first_failure(close if near else ["tests", *(f"--ignore={test}" for test in close)])
             return ("killed", found) if found else ("survived", "")
         finally:
@@ -147,8 +158,8 @@ def digest(*texts):
 
 
 def tests_digest():
-    texts = [path.read_text() for path in sorted((ROOT / "tests").glob("*.py"))]
-    return digest(*texts)
+    paths = sorted(path for path in (ROOT / "tests").rglob("*.py") if path.parent.name != "mutations")
+    return digest(*(path.read_text() for path in paths))
 
 
 def known_results():

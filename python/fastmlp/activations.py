@@ -1,0 +1,66 @@
+"""The activations: one row each, with what the package needs beside the core's arithmetic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .validation import Setting
+
+
+@dataclass(frozen=True)
+class Activation:
+    """What one activation needs outside the core; its value and derivative are in cpp/kernels/activations.h.
+
+    Attributes
+    ----------
+    name : str
+        As in `Network` and in model files.
+    onnx : str
+        The ONNX operator.
+    c : str
+        A C statement that replaces {x}; {f} is the suffix of float functions, {<setting>} a setting's value.
+    he_bound : bool
+        Initial weights are uniform in +-sqrt(6 / inputs) (He et al. 2015) instead of +-sqrt(6 / (inputs + outputs))
+        (Glorot and Bengio 2010).
+    scikit_learn_factor : float
+        The numerator in scikit-learn's bound of initial weights, sqrt(factor / (inputs + outputs)).
+    for_hidden : bool
+        False: for output layers only.
+    settings : mapping of str to Setting
+        In the order in which the core takes them.
+    onnx_attributes : mapping of str to str
+        Attributes of the ONNX operator, and the settings that they are set to.
+    is_of_row : bool
+        It normalizes a whole row, as softmax does, so that exported C needs a block of its own for it.
+    """
+
+    name: str
+    onnx: str
+    c: str
+    he_bound: bool = False
+    scikit_learn_factor: float = 6.0
+    for_hidden: bool = True
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    onnx_attributes: Mapping[str, str] = field(default_factory=dict)
+    is_of_row: bool = False
+
+    def initial_bound(self, inputs: int, outputs: int) -> float:
+        return math.sqrt(6 / inputs if self.he_bound else 6 / (inputs + outputs))
+
+
+TABLE = {
+    row.name: row
+    for row in (
+        Activation("relu", "Relu", "{x} = {x} < 0 ? 0 : {x};", he_bound=True),  # this order of operands keeps NaN
+        Activation("tanh", "Tanh", "{x} = tanh{f}({x});"),
+        Activation("logistic", "Sigmoid", "{x} = 1 / (1 + exp{f}(-{x}));", scikit_learn_factor=2.0),
+        Activation("identity", "Identity", ""),
+        Activation("exponential", "Exp", "{x} = exp{f}({x});", for_hidden=False),
+        Activation("softmax", "Softmax", "", for_hidden=False, is_of_row=True),
+    )
+}
+
+ACTIVATIONS = tuple(name for name, row in TABLE.items() if row.for_hidden)
+"""The names of the activations for hidden layers."""

@@ -1,0 +1,111 @@
+"""The loop over epochs that every fit runs: metrics, evaluation, history, progress, divergence and callbacks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from . import core_calls
+from .core_calls import Threads
+from .errors import DivergenceError
+from .history import Callback, EpochInfo, Evaluation, History
+from .progress import Progress
+
+
+class EpochLoop:
+    """Counts the epochs of one fit and does what follows each of them.
+
+    Parameters
+    ----------
+    evaluate : callable
+        Returns the metrics of the held-out rows.
+    divergence : callable or None
+        Makes the error for a loss that is not finite, of what it is; None: the fit continues.
+    record : History
+        Of all fits; `history` is that of this fit.
+    trainer, optimizer
+        For `EpochInfo`.
+    call : callable
+        Calls the callbacks and returns whether one wants to stop.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        epochs: int,
+        callbacks: list[Callback],
+        *,
+        evaluate: Callable[[], dict[str, float]],
+        divergence: Callable[[str], DivergenceError] | None,
+        record: History,
+        progress: Progress | None = None,
+        trainer: Any = None,
+        optimizer: Any = None,
+        call: Callable[[list[Callback], EpochInfo], bool] | None = None,
+    ) -> None:
+        self.history, self.epoch, self.epochs = History(), 0, epochs
+        self._network, self._callbacks = network, callbacks
+        self._evaluate, self._divergence, self._record, self._progress = evaluate, divergence, record, progress
+        self._trainer, self._optimizer, self._call = trainer, optimizer, call or call_callbacks
+
+    def run(self, train_epoch: Callable[[int], dict[str, float]]) -> bool:
+        """Call train_epoch(1), train_epoch(2) ..., which return metrics; returns whether a callback ended the fit."""
+        while self.epoch < self.epochs:
+            if self.end_epoch(train_epoch(self.epoch + 1)):
+                return True
+        return False
+
+    def end_epoch(self, metrics: dict[str, float]) -> bool:
+        """What follows an epoch with these metrics of the training; returns whether a callback wants to stop."""
+        metrics |= self._evaluate()
+        self.epoch += 1
+        self.history.append(metrics)
+        self._record.append(metrics)
+        if self._progress is not None:
+            self._progress.epoch_done(self.epoch, metrics)
+        for name, value in metrics.items():
+            if self._divergence and name.endswith("loss") and not math.isfinite(value):
+                raise self._divergence(f"the {name} is {value}")
+        info = EpochInfo(self.epoch, self.epochs, metrics, self._network, self._trainer, self._record, self._optimizer)
+        return self._call(self._callbacks, info)
+
+
+def call_callbacks(callbacks: list[Callback], info: EpochInfo) -> bool:
+    """Calls all callbacks; returns whether one returned True."""
+    return any([_wants_to_stop(callback, info) for callback in callbacks])
+
+
+def _wants_to_stop(callback: Callback, info: EpochInfo) -> bool:
+    answer = callback(info)
+    if answer is not None and not isinstance(answer, (bool, np.bool_)):
+        raise TypeError(f"callbacks must return None, False or True (which stops), got {answer!r} from {callback!r}")
+    return bool(answer)
+
+
+def evaluation_metrics(
+    network: Any,
+    sets: Mapping[str, Any],
+    threads: Threads,
+    evaluate: Callable[[Any, Any, int], Evaluation] = core_calls.evaluate,
+) -> dict[str, float]:
+    """The metrics <name>_loss and, for losses with labels, <name>_accuracy of each set."""
+    metrics = {}
+    for name, data in sets.items():
+        metrics[f"{name}_loss"], accuracy = evaluate(network, data, threads())
+        if core_calls.has_accuracy(network):
+            metrics[f"{name}_accuracy"] = accuracy
+    return metrics
+
+
+def divergence_error(what: str, epoch: int, update: int, learning_rate: float, note: str = "") -> DivergenceError:
+    """The error of a fit whose loss or weights are not finite."""
+    error = DivergenceError(
+        f"{note}{what} in epoch {epoch} at update {update} of the epoch, with learning_rate={learning_rate:g}; the network"
+        " keeps its last finite weights, which may already be large: start again with a smaller learning rate or penalty,"
+        " or scale X and y"
+    )
+    error.epoch, error.step, error.learning_rate = epoch, update, learning_rate
+    return error

@@ -1,0 +1,385 @@
+"""How the estimators are fitted: scikit-learn's checks, splits, initial weights and solvers, on fastmlp's core."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .. import activations, core_calls, losses, optimizers, training_data, validation
+from ..history import Callback, EpochInfo, History
+from ..model_state import ModelSpec, ModelState
+from ..network import Network
+from ..threads import share_of_cores
+from ..training_data import TrainingData
+from .scikit_learn import Interval, Options, StrOptions, check_sample_weight, fit_context
+from .solver_state import SolverState
+from .solvers import HeldOut, Solvers
+
+SOLVERS = {"lbfgs", *optimizers.OPTIMIZERS}
+ACTIVATIONS = {name for name in activations.ACTIVATIONS if not activations.TABLE[name].settings}
+
+_fits: dict[int, object] = {}  # by id(estimator): an attribute would be copied by clone and pickle
+
+
+@contextmanager
+def _only_fit_of(estimator: FittedMLP) -> Iterator[None]:
+    """Non-blocking lock: RuntimeError if this estimator is being fitted."""
+    token = object()
+    if _fits.setdefault(id(estimator), token) is not token:
+        raise RuntimeError("a fit of this estimator is under way; it cannot be fitted by another")
+    try:
+        yield
+    finally:
+        del _fits[id(estimator)]
+
+
+class FittedMLP(Solvers, BaseEstimator, ABC):
+    """The common part of the classifier and the regressor: everything but labels, targets and scores."""
+
+    _parameter_constraints: dict = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions(ACTIVATIONS)],
+        "solver": [StrOptions(SOLVERS)],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "l1": [Interval(Real, 0, None, closed="left")],
+        "l2": [Interval(Real, 0, None, closed="left")],
+        "stopping_metric": [StrOptions({"score", "loss"})],
+        "n_threads": [Interval(Integral, 1, validation.MAX_THREADS, closed="both"), None],
+    }
+
+    def _set_parameters(self, arguments: dict[str, Any]) -> None:
+        """Of the constructor, whose signature scikit-learn reads."""
+        vars(self).update({name: value for name, value in arguments.items() if name not in ("self", "__class__")})
+
+    # What the classifier and the regressor define.
+
+    _y_numeric: bool
+
+    def _learn_targets(self, y: np.ndarray, incremental: bool, classes: Any) -> None:
+        """Remember the kind of the targets; ValueError if they do not match those of earlier calls."""
+
+    @abstractmethod
+    def _encode(self, y: np.ndarray) -> np.ndarray:
+        """y as the core takes it: labels, shape (samples,), or targets, shape (samples, outputs)."""
+
+    @abstractmethod
+    def _encode_eval_set(self, y: np.ndarray) -> np.ndarray:
+        """The same for eval_set, whose targets must be like those of fit."""
+
+    @abstractmethod
+    def _outputs_of(self, encoded: np.ndarray) -> int:
+        """The number of outputs that the network needs."""
+
+    @abstractmethod
+    def _loss_name(self) -> str:
+        """The network's loss for the targets of this fit."""
+
+    def _stratification(self, encoded: np.ndarray) -> np.ndarray | None:
+        """The labels whose proportions the validation split keeps."""
+        return None
+
+    def _class_weights(self, y: np.ndarray) -> np.ndarray | None:
+        """A factor for each row."""
+        return None
+
+    @abstractmethod
+    def _score(self, encoded: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
+        """What `score` returns for these outputs of the network."""
+
+    # The network and scikit-learn's view of it.
+
+    def to_network(self) -> Network:
+        """The fitted model as a `fastmlp.Network`, with copies of its parameters.
+
+        Returns
+        -------
+        Network
+            Its `Network.forward` returns the numbers of ``predict_proba`` (one column in the binary case) or of `predict`,
+            without scikit-learn's checks: microseconds for a single row.
+        """
+        check_is_fitted(self)
+        return self._predictor(np.result_type(*self.coefs_), clips_loss=False)
+
+    def _predictor(self, dtype: np.dtype, clips_loss: bool = True) -> Network:
+        """A network of these coefs_ for predictions: any loss with this output activation."""
+        return self._network(losses.of_scikit_learn_output(self.out_activation_).name, dtype, clips_loss)
+
+    def _network(self, loss: str, dtype: np.dtype, clips_loss: bool = True) -> Network:
+        """One whose reported loss is clipped as scikit-learn's."""
+        dtype = np.dtype(np.float32 if dtype == np.float32 else np.float64)
+        sizes = (self.coefs_[0].shape[0], *(w.shape[1] for w in self.coefs_))
+        settings = validation.check_part_settings("settings", losses.TABLE[loss], None, dtype)
+        spec = ModelSpec(sizes, self.activation, loss, dtype, clips_loss=clips_loss, loss_settings=settings)
+        return Network.from_state(ModelState(spec, self.coefs_, self.intercepts_))
+
+    def _take_parameters(self, network: Network, dtype: np.dtype) -> None:
+        self.coefs_ = [w.astype(dtype, copy=False) for w in network.weights]
+        self.intercepts_ = [b.astype(dtype, copy=False) for b in network.biases]
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
+        # coefs_ are plain arrays that users may change: they are read at each call
+        return self._predictor(np.result_type(X.dtype, *self.coefs_)).forward(X, self.n_threads)
+
+    def _loss_factor(self, network: Network) -> float:
+        """scikit-learn's squared error is the mean over the outputs, although its gradient is that of the sum."""
+        return 1 / self.n_outputs_ if network.spec.loss_row.mean_over_outputs else 1.0
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    # Fitting.
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        eval_set: tuple[Any, Any] | None = None,
+        callbacks: Iterable[Callback] = (),
+    ) -> Any:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, shape (samples, features)
+            float32 is kept, other types become float64. Sparse matrices are read as CSR and never made dense.
+        y : array-like, shape (samples,) or (samples, outputs)
+            Class labels, a label indicator matrix, or real targets.
+        sample_weight : array-like, shape (samples,), optional
+            A mini-batch's loss is the mean weighted by them. A mini-batch whose weights sum to zero has no data gradient.
+        eval_set : (X, y), optional
+            Rows that are not trained on. Their unweighted loss and score after each epoch are in `validation_loss_curve_`
+            and `validation_scores_`; with early_stopping they replace the split.
+        callbacks : iterable of callable
+            After each epoch each is called as ``callback(info)``, with a `fastmlp.trainer.EpochInfo` whose network is the
+            current model; the fit ends if one returns True. `coefs_` change when the fit ends.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is invalid; the estimator is unchanged.
+        DivergenceError
+            A ValueError: if the loss or a weight becomes NaN or infinite. `coefs_` are the last finite weights.
+        RuntimeError
+            If a fit of this estimator is running, in another thread or around a callback.
+
+        Notes
+        -----
+        Ctrl-C ends the fit with a warning; the model is that of the last update.
+        """
+        return self._fit(X, y, sample_weight, eval_set, callbacks, incremental=False)
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        eval_set: tuple[Any, Any] | None,
+        callbacks: Iterable[Callback],
+        incremental: bool,
+        classes: Any = None,  # in the first call of partial_fit: all classes of all calls
+    ) -> Any:
+        callbacks = validation.check_callbacks(callbacks)
+        hidden = self.hidden_layer_sizes
+        hidden = list(hidden) if hasattr(hidden, "__iter__") else [hidden]
+        if np.any(np.array(hidden) <= 0):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
+        if self.early_stopping and incremental:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        row = optimizers.TABLE.get(self.solver)
+        if self.l1 and row and "momentum" in row.settings and self.momentum == 1:
+            raise ValueError(f"l1={self.l1} needs a momentum below 1, got momentum={self.momentum}")
+        with _only_fit_of(self), share_of_cores(self.n_threads) as threads:
+            first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+            before = dict(self.__dict__)
+            try:
+                X, y = self._check_X_y(X, y, reset=first_pass)
+                if scipy.sparse.issparse(X):
+                    X = X.tocsr()
+                self._learn_targets(y, incremental, classes)
+                encoded = self._encode(y)
+                self.n_outputs_ = self._outputs_of(encoded)
+                weights = self._row_weights(X, y, sample_weight)
+                if eval_set is not None:
+                    eval_set = self._check_eval_set(eval_set)
+                sizes = [X.shape[1], *hidden, self.n_outputs_]
+                if not first_pass and [X.shape[1], *(w.shape[1] for w in self.coefs_)] != sizes:
+                    raise ValueError(
+                        f"training can only continue with the same layers, got {sizes} after"
+                        f" {[self.coefs_[0].shape[0], *(w.shape[1] for w in self.coefs_)]}"
+                    )
+                self._random_state = check_random_state(self.random_state)
+                if first_pass:
+                    self._initialize(sizes, X.dtype, eval_set is not None)
+                network = self._network_to_train(incremental)
+                data = self._data(network, X, encoded, weights, threads(), skips_columns=True)
+                rows, held_out = self._split(network, X, encoded, weights, eval_set, threads())
+            except BaseException:  # Ctrl-C, too
+                self.__dict__ = before
+                raise
+            with network.core.lock_parameters():  # callbacks have access to the network
+                network.set_trusted(self.coefs_, self.intercepts_)
+                if self.solver == "lbfgs":
+                    self._fit_lbfgs(network, data, held_out, callbacks, threads)
+                else:
+                    self._fit_stochastic(network, data, rows, held_out, callbacks, incremental, threads)
+        return self
+
+    def _check_X_y(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
+        """X and y, checked; y is not yet encoded."""
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            y_numeric=self._y_numeric,
+            dtype=(np.float64, np.float32),
+            reset=reset,
+        )
+        return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+
+    def _row_weights(self, X: Any, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
+        """The products of sample_weight and the weights of the classes; None if all are 1."""
+        weights = None if sample_weight is None else check_sample_weight(sample_weight, X)
+        factors = self._class_weights(y)
+        if factors is not None:
+            weights = factors if weights is None else weights * factors
+            if not weights.any():
+                raise ValueError("sample_weight and class_weight must leave a row with a weight that is not zero")
+        return weights
+
+    def _check_eval_set(self, eval_set: Any) -> tuple[Any, np.ndarray]:
+        validation.check_pair("eval_set", eval_set)
+        X, y = self._check_X_y(*eval_set, reset=False)
+        if self.early_stopping and X.shape[0] < 2:
+            raise ValueError(f"eval_set must have at least 2 rows for early_stopping, got {X.shape[0]}")
+        return X, self._encode_eval_set(y)
+
+    def _initialize(self, layer_sizes: Sequence[int], dtype: np.dtype, evaluated: bool) -> None:
+        self.n_iter_ = 0
+        self.t_ = 0
+        self.n_layers_ = len(layer_sizes)
+        self.out_activation_ = losses.TABLE[self._loss_name()].scikit_learn_output
+        self.coefs_, self.intercepts_ = [], []
+        factor = activations.TABLE[self.activation].scikit_learn_factor
+        for inputs, outputs in zip(layer_sizes, layer_sizes[1:]):
+            bound = np.sqrt(factor / (inputs + outputs))
+            self.coefs_.append(self._random_state.uniform(-bound, bound, (inputs, outputs)).astype(dtype))
+            self.intercepts_.append(self._random_state.uniform(-bound, bound, outputs).astype(dtype))
+        self.history_ = History()
+        if self.solver != "lbfgs":
+            self.loss_curve_: list[float] = []
+            self._start_stopping((self.coefs_, self.intercepts_))
+        scored = evaluated or (self.early_stopping and self.solver != "lbfgs")
+        self.validation_scores_: list[float] | None = [] if scored else None
+        self.validation_loss_curve_: list[float] | None = [] if evaluated else None
+
+    def _data(
+        self, network: Network, X: Any, encoded: np.ndarray, weights: Any, threads: int, skips_columns: bool
+    ) -> TrainingData:
+        """Rows that validate_data has checked, if they are in the range of the network's dtype."""
+        name = "sample_weight" if getattr(self, "class_weight", None) is None else "sample_weight times class_weight"
+        checked = np.can_cast(X.dtype, network.dtype)  # then finite values of X are finite in the network
+        return training_data.training_data(
+            network, X, encoded, weights, threads, skips_columns=skips_columns, checked=checked, weight_name=name
+        )
+
+    def _held_out(
+        self, network: Network, X: Any, encoded: np.ndarray, weights: Any, with_loss: bool, threads: int
+    ) -> HeldOut:
+        data = self._data(network, X, encoded, weights, threads, skips_columns=False)
+        return HeldOut(X, encoded, weights, with_loss, data)
+
+    def _evaluate(self, network: Network, rows: HeldOut | None, threads: int) -> dict[str, float]:
+        if rows is None:
+            return {}
+        score = {"val_score": float(self._score(rows.encoded, network.forward(rows.X, threads), rows.weights))}
+        if not rows.with_loss:
+            return score
+        return {"val_loss": core_calls.evaluate(network, rows.data, threads).loss * self._loss_factor(network), **score}
+
+    def _record(self, info: EpochInfo) -> None:
+        """The first callback of a fit."""
+        for name, curve in (("val_loss", "validation_loss_curve_"), ("val_score", "validation_scores_")):
+            if name in info.metrics:
+                if getattr(self, curve, None) is None:  # an eval_set that earlier calls did not have
+                    setattr(self, curve, [])
+                getattr(self, curve).append(info.metrics[name])
+
+    def _network_to_train(self, incremental: bool) -> Network:
+        if self.solver == "lbfgs":
+            return self._network(self._loss_name(), np.dtype(np.float64))  # a line search needs double precision
+        if not incremental or not hasattr(self, "_optimizer"):
+            self._optimizer = SolverState(
+                self._network(self._loss_name(), self.coefs_[0].dtype), self.get_params(deep=False)
+            )
+        return self._optimizer.network
+
+    def _split(
+        self,
+        network: Network,
+        X: Any,
+        encoded: np.ndarray,
+        weights: np.ndarray | None,
+        eval_set: tuple[Any, np.ndarray] | None,
+        threads: int,
+    ) -> tuple[np.ndarray, HeldOut | None]:
+        """The rows to train on, and those to evaluate after each epoch."""
+        rows = np.arange(X.shape[0])
+        if eval_set is not None:
+            return rows, self._held_out(network, *eval_set, None, True, threads)
+        if not self.early_stopping or self.solver == "lbfgs":
+            return rows, None
+        rows, held_out = train_test_split(
+            rows,
+            random_state=self._random_state,
+            test_size=self.validation_fraction,
+            stratify=self._stratification(encoded),
+        )
+        if len(held_out) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+            )
+        held_weights = None if weights is None else weights[held_out]
+        with_loss = self.stopping_metric == "loss"
+        return rows, self._held_out(network, X[held_out], encoded[held_out], held_weights, with_loss, threads)

@@ -1,0 +1,435 @@
+"""scikit-learn's MLPClassifier and MLPRegressor on fastmlp's core, with additions.
+
+The same `random_state` draws the same initial weights, row orders and validation split as in scikit-learn, and each
+update computes the same formula. The same code therefore gives the same model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils import compute_class_weight, compute_sample_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import type_of_target, unique_labels
+
+from .. import losses
+from ..history import Callback
+from .fitting import FittedMLP
+from .scikit_learn import StrOptions, fit_context
+
+
+def _can_partial_fit(estimator: Any) -> bool:
+    if estimator.solver == "lbfgs":
+        raise AttributeError(
+            "partial_fit needs solver='sgd' or 'adam', got solver='lbfgs', which uses all rows at once"
+        )
+    return True
+
+
+class MLPClassifier(ClassifierMixin, FittedMLP):
+    """A multilayer perceptron for classification, as in scikit-learn, several times faster.
+
+    Two classes train one logistic output, more classes a softmax, and a label indicator matrix one logistic output per
+    label. All parameters up to `max_fun` are those of scikit-learn.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : array-like of int >= 1, default=(100,)
+        Widths of the hidden layers.
+    activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
+        The activation of the hidden layers.
+    solver : {"lbfgs", "sgd", "adam"}, default="adam"
+        "lbfgs" uses all rows in each step and suits small data.
+    alpha : float >= 0, default=1e-4
+        Adds ``alpha/2 * sum(w**2)``, divided by the rows of the mini-batch (or the sum of their weights), to the loss. Its
+        strength depends on the batch size; that of `l2` does not.
+    batch_size : int >= 1 or "auto", default="auto"
+        Rows of a mini-batch; "auto" is ``min(200, samples)``.
+    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
+        For "sgd". "invscaling": ``learning_rate_init / (t_ + 1)**power_t`` after each epoch. "adaptive": divided by 5
+        whenever `n_iter_no_change` epochs have not improved by `tol`, until it is at most 1e-6.
+    learning_rate_init : float > 0, default=0.001
+    power_t : float >= 0, default=0.5
+    max_iter : int >= 1, default=200
+        Maximum number of epochs, or of iterations of "lbfgs".
+    shuffle : bool, default=True
+        Permute the rows anew in each epoch.
+    random_state : int, RandomState or None, default=None
+        Draws the initial weights, the validation split and the row orders, one after another.
+    tol : float >= 0, default=1e-4
+        Minimum improvement; for "lbfgs" the largest component of the projected gradient at the end.
+    verbose : bool or int, default=False
+        Print a line per epoch, and for "lbfgs" per iteration.
+    warm_start : bool, default=False
+        Start `fit` from the previous solution.
+    momentum : float in [0, 1], default=0.9
+        For "sgd"; below 1 with `l1`.
+    nesterovs_momentum : bool, default=True
+        Nesterov's variant of momentum, for "sgd".
+    early_stopping : bool, default=False
+        Stop by the score of held-out rows instead of the training loss, and keep the best weights. The rows are `fit`'s
+        eval_set, or a split, stratified for two classes. For "sgd" and "adam".
+    validation_fraction : float in [0, 1), default=0.1
+        Fraction of the rows in that split.
+    beta_1, beta_2 : float in [0, 1), default=0.9, 0.999
+        Decay rates of the running means of gradient and squared gradient, for "adam".
+    epsilon : float > 0, default=1e-8
+        Added to the root of the squared gradient's mean, for "adam".
+    n_iter_no_change : int >= 1 or inf, default=10
+        Epochs without improvement before the fit ends.
+    max_fun : int >= 1, default=15000
+        Maximum number of evaluations of the loss by "lbfgs".
+    l1 : float >= 0, default=0
+        Adds ``l1 * sum|w|`` to the mean loss, for any batch size, by a proximal step after each update (see Notes):
+        weights become exactly zero.
+    l2 : float >= 0, default=0
+        Adds ``l2/2 * sum(w**2)`` to the mean loss, for any batch size.
+    class_weight : dict of label to float, "balanced" or None, default=None
+        Factors of the rows' weights; "balanced" is ``samples / (classes * rows of the class)``. For a label indicator
+        matrix "balanced", or a list of one dict per label, whose factors are multiplied.
+    stopping_metric : {"score", "loss"}, default="score"
+        The metric of early stopping.
+    n_threads : int >= 1 or None, default=None
+        None: the cores of the process, divided among the fits that run at the same time. The model is the same for every
+        number.
+
+    Attributes
+    ----------
+    classes_ : array, shape (classes,)
+    coefs_ : list of array, shapes (inputs, outputs)
+        The weights. They may be changed: each prediction reads them.
+    intercepts_ : list of array, shapes (outputs,)
+    loss_ : float
+        Loss and penalties of the last epoch; each mini-batch's before its update.
+    loss_curve_ : list of float
+        `loss_` of each epoch; not for "lbfgs".
+    best_loss_ : float or None
+        The smallest; None with early_stopping. Not for "lbfgs".
+    validation_scores_ : list of float or None
+        Accuracy on the held-out rows after each epoch.
+    validation_loss_curve_ : list of float or None
+        Data loss on the eval_set (or on the split, if stopping_metric="loss") after each epoch; defined as
+        ``history_["loss"]``, in which rows may have weights.
+    best_validation_score_ : float or None
+        The score of the weights that early stopping has kept. Not for "lbfgs".
+    history_ : History
+        Per epoch or iteration: loss (of the data), penalty, seconds (of the training alone), and with held-out rows
+        val_score and, with an eval_set or stopping_metric="loss", val_loss. If some calls have an eval_set and others
+        have none, the lists have different lengths.
+    n_iter_ : int
+        Epochs or iterations of the last call.
+    t_ : int
+        Number of rows trained on, counted in every epoch.
+    n_layers_, n_outputs_, n_features_in_ : int
+    feature_names_in_ : array of str
+        The column names of a data frame.
+    out_activation_ : {"softmax", "logistic"}
+
+    Notes
+    -----
+    A probability counts as at least the dtype's epsilon in the loss, as in scikit-learn.
+
+    **l1.** After each update, w becomes ``sign(w) * max(|w| - s * l1, 0)``, the minimum over v of
+    ``l1 |v| + (v - w)**2 / (2 s)``. s is the effective step size under a constant gradient: the learning rate; with
+    momentum, ``learning_rate / (1 - momentum)``; with "adam", the step size of each weight. Training then ends where the
+    penalized loss is stationary, and a weight stays at zero while its gradient is smaller than l1. "lbfgs" solves the same
+    problem with ``w = p - q`` and bounds ``p, q >= 0`` (Parikh and Boyd 2014, Proximal Algorithms).
+
+    Examples
+    --------
+    >>> from fastmlp import MLPClassifier
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = MLPClassifier(solver="lbfgs", random_state=1).fit(X, y)
+    >>> model.score(X, y) > 0.95
+    True
+    """
+
+    _parameter_constraints: dict = {
+        **FittedMLP._parameter_constraints,
+        "class_weight": [dict, list, StrOptions({"balanced"}), None],
+    }
+    _y_numeric = False
+    loss = "log_loss"  # the only one
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        class_weight: dict | str | None = None,
+        stopping_metric: str = "score",
+        n_threads: int | None = None,
+    ) -> None:
+        self._set_parameters(locals())
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable class of each row, shape (samples,), or an indicator matrix, shape (samples, labels)."""
+        return self._decode(self._outputs(X))
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """The probability of each class, shape (samples, classes), in the order of `classes_`.
+
+        For a label indicator matrix: that each label is present.
+        """
+        p = self._outputs(X)
+        return np.hstack([1 - p, p]) if p.shape[1] == 1 else p
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """The logarithms of `predict_proba`."""
+        p = self.predict_proba(X)
+        return np.log(p, out=p)
+
+    @available_if(_can_partial_fit)
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        classes: Any = None,
+        *,
+        eval_set: tuple[Any, Any] | None = None,
+        callbacks: Iterable[Callback] = (),
+    ) -> MLPClassifier:
+        """Train for one more epoch on these rows.
+
+        Parameters
+        ----------
+        X, y, sample_weight, eval_set, callbacks
+            As in `fit`; the curves and the history continue.
+        classes : array-like, shape (classes,)
+            All classes of all calls; needed in the first call.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            Also if the classes change, with early_stopping, or with class_weight="balanced", because one call does not
+            see how frequent a class is.
+        """
+        if self.class_weight == "balanced":
+            raise ValueError("partial_fit needs class_weight as a dict or None, got 'balanced': it sees not all rows")
+        known = getattr(self, "classes_", None)
+        if known is not None and classes is not None and not np.array_equal(known, unique_labels(classes)):
+            raise ValueError(f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {known!r}")
+        if known is None and classes is None:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        return self._fit(X, y, sample_weight, eval_set, callbacks, incremental=True, classes=classes)
+
+    def _learn_targets(self, y: np.ndarray, incremental: bool, classes: Any) -> None:
+        if incremental and not hasattr(self, "classes_"):
+            self.classes_ = unique_labels(classes)
+            multilabel = type_of_target(y).startswith("multilabel")
+            self._label_binarizer = LabelBinarizer().fit(y if multilabel else classes)
+        elif not hasattr(self, "classes_") or (not self.warm_start and not incremental):
+            self._label_binarizer = LabelBinarizer().fit(y)
+            self.classes_ = self._label_binarizer.classes_
+            return
+        present = unique_labels(y)
+        if self.warm_start and set(present) != set(self.classes_):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously"
+                f" got {self.classes_}, `y` has {present}"
+            )
+        self._refuse_new_classes("y", present)
+
+    def _refuse_new_classes(self, name: str, classes: np.ndarray) -> None:
+        if len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
+            raise ValueError(
+                f"`{name}` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. '{name}' has"
+                f" {classes}."
+            )
+
+    def _encode(self, y: np.ndarray) -> np.ndarray:
+        if self._label_binarizer.y_type_ == "multiclass":
+            return np.searchsorted(self.classes_, y).astype(np.int64)
+        return self._label_binarizer.transform(y).astype(bool)
+
+    def _encode_eval_set(self, y: np.ndarray) -> np.ndarray:
+        several = type_of_target(y).startswith("multilabel")
+        if several != self._label_binarizer.y_type_.startswith("multilabel"):
+            raise ValueError(f"eval_set must have targets like fit's, got {type_of_target(y)} labels")
+        self._refuse_new_classes("eval_set", unique_labels(y))
+        return self._encode(y)
+
+    def _outputs_of(self, encoded: np.ndarray) -> int:
+        return len(self.classes_) if encoded.ndim == 1 else encoded.shape[1]
+
+    def _loss_name(self) -> str:
+        return "cross_entropy" if self._label_binarizer.y_type_ == "multiclass" else "binary_cross_entropy"
+
+    def _stratification(self, encoded: np.ndarray) -> np.ndarray | None:
+        return encoded.astype(bool) if encoded.ndim == 2 and encoded.shape[1] == 1 else None
+
+    def _class_weights(self, y: np.ndarray) -> np.ndarray | None:
+        if self.class_weight is None:
+            return None
+        if y.ndim == 2:
+            return compute_sample_weight(self.class_weight, y)
+        factors = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+        return factors[np.searchsorted(self.classes_, y)]
+
+    def _decode(self, outputs: np.ndarray) -> np.ndarray:
+        return self._label_binarizer.inverse_transform(outputs.ravel() if outputs.shape[1] == 1 else outputs)
+
+    def _score(self, encoded: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
+        hits = outputs.argmax(axis=1) == encoded if encoded.ndim == 1 else ((outputs > 0.5) == encoded).all(axis=1)
+        return np.average(hits, weights=weights)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class MLPRegressor(RegressorMixin, FittedMLP):
+    """A multilayer perceptron for regression, as in scikit-learn, several times faster.
+
+    All parameters up to `max_fun` mean what they mean in scikit-learn.
+
+    Parameters
+    ----------
+    loss : {"squared_error", "poisson"}, default="squared_error"
+        Half the squared error, with linear outputs, or half the Poisson deviance, with outputs e^z. The squared
+        error is reported as the mean over outputs; its gradient is that of the sum over them, as in scikit-learn.
+    hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, \
+shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, validation_fraction, beta_1, beta_2, \
+epsilon, n_iter_no_change, max_fun, l1, l2, stopping_metric, n_threads
+        As in `MLPClassifier`.
+    early_stopping : bool, default=False
+        As in `MLPClassifier`; the score is R^2.
+
+    Attributes
+    ----------
+    coefs_, intercepts_, loss_, loss_curve_, best_loss_, validation_scores_, validation_loss_curve_, \
+best_validation_score_, history_, n_iter_, t_, n_layers_, n_outputs_, n_features_in_, feature_names_in_
+        As in `MLPClassifier`.
+    out_activation_ : {"identity", "exp"}
+
+    Examples
+    --------
+    >>> from fastmlp import MLPRegressor
+    >>> from sklearn.datasets import make_regression
+    >>> X, y = make_regression(n_samples=200, n_features=20, random_state=1)
+    >>> model = MLPRegressor(solver="lbfgs", random_state=1, max_iter=1000).fit(X, y)
+    >>> model.score(X, y) > 0.99
+    True
+    """
+
+    _parameter_constraints: dict = {
+        **FittedMLP._parameter_constraints,
+        "loss": [StrOptions(set(losses.REGRESSION_LOSSES))],
+    }
+    _y_numeric = True
+
+    def __init__(
+        self,
+        loss: str = "squared_error",
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        stopping_metric: str = "score",
+        n_threads: int | None = None,
+    ) -> None:
+        self._set_parameters(locals())
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The predicted values, shape (samples,) or (samples, outputs)."""
+        return self._decode(self._outputs(X))
+
+    @available_if(_can_partial_fit)
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        eval_set: tuple[Any, Any] | None = None,
+        callbacks: Iterable[Callback] = (),
+    ) -> MLPRegressor:
+        """Train for one more epoch on these rows; arguments as in `fit`. The curves and the history continue.
+
+        Raises
+        ------
+        ValueError
+            Also with early_stopping.
+        """
+        return self._fit(X, y, sample_weight, eval_set, callbacks, incremental=True)
+
+    def _encode(self, y: np.ndarray) -> np.ndarray:
+        return y if y.ndim == 2 else y[:, None]
+
+    def _encode_eval_set(self, y: np.ndarray) -> np.ndarray:
+        encoded = self._encode(y)
+        if encoded.shape[1] != self.n_outputs_:
+            raise ValueError(f"eval_set must have {self.n_outputs_} targets a row like fit's y, got {encoded.shape[1]}")
+        return encoded
+
+    def _outputs_of(self, encoded: np.ndarray) -> int:
+        return encoded.shape[1]
+
+    def _loss_name(self) -> str:
+        return self.loss
+
+    def _decode(self, outputs: np.ndarray) -> np.ndarray:
+        return outputs.ravel() if outputs.shape[1] == 1 else outputs
+
+    def _score(self, encoded: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
+        return r2_score(encoded, outputs, sample_weight=weights) if np.isfinite(outputs).all() else math.nan

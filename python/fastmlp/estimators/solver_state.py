@@ -1,0 +1,56 @@
+"""What a stochastic solver keeps between epochs and calls of partial_fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import core_calls, optimizers
+from ..network import Network
+
+SCIKIT_LEARN_NAMES = {"nesterov": "nesterovs_momentum"}
+"""scikit-learn's names of the settings that a Trainer has under another one."""
+
+
+class SolverState:
+    """A network, the core's trainer of it, and the learning rate.
+
+    Its settings are those of the first call: setting parameters of the estimator between calls of partial_fit does not
+    change them, as in scikit-learn.
+
+    Attributes
+    ----------
+    learning_rate : float
+        Of the next epoch.
+    """
+
+    def __init__(self, network: Network, parameters: dict[str, Any]) -> None:
+        self.network = network
+        self.learning_rate = self._initial_rate = float(parameters["learning_rate_init"])
+        row = optimizers.TABLE[parameters["solver"]]
+        self.rule = parameters["learning_rate"] if row.follows_schedules else "constant"
+        self._power_t = parameters["power_t"]
+        self._kind, self._settings = _update_rule(parameters)
+        self.core = core_calls.new_core_trainer(network, self._kind, self._settings)
+
+    def end_epoch(self, rows_so_far: int) -> None:
+        if self.rule == "invscaling":
+            self.learning_rate = self._initial_rate / (rows_so_far + 1) ** self._power_t
+
+    def __getstate__(self) -> dict[str, Any]:
+        attributes = {name: value for name, value in self.__dict__.items() if name != "core"}
+        return {**attributes, "optimizer state": self.core.optimizer_state()}
+
+    def __setstate__(self, attributes: dict[str, Any]) -> None:
+        optimizer_state = attributes.pop("optimizer state")
+        self.__dict__.update(attributes)
+        self.core = core_calls.new_core_trainer(self.network, self._kind, self._settings)
+        self.core.set_optimizer_state(*optimizer_state)
+
+
+def _update_rule(parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The core's update rule for an estimator's parameters; scikit-learn's momentum may be 1, a Trainer's may not."""
+    row = optimizers.TABLE[parameters["solver"]]
+    settings = {name: parameters[SCIKIT_LEARN_NAMES.get(name, name)] for name in row.settings}
+    if not settings.get("momentum", True):
+        settings["nesterov"] = False
+    return row.kind(settings), settings

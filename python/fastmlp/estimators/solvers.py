@@ -1,0 +1,178 @@
+"""The solvers of the estimators: epochs of mini-batches, and L-BFGS, with scikit-learn's messages and warnings."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from .. import core_calls, epoch_loop, lbfgs
+from .._core import LossSum, UpdateSettings
+from ..core_calls import Threads
+from ..epoch_loop import EpochLoop
+from ..errors import DivergenceError
+from ..history import Callback, EpochInfo, History
+from ..network import Network
+from ..training_data import TrainingData
+from .scikit_learn import check_optimize_result
+from .stopping import StoppingRule
+
+NOT_FINITE = "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed: "
+"""scikit-learn's message, before the details."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Rows that are evaluated after each epoch."""
+
+    X: Any
+    encoded: np.ndarray
+    weights: np.ndarray | None
+    with_loss: bool  # and not only their score
+    data: TrainingData
+
+
+class Solvers(StoppingRule):
+    """The part of the estimators that trains a network on checked data."""
+
+    def _fit_stochastic(
+        self,
+        network: Network,
+        data: TrainingData,
+        rows: np.ndarray,
+        held_out: HeldOut | None,
+        callbacks: list[Callback],
+        incremental: bool,
+        threads: Threads,
+    ) -> None:
+        batch_size = min(200, len(rows)) if self.batch_size == "auto" else self.batch_size
+        if batch_size > len(rows):
+            _warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
+            batch_size = len(rows)
+        self._continue_stopping()
+        self.n_iter_ = 0
+
+        def train_epoch(epoch: int) -> dict[str, float]:
+            nonlocal rows
+            if self.shuffle:
+                permutation = np.arange(len(rows))
+                self._random_state.shuffle(permutation)
+                rows = rows[permutation]
+            return self._train_epoch(network, data, rows, int(batch_size), threads, epoch)
+
+        def divergence(what: str) -> DivergenceError:
+            return self._divergence(what, loop.epoch, -(-len(rows) // int(batch_size)))
+
+        loop = EpochLoop(
+            network,
+            1 if incremental else self.max_iter,
+            [self._record, self._ends_without_improvement, *callbacks],
+            evaluate=lambda: self._evaluate(network, held_out, threads()),
+            divergence=None if self.early_stopping else divergence,
+            record=self._history(),
+            optimizer=self._optimizer,
+        )
+        try:
+            if not loop.run(train_epoch) and not incremental:
+                _warn(
+                    f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization"
+                    " hasn't converged yet.",
+                    ConvergenceWarning,
+                )
+        except KeyboardInterrupt:
+            _warn("Training interrupted by user.")
+        finally:
+            self._take_parameters(network, network.dtype)
+        best = self._best_parameters()
+        if best is not None:
+            self.coefs_, self.intercepts_ = best
+
+    def _history(self) -> History:
+        return self.__dict__.setdefault("history_", History())  # parameters that were set by hand have none yet
+
+    def _train_epoch(
+        self, network: Network, data: TrainingData, rows: np.ndarray, batch_size: int, threads: Threads, epoch: int
+    ) -> dict[str, float]:
+        start = time.perf_counter()
+        settings = UpdateSettings(
+            self._optimizer.learning_rate,
+            self.l1,
+            self.l2,
+            self.alpha,
+            proximal=True,
+            measures_penalty=bool(self.alpha or self.l1 or self.l2),
+        )
+
+        def train(updates: int, **more: bool) -> LossSum:
+            first = rows[: updates * batch_size]
+            return core_calls.train(self._optimizer.core, data, first, batch_size, 1, settings, threads, **more)
+
+        updates = -(-len(rows) // batch_size)
+        if self.early_stopping:  # as in scikit-learn, it keeps the best weights, and the last ones may be NaN
+            sums = train(updates, stops_at_divergence=False)
+        else:
+            sums = core_calls.train_or_go_back(
+                self._optimizer.core,
+                network,
+                updates,
+                train,
+                lambda what, update: self._divergence(what, epoch, update),
+            )
+        loss, penalty = sums.loss / len(rows) * self._loss_factor(network), sums.penalty / len(rows)
+        self.t_ += len(rows)
+        self.loss_curve_.append(self._end_iteration(loss, penalty))
+        return {"loss": loss, "penalty": penalty, "seconds": time.perf_counter() - start}
+
+    def _end_iteration(self, loss: float, penalty: float) -> float:
+        self.n_iter_ += 1
+        self.loss_ = np.float64(loss + penalty)
+        if self.verbose:
+            print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
+        return self.loss_
+
+    def _divergence(self, what: str, epoch: int, update: int) -> DivergenceError:
+        return epoch_loop.divergence_error(what, epoch, update, self._optimizer.learning_rate, NOT_FINITE)
+
+    def _fit_lbfgs(
+        self,
+        network: Network,
+        data: TrainingData,
+        held_out: HeldOut | None,
+        callbacks: list[Callback],
+        threads: Threads,
+    ) -> None:
+        dtype = self.coefs_[0].dtype
+        self.n_iter_ = 0
+
+        def end_iteration(info: EpochInfo) -> None:
+            self._end_iteration(info.metrics["loss"], info.metrics["penalty"])
+            self._record(info)
+
+        loop = EpochLoop(
+            network,
+            self.max_iter,
+            [end_iteration, *callbacks],
+            evaluate=lambda: self._evaluate(network, held_out, threads()),
+            divergence=lambda what: lbfgs.divergence_error(what, loop.epoch, NOT_FINITE),
+            record=self._history(),
+        )
+        options = {"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": self.tol}
+        l2 = self.l2 + self.alpha / data.weight
+        try:
+            result = lbfgs.minimize(network, data, self.l1, l2, self._loss_factor(network), options, threads, loop)
+            if result is not None:
+                self.n_iter_ = check_optimize_result("lbfgs", result, self.max_iter)
+                self.loss_ = float(result.fun)
+        except KeyboardInterrupt:
+            _warn("Training interrupted by user.")
+        finally:
+            self._take_parameters(network, dtype)
+
+
+def _warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """A warning that names the line outside this package that called fit."""
+    warnings.warn(message, category, stacklevel=6)

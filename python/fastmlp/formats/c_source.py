@@ -1,0 +1,190 @@
+"""Networks as C: the text of one file that any C99 or C++17 compiler turns into a predictor."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from .. import activations
+from ..model_state import ModelSpec, ModelState
+from ..version import __version__
+
+# Of C99 and C++20. Functions only begin with the name, but a name that is a word of the language misleads.
+KEYWORDS = frozenset(
+    """alignas alignof and asm auto bitand bitor bool break case catch char class compl concept const consteval constexpr
+    constinit continue decltype default delete do double else enum explicit export extern false float for friend goto if
+    inline int long mutable namespace new noexcept not nullptr operator or private protected public register requires
+    restrict return short signed sizeof static struct switch template this throw true try typedef typeid typename union
+    unsigned using virtual void volatile while xor""".split()
+)
+
+PREDICTIONS = {  # by the loss's decision: declaration, and what it computes
+    "argmax": ("int {name}_predict(const {type} *inputs)", "the index of the largest output, from 0 on"),
+    "threshold": (
+        "void {name}_predict(const {type} *inputs, int *classes)",
+        "for each output 1 where it exceeds 1/2, else 0",
+    ),
+}
+
+FILE = """\
+/* A multilayer perceptron, made by fastmlp {version}: Network.to_c(name="{name}").
+ *
+ * Layers       {sizes}; {activation} between them; loss {loss}
+ * inputs       {inputs} numbers of type {type}, finite, as Network.forward takes them
+{scaling} * outputs      {outputs} numbers of type {type}: {meaning}
+{classes} *
+ * Compile      cc -std=c99 -O2 -c {name}.c, and link with -lm; or as C++17. Needs <math.h> only.
+ * Call         from another file, with a copy of the definitions and declarations that follow, or #include this one
+ * Memory       {constants} bytes of constants; on the stack {stack} bytes of arrays; nothing else
+ * Threads      may call it at once: nothing is kept between calls. Inputs and outputs must not overlap.
+ * Rounding     the parameters are exact (hexadecimal); sums run in the order of the inputs, so that outputs differ
+ *              from those of Network.forward in their last digits
+ */
+#include <math.h>
+
+#define {macro}_INPUTS {inputs}
+#define {macro}_OUTPUTS {outputs}
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+{declarations}
+#ifdef __cplusplus
+}}
+#endif
+
+{arrays}
+
+{forward}
+{predict}"""
+
+LAYER = """\
+    for (j = 0; j < {columns}; ++j) {target}[j] = {name}_biases_{i}[j];
+    for (i = 0; i < {rows}; ++i) {{
+        const {type} x = {scale}{source}[i];
+        for (j = 0; j < {columns}; ++j) {target}[j] += x * {name}_weights_{i}[i][j];
+    }}
+"""
+
+SOFTMAX = """\
+    {type} largest = outputs[0], sum = 0;
+    for (j = 1; j < {columns}; ++j)
+        if (outputs[j] > largest) largest = outputs[j];
+    for (j = 0; j < {columns}; ++j) sum += outputs[j] = exp{f}(outputs[j] - largest);
+    for (j = 0; j < {columns}; ++j) outputs[j] /= sum;
+"""
+
+PREDICT = {
+    "argmax": """\
+    {type} outputs[{columns}];
+    int j, best = 0;
+    {name}_forward(inputs, outputs);
+    for (j = 1; j < {columns}; ++j)
+        if (outputs[j] > outputs[best]) best = j;
+    return best;
+""",
+    "threshold": """\
+    {type} outputs[{columns}];
+    int j;
+    {name}_forward(inputs, outputs);
+    for (j = 0; j < {columns}; ++j) classes[j] = outputs[j] > {half};
+""",
+}
+
+
+def check_name(name: Any) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a C identifier such as 'network', got {name!r}")
+    if not re.fullmatch("[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*", name) or name in KEYWORDS:
+        raise ValueError(
+            "name must be a C identifier such as 'network': ASCII letters, digits and single underscores between them, "
+            f"a letter first, and no keyword of C or C++; got {name!r}"
+        )
+    return name
+
+
+def to_c(model: ModelState, name: str) -> str:
+    """What `Network.to_c` returns."""
+    name = check_name(name)
+    spec, arrays = model.spec, model.finite_arrays("exported")
+    sizes, itemsize, loss = spec.layer_sizes, spec.dtype.itemsize, spec.loss_row
+    c_type, f = ("float", "f") if itemsize == 4 else ("double", "")
+    names = {"name": name, "type": c_type, "f": f, "columns": sizes[-1], "half": f"0.5{f}"}
+    buffers = {side: max(sizes[1:-1][k::2], default=0) for k, side in enumerate(("even", "odd"))}
+
+    declarations = [f"void {name}_forward(const {c_type} *inputs, {c_type} *outputs)"]
+    stack, predict, classes = sum(buffers.values()), "", ""
+    if loss.decision is not None:
+        declaration, meaning = PREDICTIONS[loss.decision]
+        declarations.append(declaration.format(**names))
+        predict = f"\n{declarations[1]} {{\n{PREDICT[loss.decision].format(**names)}}}\n"
+        classes = f" * classes      {meaning}\n"
+        stack += sizes[-1]
+    scale = spec.dtype.type(spec.input_scale)
+    scaling = f" *              (this file multiplies them by {float(spec.input_scale)!r})\n" if scale != 1 else ""
+    return FILE.format(
+        version=__version__,
+        name=name,
+        macro=name.upper(),
+        sizes="-".join(map(str, sizes)),
+        activation=spec.activation,
+        loss=loss.name,
+        type=c_type,
+        inputs=sizes[0],
+        outputs=sizes[-1],
+        scaling=scaling,
+        meaning=loss.meaning,
+        classes=classes,
+        constants=spec.parameter_count * itemsize,
+        stack=stack * itemsize,
+        declarations="".join(f"{declaration};\n" for declaration in declarations).rstrip(),
+        arrays="\n\n".join(_array(f"{name}_{key.replace('.', '_')}", c_type, f, a) for key, a in arrays.items()),
+        forward=f"{declarations[0]} {{\n{_forward_body(spec, names, buffers, scale)}}}",
+        predict=predict,
+    )
+
+
+def _forward_body(spec: ModelSpec, names: dict[str, Any], buffers: dict[str, int], scale: np.floating) -> str:
+    f, c_type = names["f"], names["type"]
+    kept = [
+        f"    {c_type} {side}[{width}]; /* activations of layers {first}, {first + 2} ... */\n"
+        for first, (side, width) in enumerate(buffers.items())
+        if width
+    ]
+    lines, source = ["".join(kept) + "    int i, j;\n"], "inputs"
+    output = activations.TABLE[spec.loss_row.output]
+    settings = {name: _hexadecimal(value) + f for name, value in spec.activation_settings.items()}
+    for i, (rows, columns) in enumerate(spec.shapes):
+        last = i == len(spec.shapes) - 1
+        target = "outputs" if last else ("even", "odd")[i % 2]
+        factor = f"{_hexadecimal(float(scale))}{f} * " if i == 0 and scale != 1 else ""
+        layer = {**names, "rows": rows, "columns": columns, "i": i, "source": source, "target": target, "scale": factor}
+        lines.append(LAYER.format(**layer))
+        statement = (output if last else spec.activation_row).c.format(x=f"{target}[j]", f=f, **settings)
+        if statement:
+            lines.append(f"    for (j = 0; j < {columns}; ++j) {statement}\n")
+        source = target
+    if output.is_of_row:
+        lines.append(SOFTMAX.format(**names))
+    return "".join(lines)
+
+
+def _array(name: str, c_type: str, suffix: str, array: np.ndarray) -> str:
+    """`static const float name[2][3] = {...};` of a layer's weights, one row of them after another, or biases."""
+    rows = [_row(row, suffix) for row in np.atleast_2d(array).tolist()]
+    values = rows[0] if array.ndim == 1 else "{\n" + ",\n".join(rows) + "}"
+    return f"static const {c_type} {name}{''.join(f'[{n}]' for n in array.shape)} = {values};"
+
+
+def _row(row: list[float], suffix: str, per_line: int = 6) -> str:
+    numbers = [_hexadecimal(value) + suffix for value in row]
+    lines = [", ".join(numbers[i : i + per_line]) for i in range(0, len(numbers), per_line)]
+    return "{" + ",\n ".join(lines) + "}"
+
+
+def _hexadecimal(value: float) -> str:
+    """The exact value without the zeros that a float32's last digits are."""
+    mantissa, _, exponent = value.hex().partition("p")
+    return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}p{exponent}"

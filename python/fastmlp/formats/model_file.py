@@ -1,0 +1,245 @@
+"""Model files and checkpoints: safetensors files whose content is described here, format version 1.
+
+Tensors of every file, for layer i from 0 on, of the network's dtype (F32 or F64), row-major and little-endian:
+
+=====================  ==================
+``weights.<i>``        (inputs, outputs)
+``biases.<i>``         (outputs,)
+=====================  ==================
+
+Metadata of every file, all of them text:
+
+=====================  ==================================================
+``format``             ``fastmlp``
+``format_version``     ``1``
+``content``            ``network`` or ``checkpoint``
+``written_by``         the version of fastmlp, for information
+``layer_sizes``        ``784, 128, 10``
+``activation``         as in `Network`
+``loss``               as in `Network`
+``input_scale``        the shortest decimal of the float64
+``clips_loss``         ``0``, or ``1``: reported losses as scikit-learn's
+``activation.<name>``  a setting of the activation, if it has any
+``loss.<name>``        a setting of the loss, if it has any
+=====================  ==================================================
+
+A checkpoint also holds the settings of `Trainer` in ``trainer.<name>``, the state of the NumPy generator PCG64 that
+permutes the rows in ``rows.<name>``, the number of updates in ``steps``, the optimizer's arrays for weights (even k)
+and biases (odd k) as tensors ``optimizer.<i>.<k>``, and the entries of `History` as float64 tensors ``history.<name>``.
+
+Weights and biases are finite. History and optimizer state may hold inf, such as Adam's second moments or `val_loss`.
+
+Nothing in a file is executed, and the memory that reading needs is bounded by the file's size.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .. import activations, losses
+from ..errors import ModelFileError
+from ..model_state import ModelSpec, ModelState, checked_spec
+from ..version import __version__
+from .atomic_write import write_file
+
+FORMAT_VERSION = 1
+MAX_HEADER_BYTES = 1 << 24  # a hundred thousand layers
+MAX_MESSAGE_LENGTH = 300  # characters after the path: the file may hold arbitrarily long text
+
+Arrays = dict[str, np.ndarray]
+Metadata = dict[str, str]
+Path = str | os.PathLike[str]
+
+
+def _safetensors() -> Any:
+    try:
+        import safetensors.numpy
+    except ModuleNotFoundError:
+        raise ImportError("model files need safetensors: pip install 'fastmlp[files]'") from None
+    return safetensors
+
+
+def write(path: Path, content: str, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
+    """Write the file, or leave an existing one unchanged (OSError); ValueError if `read` would reject it."""
+    head = {
+        "format": "fastmlp",
+        "format_version": str(FORMAT_VERSION),
+        "content": content,
+        "written_by": f"fastmlp {__version__}",
+    }
+    written = _safetensors().numpy.save(dict(arrays), {**head, **metadata})
+    header_bytes = int.from_bytes(written[:8], "little")
+    if header_bytes > MAX_HEADER_BYTES:
+        raise ValueError(f"a model file's header must have at most {MAX_HEADER_BYTES} bytes, got {header_bytes}")
+    write_file(path, written)
+
+
+def read(path: Path) -> tuple[Arrays, Metadata]:
+    """The tensors and the metadata of a file of this format; the caller checks which they are.
+
+    Raises
+    ------
+    ModelFileError
+        If it is not such a file, or a later version's.
+    OSError
+        If it cannot be read.
+    """
+    safetensors = _safetensors()
+    name = os.fsdecode(path)
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        start = file.read(8)
+        header_bytes = int.from_bytes(start, "little")
+        if len(start) < 8 or header_bytes > min(size - 8, MAX_HEADER_BYTES):
+            raise _error(name, "is not a model file: it does not begin with a safetensors header")
+        header = file.read(header_bytes)
+        if b'"fastmlp"' not in header:  # before all of a large file of another kind is read
+            raise _error(name, "is not a model file of fastmlp: its header does not say so")
+        content = start + header + file.read(size - 8 - header_bytes)
+    try:
+        tensors = json.loads(header)
+        metadata = tensors.pop("__metadata__", None) or {}
+        if not isinstance(metadata, dict):
+            raise TypeError(f"__metadata__ must be an object, got {metadata!r}")
+        others = {name: found["dtype"] for name, found in tensors.items() if found["dtype"] not in ("F32", "F64")}
+        arrays = {} if others else safetensors.numpy.load(content)
+    except (safetensors.SafetensorError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as reason:
+        raise _error(name, f"is not a whole safetensors file: {reason}") from None
+    if metadata.get("format") != "fastmlp":
+        raise _error(name, f"is not a model file of fastmlp: its format is {metadata.get('format')!r}")
+    version = metadata.get("format_version")
+    if version != str(FORMAT_VERSION):
+        raise _error(
+            name, f"has format version {version!r}; this fastmlp reads version {FORMAT_VERSION}: use a later one"
+        )
+    if others:
+        raise _error(name, f"must hold tensors of F32 or F64, got {others}")
+    return arrays, metadata
+
+
+def _error(name: str, what: str) -> ModelFileError:
+    return ModelFileError(f"{name} {what if len(what) <= MAX_MESSAGE_LENGTH else what[:MAX_MESSAGE_LENGTH] + '...'}")
+
+
+class Fields:
+    """The metadata of a file; each entry is checked when it is read."""
+
+    def __init__(self, path: Path, metadata: Metadata) -> None:
+        self._name = os.fsdecode(path)
+        self._metadata = metadata
+
+    def text(self, name: str) -> str:
+        if name not in self._metadata:
+            raise self.error(f"its metadata lack {name!r}")
+        return self._metadata[name]
+
+    def integer(self, name: str) -> int:
+        return self._parsed(name, int, "an integer")
+
+    def number(self, name: str) -> float:
+        return self._parsed(name, float, "a number")
+
+    def flag(self, name: str) -> bool:
+        return self._parsed(name, {"0": False, "1": True}.__getitem__, "0 or 1")
+
+    def integers(self, name: str) -> tuple[int, ...]:
+        return self._parsed(name, lambda text: tuple(map(int, text.split(","))), "integers separated by commas")
+
+    def _parsed(self, name: str, parse: Any, kind: str) -> Any:
+        text = self.text(name)
+        try:
+            return parse(text)
+        except (ValueError, KeyError):
+            raise self.error(f"{name} must be {kind}, got {text!r}") from None
+
+    def error(self, what: str) -> ModelFileError:
+        return _error(self._name, f"is damaged: {what}")
+
+
+def take(fields: Fields, arrays: Arrays, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Removes this array from `arrays` and returns it: of this shape and dtype."""
+    if name not in arrays:
+        raise fields.error(f"it lacks the tensor {name!r}")
+    array = arrays.pop(name)
+    if array.shape != shape or array.dtype != dtype:
+        raise fields.error(f"{name} must have shape {shape} and be {dtype}, got {array.shape} and {array.dtype}")
+    return array
+
+
+def _take_finite(fields: Fields, arrays: Arrays, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    array = take(fields, arrays, name, shape, dtype)
+    if not np.isfinite(array).all():
+        raise fields.error(f"{name} must be finite, got {array[~np.isfinite(array)][0]}")
+    return array
+
+
+def model_metadata(spec: ModelSpec) -> Metadata:
+    """The entries of the metadata that describe a network."""
+    return {
+        "layer_sizes": ", ".join(map(str, spec.layer_sizes)),
+        "activation": spec.activation,
+        "loss": spec.loss,
+        "input_scale": repr(float(spec.input_scale)),
+        "clips_loss": str(int(spec.clips_loss)),
+        **{f"activation.{name}": repr(float(value)) for name, value in spec.activation_settings.items()},
+        **{f"loss.{name}": repr(float(value)) for name, value in spec.loss_settings.items()},
+    }
+
+
+def take_model(fields: Fields, arrays: Arrays) -> ModelState:
+    """The network of a file; its tensors are removed from `arrays`."""
+    layer_sizes = fields.integers("layer_sizes")
+    if len(layer_sizes) < 2 or min(layer_sizes) < 1:
+        raise fields.error(f"layer_sizes must be at least two positive integers, got {layer_sizes}")
+    if "weights.0" not in arrays:
+        raise fields.error("it lacks the tensor 'weights.0'")
+    dtype = arrays["weights.0"].dtype
+    shapes = list(zip(layer_sizes, layer_sizes[1:]))
+    weights = [_take_finite(fields, arrays, f"weights.{i}", shape, dtype) for i, shape in enumerate(shapes)]
+    biases = [_take_finite(fields, arrays, f"biases.{i}", shape[1:], dtype) for i, shape in enumerate(shapes)]
+    activation, loss = fields.text("activation"), fields.text("loss")
+    try:
+        spec = checked_spec(
+            layer_sizes,
+            activation,
+            loss,
+            dtype,
+            fields.number("input_scale"),
+            _part_settings(fields, "activation", activations.TABLE.get(activation)),
+            _part_settings(fields, "loss", losses.TABLE.get(loss)),
+            fields.flag("clips_loss"),
+        )
+    except ModelFileError:
+        raise
+    except ValueError as reason:
+        raise fields.error(str(reason)) from None
+    return ModelState(spec, weights, biases)
+
+
+def _part_settings(fields: Fields, kind: str, part: Any) -> dict[str, float]:
+    return {name: fields.number(f"{kind}.{name}") for name in part.settings} if part else {}
+
+
+def read_model(path: Path) -> ModelState:
+    """What `fastmlp.load` makes a network of."""
+    arrays, metadata = read(path)
+    fields = Fields(path, metadata)
+    state = take_model(fields, arrays)
+    unknown = [name for name in arrays if metadata.get("content") != "checkpoint" or not _of_checkpoint(name)]
+    if unknown:
+        raise fields.error(f"it holds tensors that do not belong to it: {', '.join(sorted(unknown)[:5])}")
+    return state
+
+
+def _of_checkpoint(name: str) -> bool:
+    return name.startswith(("optimizer.", "history."))
+
+
+def write_model(state: ModelState, path: Path) -> None:
+    """What `Network.save` does."""
+    write(path, "network", state.finite_arrays("saved"), model_metadata(state.spec))

@@ -1,0 +1,103 @@
+"""Networks as ONNX models: one graph of standard operators, which any runtime of the last years reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import activations, validation
+from ..model_state import ModelSpec, ModelState
+from ..version import __version__
+from .model_file import model_metadata
+
+OPSET, IR_VERSION = 13, 7  # of ONNX 1.8 (2020): nothing here needs later ones, and old runtimes refuse those
+MAX_MODEL_BYTES = 2**31 - 1  # of one protobuf message
+
+INPUT_TYPES = ("float32", "float64", "uint8")
+
+
+def _onnx() -> Any:
+    try:
+        import onnx
+    except ModuleNotFoundError as missing:
+        if missing.name is None or missing.name.partition(".")[0] != "onnx":
+            raise
+        raise ImportError("Network.to_onnx needs onnx: pip install 'fastmlp[onnx]'") from None
+    return onnx
+
+
+def to_onnx(model: ModelState, input_type: str | None) -> Any:
+    """What `Network.to_onnx` returns."""
+    spec = model.spec
+    input_type = spec.dtype.name if input_type is None else input_type
+    input_type = validation.check_choice("input_type", input_type, INPUT_TYPES)
+    onnx = _onnx()
+    _check_size(spec)
+    arrays = model.finite_arrays("exported")
+    arrays["input_scale"] = np.array(spec.input_scale, spec.dtype)
+    arrays["half"] = np.array(0.5, spec.dtype)
+    nodes = _nodes(onnx, spec, input_type)
+    used = {name for node in nodes for name in node.input}
+    tensor_type, tensor = onnx.helper.np_dtype_to_tensor_dtype, onnx.helper.make_tensor_value_info
+    outputs = [tensor("outputs", tensor_type(spec.dtype), ["rows", spec.layer_sizes[-1]])]
+    if spec.loss_row.decision is not None:
+        columns = [] if spec.loss_row.decision == "argmax" else [spec.layer_sizes[-1]]
+        outputs.append(tensor("classes", onnx.TensorProto.INT64, ["rows", *columns]))
+    graph = onnx.helper.make_graph(
+        nodes,
+        "network",
+        [tensor("inputs", tensor_type(np.dtype(input_type)), ["rows", spec.layer_sizes[0]])],
+        outputs,
+        [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items() if name in used],
+    )
+    graph_model = onnx.helper.make_model(
+        graph,
+        producer_name="fastmlp",
+        producer_version=__version__,
+        ir_version=IR_VERSION,
+        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
+    )
+    onnx.helper.set_model_props(graph_model, model_metadata(spec))
+    onnx.checker.check_model(graph_model, full_check=True)
+    return graph_model
+
+
+def _nodes(onnx: Any, spec: ModelSpec, input_type: str) -> list[Any]:
+    """From "inputs" to "outputs" and "classes"; arrays have the names that they have in model files."""
+    nodes: list[Any] = []
+
+    def add(operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        nodes.append(onnx.helper.make_node(operator, inputs, [output], name=output, **attributes))
+        return output
+
+    values = "inputs"
+    if input_type != spec.dtype.name:
+        values = add("Cast", [values], "cast_inputs", to=onnx.helper.np_dtype_to_tensor_dtype(spec.dtype))
+    if spec.input_scale != 1:
+        values = add("Mul", [values, "input_scale"], "scaled_inputs")
+    hidden = spec.activation_row
+    attributes = {name: spec.activation_settings[setting] for name, setting in hidden.onnx_attributes.items()}
+    last = len(spec.shapes) - 1
+    for i in range(last + 1):
+        # not one Gemm: onnxruntime up to 1.17 fuses that with its activation for float64, too, and has no such kernel
+        values = add("MatMul", [values, f"weights.{i}"], f"products.{i}")
+        values = add("Add", [values, f"biases.{i}"], f"sums.{i}")
+        if i < last:
+            values = add(hidden.onnx, [values], f"activations.{i}", **attributes)
+    values = add(activations.TABLE[spec.loss_row.output].onnx, [values], "outputs")
+    if spec.loss_row.decision == "argmax":
+        add("ArgMax", [values], "classes", axis=1, keepdims=0)
+    elif spec.loss_row.decision == "threshold":
+        add("Cast", [add("Greater", [values, "half"], "likely")], "classes", to=onnx.TensorProto.INT64)
+    return nodes
+
+
+def _check_size(spec: ModelSpec) -> None:
+    besides = 4096 + 1024 * len(spec.layer_sizes)  # names, nodes and metadata: a few hundred bytes for a layer
+    needed = spec.parameter_count * spec.dtype.itemsize + besides
+    if needed > MAX_MODEL_BYTES:
+        raise ValueError(
+            f"an ONNX model must have at most {MAX_MODEL_BYTES} bytes, the limit of protobuf, got a network of {needed}: "
+            "Network.save has no such limit"
+        )

@@ -1,0 +1,100 @@
+"""Parameters under PyTorch's names, as in the state dict of torch.nn.Sequential(Linear, ReLU, Linear, ...)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .. import activations, losses, training_data, validation
+from ..model_state import ModelState, checked_spec
+from ..threads import default_thread_count
+
+
+def to_state_dict(model: ModelState, fold_input_scale: bool) -> dict[str, np.ndarray]:
+    """What `Network.to_state_dict` returns."""
+    fold_input_scale = validation.check_flag("fold_input_scale", fold_input_scale)
+    spec, arrays = model.spec, model.finite_arrays("exported")
+    if spec.input_scale != 1:
+        if not fold_input_scale:
+            raise ValueError(
+                f"a state dict has no place for input_scale={spec.input_scale!r}: pass fold_input_scale=True to "
+                "multiply it into the first layer's weights, or scale the inputs of the other program yourself"
+            )
+        with np.errstate(over="ignore", under="ignore"):
+            arrays["weights.0"] = arrays["weights.0"] * spec.dtype.type(spec.input_scale)
+        name = "weights.0 times input_scale"
+        training_data.check_finite(name, arrays["weights.0"], spec.dtype, default_thread_count())
+    state = {}
+    for i in range(len(spec.shapes)):
+        state[f"{2 * i}.weight"] = np.ascontiguousarray(arrays[f"weights.{i}"].T)
+        state[f"{2 * i}.bias"] = arrays[f"biases.{i}"]
+    return state
+
+
+def from_state_dict(state: Any, activation: str, loss: str, input_scale: float, dtype: Any) -> ModelState:
+    """What `Network.from_state_dict` makes a network of."""
+    validation.check_choice("activation", activation, activations.ACTIVATIONS)
+    validation.check_choice("loss", loss, losses.LOSSES)
+    arrays = _arrays(state)
+    layers = _layers(arrays)
+    dtype = _common_dtype(arrays) if dtype is None else validation.check_dtype(dtype)
+    validation.check_scale("input_scale", input_scale, dtype)
+    weights: list[np.ndarray] = []
+    biases: list[np.ndarray] = []
+    threads = default_thread_count()
+    for name in layers:
+        weight, bias = f"state[{name + 'weight'!r}]", f"state[{name + 'bias'!r}]"
+        w, b = arrays[name + "weight"], arrays[name + "bias"]
+        if w.ndim != 2 or 0 in w.shape:
+            raise ValueError(f"{weight} must have shape (outputs, inputs), both at least 1, got {w.shape}")
+        if weights and w.shape[1] != weights[-1].shape[1]:
+            raise ValueError(
+                f"{weight} must have shape (outputs, {weights[-1].shape[1]}), the outputs of the layer before it, "
+                f"got {w.shape}"
+            )
+        weights.append(training_data.check_parameter(weight, w, w.shape, dtype, threads).T)
+        biases.append(training_data.check_parameter(bias, b, w.shape[:1], dtype, threads))
+    sizes = (weights[0].shape[0], *(w.shape[1] for w in weights))
+    return ModelState(checked_spec(sizes, activation, loss, dtype, input_scale), weights, biases)
+
+
+def _arrays(state: Any) -> dict[str, np.ndarray]:
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state must be a mapping from names to arrays, got {type(state).__name__}")
+    arrays = {}
+    for key, value in state.items():
+        if not isinstance(key, str) or key.rpartition(".")[2] not in ("weight", "bias"):
+            raise ValueError(f"the keys of state must end in 'weight' or 'bias', those of dense layers, got {key!r}")
+        found = str(getattr(value, "dtype", type(value).__name__)).removeprefix("torch.")
+        if found not in ("float32", "float64"):
+            raise TypeError(f"state[{key!r}] must be an array of float32 or float64, got {found}")
+        arrays[key] = np.asanyarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    return arrays
+
+
+def _layers(arrays: Mapping[str, np.ndarray]) -> list[str]:
+    """The names of the layers, each with its dot, in the order in which they are computed."""
+    layers = list(dict.fromkeys(key.removesuffix("weight").removesuffix("bias") for key in arrays))
+    if not layers:
+        raise ValueError("state must hold at least one layer, got an empty mapping")
+    for name in layers:
+        for kind, advice in (("weight", ""), ("bias", "; for a layer without one, zeros of shape (outputs,)")):
+            if name + kind not in arrays:
+                raise ValueError(f"state must hold {name + kind!r} beside its other half{advice}")
+    prefixes = {re.sub(r"\d+\.$", "", name) for name in layers}
+    if len(prefixes) == 1 and len(layers) > 1:  # numbered, and files sort "10" before "2"
+        prefix = min(prefixes)
+        if prefix in layers:
+            raise ValueError(f"state must number all layers or none, got {prefix + 'weight'!r} beside numbered ones")
+        layers.sort(key=lambda name: int(name[len(prefix) : -1]))
+    return layers
+
+
+def _common_dtype(arrays: Mapping[str, np.ndarray]) -> np.dtype:
+    dtypes = {array.dtype.name for array in arrays.values()}
+    if len(dtypes) > 1:
+        raise ValueError(f"state must hold arrays of one dtype, got {' and '.join(sorted(dtypes))}: pass dtype=")
+    return np.dtype(dtypes.pop())

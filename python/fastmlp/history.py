@@ -1,0 +1,176 @@
+"""What fits and evaluations report: metrics, the history of the epochs, and what callbacks get."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+OLD_NAMES = {"validation_loss": "val_loss", "validation_score": "val_score"}
+"""Of estimators in version 0.1."""
+
+
+class Evaluation(NamedTuple):
+    """What `Network.evaluate` returns.
+
+    Attributes
+    ----------
+    loss : float
+        The mean data loss over the rows, weighted by `sample_weight` if that is given.
+    accuracy : float
+        The (weighted) share of rows whose most probable class is their label; NaN for losses without labels.
+    """
+
+    loss: float
+    accuracy: float
+
+
+class Gradients(NamedTuple):
+    """What `Network.loss_and_gradients` returns.
+
+    Attributes
+    ----------
+    loss : float
+        The mean data loss over the rows.
+    penalty : float
+        ``l1 * sum|w| + l2/2 * sum(w**2)`` over the weights.
+    weights, biases : list of array
+        The gradients of ``loss + penalty``, shapes of `Network.weights` and `Network.biases`.
+    """
+
+    loss: float
+    penalty: float
+    weights: list[np.ndarray]
+    biases: list[np.ndarray]
+
+
+@dataclass(repr=False)
+class History:
+    """The metrics of each epoch of a fit; every list has one entry per epoch.
+
+    Attributes
+    ----------
+    loss : list of float
+        The mean data loss over the epoch's rows, each before the update that it contributed to.
+    penalty : list of float
+        ``l1 * sum|w| + l2/2 * sum(w**2)`` after the epoch.
+    accuracy : list of float
+        The share of rows classified right, measured like `loss`; only for ``cross_entropy``.
+    val_loss, val_accuracy : list of float
+        On the validation data, after the epoch; empty without them.
+    seconds : list of float
+        Wall-clock time of the epoch's training, without its validation and callbacks.
+
+    Notes
+    -----
+    Validation data under other names add ``<name>_loss`` and ``<name>_accuracy``; estimators add ``val_score``.
+    ``history["loss"]`` is ``history.loss``.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> fastmlp.History(loss=[0.9, 0.5], seconds=[0.1, 0.1])
+    History(2 epochs, last: loss 0.5, seconds 0.1)
+    """
+
+    loss: list[float] = field(default_factory=list)
+    penalty: list[float] = field(default_factory=list)
+    accuracy: list[float] = field(default_factory=list)
+    val_loss: list[float] = field(default_factory=list)
+    val_accuracy: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    def append(self, metrics: dict[str, float]) -> None:
+        """Add one epoch."""
+        for name, value in metrics.items():
+            vars(self).setdefault(name, []).append(value)
+
+    def keys(self) -> list[str]:
+        """The names of the metrics that have entries."""
+        return [name for name, values in vars(self).items() if values]
+
+    def __getitem__(self, name: str) -> list[float]:
+        if name in OLD_NAMES:
+            warnings.warn(f"history[{name!r}] is now {OLD_NAMES[name]!r}", DeprecationWarning, stacklevel=2)
+            name = OLD_NAMES[name]
+        if name not in self.keys():
+            raise KeyError(name)
+        return vars(self)[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.keys()
+
+    def __iter__(self) -> Any:
+        return iter(self.keys())
+
+    def copy(self) -> History:
+        """A history of its own with the same entries."""
+        return History().extend(self)
+
+    def extend(self, other: History) -> History:
+        """Add the epochs of another history; returns this one."""
+        for name in other:
+            vars(self).setdefault(name, []).extend(other[name])
+        return self
+
+    def to_frame(self) -> Any:
+        """The history as a pandas DataFrame: one row per epoch, indexed from 1.
+
+        Raises
+        ------
+        ImportError
+            Without pandas.
+        """
+        try:
+            import pandas
+        except ModuleNotFoundError:
+            raise ImportError("History.to_frame needs pandas: pip install pandas") from None
+        columns = {name: pandas.Series(self[name], range(1, len(self[name]) + 1)) for name in self}
+        return pandas.DataFrame(columns).rename_axis("epoch")
+
+    def __repr__(self) -> str:
+        epochs = max(map(len, vars(self).values()))
+        last = ", ".join(f"{name} {self[name][-1]:.4g}" for name in self)
+        return f"History({epochs} epoch{'s' * (epochs != 1)}{', last: ' * bool(last)}{last})"
+
+
+@dataclass(frozen=True)
+class EpochInfo:
+    """What a callback gets after each epoch, or each iteration of L-BFGS.
+
+    Attributes
+    ----------
+    epoch : int >= 1
+        Number of epochs finished in this fit.
+    epochs : int
+        Number of epochs passed to the fit.
+    metrics : dict of str to float
+        This epoch's entries of `History`.
+    network : Network
+        The network with the weights after this epoch.
+    trainer : Trainer or None
+        The trainer, whose settings may be changed for the next epoch; None in fits of estimators and of `fit_lbfgs`.
+    history : History
+        All epochs so far, those of earlier fits of the same trainer or estimator included. Do not change it.
+    optimizer : object or None
+        Its attribute `learning_rate` is that of the next epoch and may be set; None in fits by L-BFGS.
+    """
+
+    epoch: int
+    epochs: int
+    metrics: dict[str, float]
+    network: Any
+    trainer: Any = None
+    history: History = field(default_factory=History)
+    optimizer: Any = None
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a checkpoint of the trainer, or, in fits without a trainer, a model file of the network."""
+        (self.network if self.trainer is None else self.trainer).save(path)
+
+
+Callback = Callable[[EpochInfo], "bool | None"]

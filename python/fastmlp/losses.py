@@ -1,0 +1,86 @@
+"""The losses: one row each, with what the package needs beside the core's arithmetic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from .validation import Setting
+
+
+class Interval(NamedTuple):
+    """The closed interval that targets must lie in."""
+
+    minimum: float = -math.inf
+    maximum: float = math.inf
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What one loss needs outside the core; its value and gradient are in cpp/kernels/losses.h.
+
+    Attributes
+    ----------
+    name : str
+        As in `Network` and in model files.
+    output : str
+        The activation of the output layer, a row of activations.py.
+    targets : Interval or None
+        The range of real targets; None: targets are integer labels.
+    decision : {"argmax", "threshold", None}
+        How `Network.predict` makes classes of the outputs: the index of the largest, 1 where an output exceeds 1/2,
+        or not at all.
+    meaning : str
+        What an output is, for the comment in exported C.
+    scikit_learn_output : str
+        scikit-learn's name of the output activation, the value of ``out_activation_``.
+    mean_over_outputs : bool
+        scikit-learn reports the mean over the outputs instead of their sum.
+    settings : mapping of str to Setting
+        In the order in which the core takes them.
+    """
+
+    name: str
+    output: str
+    targets: Interval | None
+    decision: str | None
+    meaning: str
+    scikit_learn_output: str
+    mean_over_outputs: bool = False
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+
+    @property
+    def has_labels(self) -> bool:
+        return self.targets is None
+
+
+TABLE = {
+    row.name: row
+    for row in (
+        Loss("cross_entropy", "softmax", None, "argmax", "the probability of each class; their sum is 1", "softmax"),
+        Loss(
+            "squared_error",
+            "identity",
+            Interval(),
+            None,
+            "predicted values, in the unit of the targets",
+            "identity",
+            mean_over_outputs=True,
+        ),
+        Loss("binary_cross_entropy", "logistic", Interval(0, 1), "threshold", "a probability each", "logistic"),
+        Loss("poisson", "exponential", Interval(0), None, "expected counts, in the unit of the targets", "exp"),
+    )
+}
+
+LOSSES = tuple(TABLE)
+"""The names of the losses."""
+
+REGRESSION_LOSSES = tuple(name for name, row in TABLE.items() if row.targets and row.decision is None)
+"""The names of the losses of `MLPRegressor`."""
+
+
+def of_scikit_learn_output(name: str) -> Loss:
+    """The first loss whose outputs have this activation, by scikit-learn's name of it."""
+    return next(row for row in TABLE.values() if row.scikit_learn_output == name)

@@ -1,0 +1,115 @@
+"""Values that describe a network and a trainer: all that model files, exporters, pickles and ranks see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from . import activations, losses, validation
+from .history import History
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a network is, without its parameters; each field as in `Network`."""
+
+    layer_sizes: tuple[int, ...]
+    activation: str
+    loss: str
+    dtype: np.dtype
+    input_scale: float = 1.0
+    clips_loss: bool = False  # reported losses count a probability as at least eps, as scikit-learn's do
+    activation_settings: Mapping[str, float] = field(default_factory=dict)
+    loss_settings: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """(inputs, outputs) of each layer."""
+        return list(zip(self.layer_sizes, self.layer_sizes[1:]))
+
+    @property
+    def parameter_count(self) -> int:
+        return sum((inputs + 1) * outputs for inputs, outputs in self.shapes)
+
+    @property
+    def loss_row(self) -> losses.Loss:
+        return losses.TABLE[self.loss]
+
+    @property
+    def activation_row(self) -> activations.Activation:
+        return activations.TABLE[self.activation]
+
+
+def checked_spec(
+    layer_sizes: Any,
+    activation: Any,
+    loss: Any,
+    dtype: Any,
+    input_scale: Any,
+    activation_settings: Any = None,
+    loss_settings: Any = None,
+    clips_loss: bool = False,
+) -> ModelSpec:
+    """The spec of these arguments of `Network`, or its ValueError, TypeError or MemoryError."""
+    dtype = validation.check_dtype(dtype)
+    layer_sizes = validation.check_layer_sizes(layer_sizes, dtype)
+    activation = validation.check_choice("activation", activation, activations.ACTIVATIONS)
+    loss = validation.check_choice("loss", loss, losses.LOSSES)
+    check_settings = validation.check_part_settings
+    return ModelSpec(
+        layer_sizes,
+        activation,
+        loss,
+        dtype,
+        validation.check_scale("input_scale", input_scale, dtype),
+        clips_loss,
+        check_settings("activation_settings", activations.TABLE[activation], activation_settings, dtype),
+        check_settings("loss_settings", losses.TABLE[loss], loss_settings, dtype),
+    )
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """A network as a value."""
+
+    spec: ModelSpec
+    weights: Sequence[np.ndarray]  # shapes (inputs, outputs), row-major, of the spec's dtype
+    biases: Sequence[np.ndarray]  # shapes (outputs,)
+
+    def finite_arrays(self, purpose: str) -> dict[str, np.ndarray]:
+        """Weights and biases by their names in model files; ValueError if one is not finite."""
+        arrays = {f"weights.{i}": array for i, array in enumerate(self.weights)}
+        arrays |= {f"biases.{i}": array for i, array in enumerate(self.biases)}
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise ValueError(
+                    f"a network must be finite to be {purpose}, got {name} with {array[~np.isfinite(array)][0]}"
+                )
+        return arrays
+
+
+@dataclass(frozen=True)
+class TrainerState:
+    """A trainer as a value, with its network."""
+
+    model: ModelState
+    settings: Mapping[str, Any]  # the arguments of Trainer, but for the seed and n_threads
+    updates: int  # so far
+    optimizer_arrays: Sequence[Sequence[np.ndarray]]  # of each layer: beside its weights and biases in turn
+    row_order: Mapping[str, Any]  # the state of the NumPy generator that permutes the rows
+    history: History
+
+
+@contextmanager
+def unchanged(core: Any) -> Iterator[None]:
+    """Guards a read of all parameters of the core's network: RuntimeError if another thread changes them meanwhile."""
+    before = core.parameters_version
+    if not core.is_locked_elsewhere():
+        yield
+        if core.parameters_version == before:
+            return
+    raise RuntimeError("a fit of this network is under way in another thread; save or copy it from a callback")

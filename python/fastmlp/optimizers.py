@@ -1,0 +1,79 @@
+"""The optimizers: one row each, with their settings and the core's update rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .validation import Flag, Number, Setting
+
+
+def _kind_of_sgd(settings: Mapping[str, Any]) -> str:
+    if settings["nesterov"] and not settings["momentum"]:
+        raise ValueError("nesterov=True needs a momentum above 0, got momentum=0")
+    return "momentum" if settings["momentum"] else "sgd"
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """What one optimizer needs outside the core; its update rules are in cpp/kernels/updates.h.
+
+    Attributes
+    ----------
+    name : str
+        As in `Trainer` and in checkpoints.
+    settings : mapping of str to Setting
+        By their names in `Trainer`, in checkpoints and in the core.
+    kind : callable
+        Gets the settings and returns the name of the core's update rule.
+    follows_schedules : bool
+        The estimators' `learning_rate` ("invscaling", "adaptive") applies, as in scikit-learn.
+    """
+
+    name: str
+    settings: Mapping[str, Setting]
+    kind: Callable[[Mapping[str, Any]], str]
+    follows_schedules: bool = False
+
+
+TABLE = {
+    row.name: row
+    for row in (
+        Optimizer(
+            "sgd",
+            {"momentum": Number(0.0, minimum=0, below=1), "nesterov": Flag(False)},
+            _kind_of_sgd,
+            follows_schedules=True,
+        ),
+        Optimizer(
+            "adam",
+            {
+                "beta_1": Number(0.9, minimum=0, below=1),
+                "beta_2": Number(0.999, minimum=0, below=1),
+                "epsilon": Number(1e-8, above=0),
+            },
+            lambda settings: "adam",
+        ),
+    )
+}
+
+OPTIMIZERS = tuple(TABLE)
+"""The names of the optimizers."""
+
+SETTINGS = {name: (row.name, setting) for row in TABLE.values() for name, setting in row.settings.items()}
+"""Each setting of an optimizer: which one it belongs to, and its range."""
+
+
+def check_settings(optimizer: str, given: Mapping[str, Any], dtype: np.dtype) -> dict[str, Any]:
+    """The settings of this optimizer, checked; those of others must have their defaults."""
+    checked = {name: SETTINGS[name][1].check(name, value, dtype) for name, value in given.items()}
+    for name, value in checked.items():
+        owner, setting = SETTINGS[name]
+        if owner != optimizer and value != setting.default:
+            raise ValueError(f"{name} belongs to optimizer={owner!r}, got {name}={value!r} with {optimizer!r}")
+    own = {name: checked[name] for name in TABLE[optimizer].settings}
+    TABLE[optimizer].kind(own)
+    return own

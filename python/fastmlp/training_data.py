@@ -1,0 +1,360 @@
+"""The one way in for data: X, y and sample_weight become what the core reads, or an error that names what is wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import _core
+from .model_state import ModelSpec
+
+
+class TrainingData(NamedTuple):
+    """Checked rows, for one kind of network."""
+
+    core: Any  # the core's data set
+    rows: int
+    weight: float  # the sum of the sample weights; the number of rows without them
+
+
+def training_data(
+    network: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    n_threads: int,
+    *,
+    skips_columns: bool,
+    checked: bool = False,
+    weight_name: str = "sample_weight",
+) -> TrainingData:
+    """X, y and sample_weight, checked.
+
+    Parameters
+    ----------
+    network : Network
+    X, y, sample_weight
+        As in `Trainer.fit`.
+    skips_columns : bool
+        Whether to find the columns that are zero in whole micro-batches, which pays in training.
+    checked : bool
+        The values of X are known to be finite.
+    weight_name : str
+        Of sample_weight, in messages.
+    """
+    spec = network.spec
+    X = check_input_array(X, spec.layer_sizes[0]) if checked else check_inputs(spec, X, n_threads)
+    y = check_y(spec, y, len(X), n_threads)
+    weights = None if sample_weight is None else check_sample_weight(sample_weight, len(X), spec.dtype, weight_name)
+    return bind(network, X, y, weights, _core.NonzeroBits(X, n_threads) if skips_columns else None)
+
+
+def bind(network: Any, X: Any, y: np.ndarray, weights: np.ndarray | None, nonzero: Any) -> TrainingData:
+    """Checked arrays as the core's data set."""
+    total = len(X) if weights is None else float(weights.sum(dtype=np.float64))
+    return TrainingData(network.core.dataset(X, y, nonzero, weights), len(X), total)
+
+
+def evaluation_data(network: Any, X: Any, y: Any, sample_weight: Any, n_threads: int) -> TrainingData:
+    """Rows to take a mean over."""
+    return check_total_weight("X", training_data(network, X, y, sample_weight, n_threads, skips_columns=False))
+
+
+def validation_sets(given: Any) -> dict[str, tuple[Any, Any, Any]]:
+    """validation_data as {name: (X, y, sample_weight)}: one set without a name is "val"."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        return {"val": check_triple("validation_data", given)}
+    for name in given:
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ValueError(f"the names in validation_data must be identifiers such as 'test', got {name!r}")
+    return {name: check_triple(f"validation_data[{name!r}]", value) for name, value in given.items()}
+
+
+def evaluation_sets(network: Any, given: Any, n_threads: int) -> dict[str, TrainingData]:
+    """validation_data, checked, by the names that the metrics begin with."""
+    return {name: evaluation_data(network, *value, n_threads) for name, value in validation_sets(given).items()}
+
+
+def check_triple(name: str, value: Any) -> tuple[Any, Any, Any]:
+    if isinstance(value, (tuple, list)) and len(value) == 3:
+        return tuple(value)
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        kind = type(value).__name__
+        found = f"a {kind} of {len(value)}" if isinstance(value, (tuple, list)) else kind
+        raise TypeError(f"{name} must be a pair (X, y) or a triple (X, y, sample_weight), got {found}")
+    return (*value, None)
+
+
+def check_total_weight(name: str, data: TrainingData) -> TrainingData:
+    """For means: ValueError unless the sample weights have a positive sum."""
+    if not data.weight > 0:
+        raise ValueError(f"the sample weights of {name} must have a positive sum, got {data.weight:g}")
+    return data
+
+
+class SharedData:
+    """One X and y for several networks: what they can share is converted, checked and searched for zero columns once."""
+
+    def __init__(self, X: Any, y: Any, sample_weight: Any, n_threads: int) -> None:
+        self._X, self._y, self._sample_weight, self._n_threads = X, y, sample_weight, n_threads
+        self._kept: dict[Any, Any] = {}
+
+    def of(self, network: Any) -> TrainingData:
+        """The data for one network."""
+        spec, threads = network.spec, self._n_threads
+        X, nonzero = self._once((spec.layer_sizes[0], spec.dtype, spec.input_scale), lambda: self._inputs(spec))
+        y = self._once((spec.loss, spec.layer_sizes[-1], spec.dtype), lambda: check_y(spec, self._y, len(X), threads))
+        weights = None
+        if self._sample_weight is not None:
+            weights = self._once(spec.dtype, lambda: check_sample_weight(self._sample_weight, len(X), spec.dtype))
+        return bind(network, X, y, weights, nonzero)
+
+    def _inputs(self, spec: ModelSpec) -> tuple[Any, Any]:
+        self._X = check_inputs(spec, self._X, self._n_threads)  # converted once: the next network starts from this
+        return self._X, _core.NonzeroBits(self._X, self._n_threads)
+
+    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
+
+def check_y(spec: ModelSpec, y: Any, rows: int, n_threads: int) -> np.ndarray:
+    """Labels or targets, whichever the loss compares with."""
+    loss = spec.loss_row
+    if loss.targets is None:
+        return check_labels(y, rows, spec.layer_sizes[-1], loss.name)
+    y = check_targets(y, rows, spec.layer_sizes[-1], spec.dtype, n_threads)
+    if loss.targets != (-math.inf, math.inf):
+        check_range("y", y, loss.targets.minimum, loss.targets.maximum, loss.name)
+    return y
+
+
+def check_sample_weight(sample_weight: Any, rows: int, dtype: np.dtype, name: str = "sample_weight") -> np.ndarray:
+    """sample_weight in `dtype`, shape (rows,), if it, its sums and the inverses of these are normal numbers of it."""
+    weights = real_array(name, sample_weight)
+    if weights.shape != (rows,):
+        raise ValueError(f"{name} must have shape ({rows},), one weight per row of X, got {weights.shape}")
+    minimum = float(np.finfo(dtype).tiny)
+    maximum = 1 / minimum / rows
+    sizes = np.abs(weights)
+    bad = ~((sizes == 0) | ((sizes >= minimum) & (sizes <= maximum)))  # NaN, too
+    if bad.any():
+        row = int(bad.argmax())
+        raise ValueError(
+            f"{name} must be 0 or in [{minimum:.3g}, {maximum:.3g}] in size for {dtype}, got {weights[row]} in row {row}"
+        )
+    return np.ascontiguousarray(weights, dtype)
+
+
+def check_inputs(spec: ModelSpec, X: Any, n_threads: int) -> np.ndarray | _core.CsrInputs:
+    """X as `check_input_array` returns it; each value and its product with input_scale a finite number of the dtype."""
+    X, dtype, scale = check_input_array(X, spec.layer_sizes[0]), spec.dtype, spec.input_scale
+    values = X.values if isinstance(X, _core.CsrInputs) else X
+    if values.dtype == np.uint8:
+        return X
+    position_of = None if values is X else X.position
+    check_finite("X", values, dtype, n_threads, position_of)
+    if abs(scale) > 1:
+        roundings = 4 * float(np.finfo(dtype).eps)  # of the scale, the value, their product, and this quotient
+        maximum = float(np.finfo(dtype).max) / abs(scale) * (1 - roundings)
+        index = _core.first_not_finite(values, maximum, n_threads)
+        if index >= 0:
+            raise ValueError(
+                f"X times input_scale={scale:g} must be within the range of {dtype}, which ends at X = {maximum:g}, got "
+                + _value_at(values, index, position_of)
+            )
+    return X
+
+
+def check_input_array(X: Any, features: int) -> np.ndarray | _core.CsrInputs:
+    """X, shape (samples >= 1, features), as an array or CSR inputs of uint8, float32 or float64 that the core reads."""
+    sparse = hasattr(X, "tocsr")
+    if sparse:
+        X = X.tocsr()
+    elif not isinstance(X, _core.CsrInputs):  # one that comes back from an earlier check
+        X = real_array("X", X)
+    if len(X.shape) != 2 or X.shape[1] != features:
+        raise ValueError(f"X must have shape (samples, {features}), got {X.shape}")
+    if X.shape[0] == 0:
+        raise ValueError(f"X must have at least one row, got shape {X.shape}")
+    if isinstance(X, _core.CsrInputs):
+        return X
+    return _csr_inputs(X) if sparse else _input_values(X)
+
+
+def _input_values(X: np.ndarray) -> np.ndarray:
+    """The same values as a C-contiguous, aligned, native array of uint8, float32 or float64."""
+    if X.dtype.kind in "biu" and X.dtype != np.uint8:
+        X = X.astype(np.float64)
+    elif X.dtype.kind == "f" and X.dtype.itemsize == 2:
+        X = X.astype(np.float32)
+    elif X.dtype.kind == "f" and X.dtype.itemsize > 8:
+        raise TypeError(f"X must be float32, float64 or integers, got {X.dtype}")
+    return _plain(X)
+
+
+def _csr_inputs(X: Any) -> _core.CsrInputs:
+    """A CSR matrix whose rows name no column twice; X itself stays as it is."""
+    inputs = _checked_csr(X)
+    if not inputs.ascending:
+        X = X.copy()
+        X.sum_duplicates()
+        inputs = _checked_csr(X)
+        if not inputs.ascending:
+            raise ValueError("X was changed by another thread while it was read")
+    return inputs
+
+
+def _checked_csr(X: Any) -> _core.CsrInputs:
+    """Its values in a type that the core reads; its indices the core copies, and checks again in its copy."""
+    rows, columns = X.shape
+    values, indices, indptr = real_array("X", X.data), _indices("indices", X), _indices("indptr", X)
+    if values.shape != indices.shape or values.ndim != 1:
+        raise ValueError(f"X.indices must have the shape of X.data, (values,), got {indices.shape} and {values.shape}")
+    if indptr.shape != (rows + 1,):
+        raise ValueError(f"X.indptr must have shape ({rows + 1},), one more than rows, got {indptr.shape}")
+    if indptr[0] != 0 or indptr[-1] != len(values):
+        raise ValueError(
+            f"X.indptr must go from 0 to {len(values)}, the length of X.data, got {indptr[0]} to {indptr[-1]}"
+        )
+    falls = indptr[1:] < indptr[:-1]
+    if falls.any():
+        row = int(falls.argmax())
+        raise ValueError(f"X.indptr must not decrease, got {indptr[row + 1]} after {indptr[row]} at row {row}")
+    if len(indices) and not 0 <= indices.min() <= indices.max() < columns:
+        index = int(((indices < 0) | (indices >= columns)).argmax())
+        row = int(np.searchsorted(indptr, index, side="right")) - 1
+        raise ValueError(f"X.indices must lie in [0, {columns}), got {indices[index]} in row {row}")
+    return _core.CsrInputs(
+        _input_values(values),
+        _plain(indices.astype(np.int32, copy=False)),
+        _plain(indptr.astype(np.int64, copy=False)),
+        columns,
+    )
+
+
+def _indices(name: str, X: Any) -> np.ndarray:
+    array = np.asarray(getattr(X, name))
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"X.{name} must be integers, got {array.dtype}")
+    return array
+
+
+def check_labels(y: Any, rows: int, classes: int, loss: str) -> np.ndarray:
+    """y as int64, shape (rows,), each in [0, classes)."""
+    y = as_array("y", y)
+    if y.dtype.kind not in "biu":
+        found = y.dtype
+        if y.dtype.kind == "f" and y.size:
+            found = f"{y.dtype} such as {y.ravel()[0]!r}"
+        raise TypeError(f"y must be integer class labels for {loss}, got {found}")
+    if y.shape != (rows,):
+        raise ValueError(f"y must have shape ({rows},), one label per row of X, got {y.shape}")
+    bad = (y < 0) | (y >= classes) if y.dtype.kind == "i" else y >= classes
+    if bad.any():
+        row = int(bad.argmax())
+        raise ValueError(f"labels must lie in [0, {classes}), got {y[row]} in row {row} of y")
+    return _plain(y.astype(np.int64))
+
+
+def check_targets(y: Any, rows: int, outputs: int, dtype: np.dtype, n_threads: int) -> np.ndarray:
+    """y in `dtype`, shape (rows, outputs); (rows,) is the same as (rows, 1)."""
+    given = real_array("y", y)
+    y = given[:, None] if given.ndim == 1 and outputs == 1 else given
+    if y.shape != (rows, outputs):
+        also = f" or ({rows},)" if outputs == 1 else ""
+        raise ValueError(f"y must have shape ({rows}, {outputs}){also}, one target per row of X, got {given.shape}")
+    return _in_dtype("y", y, dtype, n_threads)
+
+
+def check_range(name: str, array: np.ndarray, minimum: float, maximum: float, loss: str) -> None:
+    """Raises ValueError if a value lies outside [minimum, maximum]."""
+    bad = (array < minimum) | (array > maximum)
+    if bad.any():
+        place = np.unravel_index(int(bad.argmax()), array.shape)
+        expected = f"in [{minimum:g}, {maximum:g}]" if math.isfinite(maximum) else f"at least {minimum:g}"
+        position = ", ".join(map(str, place))
+        raise ValueError(f"{name} must be {expected} for {loss}, got {array[place]} at [{position}]")
+
+
+def check_parameters(
+    name: str, given: Any, shapes: Sequence[tuple[int, ...]], dtype: np.dtype, n_threads: int
+) -> list[np.ndarray]:
+    if isinstance(given, str) or not hasattr(given, "__len__"):
+        raise TypeError(f"{name} must be a list of {len(shapes)} arrays, got {given!r}")
+    if len(given) != len(shapes):
+        raise ValueError(f"{name} must be a list of {len(shapes)} arrays, got {len(given)}")
+    arrays = []
+    for i, (array, shape) in enumerate(zip(given, shapes)):
+        arrays.append(check_parameter(f"{name}[{i}]", array, shape, dtype, n_threads))
+    return arrays
+
+
+def check_parameter(name: str, array: Any, shape: tuple[int, ...], dtype: np.dtype, n_threads: int) -> np.ndarray:
+    array = real_array(name, array)
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+    return _in_dtype(name, array, dtype, n_threads)
+
+
+def check_finite(
+    name: str,
+    array: np.ndarray,
+    dtype: np.dtype,
+    n_threads: int,
+    position_of: Callable[[int], tuple[int, ...]] | None = None,
+) -> None:
+    """Raises ValueError if a value of a float array is NaN, infinite or beyond the range of dtype."""
+    index = _core.first_not_finite(array, float(np.finfo(dtype).max), n_threads)
+    if index >= 0:
+        value, found = array.flat[index], _value_at(array, index, position_of)
+        if np.isfinite(value) and abs(value) <= np.finfo(dtype).max:
+            raise ValueError(f"{name} was changed by another thread while it was checked, got {found}")
+        expected = "finite" if not np.isfinite(value) else f"within the range of {dtype}"
+        raise ValueError(f"{name} must be {expected}, got {found}")
+
+
+def _value_at(array: np.ndarray, index: int, position_of: Callable[[int], tuple[int, ...]] | None) -> str:
+    place = position_of(index) if position_of else np.unravel_index(index, array.shape)
+    return f"{array.flat[index]} at [{', '.join(map(str, place))}]"
+
+
+def as_array(name: str, values: Any) -> np.ndarray:
+    if type(values) is np.ndarray:
+        return values
+    parts = values if isinstance(values, (list, tuple)) else [values]  # NumPy drops the masks of a list's arrays
+    masked = sum(np.ma.count_masked(part) for part in parts if isinstance(part, np.ma.MaskedArray))
+    if masked:
+        raise ValueError(f"{name} must have no masked entries, got {masked} of them")
+    return np.asarray(values)
+
+
+def real_array(name: str, values: Any) -> np.ndarray:
+    array = as_array(name, values)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be an array of real numbers, got dtype {array.dtype}")
+    return array
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    """The same values, C-contiguous, aligned and in native byte order; a copy only where needed."""
+    flags = array.flags
+    if flags.c_contiguous and flags.aligned and array.dtype.isnative:
+        return array
+    return np.require(array, dtype=array.dtype.newbyteorder("="), requirements=["C", "A"])
+
+
+def _in_dtype(name: str, array: np.ndarray, dtype: np.dtype, n_threads: int) -> np.ndarray:
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        raise TypeError(f"{name} must be float32, float64 or integers, got {array.dtype}")
+    if array.dtype not in (np.float32, np.float64):
+        array = array.astype(np.float64)
+    array = _plain(array)
+    check_finite(name, array, dtype, n_threads)
+    return array.astype(dtype, copy=False)

@@ -1,0 +1,69 @@
+"""Fits with all pairs of settings: the cases, their networks and their trainers."""
+
+import reference
+from fastmlp import Network, Trainer
+from pairwise import all_pairs
+
+ROWS, INPUTS, OUTPUTS = 611, 70, 5  # 300 rows are two chunks of an update; all are five blocks of an evaluation
+RATE = 0.003  # e^z of a Poisson loss diverges at larger ones
+
+OPTIMIZERS = {
+    "sgd": (dict(optimizer="sgd"), reference.SGD),
+    "momentum": (dict(optimizer="sgd", momentum=0.7), lambda rate: reference.Momentum(rate, 0.7)),
+    "nesterov": (dict(optimizer="sgd", momentum=0.7, nesterov=True), lambda rate: reference.Nesterov(rate, 0.7)),
+    "adam": (dict(optimizer="adam"), reference.Adam),
+    "adam, own betas": (
+        dict(optimizer="adam", beta_1=0.8, beta_2=0.97, epsilon=1e-3),
+        lambda rate: reference.Adam(rate, 0.8, 0.97, 1e-3),
+    ),
+}
+PENALTIES = {
+    "none": dict(),
+    "l1": dict(l1=2e-3),
+    "l2": dict(l2=3e-2),
+    "l1 and l2": dict(l1=2e-3, l2=3e-2),
+    "proximal l1": dict(l1=2e-3, proximal=True),
+    "proximal l1, l2": dict(l1=2e-3, l2=3e-2, proximal=True),
+}
+
+
+def cases_of(losses, activations):
+    return all_pairs(
+        loss=list(losses),
+        activation=list(activations),
+        optimizer=list(OPTIMIZERS),
+        penalty=list(PENALTIES),
+        batching=[(1, 1), (14, 1), (45, 3), (300, 1), (300, "epoch"), (1000, 1)],  # batch_size, accumulate
+        data=["dense", "few columns", "uint8", "CSR"],
+        hidden=[(), (9,), (33, 17)],
+        shuffle=[True, False],
+        input_scale=[1.0, 0.3],
+    )
+
+
+CASES = cases_of(reference.LOSSES, reference.ACTIVATIONS)
+
+
+def name_of(case):
+    return "-".join(str(value) for value in case.values())
+
+
+def network_of(case, dtype="float64"):
+    sizes = (INPUTS, *case["hidden"], OUTPUTS)
+    return Network(sizes, case["activation"], case["loss"], dtype, input_scale=case["input_scale"], seed=4)
+
+
+def trainer_of(case, net, **more):
+    settings, _ = OPTIMIZERS[case["optimizer"]]
+    batch_size, accumulate = case["batching"]
+    return Trainer(
+        net,
+        learning_rate=RATE,
+        batch_size=batch_size,
+        accumulate=accumulate,
+        shuffle=case["shuffle"],
+        seed=9,
+        **settings,
+        **PENALTIES[case["penalty"]],
+        **more,
+    )

@@ -1,0 +1,136 @@
+"""The estimators in scikit-learn's tools: copies, searches, metadata, data frames, and skl2onnx."""
+
+import copy
+import io
+import os
+import pickle
+
+import numpy as np
+import pytest
+from estimator_problems import row_weights, scaled
+from fastmlp import MLPClassifier, MLPRegressor, _core
+from sklearn import config_context
+from sklearn.base import clone, is_classifier
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler, scale
+
+joblib = pytest.importorskip("joblib")
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.mark.parametrize("copied", [lambda model: pickle.loads(pickle.dumps(model)), copy.deepcopy])
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_a_copy_trains_on_as_the_original(copied, solver):
+    X, y = scaled(load_iris)
+    model = MLPClassifier(solver=solver, random_state=0, max_iter=5).fit(X, y)
+    other = copied(model)
+    for m in (model, other):
+        m.partial_fit(X, y)
+    for a, b in zip(model.coefs_, other.coefs_):
+        np.testing.assert_array_equal(a, b)
+    stream = io.BytesIO()
+    joblib.dump(model, stream)
+    stream.seek(0)
+    np.testing.assert_array_equal(joblib.load(stream).predict_proba(X), model.predict_proba(X))
+
+
+def test_clone_keeps_every_parameter():
+    model = MLPRegressor(l1=0.1, l2=0.2, n_threads=2, stopping_metric="loss", loss="poisson", hidden_layer_sizes=(3,))
+    assert clone(model).get_params() == model.get_params()
+    assert "l1=0.1" in repr(model)
+    assert "MLPRegressor" in model._repr_html_()
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_searches_run_in_parallel(backend):
+    X, y = scaled(load_iris)
+    pipeline = make_pipeline(StandardScaler(), MLPClassifier(max_iter=20, random_state=0))
+    with joblib.parallel_backend(backend, n_jobs=2):
+        search = GridSearchCV(
+            pipeline, {"mlpclassifier__l2": [0, 1.0], "mlpclassifier__solver": ["adam", "lbfgs"]}, cv=2
+        )
+        search.fit(X, y)
+        scores = cross_val_score(pipeline, X, y, cv=3)
+    assert search.best_score_ > 0.7 and scores.mean() > 0.7
+
+
+def threads_of_a_worker():
+    import fastmlp
+
+    return fastmlp.show_config("dicts")["threads"]
+
+
+def test_workers_of_joblib_get_their_share_of_the_cores():
+    if _core.threading_name() != "OpenMP" or "OMP_NUM_THREADS" in os.environ:
+        pytest.skip("loky sets OMP_NUM_THREADS of its workers, if it is not set")
+    counts = joblib.Parallel(n_jobs=2, backend="loky")(joblib.delayed(threads_of_a_worker)() for _ in range(2))
+    assert counts == [max(1, joblib.cpu_count() // 2)] * 2
+
+
+def test_metadata_is_routed():
+    X, y = scaled(load_iris)
+    weights = row_weights(150)
+    with config_context(enable_metadata_routing=True):
+        model = MLPClassifier(max_iter=5, random_state=0).set_fit_request(sample_weight=True, eval_set=True)
+        pipeline = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), model)
+        pipeline.fit(X, y, sample_weight=weights, eval_set=(X, y))
+    expected = MLPClassifier(max_iter=5, random_state=0).fit(scale(X), y, weights)
+    np.testing.assert_allclose(pipeline[-1].coefs_[0], expected.coefs_[0], rtol=1e-9)
+    assert len(pipeline[-1].validation_scores_) == 5
+
+
+def test_data_frames_bring_their_names():
+    pandas = pytest.importorskip("pandas")
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    model = MLPClassifier(max_iter=5, random_state=0).fit(X, y, eval_set=(X, y))
+    assert list(model.feature_names_in_) == list(X.columns)
+    np.testing.assert_array_equal(
+        model.predict(X), MLPClassifier(max_iter=5, random_state=0).fit(X.to_numpy(), y).predict(X.to_numpy())
+    )
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(X[X.columns[::-1]])
+    with config_context(transform_output="pandas"):
+        assert isinstance(make_pipeline(StandardScaler(), model).fit(X, y).predict(X), np.ndarray)
+    assert isinstance(X, pandas.DataFrame)
+
+
+def test_skl2onnx_converts_them():
+    """As in its documentation for a class that it does not know, with its own converters."""
+    skl2onnx = pytest.importorskip("skl2onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from skl2onnx.common.shape_calculator import (
+        calculate_linear_classifier_output_shapes,
+        calculate_linear_regressor_output_shapes,
+    )
+    from skl2onnx.operator_converters.multilayer_perceptron import (
+        convert_sklearn_mlp_classifier,
+        convert_sklearn_mlp_regressor,
+    )
+
+    skl2onnx.update_registered_converter(
+        MLPClassifier,
+        "FastmlpMLPClassifier",
+        calculate_linear_classifier_output_shapes,
+        convert_sklearn_mlp_classifier,
+        options={"zipmap": [True, False, "columns"], "output_class_labels": [False, True], "nocl": [True, False]},
+    )
+    skl2onnx.update_registered_converter(
+        MLPRegressor, "FastmlpMLPRegressor", calculate_linear_regressor_output_shapes, convert_sklearn_mlp_regressor
+    )
+    X, y = scaled(load_iris)
+    X, names = X.astype(np.float32), np.array(["setosa", "versicolor", "virginica"])[y]
+    problems = [(MLPClassifier(), labels) for labels in (y, y > 0, names, np.where(y > 0, "other", "setosa"))]
+    for model, labels in [*problems, (MLPRegressor(), y + X[:, 0])]:
+        model.set_params(max_iter=5, random_state=0).fit(X, labels)
+        options = {"zipmap": False} if is_classifier(model) else None
+        exported = skl2onnx.to_onnx(model, X[:1], options=options)
+        session = onnxruntime.InferenceSession(exported.SerializeToString(), providers=["CPUExecutionProvider"])
+        outputs = session.run(None, {session.get_inputs()[0].name: X})
+        if is_classifier(model):
+            np.testing.assert_array_equal(outputs[0], model.predict(X))  # the labels themselves, text as text
+            np.testing.assert_allclose(outputs[1], model.predict_proba(X), atol=1e-5)
+        else:
+            np.testing.assert_allclose(outputs[0], model.predict(X)[:, None], atol=1e-5)

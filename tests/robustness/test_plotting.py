@@ -1,0 +1,323 @@
+"""Displays: what they hold and draw, and what they reject."""
+
+import sys
+
+import numpy as np
+import pytest
+
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("Agg")
+
+from fastmlp import History, Network, Trainer, studies  # noqa: E402
+from fastmlp.plotting import HeatMapDisplay, LearningCurveDisplay, SurfaceDisplay, WeightsDisplay  # noqa: E402
+from matplotlib import pyplot  # noqa: E402
+from problems import problem  # noqa: E402
+
+X, Y = problem(60, layer_sizes=(11, 4))
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    pyplot.close("all")
+
+
+def test_learning_curves_of_a_history():
+    history = Trainer(Network((11, 4))).fit(X, Y, epochs=3, validation_data=(X, Y))
+    display = LearningCurveDisplay.from_history(history, color="black")
+    assert [line.get_label() for line in display.lines_] == ["training", "validation"]
+    np.testing.assert_array_equal(display.lines_[1].get_ydata(), history.val_loss)
+    np.testing.assert_array_equal(display.lines_[0].get_xdata(), [1, 2, 3])
+    other = display.plot(pyplot.figure().add_subplot())
+    assert other is display and other.ax_.get_ylabel() == "loss"
+    of_estimator = {"loss": [2.0, 1.0], "val_loss": [3.0, 2.0], "val_score": [0.1, 0.2]}
+    assert len(LearningCurveDisplay.from_history(of_estimator).lines_) == 2
+    with pytest.raises(ValueError, match=r"loss.*'speed'"):
+        LearningCurveDisplay.from_history(history, "speed")
+    with pytest.raises(ValueError, match="metric"):
+        LearningCurveDisplay.from_history(History())
+
+
+def test_learning_curves_and_heat_maps_of_a_study():
+    rows, _ = studies.compare(
+        [
+            {"layer_sizes": (11, 4), "learning_rate": rate, "batch_size": size}
+            for rate in (0.1, 0.2)
+            for size in (8, 16, 32)
+        ],
+        X,
+        Y,
+        3,
+        seeds=(0, 1),
+    )
+    curves = LearningCurveDisplay.from_rows(rows, "accuracy", "batch_size")
+    assert set(curves.curves) == {"batch_size = 8", "batch_size = 16", "batch_size = 32"}
+    assert len(curves.ax_.collections) == 3  # ranges over the seeds
+    heat = HeatMapDisplay.from_rows(rows, "loss", x="batch_size", y="learning_rate", cmap="magma")
+    assert heat.values.shape == (2, 3)
+    expected = np.mean([row["loss"] for row in rows if row["epoch"] == 3 and row["learning_rate"] == 0.2][2:4])
+    np.testing.assert_allclose(heat.values[1, 1], expected)
+    assert [text.get_text() for text in heat.ax_.texts] == [f"{value:.3g}" for value in heat.values.ravel()]
+    diverged = [{**row, "epoch": 1, "loss": np.nan} if row is rows[-1] else row for row in rows]
+    empty = HeatMapDisplay.from_rows(diverged, "loss", x="batch_size", y="learning_rate")
+    assert np.isnan(empty.values[1, 2]) and len(empty.ax_.texts) == 5, "one seed of this cell is missing"
+    with pytest.raises(ValueError, match="lack 'width'"):
+        HeatMapDisplay.from_rows(rows, "loss", x="width", y="learning_rate")
+    with pytest.raises(ValueError, match="none"):
+        LearningCurveDisplay.from_rows([], "loss", "l2")
+
+
+def test_surfaces():
+    net = Network((2, 5, 1), loss="squared_error", seed=1)
+    display = SurfaceDisplay.from_network(net, (-1, 1), 11)
+    i, j = 3, 7
+    np.testing.assert_allclose(display.values[i, j], net.forward([[display.x1[i], display.x2[j]]])[0, 0], rtol=1e-6)
+    error = SurfaceDisplay.from_network(net, (-1, 1), 11, minus=lambda points: net.forward(points)[:, 0])
+    assert not error.values.any()
+    with pytest.raises(ValueError, match="2 features.*3"):
+        SurfaceDisplay.from_network(Network((3, 1)), (0, 1))
+    with pytest.raises(ValueError, match="points.*1"):
+        SurfaceDisplay.from_network(net, (0, 1), 1)
+
+
+def test_weights_as_images():
+    net = Network((6, 4, 2), seed=1)
+    display = WeightsDisplay.from_network(net, (2, 3), 3)
+    np.testing.assert_array_equal(display.images[1], net.weights[0][:, 1].reshape(2, 3))
+    assert display.ax_.images[0].get_array().shape == (2, 9)
+    assert display.plot(columns=2).ax_.images[0].get_array().shape == (4, 6)
+    with pytest.raises(ValueError, match="6 pixels"):
+        WeightsDisplay.from_network(net, (5, 5))
+    with pytest.raises(ValueError, match="neurons.*9"):
+        WeightsDisplay.from_network(net, (2, 3), 9)
+
+
+def test_without_matplotlib_it_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match="needs matplotlib"):
+        LearningCurveDisplay({"training": np.ones(3)}, "loss").plot()
+
+
+# Every display: what is drawn, where, and the texts of axes, ticks and legends
+
+
+def legend_of(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def ticks_of(axis):
+    return axis.get_ticklocs().tolist(), [label.get_text() for label in axis.get_ticklabels()]
+
+
+@pytest.mark.parametrize("metric", ["loss", "accuracy", "penalty", "val_loss", "val_accuracy", "seconds"])
+@pytest.mark.parametrize("as_mapping", [True, False])
+def test_a_learning_curve_shows_its_entries_over_the_epochs(metric, as_mapping):
+    history = Trainer(Network((11, 4))).fit(X, Y, epochs=4, validation_data=(X[:9], Y[:9]))
+    given = vars(history) if as_mapping else history
+    display = LearningCurveDisplay.from_history(given, metric, linestyle="--")
+    expected = {"training": getattr(history, metric)}
+    if metric in ("loss", "accuracy"):
+        expected["validation"] = getattr(history, f"val_{metric}")
+    assert list(display.curves) == legend_of(display.ax_) == list(expected)
+    for line, values in zip(display.lines_, expected.values(), strict=True):
+        np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4])
+        np.testing.assert_array_equal(line.get_ydata(), values)
+        assert line.get_linestyle() == "--" and line in display.ax_.lines
+    assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("epoch", metric.replace("_", " "))
+    assert not display.ax_.collections, "one net has no range"
+
+
+@pytest.mark.parametrize("metric, validation", [("loss", "val_loss"), ("score", "val_score")])
+def test_learning_curves_of_an_estimator_s_history(metric, validation):
+    history = {"loss": [3.0, 2.0], "penalty": [0.0, 0.0], "val_loss": [4.0, 5.0], "val_score": [0.1, 0.2]}
+    display = LearningCurveDisplay.from_history(history, metric)
+    curves = {label: curve.tolist() for label, curve in display.curves.items()}
+    expected = {"training": [history[metric]]} if metric in history else {}
+    assert curves == expected | {"validation": [history[validation]]}
+
+
+def test_learning_curves_of_rows_show_means_and_ranges():
+    values = {(1, 0): [4.0, 2.0, 1.0], (1, 5): [2.0, 2.0, 3.0], (8, 0): [9.0, 8.0, 7.0], (8, 5): [9.0, 6.0, 9.0]}
+    rows = [
+        {"batch_size": size, "seed": seed, "epoch": epoch, "val_loss": value, "loss": 0.0}
+        for (size, seed), curve in values.items()
+        for epoch, value in enumerate(curve, 1)
+    ]
+    display = LearningCurveDisplay.from_rows(rows[::-1], "val_loss", "batch_size", linewidth=3)
+    assert set(legend_of(display.ax_)) == {"batch_size = 1", "batch_size = 8"}
+    assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("epoch", "val loss")
+    expected = {
+        "batch_size = 1": ([3, 2, 2], [2, 2, 1], [4, 2, 3]),
+        "batch_size = 8": ([9, 7, 8], [9, 6, 7], [9, 8, 9]),
+    }
+    for line, band in zip(display.lines_, display.ax_.collections, strict=True):
+        mean, low, high = expected[line.get_label()]
+        np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3])
+        np.testing.assert_array_equal(line.get_ydata(), mean)
+        assert line.get_linewidth() == 3
+        corners = band.get_paths()[0].vertices
+        for epoch in (1, 2, 3):
+            at_epoch = corners[corners[:, 0] == epoch][:, 1]
+            assert (at_epoch.min(), at_epoch.max()) == (low[epoch - 1], high[epoch - 1])
+        assert band.get_alpha() == 0.15
+        assert matplotlib.colors.same_color(band.get_facecolor()[0, :3], line.get_color())
+
+
+def heat_rows():
+    """Two seeds, three sizes (x) by two rates (y), two epochs: a different value for each cell, seed and epoch."""
+    return [
+        {
+            "size": size,
+            "rate": rate,
+            "seed": seed,
+            "epoch": epoch,
+            "loss": size + 100 * rate + seed - 1000 * (epoch < 2),
+        }
+        for rate in (0.5, 0.25)
+        for size in (32, 8, 16)
+        for seed in (0, 1)
+        for epoch in (1, 2)
+    ]
+
+
+def test_a_heat_map_shows_the_last_epochs_means_where_ticks_and_labels_say():
+    display = HeatMapDisplay.from_rows(heat_rows(), "loss", x="size", y="rate", cmap="gray")
+    expected = np.array([[size + 100 * rate + 0.5 for size in (8, 16, 32)] for rate in (0.25, 0.5)])
+    ax = display.ax_
+    np.testing.assert_array_equal(display.values, expected)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("size", "rate")
+    assert ticks_of(ax.xaxis) == ([0, 1, 2], ["8", "16", "32"])
+    assert ticks_of(ax.yaxis) == ([0, 1], ["0.25", "0.5"])
+    (mesh,) = ax.collections
+    np.testing.assert_array_equal(mesh.get_array().reshape(2, 3), expected)
+    assert mesh.get_cmap().name == "gray"
+    corners = mesh.get_coordinates()
+    np.testing.assert_array_equal(corners[0, :, 0], [-0.5, 0.5, 1.5, 2.5])
+    np.testing.assert_array_equal(corners[:, 0, 1], [-0.5, 0.5, 1.5])
+    texts = {text.get_position(): text for text in ax.texts}
+    assert {place: text.get_text() for place, text in texts.items()} == {
+        (j, i): f"{expected[i, j]:.3g}" for i in range(2) for j in range(3)
+    }
+    low, high = expected.min(), expected.max()
+    for (j, i), text in texts.items():  # readable: gray is as light as the value is high
+        lightness = (expected[i, j] - low) / (high - low)
+        assert text.get_color() == ("white" if lightness < 0.5 else "black")
+    again = display.plot(pyplot.figure().add_subplot(), text="{:.0f}!")
+    assert [text.get_text() for text in again.ax_.texts] == [f"{value:.0f}!" for value in expected.ravel()]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_net_that_diverged_leaves_its_cell_empty(value):
+    rows = [row for row in heat_rows() if not (row["size"] == 16 and row["rate"] == 0.5 and row["seed"] == 1)]
+    rows.append({"size": 16, "rate": 0.5, "seed": 1, "epoch": 1, "loss": value})
+    display = HeatMapDisplay.from_rows(rows, "loss", x="size", y="rate")
+    assert np.isfinite(display.values).tolist() == [[True] * 3, [True, False, True]]
+    assert {text.get_position() for text in display.ax_.texts} == {(j, i) for i in (0, 1) for j in (0, 1, 2)} - {(1, 1)}
+
+
+def test_a_missing_cell_is_empty():
+    rows = [row for row in heat_rows() if (row["size"], row["rate"]) != (32, 0.25)]
+    display = HeatMapDisplay.from_rows(rows, "loss", x="size", y="rate")
+    assert np.isfinite(display.values).tolist() == [[True, True, False], [True] * 3]
+
+
+def test_a_surface_shows_the_function_over_its_square(monkeypatch):
+    from mpl_toolkits.mplot3d import Axes3D
+
+    drawn = []
+    monkeypatch.setattr(Axes3D, "plot_surface", lambda self, *values, **style: drawn.append((*values, style)))
+    net = Network((2, 5, 3), loss="squared_error", seed=1)
+    display = SurfaceDisplay.from_network(net, (-1, 3), 5, minus=lambda X: X[:, 0] + 10 * X[:, 1], alpha=0.5)
+    axis = [-1, 0, 1, 2, 3]
+    np.testing.assert_array_equal(display.x1, axis)
+    np.testing.assert_array_equal(display.x2, axis)
+    expected = [[net.forward([[a, b]])[0, 0] - (a + 10 * b) for b in axis] for a in axis]
+    np.testing.assert_allclose(display.values, expected, rtol=1e-6)
+    (first, second, third, style) = drawn.pop()
+    np.testing.assert_array_equal(first, np.repeat(axis, 5).reshape(5, 5))
+    np.testing.assert_array_equal(second, np.tile(axis, 5).reshape(5, 5))
+    np.testing.assert_array_equal(third, display.values)
+    assert style == {"cmap": "viridis", "linewidth": 0, "alpha": 0.5}
+    assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("$x_1$", "$x_2$")
+    assert display.ax_.name == "3d"
+    display.plot(cmap="magma")
+    assert drawn.pop()[-1]["cmap"] == "magma"
+    assert SurfaceDisplay.from_network(net, (0, 1)).values.shape == (41, 41)
+    assert SurfaceDisplay.from_network(net, (0, 1), 2).values.shape == (2, 2)
+
+
+@pytest.mark.parametrize("neurons, columns", [(1, 6), (5, 6), (6, 6), (7, 6), (12, 6), (4, 2), (5, 3), (3, 1)])
+def test_weights_stand_side_by_side_and_white_is_zero(neurons, columns):
+    net = Network((6, 12, 2), seed=1)
+    display = WeightsDisplay.from_network(net, (2, 3), neurons).plot(columns=columns)
+    (image,) = display.ax_.images
+    sheet = np.asarray(image.get_array())
+    width, height = min(neurons, columns), -(-neurons // columns)
+    assert sheet.shape == (2 * height, 3 * width)
+    for place in range(width * height):
+        top, left = 2 * (place // width), 3 * (place % width)
+        tile = sheet[top : top + 2, left : left + 3]
+        if place < neurons:
+            np.testing.assert_array_equal(tile, net.weights[0][:, place].reshape(2, 3))
+        else:
+            assert not tile.any()
+    max_weight = np.abs(net.weights[0][:, :neurons]).max()
+    assert image.get_clim() == (-max_weight, max_weight)
+    assert image.get_cmap().name == "RdBu_r"
+    assert min(image.to_rgba(0.0)[:3]) > 0.96
+    red, blue = image.to_rgba(max_weight), image.to_rgba(-max_weight)
+    assert red[0] > red[2] and blue[2] > blue[0], "red is positive"
+    assert not display.ax_.axison
+
+
+def test_weights_by_default_and_of_zeros():
+    net = Network((6, 20, 2), seed=1)
+    display = WeightsDisplay.from_network(net, (2, 3), cmap="gray")
+    assert display.images.shape == (12, 2, 3)
+    assert display.ax_.images[0].get_array().shape == (4, 18) and display.ax_.images[0].get_cmap().name == "gray"
+    net.set_parameters([0 * w for w in net.weights], net.biases)
+    assert WeightsDisplay.from_network(net, (3, 2), 20).ax_.images[0].get_clim() == (-1, 1)
+    for shape in ((2, 2), (6,), (1, 2, 3), (-2, -3, 1)):
+        with pytest.raises(ValueError, match=rf"6 pixels, one per feature, got \{str(shape)[:-1]}"):
+            WeightsDisplay.from_network(net, shape)
+    for neurons in (0, 21):
+        with pytest.raises(ValueError, match=f"neurons must be at least 1 and at most 20, got {neurons}"):
+            WeightsDisplay.from_network(net, (2, 3), neurons)
+
+
+def test_every_display_draws_on_the_axes_given():
+    net = Network((2, 3, 1), loss="squared_error")
+    makers = {
+        "history": lambda ax: LearningCurveDisplay.from_history({"loss": [1.0]}, ax=ax),
+        "rows": lambda ax: LearningCurveDisplay.from_rows(heat_rows(), "loss", "size", ax=ax),
+        "heat": lambda ax: HeatMapDisplay.from_rows(heat_rows(), "loss", "size", "rate", ax=ax),
+        "surface": lambda ax: SurfaceDisplay.from_network(net, (0, 1), 3, ax=ax),
+        "weights": lambda ax: WeightsDisplay.from_network(net, (1, 2), 3, ax=ax),
+    }
+    for name, make in makers.items():
+        ax = pyplot.figure().add_subplot(projection="3d" if name == "surface" else None)
+        display = make(ax)
+        assert display.ax_ is ax and display.figure_ is ax.figure
+        other = pyplot.figure().add_subplot(projection="3d" if name == "surface" else None)
+        assert display.plot(other) is display and display.ax_ is other and display.figure_ is other.figure
+        before = pyplot.get_fignums()
+        new = make(None)
+        assert len(pyplot.get_fignums()) == len(before) + 1 and new.figure_.number not in before
+
+
+@pytest.mark.parametrize("display", [LearningCurveDisplay, HeatMapDisplay])
+def test_missing_columns_are_named_beside_those_needed(display):
+    call = {
+        LearningCurveDisplay: lambda rows: display.from_rows(rows, "loss", "size"),
+        HeatMapDisplay: lambda rows: display.from_rows(rows, "loss", "size", "rate"),
+    }[display]
+    needed = {
+        LearningCurveDisplay: ["loss", "size", "seed", "epoch"],
+        HeatMapDisplay: ["loss", "size", "rate", "epoch"],
+    }
+    for name in needed[display]:
+        for lacking in (0, -1):  # in one row only
+            rows = heat_rows()
+            del rows[lacking][name]
+            with pytest.raises(ValueError, match=f"must have columns .*'{name}'.*, and lack '{name}'$"):
+                call(rows)

@@ -1,0 +1,424 @@
+"""Callbacks of every fit: which is called when, their arguments, and the rules of the built-in ones."""
+
+import itertools
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from fastmlp import History, Network, Trainer, callbacks, core_calls, distributed, fit_many, lbfgs, load, streaming
+from fastmlp import trainer as trainer_module
+from fastmlp.callbacks import Checkpoint, EarlyStopping, LearningRateSchedule
+from fastmlp.estimators import solvers
+from fastmlp.history import EpochInfo
+from problems import assert_equal_bits, parameters, problem
+from ranks import Ranks
+
+pytest.importorskip("sklearn", reason="estimators call callbacks, too")
+
+from fastmlp import MLPClassifier, MLPRegressor, fit_lbfgs  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+SIZES = (11, 6, 4)
+X, Y = problem(60, layer_sizes=SIZES)
+HELD_OUT = problem(20, layer_sizes=SIZES, seed=1)
+
+
+def network(**settings):
+    return Network(SIZES, activation="tanh", dtype="float64", seed=1, **settings)
+
+
+class Fitted(SimpleNamespace):
+    """One fit: its network, its trainer if it has one, and the entries of its history by name."""
+
+
+def of_trainer(trainer, history):
+    return Fitted(network=trainer.network, trainer=trainer, history=vars(history))
+
+
+def fit_alone(callbacks, epochs):
+    trainer = Trainer(network(), batch_size=16)
+    return [of_trainer(trainer, trainer.fit(X, Y, epochs, validation_data=HELD_OUT, callbacks=callbacks))]
+
+
+def fit_stream(callbacks, epochs):
+    trainer = Trainer(network(), batch_size=16)
+    stream = streaming.Stream.of_rows(X, Y, chunk_rows=20)
+    return [of_trainer(trainer, trainer.fit(stream, None, epochs, validation_data=HELD_OUT, callbacks=callbacks))]
+
+
+def fit_several(callbacks, epochs):
+    trainers = [Trainer(network(), batch_size=16, seed=seed) for seed in range(3)]
+    histories = fit_many(trainers, X, Y, epochs, validation_data=HELD_OUT, callbacks=callbacks, n_threads=1)
+    return list(map(of_trainer, trainers, histories))
+
+
+def fit_by_lbfgs(callbacks, epochs):
+    net = network()
+    history = fit_lbfgs(net, X, Y, epochs, validation_data=HELD_OUT, callbacks=callbacks)
+    return [Fitted(network=net, trainer=None, history=vars(history))]
+
+
+def fit_on_a_rank(callbacks, epochs):
+    trainer = distributed.Trainer(network(), communicator=Ranks.Rank(Ranks(1), 0), batch_size=16)
+    return [of_trainer(trainer, trainer.fit(X, Y, epochs, validation_data=HELD_OUT, callbacks=callbacks))]
+
+
+def fit_estimator(Estimator, solver):
+    def fit(callbacks, epochs):
+        model = Estimator(hidden_layer_sizes=(6,), solver=solver, max_iter=epochs, random_state=0, alpha=0.1)
+        model.fit(X, Y, eval_set=HELD_OUT, callbacks=callbacks)
+        return [Fitted(network=None, trainer=None, history=vars(model.history_))]
+
+    return fit
+
+
+FITS = {
+    "Trainer": fit_alone,
+    "Trainer, a stream": fit_stream,
+    "fit_many": fit_several,
+    "fit_lbfgs": fit_by_lbfgs,
+    "distributed": fit_on_a_rank,
+    **{
+        f"{Estimator.__name__}, {solver}": fit_estimator(Estimator, solver)
+        for Estimator in (MLPClassifier, MLPRegressor)
+        for solver in ("sgd", "adam", "lbfgs")
+    },
+}
+
+
+@pytest.mark.parametrize("stopping", [0, 1, 2])
+@pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
+def test_every_callback_is_called_in_every_epoch_also_after_one_that_stops(fit, stopping):
+    calls = {}
+
+    def numbered(number):
+        def callback(info):
+            calls.setdefault(id(info.network), []).append((info.epoch, number))
+            return number == stopping and info.epoch == 2
+
+        return callback
+
+    fits = fit([numbered(number) for number in range(3)], 5)
+    assert list(calls.values()) == [list(itertools.product((1, 2), range(3)))] * len(fits)
+
+
+@pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
+def test_a_callback_gets_the_epoch_and_its_entries_of_the_history(fit):
+    seen = {}
+    fits = fit([lambda info: seen.setdefault(id(info.network), []).append(info)], 4)
+    assert len(seen) == len(fits)
+    for fitted, infos in zip(fits, seen.values()):
+        assert [info.epoch for info in infos] == [1, 2, 3, 4]
+        assert {info.epochs for info in infos} == {4}
+        assert all(info.trainer is fitted.trainer for info in infos)
+        if fitted.network is not None:
+            assert all(info.network is fitted.network for info in infos)
+        entries = {name: values for name, values in fitted.history.items() if values}
+        assert {"loss", "penalty", "seconds"} < entries.keys()
+        assert entries == {name: [info.metrics[name] for info in infos] for name in infos[0].metrics}
+
+
+@pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
+def test_callbacks_may_come_from_an_iterator(fit):
+    seen = []
+    fits = fit((callback for callback in [lambda info: seen.append(info.epoch)]), 3)
+    assert sorted(seen) == sorted([1, 2, 3] * len(fits))
+
+
+@pytest.mark.parametrize("stopping", [0, 1, 2])
+def test_every_rank_s_callbacks_are_called_also_where_another_rank_stops(stopping):
+    def work(communicator):
+        calls = []
+
+        def numbered(number):
+            def callback(info):
+                calls.append((info.epoch, number))
+                return (communicator.rank, number, info.epoch) == (stopping, 0, 2)
+
+            return callback
+
+        trainer = distributed.Trainer(network(), communicator=communicator, batch_size=16)
+        trainer.fit(X[communicator.rank :: 3], Y[communicator.rank :: 3], 5, callbacks=[numbered(0), numbered(1)])
+        return calls
+
+    assert Ranks(3).run(work) == [[(1, 0), (1, 1), (2, 0), (2, 1)]] * 3
+
+
+# What an epoch's seconds are
+
+
+class Clock:
+    """A clock that stands still until it is moved: training by 1, evaluations by 100, callbacks by 10,000."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+    def moved_by(self, function, seconds):
+        def moving(*arguments, **settings):
+            self.now += seconds
+            return function(*arguments, **settings)
+
+        return moving
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    for module in (trainer_module, solvers, lbfgs):
+        monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(core_calls, "train", clock.moved_by(core_calls.train, 1))
+    monkeypatch.setattr(core_calls, "evaluate", clock.moved_by(core_calls.evaluate, 100))
+    return clock
+
+
+@pytest.mark.parametrize("name", [name for name in FITS if "lbfgs" not in name and name != "distributed"])
+def test_seconds_are_those_of_the_training_without_validation_and_callbacks(clock, name):
+    def pause(info):
+        clock.now += 10_000
+
+    chunks = 3 if name == "Trainer, a stream" else 1
+    for fitted in FITS[name]([pause], 4):
+        assert fitted.history["seconds"] == [chunks] * 4
+    assert clock.now >= 4 * 10_100
+
+
+@pytest.mark.parametrize("name", [name for name in FITS if "lbfgs" in name])
+def test_seconds_of_an_iteration_are_those_of_its_evaluations_of_the_loss(clock, monkeypatch, name):
+    minimize, evaluations = lbfgs.scipy.optimize.minimize, []
+
+    def counted(objective, *arguments, **settings):
+        def evaluate(point):
+            clock.now += 1
+            evaluations.append(clock.now)
+            return objective(point)
+
+        return minimize(evaluate, *arguments, **settings)
+
+    def pause(info):
+        spent.append(len(evaluations))
+        clock.now += 10_000
+
+    monkeypatch.setattr(lbfgs.scipy.optimize, "minimize", counted)
+    spent = [0]
+    (fitted,) = FITS[name]([pause], 4)
+    assert fitted.history["seconds"] == np.diff(spent).tolist() and spent[-1] >= 4
+
+
+# Checkpoint
+
+
+@pytest.fixture
+def saved(monkeypatch):
+    """The epochs after which a trainer was saved."""
+    epochs = []
+    monkeypatch.setattr(EpochInfo, "save", lambda info, path: epochs.append(len(info.history.loss)))
+    return epochs
+
+
+@pytest.mark.parametrize(
+    "seconds_of_epoch, every_seconds, expected",
+    [
+        (4.0, 10.0, [3, 6, 9, 10]),  # each time from the last checkpoint on
+        (5.0, 10.0, [2, 4, 6, 8, 10]),  # exactly so long is enough
+        (4.0, 0.0, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+        (20.0, 10.0, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+        (4.0, 1000.0, [10]),
+    ],
+)
+@pytest.mark.parametrize("every_epochs", [1, 7])
+def test_seconds_between_checkpoints(monkeypatch, saved, seconds_of_epoch, every_seconds, expected, every_epochs):
+    """A clock that only epochs move; every_epochs counts no more."""
+    now = [100.0]
+    monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    checkpoint = Checkpoint("path", every_epochs, every_seconds)
+
+    def pass_time(info):
+        now[0] += seconds_of_epoch
+
+    Trainer(network()).fit(X, Y, 10, callbacks=[pass_time, checkpoint])
+    assert saved == expected
+
+
+@pytest.mark.parametrize("before", [0, 1, 2, 3])
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_epochs_between_checkpoints_count_those_of_earlier_fits(saved, before, every):
+    trainer = Trainer(network())
+    if before:
+        trainer.fit(X, Y, before)
+    trainer.fit(X, Y, 5, callbacks=[Checkpoint("path", every)])
+    last = before + 5
+    assert saved == [epoch for epoch in range(before + 1, last + 1) if epoch % every == 0 or epoch == last]
+
+
+def entries_of(name, values):
+    """A trainer whose history gets one value after another, and what a callback returns for each."""
+    trainer, history = Trainer(network()), History()
+
+    def add(value):
+        history.append({name: value} if name == "loss" else {name: value, "loss": 0.0})
+        return EpochInfo(len(history.loss), len(values), {}, trainer.network, trainer, history)
+
+    return map(add, values)
+
+
+@pytest.mark.parametrize("name", ["loss", "val_loss", "penalty", "accuracy", "val_accuracy"])
+def test_the_best_of_all_epochs_is_saved_and_one_as_good_is_not(saved, name):
+    """Also of six values of which many are equal, in any order."""
+    sign = -1 if "accuracy" in name else 1
+    for values in itertools.product([0.25, 0.5, 0.75], repeat=4):
+        saved.clear()
+        checkpoint = Checkpoint("path", best=name)
+        for info in entries_of(name, [sign * value for value in values]):
+            checkpoint(info)
+        assert saved == [i + 1 for i in range(4) if all(values[i] < earlier for earlier in values[:i])]
+
+
+# EarlyStopping
+
+
+def first_to_stop(costs, patience, min_delta):
+    """The first epoch with so many behind the last improvement, or None."""
+    best, last = math.inf, 0
+    for epoch, cost in enumerate(costs, start=1):
+        if best - cost > min_delta:
+            best, last = cost, epoch
+        if epoch - last == patience:
+            return epoch
+    return None
+
+
+@pytest.mark.parametrize("name", ["loss", "val_loss", "penalty", "accuracy", "val_accuracy"])
+def test_early_stopping_counts_epochs_without_improvement(name):
+    """Values with many ties, and steps of exactly min_delta, which are no improvement."""
+    rng = np.random.default_rng(0)
+    stopped = set()
+    for patience, min_delta in itertools.product((1, 2, 3), (0.0, 0.25, 0.5)):
+        for _ in range(20):
+            costs = (rng.integers(0, 9, 7) * 0.25).tolist()
+            values = [-cost for cost in costs] if "accuracy" in name else costs
+            stopping = EarlyStopping(name, patience, min_delta)
+            answers = []
+            for info in entries_of(name, values):
+                answers.append(stopping(info))
+                # one that begins anew, as after a resume, says the same
+                assert EarlyStopping(name, patience, min_delta)(info) is answers[-1]
+            expected = first_to_stop(costs, patience, min_delta)
+            assert (answers.index(True) + 1 if True in answers else None) == expected
+            stopped.add(expected)
+    assert {2, 3, 4, 5, None} <= stopped
+
+
+def test_early_stopping_of_values_that_are_not_numbers_waits():
+    stopping = EarlyStopping("loss", 2)
+    assert [stopping(info) for info in entries_of("loss", [math.nan, 1.0, math.nan, math.nan])] == [False] * 3 + [True]
+
+
+def test_one_early_stopping_counts_each_net_by_itself():
+    rates = (0.1, 1e-30)  # the second stands still: a loss that does not improve
+    trainers = [Trainer(network(), learning_rate=rate, batch_size=60, shuffle=False) for rate in rates]
+    histories = fit_many(trainers, X, Y, 9, callbacks=[EarlyStopping("loss", patience=3)], n_threads=1)
+    assert [len(history.loss) for history in histories] == [9, 4]
+
+
+def test_defaults_of_early_stopping():
+    stopping = EarlyStopping()
+    assert [stopping(info) for info in entries_of("val_loss", [1.0] * 11)] == [False] * 10 + [True]
+    eager = EarlyStopping(patience=1)
+    assert [eager(info) for info in entries_of("val_loss", [1.0, 1.0 - 1e-15])] == [False, False], "min_delta is 0"
+
+
+# LearningRateSchedule
+
+
+@pytest.mark.parametrize("before", [0, 2])
+def test_a_schedule_sets_each_next_epoch_s_rate(before):
+    trainer = Trainer(network(), learning_rate=0.5, batch_size=16)
+    if before:
+        trainer.fit(X, Y, before)
+    requested, used = [], []
+
+    def rate(epochs):
+        requested.append(epochs)
+        return 0.1 / epochs
+
+    trainer.fit(X, Y, 4, callbacks=[lambda info: used.append(info.trainer.learning_rate), LearningRateSchedule(rate)])
+    assert requested == [before + epoch for epoch in (1, 2, 3, 4)]
+    assert used == [0.5, *(0.1 / (before + epoch) for epoch in (1, 2, 3))]
+    twin = Trainer(network(), learning_rate=0.5, batch_size=16)
+    twin.fit(X, Y, before + 1)
+    for epoch in (1, 2, 3):
+        twin.learning_rate = 0.1 / (before + epoch)
+        twin.fit(X, Y, 1)
+    for a, b in zip(trainer.network.weights, twin.network.weights):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    "make, error, message",
+    [
+        (lambda: Checkpoint("p", every_epochs=0), ValueError, "every_epochs must be at least 1, got 0"),
+        (lambda: Checkpoint("p", every_seconds=-1e-9), ValueError, "every_seconds must be .* >= 0, got -1e-09"),
+        (lambda: EarlyStopping(patience=0), ValueError, "patience must be at least 1, got 0"),
+        (lambda: EarlyStopping(min_delta=-0.5), ValueError, "min_delta must be .* >= 0, got -0.5"),
+        (lambda: EarlyStopping(min_delta=math.nan), ValueError, "min_delta must be a finite number .*, got nan"),
+        (lambda: LearningRateSchedule(0.1), TypeError, "rate must be callable, got 0.1"),
+    ],
+)
+def test_arguments_are_checked_up_to_their_bounds(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+    Checkpoint("p", every_epochs=1, every_seconds=0)
+    EarlyStopping(patience=1, min_delta=0)
+
+
+@pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
+def test_built_in_callbacks_work_in_every_fit(tmp_path, fit):
+    """The second epoch is the best of all by the numbers that the test itself puts in."""
+    values = [3.0, 1.0, 2.0, 2.0, 2.0, 2.0]
+
+    def alter(info):  # before the others are called
+        info.history.val_loss[-1] = values[info.epoch - 1]
+
+    path, networks = tmp_path / "a.safetensors", []
+    keep = lambda info: networks.append((info.network, parameters(info.network)))  # noqa: E731
+    fits = fit([alter, keep, Checkpoint(path, best="val_loss"), EarlyStopping("val_loss", patience=2)], 6)
+    assert all(len(fitted.history["loss"]) == 4 for fitted in fits)
+    last = networks[-1][0]
+    best = [kept for net, kept in networks if net is last][1]
+    assert_equal_bits(parameters(load(path)), best)
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_a_schedule_sets_the_learning_rate_of_every_fit_that_has_one(name):
+    rates = []
+
+    def read(info):
+        rates.append(info.optimizer.learning_rate)
+
+    callbacks = [LearningRateSchedule(lambda epochs: 0.1 / epochs), read]
+    if "lbfgs" in name:
+        with pytest.raises(TypeError, match="L-BFGS has none"):
+            FITS[name](callbacks, 3)
+    else:
+        fits = FITS[name](callbacks, 3)
+        assert sorted(rates) == sorted([0.1, 0.1 / 2, 0.1 / 3] * len(fits))
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_a_schedule_changes_what_an_estimator_learns(solver):
+    fits = [
+        fit_estimator(MLPClassifier, solver)([LearningRateSchedule(lambda epochs: rate)], 3)[0].history["loss"]
+        for rate in (0.001, 0.5)
+    ]
+    assert fits[0][:2] == fits[1][:2] and fits[0][2] != fits[1][2]  # each loss is that before its update
+
+
+def test_a_metric_that_the_history_lacks_raises_with_those_that_it_has():
+    for callback in (EarlyStopping("val_los"), Checkpoint("p", best="val_los")):
+        with pytest.raises(ValueError, match=r"\('loss', 'penalty', 'accuracy', 'seconds'\), got 'val_los'"):
+            Trainer(network()).fit(X, Y, 1, callbacks=[callback])

@@ -1,0 +1,218 @@
+"""Studies: each net is the one that Trainer would have made, the tables say what was varied, settings are checked."""
+
+import numpy as np
+import pytest
+from fastmlp import Network, Trainer, studies
+from problems import assert_equal_bits, parameters, problem
+
+X, Y = problem(120, layer_sizes=(11, 4))
+VALIDATION = (X[:30], Y[:30])
+SETTINGS = {"layer_sizes": (11, 7, 4), "learning_rate": 0.2, "batch_size": 16}
+
+
+def test_compare_trains_the_nets_that_trainer_trains():
+    configurations = [{**SETTINGS, "activation": "tanh"}, {**SETTINGS, "optimizer": "adam", "dtype": "float64"}]
+    rows, nets = studies.compare(
+        configurations, X, Y, 3, seeds=(4, 5), evaluation_sets={"val": VALIDATION, "test": (X, Y)}, n_threads=2
+    )
+    assert [(row["seed"], row["epoch"]) for row in rows] == [
+        (s, e) for _ in range(2) for s in (4, 5) for e in (1, 2, 3)
+    ]
+    net = Network((11, 7, 4), dtype="float64", seed=5)
+    history = Trainer(net, "adam", learning_rate=0.2, batch_size=16, seed=5).fit(
+        X, Y, epochs=3, validation_data=VALIDATION
+    )
+    assert_equal_bits(parameters(nets[3]), parameters(net))
+    assert [row["loss"] for row in rows[9:]] == history.loss
+    assert [row["val_loss"] for row in rows[9:]] == history.val_loss
+    assert [row["val_accuracy"] for row in rows[9:]] == history.val_accuracy
+    assert rows[-1]["test_loss"] == net.evaluate(X, Y).loss
+    assert rows[-1]["optimizer"] == "adam" and rows[0]["activation"] == "tanh"
+
+
+def test_studies_vary_one_thing():
+    rows = studies.batch_sizes([8, 120], X, Y, 2, SETTINGS, evaluation_sets={"val": VALIDATION})
+    assert [(row["batch_size"], row["epoch"]) for row in rows] == [(8, 1), (8, 2), (120, 1), (120, 2)]
+    rows = studies.penalty_path("l2", [0, 0.1], X, Y, 1, SETTINGS)
+    assert [row["l2"] for row in rows] == [0, 0.1] and rows[1]["penalty"] > 0
+    rows = studies.architectures([8, 4], [1, 3], X, Y, 1, {"learning_rate": 0.1}, outputs=4)
+    assert [(row["width"], row["depth"]) for row in rows] == [(8, 1), (8, 3), (4, 1), (4, 3)]
+    assert rows[1]["layer_sizes"] == (11, 8, 6, 4, 4)
+    assert [row["parameters"] for row in rows] == [Network(row["layer_sizes"]).parameter_count for row in rows]
+    rows = studies.learning_curve([40, 120], X, Y, 1, SETTINGS, seeds=(1,))
+    assert [row["train_size"] for row in rows] == [40, 120]
+    net = Network((11, 7, 4), seed=1)
+    assert rows[0]["loss"] == Trainer(net, learning_rate=0.2, batch_size=16, seed=1).fit(X[:40], Y[:40], 1).loss[0]
+
+
+def test_a_net_that_diverges_has_its_last_row_there():
+    configurations = [{**SETTINGS, "activation": "identity", "learning_rate": rate} for rate in (0.1, 1e30)]
+    with np.errstate(all="ignore"):
+        rows, _ = studies.compare(configurations, X, Y, 3, evaluation_sets={"val": VALIDATION}, verbose=False)
+    assert [row["epoch"] for row in rows[:3]] == [1, 2, 3] and len(rows) in (4, 5, 6)
+    assert rows[-1].keys() == rows[0].keys() and rows[-1]["learning_rate"] == 1e30
+    assert np.isnan([rows[-1][name] for name in ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")]).all()
+    assert all(np.isfinite(row["val_loss"]) for row in rows[:-1])
+
+
+def test_rows_hold_the_loss_function_and_the_loss():
+    X, y = np.random.default_rng(0).normal(size=(60, 4)), np.arange(60.0) % 2
+    losses = ("squared_error", "binary_cross_entropy", "poisson")
+    rows, _ = studies.compare([{"layer_sizes": (4, 1), "loss": loss} for loss in losses], X, y, 2)
+    assert [row["loss_function"] for row in rows] == np.repeat(losses, 2).tolist()
+    assert all(np.isfinite(row["loss"]) for row in rows)
+
+
+def test_an_l1_path_leaves_zeros():
+    _, nets = studies.compare([{**SETTINGS, "l1": 0.05, "proximal": True}], X, Y, 30)
+    assert sum((w == 0).sum() for w in nets[0].weights) > 20
+    rows = studies.penalty_path("l1", [0.05], X, Y, 1, SETTINGS)
+    assert rows[0]["proximal"] is True
+
+
+def test_what_a_study_varies_or_promises_wins_over_the_settings():
+    other = {**SETTINGS, "batch_size": 7, "l1": 0.5, "l2": 0.5, "proximal": False, "layer_sizes": (11, 3, 4)}
+    assert [row["batch_size"] for row in studies.batch_sizes([16, 32], X, Y, 1, other)] == [16, 32]
+    for norm in ("l1", "l2"):
+        rows = studies.penalty_path(norm, [0.01, 0.02], X, Y, 1, other)
+        assert [row[norm] for row in rows] == [0.01, 0.02]
+        assert [row["proximal"] for row in rows] == [norm == "l1"] * 2
+    rows = studies.architectures([8], [1, 2], X, Y, 1, other, outputs=4)
+    assert [row["layer_sizes"] for row in rows] == [(11, 8, 4), (11, 8, 6, 4)]
+
+
+def test_widths_fall_by_the_ratio():
+    assert studies.widths(512, 3) == (512, 384, 288)
+    assert studies.widths(254, 3) == (254, 190, 143)  # the report rounds 142.9 down
+    assert studies.widths(2, 4, 0.1) == (2, 1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: studies.compare([{**SETTINGS, "depth": 3}], X, Y, 1), "depth"),
+        (lambda: studies.compare([{**SETTINGS, "seed": 3}], X, Y, 1), "all but the seed, got 'seed'"),
+        (lambda: studies.compare([{"batch_size": 3}], X, Y, 1), "layer_sizes"),
+        (lambda: studies.compare([SETTINGS], X, Y, 1, seeds=[-1]), "seed.*-1"),
+        (lambda: studies.compare([SETTINGS], X, Y, 1, evaluation_sets={"val": X}), "pair"),
+        (lambda: studies.penalty_path("l3", [0.1], X, Y, 1, SETTINGS), "norm.*l3"),
+        (lambda: studies.learning_curve([121], X, Y, 1, SETTINGS), "train_sizes.*121"),
+        (lambda: studies.architectures([4], [1], X, Y, 1, {}, outputs=4, ratio=0), "ratio.*0"),
+        (lambda: studies.widths(0, 1), "first.*0"),
+        (lambda: studies.compare([], X, Y, 1), "at least one"),
+    ],
+)
+def test_bad_arguments_raise(call, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        call()
+
+
+def test_tables_are_equal_twice_and_for_any_threads():
+    first, second = [studies.batch_sizes([8, 60], X, Y, 2, SETTINGS, n_threads=n) for n in (1, 2)]
+    for row in first + second:
+        del row["seconds"]
+    assert first == second
+
+
+def test_proximal_steps_of_every_optimizer_follow_the_mathematics():
+    """One update from known weights: the plain step, then the shrinking; and zero columns shrink as well."""
+    inputs = np.array(X)
+    inputs[:, 3] = 0
+    for settings in (
+        {"optimizer": "sgd"},
+        {"optimizer": "sgd", "momentum": 0.5},
+        {"optimizer": "sgd", "momentum": 0.5, "nesterov": True},
+        {"optimizer": "adam"},
+    ):
+        nets = [Network((11, 4), dtype="float64", seed=2) for _ in range(2)]
+        for net, l1 in zip(nets, (0.0, 0.3)):
+            Trainer(net, learning_rate=0.1, batch_size=120, l1=l1, proximal=True, **settings).fit(inputs, Y, epochs=1)
+        plain, shrunk = (net.weights[0] for net in nets)
+        shift = np.abs(plain) - np.abs(shrunk)
+        if settings["optimizer"] == "sgd":
+            expected = 0.1 * 0.3 / (1 - settings.get("momentum", 0))
+        else:  # the first step of Adam goes 0.1 * sign(g), as m / sqrt(v) is sign(g): s is 0.1 / |g|
+            start = Network((11, 4), dtype="float64", seed=2)
+            gradient = start.loss_and_gradients(inputs, Y).weights[0]
+            rate = 0.1 * np.sqrt(1 - 0.999) / (1 - 0.9)
+            expected = rate * 0.3 / (np.sqrt(0.001 * gradient**2) + 1e-8)
+        np.testing.assert_allclose(shift, np.minimum(expected, np.abs(plain)), rtol=1e-9, atol=1e-12)
+
+
+STUDIES = {
+    "compare": lambda **more: studies.compare([SETTINGS], X, Y, 2, **more)[0],
+    "batch_sizes": lambda **more: studies.batch_sizes([16], X, Y, 2, SETTINGS, **more),
+    "penalty_path, l1": lambda **more: studies.penalty_path("l1", [0.01], X, Y, 2, SETTINGS, **more),
+    "penalty_path, l2": lambda **more: studies.penalty_path("l2", [0.01], X, Y, 2, SETTINGS, **more),
+    "architectures": lambda **more: studies.architectures([7], [1], X, Y, 2, SETTINGS, outputs=4, **more),
+    "learning_curve": lambda **more: studies.learning_curve([120], X, Y, 2, SETTINGS, **more),
+}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_has_the_rows_of_its_nets_histories(name):
+    """All that was varied, each seed and epoch in order, and the very numbers of a fit by hand."""
+    rows = STUDIES[name](seeds=(3, 1), evaluation_sets={"val": VALIDATION, "other": (X[30:50], Y[30:50])}, n_threads=1)
+    own = {"l1": 0.01, "proximal": True} if "l1" in name else {"l2": 0.01} if "l2" in name else {}
+    columns = {**SETTINGS, **own}
+    if name == "architectures":
+        columns |= {"width": 7, "depth": 1, "parameters": 12 * 7 + 8 * 4}
+    if name == "learning_curve":
+        columns |= {"train_size": 120}
+    expected = []
+    for seed in (3, 1):
+        net = Network((11, 7, 4), seed=seed)
+        trainer = Trainer(net, learning_rate=0.2, batch_size=16, seed=seed, **own)
+        for epoch in (1, 2):
+            history = trainer.fit(X, Y, 1)
+            measured = {name: getattr(history, name)[0] for name in ("loss", "penalty", "accuracy")}
+            for set_name, pair in (("val", VALIDATION), ("other", (X[30:50], Y[30:50]))):
+                measured[f"{set_name}_loss"], measured[f"{set_name}_accuracy"] = net.evaluate(*pair)
+            expected.append({**columns, "seed": seed, "epoch": epoch, **measured})
+    for row in rows:
+        assert row.pop("seconds") >= 0
+    assert rows == expected
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_has_by_default_one_seed_and_no_evaluation(name):
+    rows = STUDIES[name]()
+    assert [(row["seed"], row["epoch"]) for row in rows] == [(0, 1), (0, 2)]
+    assert not any("_loss" in column or "_accuracy" in column for row in rows for column in row)
+
+
+@pytest.mark.parametrize(
+    "loss, rate, epoch",
+    [("squared_error", 1e38, 1), ("squared_error", 1e25, 2), ("squared_error", 1e13, 3), ("cross_entropy", 3e38, 2)],
+)
+def test_a_net_that_diverges_has_a_row_for_each_epoch_until_then(loss, rate, epoch):
+    """Its numbers up to the epoch before, and then nan in all columns that were measured."""
+    targets = np.eye(4)[Y] if loss == "squared_error" else Y
+    common = {"layer_sizes": (11, 4), "loss": loss, "batch_size": 120}  # one update per epoch
+    sets = {"val": (X[:9], targets[:9])} if epoch < 3 else {}  # whose loss is infinite an epoch before
+    with np.errstate(all="ignore"):
+        rows, _ = studies.compare(
+            [{**common, "learning_rate": 1e-3}, {**common, "learning_rate": rate}], X, targets, 5, evaluation_sets=sets
+        )
+    fine, diverged = rows[:5], rows[5:]
+    assert [row["epoch"] for row in fine] == [1, 2, 3, 4, 5]
+    assert [row["epoch"] for row in diverged] == list(range(1, len(diverged) + 1))
+    assert len(diverged) in ((epoch,) if not sets else (epoch, epoch - 1))
+    assert all(row.keys() == fine[0].keys() for row in diverged)
+    measured = fine[0].keys() - {"layer_sizes", "batch_size", "learning_rate", "loss_function", "seed", "epoch"}
+    assert {"loss", "penalty", "seconds"} <= measured
+    assert ("accuracy" in measured) == (loss == "cross_entropy")
+    assert np.isnan([diverged[-1][column] for column in measured]).all()
+    assert all(np.isfinite(row["loss"]) for row in diverged[:-1])
+
+
+@pytest.mark.parametrize("first, depth, ratio", [(1, 1, 1e-9), (7, 4, 1.0), (10, 3, 0.5), (3, 3, 2.0), (254, 5, 0.75)])
+def test_widths_are_rounded_and_at_least_one(first, depth, ratio):
+    found = studies.widths(first, depth, ratio)
+    exact = [first * ratio**layer for layer in range(depth)]
+    assert found[0] == first and len(found) == depth
+    assert all(abs(width - wanted) <= 0.5 or (width == 1 and wanted < 1) for width, wanted in zip(found, exact))
+    assert all(type(width) is int for width in found)
+    for name in ("first", "depth"):
+        with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+            studies.widths(**{"first": 1, "depth": 1, name: 0})
