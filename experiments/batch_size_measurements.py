@@ -145,7 +145,11 @@ def _train(configuration: dict[str, Any], digits: Digits) -> tuple[dict[str, Any
         seed=seed,
     )
     history = trainer.fit(
-        digits.x_train, digits.y_train, configuration["epochs"], (digits.x_test, digits.y_test), verbose=False
+        digits.x_train,
+        digits.y_train,
+        configuration["epochs"],
+        validation_data=(digits.x_test, digits.y_test),
+        verbose=False,
     )
     return {name: getattr(history, name) for name in METRICS}, {"seconds": history.seconds}
 
