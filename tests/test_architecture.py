@@ -72,7 +72,7 @@ def test_every_file_says_what_it_is_for():
     scripts = [
         path
         for folder in ("python/fastmlp", "experiments", "examples", "tests")
-        for path in ROOT.glob(f"{folder}/*.py")
+        for path in (ROOT / folder).rglob("*.py")
     ]
     for path in [*SOURCES, *scripts]:
         first = path.read_text().splitlines()[0]
