@@ -1,55 +1,61 @@
-"""Runs every experiment and gathers them into one page: report/index.html, with the results beside it."""
+"""Runs experiments and writes them into one page, report/index.html, with the results beside it.
 
-from __future__ import annotations
+python experiments/report.py --preset full batch_size    runs one of them; its page is report/batch_size.html
+"""
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from campaign import PRESETS, Campaign, parse_command_line
-from page import write_page
-from section import Section
+from harness import figures
+from harness.page import write_page
+from harness.progress import Progress
+from harness.run import PRESETS, name_of, parse_command_line
+from harness.section import answer, make_section
+from harness.tables import committed_tables
 
 EXPERIMENTS = (
-    "batch_size",
-    "regularization",
-    "architecture",
-    "regression",
-    "learning_rate",
-    "single_runs",
-    "best_net",
-    "speed_vs_rivals",
-    "multicore",
-    "drop_in",
-    "larger_than_memory",
-    "machines",
+    *("learning.batch_size", "learning.regularization", "learning.architecture", "learning.regression"),
+    *("learning.learning_rate", "learning.single_runs", "learning.best_net"),
+    *("speed.speed_vs_rivals", "speed.multicore", "speed.drop_in", "speed.larger_than_memory", "speed.machines"),
 )
-"""Modules of this folder with a function ``run(campaign) -> Section``, in the order of the page."""
+"""Modules that `harness.section` describes, in the order of the page."""
 
+FINDINGS = ("batch_size", "regularization", "architecture", "regression", "speed_vs_rivals")
+HEADLINES = {
+    "batch_size": "Accuracy by epoch: one curve for all batch sizes with one update per epoch, two higher ones with one per batch.",
+    "regularization": "Accuracy by epoch with L2: it falls to chance if the penalty counts once per mini-batch, and stays high if once.",
+}
 TITLE = "Multilayer perceptrons on handwritten digits"
 INTRODUCTION = (
-    "A course report asked how batch size, penalties and architecture decide what a multilayer perceptron learns. Here its "
-    "experiments are run again with fastmlp, with several seeds, and each of its statements stands beside what was measured."
+    "A course report asked how batch size, penalties and architecture decide what a multilayer perceptron learns. fastmlp "
+    "runs its experiments again, with several seeds. The findings of the full run:"
 )
+
+
+def experiments() -> dict:
+    return {name_of(module): module for module in map(importlib.import_module, EXPERIMENTS)}
 
 
 def main(arguments: Sequence[str] | None = None) -> Path:
-    campaign = parse_command_line(__doc__, arguments)
-    sections = [importlib.import_module(name).run(campaign) for name in EXPERIMENTS]
-    return _write(campaign, "index.html", sections)
-
-
-def run_alone(run: Callable[[Campaign], Section], description: str, arguments: Sequence[str] | None = None) -> Path:
-    """The command line of one experiment; its page is <output>/<experiment>.html."""
-    campaign = parse_command_line(description, arguments)
-    section = run(campaign)
-    return _write(campaign, f"{section.name}.html", [section])
-
-
-def _write(campaign: Campaign, name: str, sections: Sequence[Section]) -> Path:
-    path = campaign.output / name
-    write_page(path, TITLE, [INTRODUCTION, f"Preset: {campaign.preset} ({PRESETS[campaign.preset]})."], sections)
-    campaign.say("done")
+    modules = experiments()
+    run, names = parse_command_line(__doc__ or "", list(modules), arguments)
+    progress = Progress({name: modules[name].SIZES[run.preset].seconds for name in names})
+    sections = []
+    for name in names:
+        progress.begin(name)
+        sections.append(make_section(modules[name], run, progress))
+        progress.end()
+    headlines = []
+    for name in (name for name in HEADLINES if name in names):
+        image = figures.save(
+            modules[name].headline(committed_tables(modules[name])), run.folder(modules[name]), "headline"
+        )
+        headlines.append((image, HEADLINES[name]))
+    findings = [(name, answer(modules[name])) for name in FINDINGS if name in names]
+    path = run.output / ("index.html" if len(names) > 1 else f"{names[0]}.html")
+    preset = f"This page: preset {run.preset} ({PRESETS[run.preset]}). {INTRODUCTION}"
+    write_page(path, TITLE, preset, findings, headlines, sections, run)
     print(path)
     return path
 

@@ -1,0 +1,122 @@
+"""The tables of README.md and experiments/README.md, from the committed results."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from learning import architecture, batch_size, best_net, regression, regularization, single_runs
+from report import experiments
+from speed.speed_vs_rivals import OURS, OURS_ALONE
+
+from harness.number_text import constant_since, percent, significant
+from harness.section import answer, text_of
+from harness.tables import Table, committed
+
+OTHERS = ("JAX", "PyTorch", "scikit-learn", "NumPy")
+OPTIMIZERS = {"sgd": "", "adam": ", Adam"}
+DATA = {"random": "", "MNIST": ", real MNIST", "make_digits": ", drawn digits"}
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
+
+
+def answers() -> str:
+    """A row for each experiment."""
+    rows = []
+    for name, module in experiments().items():
+        script = f"{module.__name__.replace('.', '/')}.py"
+        rows.append((text_of(module).question, f"[`{name}`]({script})", answer(module)))
+    return table(("question", "script", "answer"), rows)
+
+
+def findings() -> str:
+    """What the report says, and what was measured."""
+    rows = [*_batch_sizes(), _collapse(), _best_architecture(), _widths(), _best_net(), *_regression()]
+    return table(("question", "the report", "measured here"), rows)
+
+
+def _batch_sizes() -> list[Sequence[str]]:
+    curves = committed("batch_size/curves.csv")
+    sizes = ", ".join(map(str, batch_size.REPORT_SIZES))
+    said = {batch_size.ONE_UPDATE: "loss about 0.325, accuracy about 0.9, alike for all", batch_size.MINI_BATCH: ""}
+    rows = []
+    for rule, text in said.items():
+        last = curves.where(rule=rule, epoch=curves["epoch"].max())
+        ends = "; ".join(
+            f"{size}: {significant(last.mean('loss', batch_size=size), 2)}, {percent(last.mean('val_accuracy', batch_size=size))}"
+            for size in batch_size.REPORT_SIZES
+        )
+        update = "per batch" if rule == batch_size.MINI_BATCH else "per epoch"
+        question = f"Batches of {sizes}; one update {update}, {last['epoch'][0]} epochs"
+        rows.append((question, text, f"training loss, test accuracy {ends}"))
+    return rows
+
+
+def _collapse() -> Sequence[str]:
+    curves = committed("regularization/report_rule.csv")
+    epochs, per_batch = regularization.accuracy_curve(curves, "per_batch", "l2", regularization.LARGE)
+    _, once = regularization.accuracy_curve(curves, "once", "l2", regularization.LARGE)
+    highest, since = per_batch.argmax(), constant_since(per_batch, percent)
+    return (
+        "L2 at λ = 0.005",
+        "rises to about 60 %, falls to about 10 %",
+        f"counted once per mini-batch: {percent(per_batch[highest], 0)} in epoch {epochs[highest]}, "
+        f"{percent(per_batch[-1])} from epoch {epochs[since]} on; counted once: {percent(once[-1], 0)}",
+    )
+
+
+def _best_architecture() -> Sequence[str]:
+    nets = committed("architecture/nets.csv").where(rule=architecture.MINI_BATCH)
+    chosen = max(architecture.REPORT_NETS, key=lambda hidden: nets.mean("val_accuracy", hidden=hidden))
+    accuracy = percent(nets.mean("test_accuracy", hidden=chosen), 2)
+    return (
+        "The best architecture",
+        "512-384",
+        f"mini-batch SGD, chosen by validation: {chosen}, {accuracy} on the test images",
+    )
+
+
+def _widths() -> Sequence[str]:
+    runs = single_runs.runs_of(committed("single_runs/runs.csv"), architecture.ONE_UPDATE)
+    means = ", ".join(f"{percent(runs[width].mean(), 2)} ({width})" for width in sorted(runs))
+    chance = percent(single_runs.chance_of_order(runs, single_runs.REPORTED), 0)
+    measured = f"{means}, means of {len(runs[128])} seeds; single runs give the report's order {chance} of the time"
+    return "Widths of one hidden layer", "512 before 128 before 254, from one run each", measured
+
+
+def _best_net() -> Sequence[str]:
+    name, nets = best_net.chosen(committed("best_net/candidates.csv"))
+    accuracy = percent(nets["test_accuracy"].mean(), 2)
+    measured = f"{name.replace('L2 ', 'L2 of ')}: {accuracy} on the test images, mean of {len(nets)} seeds"
+    return "The best net, chosen by validation", "", measured
+
+
+def _regression() -> list[Sequence[str]]:
+    groups = committed("regression/regression.csv").groups("points")
+    rows = []
+    for points, reported in reversed(regression.REPORT_ERRORS.items()):
+        errors = groups[points]["test_error"]
+        measured = f"median {np.median(errors):.1e} over {len(errors)} seeds"
+        rows.append((f"Regression from {points} points, test MSE", f"{reported:g}", measured))
+    return rows
+
+
+def speed() -> str:
+    """Milliseconds and shares of the peak, and how many times as long others take."""
+    cases = committed("speed_vs_rivals/speed.csv").groups("case").values()
+    header = ("net", "batch", "ms per epoch", "share of the peak", "gain of 2 threads", *OTHERS)
+    return table(header, map(_speed_row, cases))
+
+
+def _speed_row(case: Table) -> Sequence[str]:
+    ours = case.row(library=OURS)
+    times = dict(zip(case["library"].tolist(), case["times_fastmlp"].tolist()))
+    fewer = "" if ours["rows"] == 60000 else f" ({ours['rows']} rows)"
+    return (
+        ours["net"] + OPTIMIZERS[ours["optimizer"]] + DATA[ours["data"]],
+        str(ours["batch"]),
+        f"{ours['ms_per_epoch']:.3g}{fewer}",
+        percent(ours["share_of_peak"], 0),
+        f"{times[OURS_ALONE]:.2f}",
+        *(f"{times[name]:.1f}" if name in times else "" for name in OTHERS),
+    )
