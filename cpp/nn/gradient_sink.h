@@ -95,7 +95,7 @@ private:
     const UpdateRules<T> rules_;
     const bool is_first_, updates_;  // whether the sums begin, and whether they are used
     const bool needs_sums_, overlaps_;
-    alignas(alignment_bytes) T tiles_[2][max_row_tile * panel_width<T>];  // the one at work, and the one before
+    alignas(alignment_bytes) T tiles_[2][max_row_tile * panel_width<T>];  // the current one and the one before
     int side_ = 0;
     TileUpdate<T> earlier_;
 };

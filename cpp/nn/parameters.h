@@ -1,4 +1,4 @@
-// Parameters, gradients and optimizer state as plain row-major arrays, which know nothing of panels.
+// Parameters, gradients and optimizer state as plain row-major arrays: from panels and back.
 #pragma once
 
 #include "trainer.h"

@@ -136,7 +136,7 @@ private:
     int64_t updates_ = 0;     // so far
     const int64_t max_rows_;  // of a micro-batch
     int64_t reserved_rows_ = 0, reserved_columns_ = 0;  // of the buffers below
-    BatchBuffers batches_[2];                           // the micro-batch at work, and the next one
+    BatchBuffers batches_[2];                           // the current micro-batch and the next one
     PrefetchedBatch prefetched_;
     std::vector<Matrix<T>> outputs_;    // of each layer; the last one's become its gradient
     std::vector<Matrix<T>> gradients_;  // with respect to z of each hidden layer
