@@ -294,10 +294,8 @@ class Network:
 
         Raises
         ------
-        ValueError, TypeError
-            If a key, a dtype or a value (NaN, inf) is wrong, a bias is missing, or the shapes of two layers do not fit.
-        MemoryError
-            If the weights do not fit into this machine's memory.
+        ValueError, TypeError, MemoryError
+            If a key, dtype or value (NaN, inf) is wrong, a bias is missing, shapes do not match, or memory is too small.
         """
         return cls.from_state(state_dict.from_state_dict(state, activation, loss, input_scale, dtype))
 

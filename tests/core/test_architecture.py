@@ -80,6 +80,13 @@ def test_no_check_is_gone_with_python_O(path):
     assert "__debug__" not in path.read_text()
 
 
+def test_no_source_file_is_longer_than_450_lines():
+    files = [*SOURCES, *(ROOT / "python").rglob("*.py"), *(ROOT / "experiments").rglob("*.py")]
+    lengths = {path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in files}
+    assert len(lengths) > 100
+    assert {path: lines for path, lines in lengths.items() if lines > 450} == {}
+
+
 def test_every_file_says_what_it_is_for():
     scripts = [
         path

@@ -6,8 +6,6 @@ import functools
 import json
 import math
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from ..streaming import Stream
 from ..threads import default_thread_count
 from ..training_data import TrainingData
 from .communicators import Communicator, MPICommunicator
+from .interrupts import interrupts_deferred
 
 
 @dataclass
@@ -176,7 +175,7 @@ class Trainer(trainer.Trainer):
         KeyboardInterrupt
             On every rank, if one gets Ctrl-C: after an update that all have made, with `sync_every` after the next mean.
         """
-        with _interrupts_deferred() as self._is_interrupted:
+        with interrupts_deferred() as self._is_interrupted:
             with self._raises_on_every_rank("could not begin its fit"):
                 epochs = validation.check_integer("epochs", epochs, 1)
                 callbacks = validation.check_callbacks(callbacks)
@@ -437,30 +436,3 @@ class Trainer(trainer.Trainer):
         with self._raises_on_every_rank("raised an error in a callback"):
             wants_to_stop = super()._call_callbacks(callbacks, info)
         return bool(self._gather(wants_to_stop).any())
-
-
-@contextmanager
-def _interrupts_deferred() -> Iterator[Callable[[], bool]]:
-    """Defers SIGINT and yields a function that returns whether it came, so that all ranks raise together.
-
-    A second Ctrl-C raises at once; one that the function has not reported in time raises at the end.
-    """
-    received: list[int] = []
-
-    def note(number: int, frame: Any) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    deferred = threading.current_thread() is threading.main_thread() and (
-        signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    )
-    if deferred:
-        signal.signal(signal.SIGINT, note)
-    try:
-        yield lambda: bool(received)
-    finally:
-        if deferred:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-    if received:
-        raise KeyboardInterrupt
