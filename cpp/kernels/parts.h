@@ -68,7 +68,7 @@ struct LossProperties {
 
 struct UpdateProperties {
     int state_count;              // arrays as large as the parameters: at most 2
-    bool moves_without_gradient;  // the state moves parameters whose gradient is zero
+    bool moves_without_gradient;  // a zero gradient still changes parameters or state
     bool overlaps_with_product;   // slow enough to be computed during the product of the next tile
     bool corrects_bias;           // the learning rate corrects the bias of running means with decays beta_1 and beta_2
 };
