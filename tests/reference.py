@@ -3,10 +3,12 @@
 The fast core is compared with this file, so nothing here is clever. A network is two lists:
 weights[i] of shape (inputs, outputs) and biases[i] of shape (outputs,). A batch X has one sample
 per row. Layer i computes a_i = f(a_(i-1) @ weights[i] + biases[i]); the last layer has no f of its
-own: cross_entropy puts a softmax on it, squared_error leaves it as it is, binary_cross_entropy makes it
-logistic, poisson exponential. Rows may have weights: a mean over rows is then the weighted one.
+own: each loss has an output function for it. Rows may have weights: a mean over rows is then the weighted one.
+An activation is named, or one of ACTIVATIONS with its settings bound by `with_settings`.
 """
 
+import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -17,20 +19,29 @@ def logistic(z):
     return np.where(z >= 0, 1.0, small) / (1.0 + small)
 
 
+class Activation(NamedTuple):
+    value: Callable  # of z and the settings, as the derivative
+    derivative: Callable
+    rounding: int = 8  # the relative error that a correct program may make in the value, in eps
+    kink: bool = False  # the derivative jumps at 0, where it is the one from the left
+
+
 ACTIVATIONS = {
-    "relu": lambda z: np.maximum(z, 0.0),
-    "tanh": np.tanh,
-    "logistic": logistic,
-    "identity": lambda z: z,
+    "relu": Activation(lambda z: np.maximum(z, 0.0), lambda z: (z > 0.0).astype(float), 0, kink=True),
+    "tanh": Activation(np.tanh, lambda z: 1.0 - np.tanh(z) ** 2),
+    "logistic": Activation(logistic, lambda z: logistic(z) * (1.0 - logistic(z))),
+    "identity": Activation(lambda z: z, np.ones_like, 0),
 }
 
-# Each derivative follows from the OUTPUT a = f(z), so z need not be kept.
-DERIVATIVES = {
-    "relu": lambda a: (a > 0.0).astype(float),
-    "tanh": lambda a: 1.0 - a * a,
-    "logistic": lambda a: a * (1.0 - a),
-    "identity": lambda a: np.ones_like(a),
-}
+
+def with_settings(activation, **settings):
+    row = ACTIVATIONS[activation]
+    bound = {name: functools.partial(getattr(row, name), **settings) for name in ("value", "derivative")}
+    return row._replace(**bound)
+
+
+def row_of(activation):
+    return ACTIVATIONS[activation] if isinstance(activation, str) else activation
 
 
 def softmax(z):
@@ -77,28 +88,26 @@ def poisson(z, targets, sample_weight=None):
     return mean_over_rows(losses.sum(axis=1), np.exp(z) - targets, sample_weight)
 
 
-LOSSES = {
-    "cross_entropy": cross_entropy,
-    "squared_error": squared_error,
-    "binary_cross_entropy": binary_cross_entropy,
-    "poisson": poisson,
-}
+class Loss(NamedTuple):
+    value: (
+        Callable  # the mean over rows and its gradient, of z, labels or targets, the weights of rows and the settings
+    )
+    output: Callable  # what the outputs are, of z
+    targets: Callable = lambda values: values  # makes what the loss compares outputs with of values (samples, outputs)
+    kink: bool = False  # the gradient jumps where z is the target
 
-OUTPUTS = {
-    "cross_entropy": softmax,
-    "squared_error": lambda z: z,
-    "binary_cross_entropy": logistic,
-    "poisson": np.exp,
+
+LOSSES = {
+    "cross_entropy": Loss(cross_entropy, softmax, lambda values: values.argmax(axis=1)),
+    "squared_error": Loss(squared_error, lambda z: z),
+    "binary_cross_entropy": Loss(binary_cross_entropy, logistic, lambda values: (values > 0).astype(values.dtype)),
+    "poisson": Loss(poisson, np.exp, lambda values: np.floor(np.exp(values))),
 }
 
 
 def targets_of(loss, values):
     """Values, shape (samples, outputs), made into what the loss compares outputs with."""
-    if loss == "cross_entropy":
-        return values.argmax(axis=1)
-    if loss == "binary_cross_entropy":
-        return (values > 0).astype(values.dtype)
-    return np.floor(np.exp(values)) if loss == "poisson" else values
+    return LOSSES[loss].targets(values)
 
 
 def penalty(weights, l1, l2):
@@ -107,16 +116,21 @@ def penalty(weights, l1, l2):
 
 def layer_outputs(weights, biases, X, activation):
     """[X, a_1, ..., z]: what enters each layer, and last the values z that leave the network."""
-    outputs = [np.asarray(X, dtype=np.float64)]
+    return layer_values(weights, biases, X, activation)[0]
+
+
+def layer_values(weights, biases, X, activation):
+    """`layer_outputs`, and [z_1, ..., z]: the sums of each layer."""
+    outputs, sums = [np.asarray(X, dtype=np.float64)], []
     for i, (w, b) in enumerate(zip(weights, biases, strict=True)):
-        z = outputs[-1] @ w + b
-        outputs.append(z if i == len(weights) - 1 else ACTIVATIONS[activation](z))
-    return outputs
+        sums.append(outputs[-1] @ w + b)
+        outputs.append(sums[-1] if i == len(weights) - 1 else row_of(activation).value(sums[-1]))
+    return outputs, sums
 
 
 def forward(weights, biases, X, activation, loss):
     """What the loss compares with labels or targets: (samples, outputs)."""
-    return OUTPUTS[loss](layer_outputs(weights, biases, X, activation)[-1])
+    return LOSSES[loss].output(layer_outputs(weights, biases, X, activation)[-1])
 
 
 class Gradients(NamedTuple):
@@ -130,19 +144,18 @@ def rounding_bound(weights, biases, X, activation, loss, eps):
     """How far apart two correct programs in arithmetic of this eps may have each output of `forward`, shape of those.
 
     A sum of k products errs by sqrt(k) eps times the sum of their sizes, in any order, as roundings do not lean to one
-    side (Higham and Mary 2019), and carries on what its terms have erred before. No activation is steeper than 1.
-    Elementary functions may err by 8 eps.
+    side (Higham and Mary 2019), and carries on what its terms have erred before. Elementary functions may err by 8 eps.
     """
-    functions = 8 * eps
+    functions, row = 8 * eps, row_of(activation)
+    steepest = np.abs(row.derivative(np.linspace(-9, 9, 1801))).max()
     a, error = X, eps * np.abs(X)  # converted and scaled
     for i, (w, b) in enumerate(zip(weights, biases)):
         rounding = np.sqrt(len(w) + 1) * eps * (np.abs(a) @ np.abs(w) + np.abs(b))
         error = np.sqrt(error**2 @ w**2) + rounding
         a = a @ w + b
-        if i < len(weights) - 1 and activation in ("tanh", "logistic"):
-            error = error + functions
         if i < len(weights) - 1:
-            a = ACTIVATIONS[activation](a)
+            a = row.value(a)
+            error = error * max(steepest, 1.0) + row.rounding * eps * np.maximum(np.abs(a), 1)
     if loss == "cross_entropy":  # differences of z move the logarithm of a probability
         moved = 2 * error.max(axis=1, keepdims=True) + eps * np.ptp(a, axis=1)[:, None]
         error = softmax(a) * (np.expm1(moved) + functions + a.shape[1] * eps)
@@ -154,15 +167,16 @@ def rounding_bound(weights, biases, X, activation, loss, eps):
 
 
 def loss_and_gradients(weights, biases, X, y, activation, loss, l1=0.0, l2=0.0, sample_weight=None):
-    outputs = layer_outputs(weights, biases, X, activation)
-    data_loss, delta = LOSSES[loss](outputs.pop(), y, sample_weight)  # delta: d loss / d z of the layer in hand
+    outputs, sums = layer_values(weights, biases, X, activation)
+    data_loss, delta = LOSSES[loss].value(outputs.pop(), y, sample_weight)  # delta: d loss / d z of the layer in hand
     grad_weights, grad_biases = [], []
     for w in reversed(weights):
         a = outputs.pop()  # what entered this layer
         grad_weights.insert(0, a.T @ delta + l1 * np.sign(w) + l2 * w)  # np.sign(0) is 0
         grad_biases.insert(0, delta.sum(axis=0))
+        sums.pop()
         if outputs:  # the data itself needs no gradient
-            delta = (delta @ w.T) * DERIVATIVES[activation](a)
+            delta = (delta @ w.T) * row_of(activation).derivative(sums[-1])
     return Gradients(data_loss, penalty(weights, l1, l2), grad_weights, grad_biases)
 
 

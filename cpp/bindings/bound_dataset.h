@@ -16,7 +16,8 @@ template <class T> struct BoundDataset : Dataset<T> {
     Loss loss;
 
     bool fits(const Network<T>& network) const {
-        return this->inputs.columns == network.inputs() && outputs == network.outputs() && loss == network.loss();
+        return this->inputs.columns == network.inputs() && outputs == network.outputs() &&
+               loss == network.loss().kind;
     }
 };
 
@@ -28,7 +29,7 @@ std::unique_ptr<BoundDataset<T>> new_dataset(const Network<T>& network, const py
     data->inputs_owner = inputs;
     data->inputs_pin = pin_inputs(inputs);
     data->outputs = network.outputs();
-    data->loss = network.loss();
+    data->loss = network.loss().kind;
     if (!nonzero.is_none()) {
         const auto& bits = nonzero.cast<const NonzeroBits&>();
         require(bits.empty() || bits.describes(data->inputs), "nonzero must be of the same inputs");

@@ -4,6 +4,7 @@
 #include "bound_dataset.h"
 #include "gil.h"
 #include "layer_arrays.h"
+#include "part_settings.h"
 #include "register.h"
 
 namespace fastmlp {
@@ -36,9 +37,9 @@ template <class T>
 std::unique_ptr<Network<T>> new_network(const std::vector<int64_t>& sizes, Activation activation,
                                         const std::vector<double>& activation_settings, Loss loss,
                                         const std::vector<double>& loss_settings, double input_scale, bool clips_loss) {
-    require(activation_settings.empty(), "the activation has no settings");
-    require(loss_settings.empty(), "the loss has no settings");
-    return std::make_unique<Network<T>>(sizes, activation, loss, input_scale, clips_loss, current_table());
+    const LossFunction<T> function{loss, settings_of<T>(loss, loss_settings), clips_loss};
+    return std::make_unique<Network<T>>(sizes, activation, settings_of<T>(activation, activation_settings), function,
+                                        input_scale, current_table());
 }
 
 template <class T> Array<T> weights_of(const Network<T>& network, std::size_t index) {

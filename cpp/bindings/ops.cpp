@@ -1,10 +1,13 @@
 // fastmlp.ops: the operations of a network one by one, on plain arrays.
+#include <optional>
+
 #include "../kernels/dispatch.h"
 #include "../linalg/gemm.h"
 #include "../nn/epilogue.h"
 #include "../nn/loss.h"
 #include "gil.h"
 #include "numpy_views.h"
+#include "part_settings.h"
 #include "register.h"
 
 namespace fastmlp {
@@ -47,21 +50,29 @@ template <class T> MatrixView<T> with_padding(MatrixView<T> view, const Kernels<
     return view;
 }
 
-template <class T> Array<T> activate(const Array<T>& z, Activation kind) {
+using Settings = std::vector<double>;
+
+template <class T> Array<T> activate(const Array<T>& z, Activation kind, const Settings& settings) {
     const auto& kernels = kernels_of<T>(current_table());
-    return changed_copy(matrix_view(z, "z"), [&](MatrixView<T> view) {
-        Epilogue<T>(kind, kernels).forward(with_padding(view, kernels), nullptr);
-    });
+    const Epilogue<T> epilogue(kind, settings_of<T>(kind, settings), kernels);
+    return changed_copy(matrix_view(z, "z"),
+                        [&](MatrixView<T> view) { epilogue.forward(with_padding(view, kernels), nullptr); });
 }
 
-template <class T> Array<T> activation_gradient(const Array<T>& output, const Array<T>& gradient, Activation kind) {
+template <class T>
+Array<T> activation_gradient(const Array<T>& output, const Array<T>& gradient, Activation kind,
+                             const Settings& settings, const std::optional<Array<T>>& z) {
     const auto& kernels = kernels_of<T>(current_table());
+    const Epilogue<T> epilogue(kind, settings_of<T>(kind, settings), kernels);
+    require(!epilogue.needs_input() || z, "the derivative of this activation needs z");
     const auto from = matrix_view(output, "output"), from_gradient = matrix_view(gradient, "grad_output");
-    require(from.rows == from_gradient.rows && from.columns == from_gradient.columns,
-            "output and grad_output must have equal shapes");
-    Matrix<T> outputs = padded_copy(from);
+    const auto from_z = matrix_view(z ? *z : output, "z");
+    require(from.rows == from_gradient.rows && from.columns == from_gradient.columns && from.rows == from_z.rows &&
+                from.columns == from_z.columns,
+            "output, grad_output and z must have equal shapes");
+    Matrix<T> outputs = padded_copy(from), inputs = padded_copy(from_z);
     return changed_copy(from_gradient, [&](MatrixView<T> view) {
-        Epilogue<T>(kind, kernels).backward(with_padding(view, kernels), with_padding(outputs.view(), kernels));
+        epilogue.backward(with_padding(view, kernels), with_padding(outputs.view(), kernels), inputs.view().data);
     });
 }
 
@@ -73,43 +84,49 @@ template <class T> Array<T> softmax(const Array<T>& z) {
     });
 }
 
-template <class T> py::tuple loss_of(Loss loss, const Array<T>& z, const std::int32_t* labels, const T* targets) {
+// (mean loss, its gradient with respect to z)
+template <class T>
+py::tuple mean_loss(const LossFunction<T>& loss, const Array<T>& z, const std::int32_t* labels, const T* targets) {
     const auto from = matrix_view(z, "z");
     require(from.rows > 0 && from.columns > 0, "z must not be empty");
     LossSum sum;
     const Array<T> gradient = changed_copy(from, [&](MatrixView<T> view) {
         RowLosses<T> losses(from.rows);
-        loss_and_gradient(loss, false, kernels_of<T>(current_table()), view,
-                          {labels, targets, from.columns, nullptr}, T(1) / static_cast<T>(from.rows), losses, 0);
+        loss_and_gradient(loss, kernels_of<T>(current_table()), view, {labels, targets, from.columns, nullptr},
+                          T(1) / static_cast<T>(from.rows), losses, 0);
         sum.add(losses, from.rows);
     });
     return py::make_tuple(sum.loss / static_cast<double>(from.rows), gradient);
 }
 
-template <class T> py::tuple softmax_cross_entropy(const Array<T>& z, const Array<std::int64_t>& labels) {
+template <class T>
+py::tuple loss_on_labels(const Array<T>& z, const Array<std::int64_t>& labels, Loss kind, const Settings& settings) {
     const auto view = matrix_view(z, "z");
+    require(properties_of(kind).uses_labels, "the loss takes targets, not integer labels");
     require(labels.ndim() == 1 && labels.shape(0) == view.rows, "labels must have one entry per row of z");
     const std::vector<std::int32_t> checked = checked_labels(labels.data(), view.rows, view.columns);
-    return loss_of<T>(Loss::cross_entropy, z, checked.data(), nullptr);
+    return mean_loss<T>({kind, settings_of<T>(kind, settings), false}, z, checked.data(), nullptr);
 }
 
-template <class T> py::tuple squared_error(const Array<T>& prediction, const Array<T>& target) {
-    const auto a = matrix_view(prediction, "prediction"), b = matrix_view(target, "target");
-    require(a.rows == b.rows && a.columns == b.columns, "prediction and target must have equal shapes");
-    const Pin pin(target);
-    return loss_of<T>(Loss::squared_error, prediction, nullptr, target.data());
+template <class T>
+py::tuple loss_on_targets(const Array<T>& z, const Array<T>& targets, Loss kind, const Settings& settings) {
+    const auto a = matrix_view(z, "z"), b = matrix_view(targets, "targets");
+    require(!properties_of(kind).uses_labels, "the loss takes integer labels, not targets");
+    require(a.rows == b.rows && a.columns == b.columns, "z and targets must have equal shapes");
+    const Pin pin(targets);
+    return mean_loss<T>({kind, settings_of<T>(kind, settings), false}, z, nullptr, targets.data());
 }
 
 template <class T> void register_ops_of(py::module_& m) {
     using py::arg;
     m.def("matmul", &matmul_of<T>, arg("a").noconvert(), arg("b").noconvert(), arg("transpose_a"), arg("transpose_b"),
           arg("n_threads"));
-    m.def("activate", &activate<T>, arg("z").noconvert(), arg("activation"));
+    m.def("activate", &activate<T>, arg("z").noconvert(), arg("activation"), arg("settings"));
     m.def("activation_gradient", &activation_gradient<T>, arg("output").noconvert(), arg("grad_output").noconvert(),
-          arg("activation"));
+          arg("activation"), arg("settings"), arg("z").noconvert() = py::none());
     m.def("softmax", &softmax<T>, arg("z").noconvert());
-    m.def("softmax_cross_entropy", &softmax_cross_entropy<T>, arg("z").noconvert(), arg("labels").noconvert());
-    m.def("squared_error", &squared_error<T>, arg("prediction").noconvert(), arg("target").noconvert());
+    m.def("loss", &loss_on_labels<T>, arg("z").noconvert(), arg("labels").noconvert(), arg("loss"), arg("settings"));
+    m.def("loss", &loss_on_targets<T>, arg("z").noconvert(), arg("targets").noconvert(), arg("loss"), arg("settings"));
 }
 
 void register_ops(py::module_& m) {

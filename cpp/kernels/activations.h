@@ -1,7 +1,7 @@
 // The activations: one struct each, with its value at z and the gradient with respect to z.
 //
 // `gradient` multiplies g, the gradient with respect to the output, by the derivative, computed from the output or,
-// where needs_input, from z. `settings` are null where the activation has none.
+// where needs_input, from z. `settings` hold setting_count numbers, in the order of the row in activations.py.
 #pragma once
 
 #include "parts.h"
@@ -12,12 +12,14 @@ namespace fastmlp::FASTMLP_ISA {
 template <class T, Activation kind> struct ActivationOf;
 
 template <class T> struct ActivationOf<T, Activation::identity> {
+    static constexpr int setting_count = 0;
     static constexpr bool needs_input = false;
     static Vec<T> value(Vec<T> z, const T*) { return z; }
     static Vec<T> gradient(Vec<T> g, Vec<T>, const T*) { return g; }
 };
 
 template <class T> struct ActivationOf<T, Activation::relu> {
+    static constexpr int setting_count = 0;
     static constexpr bool needs_input = false;
     static Vec<T> value(Vec<T> z, const T*) { return max(Vec<T>::zero(), z); }  // this order lets NaN through
     static Vec<T> gradient(Vec<T> g, Vec<T> output, const T*) {                 // 0 at 0
@@ -26,6 +28,7 @@ template <class T> struct ActivationOf<T, Activation::relu> {
 };
 
 template <class T> struct ActivationOf<T, Activation::tanh> {
+    static constexpr int setting_count = 0;
     static constexpr bool needs_input = false;
     static Vec<T> value(Vec<T> z, const T*) {
         using V = Vec<T>;
@@ -40,6 +43,7 @@ template <class T> struct ActivationOf<T, Activation::tanh> {
 };
 
 template <class T> struct ActivationOf<T, Activation::logistic> {
+    static constexpr int setting_count = 0;
     static constexpr bool needs_input = false;
     static Vec<T> value(Vec<T> z, const T*) {
         const Vec<T> one = Vec<T>::broadcast(1);
@@ -49,19 +53,24 @@ template <class T> struct ActivationOf<T, Activation::logistic> {
 };
 
 template <class T> struct ActivationOf<T, Activation::exponential> {
+    static constexpr int setting_count = 0;
     static constexpr bool needs_input = false;
     static Vec<T> value(Vec<T> z, const T*) { return exp<T>(z); }
     static Vec<T> gradient(Vec<T> g, Vec<T> output, const T*) { return g * output; }
 };
 
 template <class T, Activation kind>
-void activate_kernel(T* z, int64_t stride, const T* bias, int64_t rows, int64_t columns, const T* settings) {
+void activate_kernel(T* z, int64_t stride, const T* bias, int64_t rows, int64_t columns, const T* settings, T* input) {
     using V = Vec<T>;
+    using A = ActivationOf<T, kind>;
     for (int64_t j = 0; j < columns; j += V::lanes) {
         const V b = bias ? V::load(bias + j) : V::zero();
         for (int64_t i = 0; i < rows; ++i) {
             T* p = z + i * stride + j;
-            ActivationOf<T, kind>::value(V::load(p) + b, settings).store(p);
+            const V x = V::load(p) + b;
+            if constexpr (A::needs_input)
+                if (input) x.store(input + i * stride + j);
+            A::value(x, settings).store(p);
         }
     }
 }

@@ -18,6 +18,9 @@ const KernelTable& current_table();
 void use_table(const std::string& isa);
 
 // Properties are equal in all tables.
+inline ActivationProperties properties_of(Activation kind) {
+    return available_tables().front()->activations[static_cast<int>(kind)];
+}
 inline LossProperties properties_of(Loss kind) { return available_tables().front()->losses[static_cast<int>(kind)]; }
 inline UpdateProperties properties_of(UpdateKind kind) {
     return available_tables().front()->updates[static_cast<int>(kind)];

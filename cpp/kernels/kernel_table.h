@@ -82,7 +82,7 @@ template <class T> struct LossBatch {
     int64_t target_stride;
     T scale;
     T max_term;             // upper bound of a term of the cross-entropies
-    const T* settings;      // of the loss; null if it has none
+    const T* settings;      // of the loss
     T* loss;                // (rows)
     std::int32_t* correct;  // (rows), of losses on labels: whether the first largest column is the label
 };
@@ -101,9 +101,10 @@ template <class T> struct Kernels {
     OuterUpdate<T> outer_update[count_of<UpdateKind>][max_row_tile][panel_vectors];
     OuterOverlap<T> outer_overlap[count_of<UpdateKind>][max_row_tile][panel_vectors];
 
-    // z (rows, columns) = activation(z + bias), in place; bias may be null
+    // z (rows, columns) = activation(z + bias), in place; bias may be null. Where the activation needs its input, z + bias
+    // goes to `input`, of the same stride, unless that is null.
     void (*activate[count_of<Activation>])(T* z, int64_t stride, const T* bias, int64_t rows, int64_t columns,
-                                           const T* settings);
+                                           const T* settings, T* input);
 
     // gradient (rows, columns) *= activation'(input), computed from output = activation(input); from `input`, which may
     // otherwise be null, where the activation needs it
@@ -149,6 +150,7 @@ template <class T> struct Kernels {
 
 struct KernelTable {
     const char* isa;
+    ActivationProperties activations[count_of<Activation>];
     LossProperties losses[count_of<Loss>];
     UpdateProperties updates[count_of<UpdateKind>];
     Kernels<float> float32;

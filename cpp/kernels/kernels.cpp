@@ -76,8 +76,15 @@ template <class T> constexpr Kernels<T> all_kernels() {
 
 extern const KernelTable table;  // a namespace's const needs this to be visible to dispatch.cpp
 constexpr KernelTable table = [] {
-    KernelTable t{FASTMLP_NAME_OF(FASTMLP_ISA), {}, {}, all_kernels<float>(), all_kernels<double>()};
-    for_each_kind<Loss>([&](auto kind) { t.losses[kind.index] = {LossOf<float, kind.value>::uses_labels}; });
+    KernelTable t{FASTMLP_NAME_OF(FASTMLP_ISA), {}, {}, {}, all_kernels<float>(), all_kernels<double>()};
+    for_each_kind<Activation>([&](auto kind) {
+        using A = ActivationOf<float, kind.value>;
+        t.activations[kind.index] = {A::setting_count, A::needs_input};
+    });
+    for_each_kind<Loss>([&](auto kind) {
+        using L = LossOf<float, kind.value>;
+        t.losses[kind.index] = {L::uses_labels, L::setting_count};
+    });
     for_each_kind<UpdateKind>([&](auto kind) {
         using U = UpdateOf<float, kind.value>;
         t.updates[kind.index] = {U::state_count, U::moves_without_gradient, U::overlaps_with_product, U::corrects_bias};

@@ -1,7 +1,8 @@
 // The losses: one struct each, with its value and its gradient with respect to the output layer's values z.
 //
 // A loss on targets compares each output with one target. Its struct computes the term of one element, whose column it
-// receives, and one kernel serves all these losses. `Sum` adds the terms of a row in its order, and `of_row` turns the
+// receives, and one kernel serves all these losses. Its settings, setting_count numbers in the order of the row in
+// losses.py, are those of the batch. `Sum` adds the terms of a row in its order, and `of_row` turns the
 // sum into the row's loss.
 #pragma once
 
@@ -36,6 +37,7 @@ template <class T, Loss kind> struct LossOf;
 // -log softmax(z)[label]
 template <class T> struct LossOf<T, Loss::cross_entropy> {
     static constexpr bool uses_labels = true;
+    static constexpr int setting_count = 0;
 
     static void predict(T* z, int64_t stride, int64_t rows, int64_t outputs) {
         using V = Vec<T>;
@@ -88,6 +90,7 @@ private:
 // 1/2 sum (z - target)^2
 template <class T> struct LossOf<T, Loss::squared_error> {
     static constexpr bool uses_labels = false;
+    static constexpr int setting_count = 0;
     using Output = ActivationOf<T, Activation::identity>;
     using Sum = SumInOrder<T>;
     static LossTerm<T> term(Vec<T> z, Vec<T> target, int64_t, const LossBatch<T>&) {
@@ -101,6 +104,7 @@ template <class T> struct LossOf<T, Loss::squared_error> {
 // term overflows: p is 1 or e over 1 + e, -log p and -log(1 - p) are max(z, 0) - z * target and log(1 + e).
 template <class T> struct LossOf<T, Loss::binary_cross_entropy> {
     static constexpr bool uses_labels = false;
+    static constexpr int setting_count = 0;
     using Output = ActivationOf<T, Activation::logistic>;
     using Sum = SumByLane<T>;
     static LossTerm<T> term(Vec<T> z, Vec<T> target, int64_t, const LossBatch<T>& batch) {
@@ -116,6 +120,7 @@ template <class T> struct LossOf<T, Loss::binary_cross_entropy> {
 // Half the deviance, sum e^z - target * z + target * log(target) - target: 0 where e^z is the target.
 template <class T> struct LossOf<T, Loss::poisson> {
     static constexpr bool uses_labels = false;
+    static constexpr int setting_count = 0;
     using Output = ActivationOf<T, Activation::exponential>;
     using Sum = SumByLane<T>;
     static LossTerm<T> term(Vec<T> z, Vec<T> target, int64_t, const LossBatch<T>&) {

@@ -62,8 +62,21 @@ constexpr const char* name_of(UpdateKind kind) {
     return "";
 }
 
+inline constexpr int max_setting_count = 2;  // of an activation or a loss
+
+// Numbers that change an activation or a loss, as leaky_relu's slope does.
+template <class T> struct PartSettings {
+    T value[max_setting_count] = {};
+};
+
+struct ActivationProperties {
+    int setting_count;
+    bool needs_input;  // its derivative is computed from its input z, not from its output
+};
+
 struct LossProperties {
     bool uses_labels;  // one class label per row; otherwise one target per output
+    int setting_count;
 };
 
 struct UpdateProperties {

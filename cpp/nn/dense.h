@@ -20,11 +20,11 @@ template <class T> struct LayerArrays {
 template <class T> class DenseLayer {
 public:
     // Throws std::bad_alloc.
-    DenseLayer(int64_t inputs, int64_t outputs, Activation activation, const Kernels<T>& kernels)
+    DenseLayer(int64_t inputs, int64_t outputs, const Epilogue<T>& epilogue, const Kernels<T>& kernels)
         : inputs_(inputs),
           outputs_(outputs),
           kernels_(&kernels),
-          epilogue_(activation, kernels),
+          epilogue_(epilogue),
           shape_{inputs, outputs, kernels.lanes},
           transposed_shape_{outputs, inputs, kernels.lanes},
           weights_(shape_.size()),
@@ -47,32 +47,35 @@ public:
     LayerArrays<const T> parameters() const { return {weights_.data(), biases_.data()}; }
 
     // out (rows, outputs) = activation(in (rows, inputs) * W + b); this worker's tiles. With `active`, `in` holds
-    // these columns only and the others are zero.
-    void forward(const Worker& worker, MatrixView<const T> in, MatrixView<T> out,
-                 const ActiveColumns* active = nullptr) const noexcept {
+    // these columns only and the others are zero. The activation's inputs go to `z`, of the size of `out`, if backward
+    // needs them and z is not empty.
+    void forward(const Worker& worker, MatrixView<const T> in, MatrixView<T> out, const ActiveColumns* active = nullptr,
+                 MatrixView<T> z = {}) const noexcept {
         if (in.rows == 1 && worker.count == 1 && !active) return forward_row(in.data, out.data);
         for_each_tile(kernels_->row_tile, in.rows, shape_, worker, [&](const Tile& tile) {
             const int64_t first = tile.panel * shape_.full_width();
-            T* z = out.row(tile.row) + first;
+            T* to = out.row(tile.row) + first;
             if (active)
-                panel_tile_sparse(*kernels_, in, shape_, weights_.data(), active->index(), tile, z, out.stride);
+                panel_tile_sparse(*kernels_, in, shape_, weights_.data(), active->index(), tile, to, out.stride);
             else
-                panel_tile(*kernels_, in, shape_, weights_.data(), tile, z, out.stride);
-            epilogue_.forward({z, tile.rows, shape_.width_of(tile.panel), out.stride}, biases_.data() + first);
+                panel_tile(*kernels_, in, shape_, weights_.data(), tile, to, out.stride);
+            epilogue_.forward({to, tile.rows, shape_.width_of(tile.panel), out.stride}, biases_.data() + first,
+                              z.data ? z.row(tile.row) + first : nullptr);
         });
     }
 
     // in_gradient (rows, inputs) = gradient (rows, outputs) * Wᵀ, taken back through the epilogue of the layer below,
-    // whose outputs are `in`; this worker's tiles.
+    // whose outputs are `in`, and whose activation's inputs are `z` if it needs them; this worker's tiles.
     void input_gradient(const Worker& worker, MatrixView<const T> gradient, const T* transposed, MatrixView<const T> in,
-                        const Epilogue<T>& below, MatrixView<T> in_gradient) const noexcept {
+                        const Epilogue<T>& below, MatrixView<const T> z, MatrixView<T> in_gradient) const noexcept {
         const PanelShape& shape = transposed_shape_;
         for_each_tile(kernels_->row_tile, in.rows, shape, worker, [&](const Tile& tile) {
             const int64_t first = tile.panel * shape.full_width(), width = shape.width_of(tile.panel);
             T* sums = in_gradient.row(tile.row) + first;
             panel_tile(*kernels_, gradient, shape, transposed, tile, sums, in_gradient.stride);
             below.backward({sums, tile.rows, width, in_gradient.stride},
-                           {in.row(tile.row) + first, tile.rows, width, in.stride});
+                           {in.row(tile.row) + first, tile.rows, width, in.stride},
+                           z.data ? z.row(tile.row) + first : nullptr);
         });
     }
 

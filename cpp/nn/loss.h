@@ -34,10 +34,17 @@ template <class T> T max_term(bool clipped) {
                    : std::numeric_limits<T>::infinity();
 }
 
+// A loss with its settings.
+template <class T> struct LossFunction {
+    Loss kind;
+    PartSettings<T> settings;
+    bool clipped;  // a term of the cross-entropies costs at most max_term
+};
+
 // z (rows, outputs) becomes the gradient of its rows' weighted losses times `scale`; what they cost goes to `losses`,
-// from row `first` on. With `clipped`, a term of the cross-entropies costs at most max_term.
+// from row `first` on.
 template <class T>
-void loss_and_gradient(Loss loss, bool clipped, const Kernels<T>& kernels, MatrixView<T> z, const Targets<T>& targets,
+void loss_and_gradient(const LossFunction<T>& loss, const Kernels<T>& kernels, MatrixView<T> z, const Targets<T>& targets,
                        T scale, RowLosses<T>& losses, int64_t first) noexcept {
     LossBatch<T> batch{};
     batch.z = z.data;
@@ -48,10 +55,11 @@ void loss_and_gradient(Loss loss, bool clipped, const Kernels<T>& kernels, Matri
     batch.targets = targets.targets;
     batch.target_stride = targets.target_stride;
     batch.scale = scale;
-    batch.max_term = max_term<T>(clipped);
+    batch.max_term = max_term<T>(loss.clipped);
+    batch.settings = loss.settings.value;
     batch.loss = losses.loss.data() + first;
     batch.correct = losses.correct.data() + first;
-    kernels.loss[static_cast<int>(loss)](batch);
+    kernels.loss[static_cast<int>(loss.kind)](batch);
     T* weight = losses.weight.data() + first;
     if (!targets.sample_weights) {
         std::fill_n(weight, z.rows, T(1));

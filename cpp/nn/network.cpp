@@ -11,18 +11,15 @@ namespace fastmlp {
 constexpr int64_t block_rows = 128;
 
 template <class T>
-Network<T>::Network(const std::vector<int64_t>& sizes, Activation hidden, Loss loss, double input_scale,
-                    bool clips_loss, const KernelTable& table)
-    : sizes_(sizes),
-      loss_(loss),
-      input_scale_(static_cast<T>(input_scale)),
-      clips_loss_(clips_loss),
-      table_(&table) {
+Network<T>::Network(const std::vector<int64_t>& sizes, Activation hidden, const PartSettings<T>& activation_settings,
+                    const LossFunction<T>& loss, double input_scale, const KernelTable& table)
+    : sizes_(sizes), loss_(loss), input_scale_(static_cast<T>(input_scale)), table_(&table) {
     if (sizes.size() < 2) throw std::invalid_argument("a network needs at least two layer sizes");
     for (const int64_t size : sizes)
         if (size < 1 || size > INT32_MAX) throw std::invalid_argument("layer sizes must lie in [1, 2^31)");
+    const Epilogue<T> of_hidden(hidden, activation_settings, kernels()), of_output(Activation::identity, {}, kernels());
     for (std::size_t i = 0; i + 1 < sizes.size(); ++i)
-        layers_.emplace_back(sizes[i], sizes[i + 1], i + 2 < sizes.size() ? hidden : Activation::identity, kernels());
+        layers_.emplace_back(sizes[i], sizes[i + 1], i + 2 < sizes.size() ? of_hidden : of_output, kernels());
 }
 
 template <class T> double Network<T>::forward_operations() const {
@@ -103,7 +100,7 @@ template <class T> bool Network<T>::forward(const Inputs& inputs, T* out, int n_
             if (!kernels().finite(x.row(i), x.columns)) all_finite = false;
     };
     for_each_block(inputs, n_threads, check, [&](Range part, MatrixView<T> z) noexcept {
-        kernels().predict[static_cast<int>(loss_)](z.data, z.stride, z.rows, z.columns);
+        kernels().predict[static_cast<int>(loss_.kind)](z.data, z.stride, z.rows, z.columns);
         copy_rows(z, MatrixView<T>{out + part.begin * z.columns, z.rows, z.columns, z.columns});
     });
     return all_finite;
@@ -114,7 +111,7 @@ void Network<T>::evaluate(const Dataset<T>& data, int64_t begin, int64_t end, Lo
     RowLosses<T> losses(end - begin);
     const auto checked_before = [](MatrixView<const T>) noexcept {};
     for_each_block(data.inputs.part(begin, end), n_threads, checked_before, [&](Range part, MatrixView<T> z) noexcept {
-        loss_and_gradient(loss_, clips_loss_, kernels(), z, data.targets_from(begin + part.begin, z.columns), T(1),
+        loss_and_gradient(loss_, kernels(), z, data.targets_from(begin + part.begin, z.columns), T(1),
                           losses, part.begin);
     });
     sum.add(losses, end - begin);

@@ -20,14 +20,13 @@ struct LockOwner {
 template <class T> class Network {
 public:
     // sizes: features, hidden widths, outputs. Throws std::invalid_argument, std::bad_alloc.
-    Network(const std::vector<int64_t>& sizes, Activation hidden, Loss loss, double input_scale, bool clips_loss,
-            const KernelTable& table);
+    Network(const std::vector<int64_t>& sizes, Activation hidden, const PartSettings<T>& activation_settings,
+            const LossFunction<T>& loss, double input_scale, const KernelTable& table);
 
     int64_t inputs() const { return sizes_.front(); }
     int64_t outputs() const { return sizes_.back(); }
-    Loss loss() const { return loss_; }
-    bool uses_labels() const { return properties_of(loss_).uses_labels; }  // otherwise targets
-    bool clips_loss() const { return clips_loss_; }  // see loss_and_gradient
+    const LossFunction<T>& loss() const { return loss_; }
+    bool uses_labels() const { return properties_of(loss_.kind).uses_labels; }  // otherwise targets
     T input_scale() const { return input_scale_; }
     LockOwner& lock_owner() { return lock_owner_; }
     const Kernels<T>& kernels() const { return kernels_of<T>(*table_); }
@@ -58,9 +57,8 @@ private:
     void for_each_block(const Inputs& inputs, int n_threads, OnInputs on_inputs, OnOutputs on_outputs) const;
 
     std::vector<int64_t> sizes_;
-    Loss loss_;
+    LossFunction<T> loss_;
     T input_scale_;
-    bool clips_loss_;
     const KernelTable* table_;
     std::vector<DenseLayer<T>> layers_;
     LockOwner lock_owner_;

@@ -85,6 +85,7 @@ template <class T> void Trainer<T>::reserve_buffers(const Epoch& epoch) {
     reserved_rows_ = 0;
     prefetched_ = {};
     outputs_.clear();
+    activation_inputs_.clear();
     gradients_.clear();
     for (BatchBuffers& batch : batches_) {
         batch.inputs = Matrix<T>(rows, columns);
@@ -93,7 +94,10 @@ template <class T> void Trainer<T>::reserve_buffers(const Epoch& epoch) {
         else
             batch.targets = Matrix<T>(rows, network_.outputs());
     }
-    for (const auto& layer : network_.layers()) outputs_.emplace_back(rows, layer.outputs());
+    for (const auto& layer : network_.layers()) {
+        outputs_.emplace_back(rows, layer.outputs());
+        activation_inputs_.push_back(layer.epilogue().needs_input() ? Matrix<T>(rows, layer.outputs()) : Matrix<T>());
+    }
     for (std::size_t i = 0; i + 1 < outputs_.size(); ++i) gradients_.emplace_back(rows, network_.layers()[i].outputs());
     losses_ = RowLosses<T>(rows);
     reserved_rows_ = rows;
@@ -192,7 +196,7 @@ void Trainer<T>::forward(const Worker& worker, const MicroBatch& batch, BatchBuf
         for (std::size_t i = 1; i < layers.size(); ++i) layers[i].refresh_transposed(worker, states_[i].transposed());
     for (std::size_t i = 0; i + 1 < layers.size(); ++i) {
         layers[i].forward(worker, inputs_of(i, batch, buffers, active), outputs_[i].first_rows(batch.rows()),
-                          i == 0 ? active : nullptr);
+                          i == 0 ? active : nullptr, activation_inputs_[i].view());
         worker.wait_for_all();
     }
 }
@@ -213,8 +217,8 @@ void Trainer<T>::output_gradient(const Worker& worker, const MicroBatch& batch, 
         const MatrixView<T> z = share_of(outputs_[last].view());
         network_.layers()[last].forward(Worker::alone(), in, z, last == 0 ? active : nullptr);
         const T scale = gradient_divisor > 0 ? T(1) / static_cast<T>(gradient_divisor) : T(0);
-        loss_and_gradient(network_.loss(), network_.clips_loss(), kernels_, z,
-                          buffers.targets_from(mine.begin, weighted), scale, losses_, mine.begin);
+        loss_and_gradient(network_.loss(), kernels_, z, buffers.targets_from(mine.begin, weighted), scale, losses_,
+                          mine.begin);
     }
     worker.wait_for_all();
 }
@@ -230,7 +234,7 @@ void Trainer<T>::backward(const Worker& worker, const MicroBatch& batch, BatchBu
         const MatrixView<const T> in = inputs_of(i, batch, buffers, active);
         if (i > 0)
             layers[i].input_gradient(worker, gradient, states_[i].transposed(), in, layers[i - 1].epilogue(),
-                                     gradients_[i - 1].first_rows(batch.rows()));
+                                     activation_inputs_[i - 1].view(), gradients_[i - 1].first_rows(batch.rows()));
         const ParameterBlock<T> weights = states_[i].weights_of(layers[i]), biases = states_[i].biases_of(layers[i]);
         const auto on_tile = [&](const OuterProduct<T>& product) {
             sink.take_tile(weights, product, i == 0 ? next_rows.prefetch() : Prefetch{});

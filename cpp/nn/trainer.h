@@ -139,6 +139,7 @@ private:
     BatchBuffers batches_[2];                           // the current micro-batch and the next one
     PrefetchedBatch prefetched_;
     std::vector<Matrix<T>> outputs_;    // of each layer; the last one's become its gradient
+    std::vector<Matrix<T>> activation_inputs_;  // of each layer; empty where backward needs none
     std::vector<Matrix<T>> gradients_;  // with respect to z of each hidden layer
     RowLosses<T> losses_{0};
     Buffer<T> sums_;             // of gradients, of all layers

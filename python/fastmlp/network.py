@@ -276,7 +276,15 @@ class Network:
 
     @classmethod
     def from_state_dict(
-        cls, state: Any, *, activation: str, loss: str, input_scale: float = 1.0, dtype: Any = None
+        cls,
+        state: Any,
+        *,
+        activation: str,
+        loss: str,
+        input_scale: float = 1.0,
+        dtype: Any = None,
+        activation_settings: Mapping[str, float] | None = None,
+        loss_settings: Mapping[str, float] | None = None,
     ) -> Network:
         """A network with the parameters of a state dict, PyTorch's or `to_state_dict`'s.
 
@@ -286,7 +294,7 @@ class Network:
             Pairs ``"<layer>.weight"``, shape (outputs, inputs), and ``"<layer>.bias"``, shape (outputs,), of dense
             layers only. Layers whose names differ only in a number at the end are taken in the order of this number,
             others in the order of the mapping.
-        activation, loss, input_scale
+        activation, loss, input_scale, activation_settings, loss_settings
             As for `Network`. A state dict does not hold them; the first two have no default, because a wrong guess would
             give wrong predictions without an error.
         dtype : {"float32", "float64"}, optional
@@ -297,7 +305,8 @@ class Network:
         ValueError, TypeError, MemoryError
             If a key, dtype or value (NaN, inf) is wrong, a bias is missing, shapes do not match, or memory is too small.
         """
-        return cls.from_state(state_dict.from_state_dict(state, activation, loss, input_scale, dtype))
+        spec = (activation, loss, dtype, input_scale, activation_settings, loss_settings)
+        return cls.from_state(state_dict.from_state_dict(state, *spec))
 
     def to_c(self, name: str = "network") -> str:
         """The network as the text of one C99 file (or C++17) that needs only <math.h>.
@@ -386,11 +395,6 @@ class Network:
         n_threads : int >= 1, optional
         sample_weight : array of reals, shape (samples,), optional
             Weights of the rows in both means; their sum must be positive.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If X, y or sample_weight are invalid.
         """
         threads = validation.check_threads(n_threads) or default_thread_count()
         data = training_data.evaluation_data(self, X, y, sample_weight, threads)
@@ -410,10 +414,6 @@ class Network:
             As in `evaluate`.
         l1, l2 : float >= 0
         n_threads : int >= 1, optional
-
-        Returns
-        -------
-        Gradients
         """
         l1 = validation.check_number("l1", l1, minimum=0)
         l2 = validation.check_number("l2", l2, minimum=0)

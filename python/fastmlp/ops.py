@@ -7,12 +7,12 @@ the mean.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import _core, training_data, validation
-from .activations import ACTIVATIONS
+from . import _core, activations, losses, training_data, validation
 from .threads import default_thread_count
 
 
@@ -50,11 +50,11 @@ def matmul(
     return _core.matmul(a, b, transpose_a, transpose_b, validation.check_threads(n_threads) or default_thread_count())
 
 
-def activate(z: Any, activation: str) -> np.ndarray:
-    """activation(z), element by element; {"relu", "tanh", "logistic", "identity"}."""
-    validation.check_choice("activation", activation, ACTIVATIONS)
+def activate(z: Any, activation: str, settings: Mapping[str, float] | None = None) -> np.ndarray:
+    """activation(z), element by element; activation and its settings as in `Network`."""
+    part, numbers = _part("activation", activations.TABLE, activations.ACTIVATIONS, activation, settings)
     (z,) = _matrices(z=z)
-    return _core.activate(z, getattr(_core.Activation, activation))
+    return _core.activate(z, getattr(_core.Activation, part.name), numbers(z.dtype))
 
 
 def relu(z: Any) -> np.ndarray:
@@ -72,15 +72,21 @@ def logistic(z: Any) -> np.ndarray:
     return activate(z, "logistic")
 
 
-def activation_gradient(output: Any, grad_output: Any, activation: str) -> np.ndarray:
+def activation_gradient(
+    output: Any, grad_output: Any, activation: str, settings: Mapping[str, float] | None = None, z: Any = None
+) -> np.ndarray:
     """The gradient with respect to z, from output = activation(z) and the gradient with respect to it.
 
-    Both arrays have the same shape. The derivative is written in terms of the output, as in backpropagation; relu's is
-    0 at 0.
+    All arrays have the same shape. The derivative is written in terms of the output, as in backpropagation, or of z
+    for activations that need it: silu. At 0, relu's is 0 and leaky_relu's is slope.
     """
-    validation.check_choice("activation", activation, ACTIVATIONS)
-    output, grad_output = _matrices_of_one_shape(output=output, grad_output=grad_output)
-    return _core.activation_gradient(output, grad_output, getattr(_core.Activation, activation))
+    part, numbers = _part("activation", activations.TABLE, activations.ACTIVATIONS, activation, settings)
+    kind = getattr(_core.Activation, part.name)
+    if z is None:
+        output, grad_output = _matrices_of_one_shape(output=output, grad_output=grad_output)
+        return _core.activation_gradient(output, grad_output, kind, numbers(output.dtype))
+    output, grad_output, z = _matrices_of_one_shape(output=output, grad_output=grad_output, z=z)
+    return _core.activation_gradient(output, grad_output, kind, numbers(output.dtype), z)
 
 
 def softmax(z: Any) -> np.ndarray:
@@ -89,30 +95,47 @@ def softmax(z: Any) -> np.ndarray:
     return _core.softmax(z)
 
 
-def softmax_cross_entropy(z: Any, labels: Any) -> LossAndGradient:
-    """The mean over rows of -log softmax(z)[label], and its gradient with respect to z.
+def loss_and_gradient(loss: str, z: Any, y: Any, settings: Mapping[str, float] | None = None) -> LossAndGradient:
+    """A loss of `Network`, the mean over rows, and its gradient with respect to z, before the output's activation.
 
     Parameters
     ----------
-    z : array, shape (rows, classes), both >= 1
-    labels : integers in [0, classes), shape (rows,)
+    loss, settings
+        As in `Network`.
+    z : array, shape (rows, outputs), both >= 1
+    y : integers in [0, outputs), shape (rows,), for losses on labels; otherwise array, shape (rows, outputs)
     """
-    (z,) = _matrices(z=z)
-    _check_not_empty("z", z)
-    labels = training_data.check_labels(labels, len(z), z.shape[1], "cross_entropy")
-    return LossAndGradient(*_core.softmax_cross_entropy(z, labels))
+    return _loss(loss, settings, z=z, y=y)
+
+
+def softmax_cross_entropy(z: Any, labels: Any) -> LossAndGradient:
+    """`loss_and_gradient` of "cross_entropy": the mean over rows of -log softmax(z)[label]."""
+    return _loss("cross_entropy", None, z=z, labels=labels)
 
 
 def squared_error(prediction: Any, target: Any) -> LossAndGradient:
-    """The mean over rows of 1/2 * sum over outputs of (prediction - target)^2, and its gradient.
+    """`loss_and_gradient` of "squared_error": the mean over rows of 1/2 * sum over outputs of (prediction - target)^2."""
+    return _loss("squared_error", None, prediction=prediction, target=target)
 
-    Parameters
-    ----------
-    prediction, target : array, shape (rows, outputs), both >= 1
-    """
-    prediction, target = _matrices_of_one_shape(prediction=prediction, target=target)
-    _check_not_empty("prediction", prediction)
-    return LossAndGradient(*_core.squared_error(prediction, target))
+
+def _loss(loss: str, settings: Any, **arguments: Any) -> LossAndGradient:
+    part, numbers = _part("loss", losses.TABLE, losses.LOSSES, loss, settings)
+    (z_name, y_name), (z, y) = arguments, arguments.values()
+    z, *_ = matrices = _matrices(**{z_name: z}) if part.has_labels else _matrices_of_one_shape(**arguments)
+    if z.size == 0:
+        raise ValueError(f"{z_name} must have at least one row and one column, got shape {z.shape}")
+    if part.has_labels:
+        y = training_data.check_labels(y, *z.shape, part.name)
+    else:
+        y = matrices[1]
+        training_data.check_range(y_name, y, part.targets.minimum, part.targets.maximum, part.name)
+    return LossAndGradient(*_core.loss(z, y, getattr(_core.Loss, part.name), numbers(z.dtype)))
+
+
+def _part(name: str, table: Any, choices: Any, value: Any, settings: Any) -> tuple[Any, Any]:
+    """The row of a part, and what makes its checked settings for a dtype."""
+    part = table[validation.check_choice(name, value, choices)]
+    return part, lambda dtype: list(validation.check_part_settings("settings", part, settings, dtype).values())
 
 
 def _matrices(**arguments: Any) -> list[np.ndarray]:
@@ -131,12 +154,8 @@ def _matrices(**arguments: Any) -> list[np.ndarray]:
 
 
 def _matrices_of_one_shape(**arguments: Any) -> list[np.ndarray]:
-    (name, other_name), (array, other) = arguments, _matrices(**arguments)
-    if other.shape != array.shape:
-        raise ValueError(f"{other_name} must have the shape of {name}, {array.shape}, got {other.shape}")
-    return [array, other]
-
-
-def _check_not_empty(name: str, array: np.ndarray) -> None:
-    if array.size == 0:
-        raise ValueError(f"{name} must have at least one row and one column, got shape {array.shape}")
+    arrays, (first, *_) = _matrices(**arguments), arguments
+    for name, array in zip(arguments, arrays):
+        if array.shape != arrays[0].shape:
+            raise ValueError(f"{name} must have the shape of {first}, {arrays[0].shape}, got {array.shape}")
+    return arrays

@@ -117,6 +117,10 @@ def test_a_slice_takes_no_rows_that_another_plan_or_data_set_has_prefetched(othe
     assert_equal_bits(*results)
 
 
+def a_loss(z, y, loss, settings=()):
+    return _core.loss(z, np.asarray(y), getattr(_core.Loss, loss), list(settings))
+
+
 REJECTED = {
     "plan, order of two dimensions": lambda core, trainer, data: _core.EpochPlan(np.zeros((2, 2), int), 4),
     "plan, rows below 0": lambda core, trainer, data: _core.EpochPlan(-1, 4),
@@ -200,19 +204,21 @@ REJECTED = {
         np.zeros((2, 3)), np.zeros((3, 2)), False, True, 1
     ),
     "activation_gradient": lambda core, trainer, data: _core.activation_gradient(
-        np.zeros((2, 3)), np.zeros((2, 4)), _core.Activation.tanh
+        np.zeros((2, 3)), np.zeros((2, 4)), _core.Activation.tanh, []
     ),
-    "softmax_cross_entropy, a label short": lambda core, trainer, data: _core.softmax_cross_entropy(
-        np.zeros((2, 3)), np.zeros(1, np.int64)
+    "activation_gradient, z": lambda core, trainer, data: _core.activation_gradient(
+        np.zeros((2, 3)), np.zeros((2, 3)), _core.Activation.tanh, [], np.zeros((2, 4))
     ),
-    "softmax_cross_entropy, a label of no class": lambda core, trainer, data: _core.softmax_cross_entropy(
-        np.zeros((2, 3)), np.array([0, 3], np.int64)
-    ),
-    "softmax_cross_entropy, a label below 0": lambda core, trainer, data: _core.softmax_cross_entropy(
-        np.zeros((2, 3)), np.array([0, -1], np.int64)
-    ),
-    "squared_error, rows": lambda core, trainer, data: _core.squared_error(np.zeros((2, 3)), np.zeros((3, 3))),
-    "squared_error, columns": lambda core, trainer, data: _core.squared_error(np.zeros((2, 3)), np.zeros((2, 4))),
+    "activate, a setting": lambda core, trainer, data: _core.activate(np.zeros((2, 3)), _core.Activation.relu, [0.1]),
+    "loss, a label short": lambda core, trainer, data: a_loss(np.zeros((2, 3)), [0], "cross_entropy"),
+    "loss, a label of no class": lambda core, trainer, data: a_loss(np.zeros((2, 3)), [0, 3], "cross_entropy"),
+    "loss, a label below 0": lambda core, trainer, data: a_loss(np.zeros((2, 3)), [0, -1], "cross_entropy"),
+    "loss, targets for labels": lambda core, trainer, data: a_loss(np.zeros((2, 3)), np.zeros((2, 3)), "cross_entropy"),
+    "loss, labels for targets": lambda core, trainer, data: a_loss(np.zeros((2, 3)), [0, 1], "squared_error"),
+    "loss, a setting": lambda core, trainer, data: a_loss(np.zeros((2, 3)), [0, 1], "cross_entropy", [0.1]),
+    "loss, rows": lambda core, trainer, data: a_loss(np.zeros((2, 3)), np.zeros((3, 3)), "squared_error"),
+    "loss, columns": lambda core, trainer, data: a_loss(np.zeros((2, 3)), np.zeros((2, 4)), "squared_error"),
+    "loss, nothing": lambda core, trainer, data: a_loss(np.zeros((0, 3)), np.zeros((0, 3)), "squared_error"),
     "network, one size": lambda core, trainer, data: new_network("float64", [5]),
     "network, a size of 0": lambda core, trainer, data: new_network("float64", [5, 0, 3]),
     "network, a size of 2**31": lambda core, trainer, data: new_network("float64", [5, 2**31, 3]),
@@ -293,7 +299,8 @@ def test_arrays_of_another_type_or_layout_are_not_converted(dtype):
             0, [[a.astype(wrong) for a in arrays] for arrays in trainer.optimizer_state()[1]]
         ),
         lambda: _core.matmul(np.zeros((2, 2), right), np.zeros((2, 2), wrong), False, False, 1),
-        lambda: _core.squared_error(np.zeros((2, 2), right), np.zeros((2, 2), wrong)),
+        lambda: a_loss(np.zeros((2, 2), right), np.zeros((2, 2), wrong), "squared_error"),
+        lambda: a_loss(np.zeros((2, 2), right), np.zeros(2, np.int32), "cross_entropy"),
         lambda: _core.softmax(np.zeros((2, 2), np.int64)),
     ):
         with pytest.raises(TypeError):

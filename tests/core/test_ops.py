@@ -184,13 +184,10 @@ def test_activations_are_accurate_to_a_few_ulp(isa, activation, dtype):
     a = ops.activate(z, activation)
     assert a.dtype == dtype
     # longdouble's own roundings vanish beside 8 eps; results below `tiny` may lose their digits
-    expected = reference.ACTIVATIONS[activation](z.astype(np.longdouble))
-    info = np.finfo(dtype)
-    if activation in ("relu", "identity"):
-        np.testing.assert_array_equal(a, expected)
-    else:
-        np.testing.assert_allclose(a, expected, rtol=8 * float(info.eps), atol=float(info.tiny))
-    if activation != "identity":
+    row, info = reference.ACTIVATIONS[activation], np.finfo(dtype)
+    expected = row.value(z.astype(np.longdouble))
+    np.testing.assert_allclose(a, expected, rtol=row.rounding * float(info.eps), atol=row.rounding and float(info.tiny))
+    if hasattr(ops, activation):
         np.testing.assert_array_equal(getattr(ops, activation)(z), a)
 
 
@@ -212,8 +209,8 @@ def test_activations_let_nan_and_infinity_through(isa, activation, dtype):
     z[0, 0], z[0, 36] = np.inf, -np.inf
     a = ops.activate(z, activation)
     np.testing.assert_array_equal(np.isnan(a), np.isnan(z))  # a divergence must stay visible
-    limits = {"relu": (np.inf, 0), "identity": (np.inf, -np.inf), "tanh": (1, -1), "logistic": (1, 0)}
-    np.testing.assert_allclose((a[0, 0], a[0, 36]), limits[activation], rtol=0, atol=np.finfo(dtype).tiny)
+    limits = reference.ACTIVATIONS[activation].value(np.array([np.inf, -np.inf]))
+    np.testing.assert_allclose((a[0, 0], a[0, 36]), limits, rtol=0, atol=np.finfo(dtype).tiny)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -228,21 +225,20 @@ def test_activations_do_not_depend_on_the_place_in_a_vector(isa, activation, dty
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_activation_gradient_follows_from_the_output(isa, activation, dtype):
+def test_activation_gradient_matches_oracle(isa, activation, dtype):
     rng = np.random.default_rng(5)
-    eps = np.finfo(dtype).eps
+    row, eps = reference.ACTIVATIONS[activation], np.finfo(dtype).eps
     for shape in [(1, 1), (2, 16), ODD, (5, 254)]:
-        output = reference.ACTIVATIONS[activation](rng.normal(size=shape)).astype(dtype)
-        output[0, 0] = 0
+        z = rng.normal(size=shape).astype(dtype)
+        z[0, 0] = 0
+        output = row.value(z.astype(np.float64)).astype(dtype)
         grad_output = rng.normal(size=shape).astype(dtype)
-        gradient = ops.activation_gradient(output, grad_output, activation)
+        gradient = ops.activation_gradient(output, grad_output, activation, z=z)
         assert gradient.dtype == dtype
-        slope = reference.DERIVATIVES[activation](output.astype(np.float64))
-        # three roundings of terms that are at most 1 each (1 - a^2 may cancel), times grad_output
-        tolerance = 3 * eps * np.abs(grad_output).max()
+        slope = row.derivative(z.astype(np.float64))
+        # the output is rounded, and so are terms of at most 1 each (1 - a^2 may cancel); times grad_output
+        tolerance = (row.rounding and 5) * eps * np.abs(grad_output).max()
         np.testing.assert_allclose(gradient, slope * grad_output, rtol=0, atol=tolerance)
-        if activation in ("relu", "identity"):
-            np.testing.assert_array_equal(gradient, slope * grad_output)
 
 
 def exponential_tolerance(z, eps):
@@ -319,6 +315,37 @@ def test_softmax_cross_entropy_of_a_hopeless_guess_is_finite(isa, dtype):
     result = ops.softmax_cross_entropy(z, np.array([1, 1]))
     assert result.loss == 5e3
     np.testing.assert_array_equal(result.gradient, [[0.5, -0.5], [0, 0]])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("loss", reference.LOSSES)
+def test_every_loss_matches_oracle(isa, loss, dtype):
+    rng = np.random.default_rng(13)
+    for shape in [(1, 1), (3, 17), (40, 5)]:
+        z = rng.normal(size=shape).astype(dtype)
+        y = reference.targets_of(loss, rng.normal(size=shape).astype(dtype))
+        result = ops.loss_and_gradient(loss, z, y)
+        expected, gradient = reference.LOSSES[loss].value(z.astype(np.float64), y)
+        size = 1 + np.exp(np.abs(z)).max()  # of the terms
+        np.testing.assert_allclose(result.loss, expected, rtol=0, atol=16 * shape[1] * size * np.finfo(dtype).eps)
+        tolerance = 16 * size * np.finfo(dtype).eps / shape[0]
+        np.testing.assert_allclose(result.gradient, gradient, rtol=0, atol=tolerance)
+
+
+def test_losses_reject_what_they_cannot_compare():
+    z = np.zeros((2, 3))
+    for loss, y, found in [
+        ("poisson", np.full((2, 3), -1.0), "-1"),
+        ("binary_cross_entropy", np.full((2, 3), 1.5), "1.5"),
+        ("mse", z, "squared_error"),
+        ("squared_error", np.zeros((2, 2)), r"\(2, 2\)"),
+    ]:
+        with pytest.raises(ValueError, match=found):
+            ops.loss_and_gradient(loss, z, y)
+    with pytest.raises(ValueError, match="delta"):
+        ops.loss_and_gradient("squared_error", z, z, {"delta": 1.0})
+    with pytest.raises(ValueError, match="slope"):
+        ops.activate(z, "relu", {"slope": 0.1})
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

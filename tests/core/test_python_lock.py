@@ -68,15 +68,14 @@ LONG_CALLS = {
     "first_not_finite": lambda size: (lambda X: lambda: _core.first_not_finite(X, 1e38, 1))(long_inputs(8 * size)),
     "peak_gflops": lambda size: lambda: _core.peak_gflops(True, 1, 0.02),
     "matmul": lambda size: (lambda a: lambda: _core.matmul(a, a, False, True, 1))(long_inputs(size)),
-    "activate": lambda size: (lambda z: lambda: _core.activate(z, _core.Activation.tanh))(long_inputs(8 * size)),
-    "activation_gradient": lambda size: (lambda z: lambda: _core.activation_gradient(z, z, _core.Activation.tanh))(
+    "activate": lambda size: (lambda z: lambda: _core.activate(z, _core.Activation.tanh, []))(long_inputs(8 * size)),
+    "activation_gradient": lambda size: (lambda z: lambda: _core.activation_gradient(z, z, _core.Activation.tanh, []))(
         long_inputs(8 * size)
     ),
     "softmax": lambda size: (lambda z: lambda: _core.softmax(z))(long_inputs(8 * size)),
-    "softmax_cross_entropy": lambda size: (lambda z, y: lambda: _core.softmax_cross_entropy(z, y))(
+    "loss": lambda size: (lambda z, y: lambda: _core.loss(z, y, _core.Loss.cross_entropy, []))(
         long_inputs(8 * size), np.zeros(8 * size, np.int64)
     ),
-    "squared_error": lambda size: (lambda z: lambda: _core.squared_error(z, z))(long_inputs(8 * size)),
     "end_native_calls": None,  # waits for others; see test_processes.py
     "read_pieces": a_read,
 }

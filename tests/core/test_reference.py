@@ -24,7 +24,7 @@ def small_problem(activation, loss):
         for w, b in zip(weights[:-1], biases[:-1]):
             z = a @ w + b
             nearest = min(nearest, np.abs(z).min())
-            a = reference.ACTIVATIONS[activation](z)
+            a = reference.ACTIVATIONS[activation].value(z)
         if nearest > KINK_MARGIN:
             return weights, biases, X, labels if loss == "cross_entropy" else reference.targets_of(loss, targets)
     raise AssertionError("no seed keeps away from the kinks")
@@ -81,9 +81,9 @@ def test_penalty_counts_weights_once_and_biases_never():
 def test_activations_of_known_values():
     z = np.array([[-np.log(3.0), 0.0, np.log(3.0)]])
     np.testing.assert_allclose(reference.logistic(z), [[1 / 4, 1 / 2, 3 / 4]], rtol=4 * EPS)
-    np.testing.assert_allclose(reference.ACTIVATIONS["tanh"](z), [[-4 / 5, 0, 4 / 5]], rtol=4 * EPS)
-    np.testing.assert_array_equal(reference.ACTIVATIONS["relu"](z), [[0.0, 0.0, np.log(3.0)]])
-    np.testing.assert_array_equal(reference.ACTIVATIONS["identity"](z), z)
+    np.testing.assert_allclose(reference.ACTIVATIONS["tanh"].value(z), [[-4 / 5, 0, 4 / 5]], rtol=4 * EPS)
+    np.testing.assert_array_equal(reference.ACTIVATIONS["relu"].value(z), [[0.0, 0.0, np.log(3.0)]])
+    np.testing.assert_array_equal(reference.ACTIVATIONS["identity"].value(z), z)
     extreme = np.array([[-1e4, 1e4]])
     np.testing.assert_array_equal(reference.logistic(extreme), [[0.0, 1.0]])
 
@@ -134,8 +134,8 @@ def test_a_weight_of_two_is_a_row_twice(loss):
     z = rng.normal(size=(5, 3))
     y = reference.targets_of(loss, rng.normal(size=(5, 3)))
     twice = [0, 1, 1, 3, 4]  # row 1 weighs 2, row 2 nothing
-    loss_twice, gradient = reference.LOSSES[loss](z[twice], y[twice])
-    weighted, weighted_gradient = reference.LOSSES[loss](z, y, [1, 2, 0, 1, 1])
+    loss_twice, gradient = reference.LOSSES[loss].value(z[twice], y[twice])
+    weighted, weighted_gradient = reference.LOSSES[loss].value(z, y, [1, 2, 0, 1, 1])
     np.testing.assert_allclose(weighted, loss_twice, rtol=8 * EPS)
     gradient[1] += gradient[2]
     gradient[2] = 0

@@ -14,7 +14,7 @@ FAULTS = [
     ),  # reads before the data
     Fault(
         "B04",
-        "outputs == network.outputs() && loss == network.loss();",
+        "outputs == network.outputs() && loss == network.loss().kind;",
         "outputs == network.outputs();",
     ),  # a data set of another loss is taken
     Fault("B05", "plan.max_row() < data.inputs.rows", "plan.max_row() <= data.inputs.rows"),  # one row beyond the data

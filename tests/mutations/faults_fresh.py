@@ -242,7 +242,7 @@ FAULTS = [
         "Z12", "weight > 0 ? rows / weight : 0", "rows / weight"
     ),  # a mini-batch whose sample weights are all zero makes the epoch's loss nan
     Fault(
-        "Z13", "loss_and_gradient(loss_, clips_loss_, kernels()", "loss_and_gradient(loss_, false, kernels()"
+        "Z13", "settings_of<T>(loss, loss_settings), clips_loss};", "settings_of<T>(loss, loss_settings), false};"
     ),  # the estimators' validation loss is not clipped at the dtype's epsilon: inf or larger than scikit-learn's
     # cpp/bindings
     Fault(

@@ -34,7 +34,9 @@ def to_state_dict(model: ModelState, fold_input_scale: bool) -> dict[str, np.nda
     return state
 
 
-def from_state_dict(state: Any, activation: str, loss: str, input_scale: float, dtype: Any) -> ModelState:
+def from_state_dict(
+    state: Any, activation: str, loss: str, dtype: Any, input_scale: float, *settings: Any
+) -> ModelState:
     """What `Network.from_state_dict` makes a network of."""
     validation.check_choice("activation", activation, activations.ACTIVATIONS)
     validation.check_choice("loss", loss, losses.LOSSES)
@@ -58,7 +60,7 @@ def from_state_dict(state: Any, activation: str, loss: str, input_scale: float, 
         weights.append(training_data.check_parameter(weight, w, w.shape, dtype, threads).T)
         biases.append(training_data.check_parameter(bias, b, w.shape[:1], dtype, threads))
     sizes = (weights[0].shape[0], *(w.shape[1] for w in weights))
-    return ModelState(checked_spec(sizes, activation, loss, dtype, input_scale), weights, biases)
+    return ModelState(checked_spec(sizes, activation, loss, dtype, input_scale, *settings), weights, biases)
 
 
 def _arrays(state: Any) -> dict[str, np.ndarray]:
