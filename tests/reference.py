@@ -155,7 +155,7 @@ def rounding_bound(weights, biases, X, activation, loss, eps):
         a = a @ w + b
         if i < len(weights) - 1:
             a = row.value(a)
-            error = error * max(steepest, 1.0) + row.rounding * eps * np.maximum(np.abs(a), 1)
+            error = error * max(steepest, 1.0) + row.rounding * eps * np.abs(a)
     if loss == "cross_entropy":  # differences of z move the logarithm of a probability
         moved = 2 * error.max(axis=1, keepdims=True) + eps * np.ptp(a, axis=1)[:, None]
         error = softmax(a) * (np.expm1(moved) + functions + a.shape[1] * eps)
@@ -251,11 +251,11 @@ class Adam:
 
 
 def initial_parameters(layer_sizes, activation, seed):
-    """Uniform weights with He's bound for relu and Glorot's otherwise; biases zero."""
+    """Uniform weights with He's bound for the kinds of relu and Glorot's otherwise; biases zero."""
     rng = np.random.default_rng(seed)
     weights, biases = [], []
     for inputs, outputs in zip(layer_sizes[:-1], layer_sizes[1:], strict=True):
-        bound = np.sqrt(6 / inputs if activation == "relu" else 6 / (inputs + outputs))
+        bound = np.sqrt(6 / inputs if row_of(activation).kink else 6 / (inputs + outputs))
         weights.append(rng.uniform(-bound, bound, (inputs, outputs)))
         biases.append(np.zeros(outputs))
     return weights, biases

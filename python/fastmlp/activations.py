@@ -17,8 +17,8 @@ class Activation:
     ----------
     name : str
         As in `Network` and in model files.
-    onnx : str
-        The ONNX operator.
+    onnx : tuple of tuple
+        ONNX operators in turn, each with its inputs: "x", the number of an earlier operator, or a setting's name.
     c : str
         A C statement that replaces {x}; {f} is the suffix of float functions, {<setting>} a setting's value.
     he_bound : bool
@@ -30,20 +30,17 @@ class Activation:
         False: for output layers only.
     settings : mapping of str to Setting
         In the order in which the core takes them.
-    onnx_attributes : mapping of str to str
-        Attributes of the ONNX operator, and the settings that they are set to.
     is_of_row : bool
         It normalizes a whole row, as softmax does, so that exported C needs a block of its own for it.
     """
 
     name: str
-    onnx: str
+    onnx: tuple[tuple[str | int, ...], ...]
     c: str
     he_bound: bool = False
     scikit_learn_factor: float = 6.0
     for_hidden: bool = True
     settings: Mapping[str, Setting] = field(default_factory=dict)
-    onnx_attributes: Mapping[str, str] = field(default_factory=dict)
     is_of_row: bool = False
 
     def initial_bound(self, inputs: int, outputs: int) -> float:
@@ -53,12 +50,14 @@ class Activation:
 TABLE = {
     row.name: row
     for row in (
-        Activation("relu", "Relu", "{x} = {x} < 0 ? 0 : {x};", he_bound=True),  # this order of operands keeps NaN
-        Activation("tanh", "Tanh", "{x} = tanh{f}({x});"),
-        Activation("logistic", "Sigmoid", "{x} = 1 / (1 + exp{f}(-{x}));", scikit_learn_factor=2.0),
-        Activation("identity", "Identity", ""),
-        Activation("exponential", "Exp", "{x} = exp{f}({x});", for_hidden=False),
-        Activation("softmax", "Softmax", "", for_hidden=False, is_of_row=True),
+        Activation(
+            "relu", (("Relu", "x"),), "{x} = {x} < 0 ? 0 : {x};", he_bound=True
+        ),  # this order of operands keeps NaN
+        Activation("tanh", (("Tanh", "x"),), "{x} = tanh{f}({x});"),
+        Activation("logistic", (("Sigmoid", "x"),), "{x} = 1 / (1 + exp{f}(-{x}));", scikit_learn_factor=2.0),
+        Activation("identity", (("Identity", "x"),), ""),
+        Activation("exponential", (("Exp", "x"),), "{x} = exp{f}({x});", for_hidden=False),
+        Activation("softmax", (("Softmax", "x"),), "", for_hidden=False, is_of_row=True),
     )
 }
 

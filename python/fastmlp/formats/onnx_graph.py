@@ -37,6 +37,7 @@ def to_onnx(model: ModelState, input_type: str | None) -> Any:
     arrays = model.finite_arrays("exported")
     arrays["input_scale"] = np.array(spec.input_scale, spec.dtype)
     arrays["half"] = np.array(0.5, spec.dtype)
+    arrays |= {name: np.array(value, spec.dtype) for name, value in spec.activation_settings.items()}
     nodes = _nodes(onnx, spec, input_type)
     used = {name for node in nodes for name in node.input}
     tensor_type, tensor = onnx.helper.np_dtype_to_tensor_dtype, onnx.helper.make_tensor_value_info
@@ -76,16 +77,24 @@ def _nodes(onnx: Any, spec: ModelSpec, input_type: str) -> list[Any]:
         values = add("Cast", [values], "cast_inputs", to=onnx.helper.np_dtype_to_tensor_dtype(spec.dtype))
     if spec.input_scale != 1:
         values = add("Mul", [values, "input_scale"], "scaled_inputs")
-    hidden = spec.activation_row
-    attributes = {name: spec.activation_settings[setting] for name, setting in hidden.onnx_attributes.items()}
+
+    def activate(row: activations.Activation, x: str, output: str) -> str:
+        found: list[str] = []
+        for operator, *inputs in row.onnx:
+            names = [x if each == "x" else found[each] if isinstance(each, int) else str(each) for each in inputs]
+            found.append(
+                add(str(operator), names, output if len(found) + 1 == len(row.onnx) else f"{output}.{len(found)}")
+            )
+        return found[-1]
+
     last = len(spec.shapes) - 1
     for i in range(last + 1):
         # not one Gemm: onnxruntime up to 1.17 fuses that with its activation for float64, too, and has no such kernel
         values = add("MatMul", [values, f"weights.{i}"], f"products.{i}")
         values = add("Add", [values, f"biases.{i}"], f"sums.{i}")
         if i < last:
-            values = add(hidden.onnx, [values], f"activations.{i}", **attributes)
-    values = add(activations.TABLE[spec.loss_row.output].onnx, [values], "outputs")
+            values = activate(spec.activation_row, values, f"activations.{i}")
+    values = activate(activations.TABLE[spec.loss_row.output], values, "outputs")
     if spec.loss_row.decision == "argmax":
         add("ArgMax", [values], "classes", axis=1, keepdims=0)
     elif spec.loss_row.decision == "threshold":
