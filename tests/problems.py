@@ -97,7 +97,8 @@ def assert_exported(net, X, outputs, classes=None):
     expected, eps = net.forward(X), np.finfo(net.dtype).eps
     scaled = np.asarray(X, float) * net.input_scale
     weights, biases = ([array.astype(float) for array in arrays] for arrays in (net.weights, net.biases))
-    bound = reference.rounding_bound(weights, biases, scaled, net.activation, net.loss, eps)
+    activation = reference.with_settings(reference.ACTIVATIONS, net.activation, **net.spec.activation_settings)
+    bound = reference.rounding_bound(weights, biases, scaled, activation, net.loss, eps)
     assert outputs.dtype == net.dtype and outputs.shape == expected.shape
     assert (np.abs(outputs.astype(float) - expected) <= bound).all()
     if net.loss == "cross_entropy":

@@ -4,7 +4,7 @@ The fast core is compared with this file, so nothing here is clever. A network i
 weights[i] of shape (inputs, outputs) and biases[i] of shape (outputs,). A batch X has one sample
 per row. Layer i computes a_i = f(a_(i-1) @ weights[i] + biases[i]); the last layer has no f of its
 own: each loss has an output function for it. Rows may have weights: a mean over rows is then the weighted one.
-An activation is named, or one of ACTIVATIONS with its settings bound by `with_settings`.
+An activation or a loss is a name, or a row of its table with settings, from `with_settings`.
 """
 
 import functools
@@ -34,14 +34,15 @@ ACTIVATIONS = {
 }
 
 
-def with_settings(activation, **settings):
-    row = ACTIVATIONS[activation]
-    bound = {name: functools.partial(getattr(row, name), **settings) for name in ("value", "derivative")}
-    return row._replace(**bound)
+def with_settings(table, name, **settings):
+    """The row of ACTIVATIONS or LOSSES whose functions have these settings."""
+    row = table[name]
+    functions = [field for field in ("value", "derivative") if hasattr(row, field)]
+    return row._replace(**{field: functools.partial(getattr(row, field), **settings) for field in functions})
 
 
-def row_of(activation):
-    return ACTIVATIONS[activation] if isinstance(activation, str) else activation
+def row_of(table, part):
+    return table[part] if isinstance(part, str) else part
 
 
 def softmax(z):
@@ -124,13 +125,13 @@ def layer_values(weights, biases, X, activation):
     outputs, sums = [np.asarray(X, dtype=np.float64)], []
     for i, (w, b) in enumerate(zip(weights, biases, strict=True)):
         sums.append(outputs[-1] @ w + b)
-        outputs.append(sums[-1] if i == len(weights) - 1 else row_of(activation).value(sums[-1]))
+        outputs.append(sums[-1] if i == len(weights) - 1 else row_of(ACTIVATIONS, activation).value(sums[-1]))
     return outputs, sums
 
 
 def forward(weights, biases, X, activation, loss):
     """What the loss compares with labels or targets: (samples, outputs)."""
-    return LOSSES[loss].output(layer_outputs(weights, biases, X, activation)[-1])
+    return row_of(LOSSES, loss).output(layer_outputs(weights, biases, X, activation)[-1])
 
 
 class Gradients(NamedTuple):
@@ -146,7 +147,7 @@ def rounding_bound(weights, biases, X, activation, loss, eps):
     A sum of k products errs by sqrt(k) eps times the sum of their sizes, in any order, as roundings do not lean to one
     side (Higham and Mary 2019), and carries on what its terms have erred before. Elementary functions may err by 8 eps.
     """
-    functions, row = 8 * eps, row_of(activation)
+    functions, row = 8 * eps, row_of(ACTIVATIONS, activation)
     steepest = np.abs(row.derivative(np.linspace(-9, 9, 1801))).max()
     a, error = X, eps * np.abs(X)  # converted and scaled
     for i, (w, b) in enumerate(zip(weights, biases)):
@@ -168,7 +169,9 @@ def rounding_bound(weights, biases, X, activation, loss, eps):
 
 def loss_and_gradients(weights, biases, X, y, activation, loss, l1=0.0, l2=0.0, sample_weight=None):
     outputs, sums = layer_values(weights, biases, X, activation)
-    data_loss, delta = LOSSES[loss].value(outputs.pop(), y, sample_weight)  # delta: d loss / d z of the layer in hand
+    data_loss, delta = row_of(LOSSES, loss).value(
+        outputs.pop(), y, sample_weight
+    )  # delta: d loss / d z of the layer in hand
     grad_weights, grad_biases = [], []
     for w in reversed(weights):
         a = outputs.pop()  # what entered this layer
@@ -176,7 +179,7 @@ def loss_and_gradients(weights, biases, X, y, activation, loss, l1=0.0, l2=0.0, 
         grad_biases.insert(0, delta.sum(axis=0))
         sums.pop()
         if outputs:  # the data itself needs no gradient
-            delta = (delta @ w.T) * row_of(activation).derivative(sums[-1])
+            delta = (delta @ w.T) * row_of(ACTIVATIONS, activation).derivative(sums[-1])
     return Gradients(data_loss, penalty(weights, l1, l2), grad_weights, grad_biases)
 
 
@@ -255,7 +258,7 @@ def initial_parameters(layer_sizes, activation, seed):
     rng = np.random.default_rng(seed)
     weights, biases = [], []
     for inputs, outputs in zip(layer_sizes[:-1], layer_sizes[1:], strict=True):
-        bound = np.sqrt(6 / inputs if row_of(activation).kink else 6 / (inputs + outputs))
+        bound = np.sqrt(6 / inputs if row_of(ACTIVATIONS, activation).kink else 6 / (inputs + outputs))
         weights.append(rng.uniform(-bound, bound, (inputs, outputs)))
         biases.append(np.zeros(outputs))
     return weights, biases
