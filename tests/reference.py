@@ -31,6 +31,12 @@ ACTIVATIONS = {
     "tanh": Activation(np.tanh, lambda z: 1.0 - np.tanh(z) ** 2),
     "logistic": Activation(logistic, lambda z: logistic(z) * (1.0 - logistic(z))),
     "identity": Activation(lambda z: z, np.ones_like, 0),
+    "leaky_relu": Activation(
+        lambda z, slope=0.01: np.where(z > 0, z, slope * z),
+        lambda z, slope=0.01: np.where(z > 0, 1.0, slope),
+        2,
+        kink=True,
+    ),
 }
 
 

@@ -59,6 +59,17 @@ template <class T> struct ActivationOf<T, Activation::exponential> {
     static Vec<T> gradient(Vec<T> g, Vec<T> output, const T*) { return g * output; }
 };
 
+template <class T> struct ActivationOf<T, Activation::leaky_relu> {
+    static constexpr int setting_count = 1;  // slope >= 0: so z and the output have one sign
+    static constexpr bool needs_input = false;
+    static Vec<T> value(Vec<T> z, const T* settings) {
+        return select_less(z, Vec<T>::zero(), Vec<T>::broadcast(settings[0]) * z, z);
+    }
+    static Vec<T> gradient(Vec<T> g, Vec<T> output, const T* settings) {  // slope at 0
+        return select_less(Vec<T>::zero(), output, g, Vec<T>::broadcast(settings[0]) * g);
+    }
+};
+
 template <class T, Activation kind>
 void activate_kernel(T* z, int64_t stride, const T* bias, int64_t rows, int64_t columns, const T* settings, T* input) {
     using V = Vec<T>;

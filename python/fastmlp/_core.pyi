@@ -19,6 +19,7 @@ class Activation(enum.Enum):
     tanh = 2
     logistic = 3
     exponential = 4
+    leaky_relu = 5
     __pybind11_native_enum__: object
 
 class Loss(enum.Enum):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .validation import Setting
+from .validation import Number, Setting
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,13 @@ TABLE = {
         Activation("tanh", (("Tanh", "x"),), "{x} = tanh{f}({x});"),
         Activation("logistic", (("Sigmoid", "x"),), "{x} = 1 / (1 + exp{f}(-{x}));", scikit_learn_factor=2.0),
         Activation("identity", (("Identity", "x"),), ""),
+        Activation(
+            "leaky_relu",
+            (("Relu", "x"), ("Neg", "x"), ("Relu", 1), ("Mul", 2, "slope"), ("Sub", 0, 3)),
+            "{x} = {x} < 0 ? {slope} * {x} : {x};",
+            he_bound=True,
+            settings={"slope": Number(0.01, minimum=0)},
+        ),
         Activation("exponential", (("Exp", "x"),), "{x} = exp{f}({x});", for_hidden=False),
         Activation("softmax", (("Softmax", "x"),), "", for_hidden=False, is_of_row=True),
     )
