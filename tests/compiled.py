@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from fastmlp.losses import TABLE as LOSSES
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler under the name of cc")
 
@@ -19,27 +20,27 @@ import numpy as np
 with open("calls.json") as file:
     calls = json.load(file)
 library, X, results = ctypes.CDLL(sys.argv[1]), np.load("inputs.npy"), {}
-for name, dtype, outputs, loss in calls:
+for name, dtype, outputs, decision in calls:
     inputs = np.ascontiguousarray(X, dtype)
     found = np.full((len(X), outputs + 1), -7, dtype)  # the last column must stay as it is
     classes = np.full((len(X), outputs + 1), -7, np.intc)
     pointers = [ctypes.c_void_p]
     forward, predict = getattr(library, name + "_forward"), getattr(library, name + "_predict", None)
     forward.argtypes, forward.restype = pointers * 2, None
-    if loss == "cross_entropy":
+    if decision == "argmax":
         predict.argtypes, predict.restype = pointers, ctypes.c_int
-    elif loss == "binary_cross_entropy":
+    elif decision == "threshold":
         predict.argtypes, predict.restype = pointers * 2, None
     for i, row in enumerate(inputs):
         forward(row.ctypes.data, found[i].ctypes.data)
-        if loss == "cross_entropy":
+        if decision == "argmax":
             classes[i, 0] = predict(row.ctypes.data)
-        elif loss == "binary_cross_entropy":
+        elif decision == "threshold":
             predict(row.ctypes.data, classes[i].ctypes.data)
     assert (found[:, -1] == -7).all() and (classes[:, -1] == -7).all()
-    assert predict is not None or loss in ("squared_error", "poisson")
+    assert (predict is None) == (decision is None)
     results[name + ".outputs"] = found[:, :-1]
-    results[name + ".classes"] = classes[:, 0] if loss == "cross_entropy" else classes[:, :-1]
+    results[name + ".classes"] = classes[:, 0] if decision == "argmax" else classes[:, :-1]
 np.savez("results.npz", **results)
 """
 
@@ -55,7 +56,7 @@ def run_exported(nets, X, folder, compiler=("cc", "-std=c99")):
         (folder / f"{name}.c").write_text(net.to_c(name))
     sources = [f"{name}.c" for name in nets]
     run_checked([*compiler, *STRICT, "-fPIC", "-shared", *sources, "-lm", "-o", "nets.so"], folder)
-    calls = [[name, net.dtype.name, net.layer_sizes[-1], net.loss] for name, net in nets.items()]
+    calls = [[name, net.dtype.name, net.layer_sizes[-1], LOSSES[net.loss].decision] for name, net in nets.items()]
     (folder / "calls.json").write_text(json.dumps(calls))
     np.save(folder / "inputs.npy", X)
     run_checked([sys.executable, "-W", "error", "-c", RUN, str(folder / "nets.so")], folder)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from fastmlp import ModelFileError, Network, Trainer
 from fastmlp.formats import model_file
+from fastmlp.losses import LOSSES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import assert_equal_bits, parameters
@@ -46,7 +47,7 @@ def content_of(net, tmp_path):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("layer_sizes", [(1, 1), (5, 3), (17, 9, 33, 2)])
-@pytest.mark.parametrize("loss", ["cross_entropy", "squared_error", "binary_cross_entropy", "poisson"])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_a_loaded_network_is_the_saved_one(tmp_path, layer_sizes, loss, dtype):
     net = Network(layer_sizes, "logistic", loss, dtype, seed=3, input_scale=0.1)
     net.save(tmp_path / "a net.safetensors")

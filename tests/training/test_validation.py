@@ -6,6 +6,7 @@ import fastmlp
 import numpy as np
 import pytest
 from fastmlp import DivergenceError, Network, Trainer, _core
+from fastmlp.losses import LOSSES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -276,7 +277,7 @@ def _laid_out(array, layout):
 @given(
     any_arrays((4, 3), (4, 3), (4, 3), (3,), (), (0, 3), (4, 0), (2, 4, 3)),
     any_arrays((4,), (4,), (4,), (4, 1), (), (0,), (4, 2)),
-    st.sampled_from(["cross_entropy", "squared_error", "binary_cross_entropy", "poisson"]),
+    st.sampled_from(LOSSES),
 )
 def test_any_array_is_right_or_rejected(X, y, loss):
     net = Network((3, 5, 2 if loss == "cross_entropy" else 1), loss=loss, dtype="float64", seed=1)

@@ -26,7 +26,6 @@ from .solver_state import SolverState
 from .solvers import HeldOut, Solvers
 
 SOLVERS = {"lbfgs", *optimizers.OPTIMIZERS}
-ACTIVATIONS = {name for name in activations.ACTIVATIONS if not activations.TABLE[name].settings}
 
 _fits: dict[int, object] = {}  # by id(estimator): an attribute would be copied by clone and pickle
 
@@ -48,7 +47,7 @@ class FittedMLP(Solvers, BaseEstimator, ABC):
 
     _parameter_constraints: dict = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions(ACTIVATIONS)],
+        "activation": [StrOptions(set(activations.ACTIVATIONS))],
         "solver": [StrOptions(SOLVERS)],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
