@@ -79,6 +79,12 @@ def squared_error(z, targets, sample_weight=None):
     return mean_over_rows(0.5 * np.sum(difference**2, axis=1), difference, sample_weight)
 
 
+def absolute_error(z, targets, sample_weight=None):
+    """Mean over the batch of the sum over outputs of |z - target|, and its gradient."""
+    difference = z - np.reshape(targets, z.shape)
+    return mean_over_rows(np.abs(difference).sum(axis=1), np.sign(difference), sample_weight)
+
+
 def binary_cross_entropy(z, targets, sample_weight=None):
     """Mean over the batch of the sum over outputs of -t log p - (1 - t) log(1 - p) with p = logistic(z):
     log(1 + e^z) - t z, as -log p is log(1 + e^-z)."""
@@ -108,6 +114,7 @@ LOSSES = {
     "cross_entropy": Loss(cross_entropy, softmax, lambda values: values.argmax(axis=1)),
     "squared_error": Loss(squared_error, lambda z: z),
     "binary_cross_entropy": Loss(binary_cross_entropy, logistic, lambda values: (values > 0).astype(values.dtype)),
+    "absolute_error": Loss(absolute_error, lambda z: z, kink=True),
     "poisson": Loss(poisson, np.exp, lambda values: np.floor(np.exp(values))),
 }
 

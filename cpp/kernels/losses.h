@@ -134,6 +134,21 @@ template <class T> struct LossOf<T, Loss::poisson> {
     }
 };
 
+// sum |z - target|; its gradient is 0 at 0
+template <class T> struct LossOf<T, Loss::absolute_error> {
+    static constexpr bool uses_labels = false;
+    static constexpr int setting_count = 0;
+    using Output = ActivationOf<T, Activation::identity>;
+    using Sum = SumByLane<T>;
+    static LossTerm<T> term(Vec<T> z, Vec<T> target, int64_t, const LossBatch<T>&) {
+        using V = Vec<T>;
+        const V zero = V::zero(), one = V::broadcast(1), difference = z - target;
+        const V sign = select_less(zero, difference, one, select_less(difference, zero, zero - one, difference));
+        return {abs(difference), sign};  // of NaN, NaN
+    }
+    static T of_row(T sum, const T*, int64_t) { return sum; }
+};
+
 template <class T, Loss kind> void loss_kernel(const LossBatch<T>& given) {
     using V = Vec<T>;
     using L = LossOf<T, kind>;

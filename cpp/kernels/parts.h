@@ -6,7 +6,7 @@
 namespace fastmlp {
 
 enum class Activation { identity, relu, tanh, logistic, exponential, leaky_relu, count };
-enum class Loss { cross_entropy, squared_error, binary_cross_entropy, poisson, count };
+enum class Loss { cross_entropy, squared_error, binary_cross_entropy, poisson, absolute_error, count };
 enum class UpdateKind { sgd, momentum, adam, count };
 enum class InputKind { uint8, float32, float64, count };
 
@@ -44,6 +44,8 @@ constexpr const char* name_of(Loss kind) {
             return "binary_cross_entropy";
         case Loss::poisson:
             return "poisson";
+        case Loss::absolute_error:
+            return "absolute_error";
         case Loss::count:
             break;
     }

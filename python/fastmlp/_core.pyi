@@ -27,6 +27,7 @@ class Loss(enum.Enum):
     squared_error = 1
     binary_cross_entropy = 2
     poisson = 3
+    absolute_error = 4
     __pybind11_native_enum__: object
 
 class UpdateKind(enum.Enum):

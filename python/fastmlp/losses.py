@@ -70,6 +70,9 @@ TABLE = {
             mean_over_outputs=True,
         ),
         Loss("binary_cross_entropy", "logistic", Interval(0, 1), "threshold", "a probability each", "logistic"),
+        Loss(
+            "absolute_error", "identity", Interval(), None, "predicted values, in the unit of the targets", "identity"
+        ),
         Loss("poisson", "exponential", Interval(0), None, "expected counts, in the unit of the targets", "exp"),
     )
 }

@@ -322,9 +322,9 @@ class MLPRegressor(RegressorMixin, FittedMLP):
 
     Parameters
     ----------
-    loss : {"squared_error", "poisson"}, default="squared_error"
-        Half the squared error, with linear outputs, or half the Poisson deviance, with outputs e^z. The squared
-        error is reported as the mean over outputs; its gradient is that of the sum over them, as in scikit-learn.
+    loss : {"squared_error", "absolute_error", "poisson"}, default="squared_error"
+        Half the squared error or the absolute error, with linear outputs, or half the Poisson deviance, with outputs
+        e^z. The absolute error, which scikit-learn lacks, is summed over the outputs. The squared error is reported as the mean over outputs; its gradient is that of the sum over them, as in scikit-learn.
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, \
 shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, validation_fraction, beta_1, beta_2, \
 epsilon, n_iter_no_change, max_fun, l1, l2, stopping_metric, n_threads
