@@ -51,7 +51,7 @@ public:
     // needs them and z is not empty.
     void forward(const Worker& worker, MatrixView<const T> in, MatrixView<T> out, const ActiveColumns* active = nullptr,
                  MatrixView<T> z = {}) const noexcept {
-        if (in.rows == 1 && worker.count == 1 && !active) return forward_row(in.data, out.data);
+        if (in.rows == 1 && worker.count == 1 && !active) return forward_row(in.data, out.data, z.data);
         for_each_tile(kernels_->row_tile, in.rows, shape_, worker, [&](const Tile& tile) {
             const int64_t first = tile.panel * shape_.full_width();
             T* to = out.row(tile.row) + first;
@@ -123,7 +123,7 @@ public:
     }
 
 private:
-    void forward_row(const T* in, T* out) const noexcept {
+    void forward_row(const T* in, T* out, T* z) const noexcept {
         const int64_t full_panels = shape_.vectors() / panel_vectors;
         int64_t panel = 0;
         for (; panel + row_panels <= full_panels; panel += row_panels)
@@ -132,7 +132,7 @@ private:
         for (; panel < shape_.panels(); ++panel)
             panel_tile(*kernels_, {in, 1, inputs_, inputs_}, shape_, weights_.data(), Tile{0, 1, panel, {0, 0}},
                        out + panel * shape_.full_width(), 0);
-        epilogue_.forward({out, 1, shape_.padded_columns(), 0}, biases_.data());
+        epilogue_.forward({out, 1, shape_.padded_columns(), 0}, biases_.data(), z);
     }
 
     int64_t inputs_, outputs_;

