@@ -24,18 +24,23 @@ class Activation(NamedTuple):
     derivative: Callable
     rounding: int = 8  # the relative error that a correct program may make in the value, in eps
     kink: bool = False  # the derivative jumps at 0, where it is the one from the left
+    he: bool = False  # initial weights have He's bound
 
 
 ACTIVATIONS = {
-    "relu": Activation(lambda z: np.maximum(z, 0.0), lambda z: (z > 0.0).astype(float), 0, kink=True),
+    "relu": Activation(lambda z: np.maximum(z, 0.0), lambda z: (z > 0.0).astype(float), 0, kink=True, he=True),
     "tanh": Activation(np.tanh, lambda z: 1.0 - np.tanh(z) ** 2),
     "logistic": Activation(logistic, lambda z: logistic(z) * (1.0 - logistic(z))),
+    "silu": Activation(
+        lambda z: np.maximum(z, -1e6) * logistic(z), lambda z: logistic(z) * (1 + z * (1 - logistic(z))), he=True
+    ),
     "identity": Activation(lambda z: z, np.ones_like, 0),
     "leaky_relu": Activation(
         lambda z, slope=0.01: np.where(z > 0, z, slope * z),
         lambda z, slope=0.01: np.where(z > 0, 1.0, slope),
         2,
         kink=True,
+        he=True,
     ),
 }
 
@@ -267,11 +272,11 @@ class Adam:
 
 
 def initial_parameters(layer_sizes, activation, seed):
-    """Uniform weights with He's bound for the kinds of relu and Glorot's otherwise; biases zero."""
+    """Uniform weights with He's bound or Glorot's; biases zero."""
     rng = np.random.default_rng(seed)
     weights, biases = [], []
     for inputs, outputs in zip(layer_sizes[:-1], layer_sizes[1:], strict=True):
-        bound = np.sqrt(6 / inputs if row_of(ACTIVATIONS, activation).kink else 6 / (inputs + outputs))
+        bound = np.sqrt(6 / inputs if row_of(ACTIVATIONS, activation).he else 6 / (inputs + outputs))
         weights.append(rng.uniform(-bound, bound, (inputs, outputs)))
         biases.append(np.zeros(outputs))
     return weights, biases

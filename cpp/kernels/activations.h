@@ -70,6 +70,21 @@ template <class T> struct ActivationOf<T, Activation::leaky_relu> {
     }
 };
 
+template <class T> struct ActivationOf<T, Activation::silu> {  // z * logistic(z)
+    static constexpr int setting_count = 0;
+    static constexpr bool needs_input = true;
+    static Vec<T> value(Vec<T> z, const T*) {
+        using V = Vec<T>;
+        const V finite = max(V::broadcast(T(-1e9)), z);  // -inf becomes 0; this order lets NaN through
+        return finite / (V::broadcast(1) + exp<T>(V::zero() - z));
+    }
+    static Vec<T> gradient(Vec<T> g, Vec<T> z, const T*) {
+        using V = Vec<T>;
+        const V one = V::broadcast(1), p = one / (one + exp<T>(V::zero() - z));
+        return g * (p * fma(z, one - p, one));
+    }
+};
+
 template <class T, Activation kind>
 void activate_kernel(T* z, int64_t stride, const T* bias, int64_t rows, int64_t columns, const T* settings, T* input) {
     using V = Vec<T>;

@@ -5,7 +5,7 @@
 
 namespace fastmlp {
 
-enum class Activation { identity, relu, tanh, logistic, exponential, leaky_relu, count };
+enum class Activation { identity, relu, tanh, logistic, exponential, leaky_relu, silu, count };
 enum class Loss { cross_entropy, squared_error, binary_cross_entropy, poisson, absolute_error, count };
 enum class UpdateKind { sgd, momentum, adam, count };
 enum class InputKind { uint8, float32, float64, count };
@@ -28,6 +28,8 @@ constexpr const char* name_of(Activation kind) {
             return "exponential";
         case Activation::leaky_relu:
             return "leaky_relu";
+        case Activation::silu:
+            return "silu";
         case Activation::count:
             break;
     }

@@ -20,6 +20,7 @@ class Activation(enum.Enum):
     logistic = 3
     exponential = 4
     leaky_relu = 5
+    silu = 6
     __pybind11_native_enum__: object
 
 class Loss(enum.Enum):

@@ -63,6 +63,7 @@ TABLE = {
             he_bound=True,
             settings={"slope": Number(0.01, minimum=0)},
         ),
+        Activation("silu", (("Sigmoid", "x"), ("Mul", "x", 0)), "{x} /= 1 + exp{f}(-{x});", he_bound=True),
         Activation("exponential", (("Exp", "x"),), "{x} = exp{f}({x});", for_hidden=False),
         Activation("softmax", (("Softmax", "x"),), "", for_hidden=False, is_of_row=True),
     )

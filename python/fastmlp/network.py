@@ -22,7 +22,7 @@ class Network:
     ----------
     layer_sizes : sequence of int >= 1, at least two
         Features, hidden widths, outputs. ``(784, 10)`` is a linear model.
-    activation : {"relu", "leaky_relu", "tanh", "logistic", "identity"}
+    activation : {"relu", "leaky_relu", "silu", "tanh", "logistic", "identity"}
         The activation of the hidden layers. ``leaky_relu`` has the setting ``slope`` >= 0, for z < 0; default 0.01.
     loss : {"cross_entropy", "squared_error", "absolute_error", "binary_cross_entropy", "poisson"}
         - ``cross_entropy``: softmax outputs, integer labels, the mean of -log softmax(z)[label].
@@ -35,7 +35,7 @@ class Network:
     dtype : {"float32", "float64"}
         The type of parameters, computation and results.
     seed : int >= 0
-        Seed of the initial weights: uniform in +-sqrt(6 / inputs) for relu and leaky_relu (He et al. 2015),
+        Seed of the initial weights: uniform in +-sqrt(6 / inputs) for the relus and silu (He et al. 2015),
         in +-sqrt(6 / (inputs + outputs)) otherwise (Glorot and Bengio 2010). Biases start at zero.
     input_scale : float
         Factor of the inputs, applied as they are read. It belongs to the model: uint8 images with

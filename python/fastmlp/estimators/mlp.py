@@ -42,8 +42,8 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
     ----------
     hidden_layer_sizes : array-like of int >= 1, default=(100,)
         Widths of the hidden layers.
-    activation : {"identity", "logistic", "tanh", "relu", "leaky_relu"}, default="relu"
-        The activation of the hidden layers. scikit-learn lacks leaky_relu; its slope is 0.01 for z < 0.
+    activation : {"identity", "logistic", "tanh", "relu", "leaky_relu", "silu"}, default="relu"
+        The activation of the hidden layers. scikit-learn lacks silu and leaky_relu, whose slope is 0.01 for z < 0.
     solver : {"lbfgs", "sgd", "adam"}, default="adam"
         "lbfgs" uses all rows in each step and suits small data.
     alpha : float >= 0, default=1e-4
