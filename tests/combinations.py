@@ -13,16 +13,6 @@ def rate_of(case):
     return 0.001 if sharp else 0.003
 
 
-OPTIMIZERS = {
-    "sgd": (dict(optimizer="sgd"), reference.SGD),
-    "momentum": (dict(optimizer="sgd", momentum=0.7), lambda rate: reference.Momentum(rate, 0.7)),
-    "nesterov": (dict(optimizer="sgd", momentum=0.7, nesterov=True), lambda rate: reference.Nesterov(rate, 0.7)),
-    "adam": (dict(optimizer="adam"), reference.Adam),
-    "adam, own betas": (
-        dict(optimizer="adam", beta_1=0.8, beta_2=0.97, epsilon=1e-3),
-        lambda rate: reference.Adam(rate, 0.8, 0.97, 1e-3),
-    ),
-}
 PENALTIES = {
     "none": dict(),
     "l1": dict(l1=2e-3),
@@ -33,11 +23,11 @@ PENALTIES = {
 }
 
 
-def cases_of(losses, activations):
+def cases_of(losses, activations, optimizers):
     return all_pairs(
         loss=list(losses),
         activation=list(activations),
-        optimizer=list(OPTIMIZERS),
+        optimizer=list(optimizers),
         penalty=list(PENALTIES),
         batching=[(1, 1), (14, 1), (45, 3), (300, 1), (300, "epoch"), (1000, 1)],  # batch_size, accumulate
         data=["dense", "few columns", "uint8", "CSR"],
@@ -47,7 +37,7 @@ def cases_of(losses, activations):
     )
 
 
-CASES = cases_of(reference.LOSSES, reference.ACTIVATIONS)
+CASES = cases_of(reference.LOSSES, reference.ACTIVATIONS, reference.OPTIMIZERS)
 
 
 def name_of(case):
@@ -60,7 +50,7 @@ def network_of(case, dtype="float64"):
 
 
 def trainer_of(case, net, **more):
-    settings, _ = OPTIMIZERS[case["optimizer"]]
+    settings, _ = reference.OPTIMIZERS[case["optimizer"]]
     batch_size, accumulate = case["batching"]
     return Trainer(
         net,

@@ -19,19 +19,12 @@ LAYER_SIZES = (11, 17, 9, 4)
 THREADED = (64, 300, 50, 10)  # wide enough that each thread has panels of its own
 
 
-OPTIMIZERS = {
-    "sgd": (dict(optimizer="sgd", learning_rate=0.2), lambda: reference.SGD(0.2)),
-    "momentum": (dict(optimizer="sgd", learning_rate=0.1, momentum=0.9), lambda: reference.Momentum(0.1, 0.9)),
-    "nesterov": (
-        dict(optimizer="sgd", learning_rate=0.1, momentum=0.9, nesterov=True),
-        lambda: reference.Nesterov(0.1, 0.9),
-    ),
-    "adam": (dict(optimizer="adam", learning_rate=0.02), lambda: reference.Adam(0.02)),
-    "adam with its own settings": (
-        dict(optimizer="adam", learning_rate=0.03, beta_1=0.8, beta_2=0.99, epsilon=1e-3),
-        lambda: reference.Adam(0.03, 0.8, 0.99, 1e-3),
-    ),
-}
+def _with_rate(settings, oracle):
+    rate = 0.02 if settings["optimizer"] == "adam" else 0.1
+    return {**settings, "learning_rate": rate}, lambda: oracle(rate)
+
+
+OPTIMIZERS = {name: _with_rate(*row) for name, row in reference.OPTIMIZERS.items()}
 
 
 # Every setting of Trainer: what it needs beside it, and a value that is not its default and changes what is trained.

@@ -271,6 +271,19 @@ class Adam:
             w -= rate * m / (np.sqrt(v) + self.epsilon)
 
 
+# The settings of a Trainer, and the optimizer of a learning rate.
+OPTIMIZERS = {
+    "sgd": (dict(optimizer="sgd"), SGD),
+    "momentum": (dict(optimizer="sgd", momentum=0.7), lambda rate: Momentum(rate, 0.7)),
+    "nesterov": (dict(optimizer="sgd", momentum=0.7, nesterov=True), lambda rate: Nesterov(rate, 0.7)),
+    "adam": (dict(optimizer="adam"), Adam),
+    "adam, own betas": (
+        dict(optimizer="adam", beta_1=0.8, beta_2=0.97, epsilon=1e-3),
+        lambda rate: Adam(rate, 0.8, 0.97, 1e-3),
+    ),
+}
+
+
 def initial_parameters(layer_sizes, activation, seed):
     """Uniform weights with He's bound or Glorot's; biases zero."""
     rng = np.random.default_rng(seed)

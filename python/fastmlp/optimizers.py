@@ -63,17 +63,18 @@ TABLE = {
 OPTIMIZERS = tuple(TABLE)
 """The names of the optimizers."""
 
-SETTINGS = {name: (row.name, setting) for row in TABLE.values() for name, setting in row.settings.items()}
-"""Each setting of an optimizer: which one it belongs to, and its range."""
+SETTINGS = {name: setting for row in TABLE.values() for name, setting in row.settings.items()}
+"""Every setting of an optimizer. Optimizers that share a name share its default and range, too."""
 
 
 def check_settings(optimizer: str, given: Mapping[str, Any], dtype: np.dtype) -> dict[str, Any]:
     """The settings of this optimizer, checked; those of others must have their defaults."""
-    checked = {name: SETTINGS[name][1].check(name, value, dtype) for name, value in given.items()}
+    row = TABLE[optimizer]
+    checked = {name: SETTINGS[name].check(name, value, dtype) for name, value in given.items()}
     for name, value in checked.items():
-        owner, setting = SETTINGS[name]
-        if owner != optimizer and value != setting.default:
-            raise ValueError(f"{name} belongs to optimizer={owner!r}, got {name}={value!r} with {optimizer!r}")
-    own = {name: checked[name] for name in TABLE[optimizer].settings}
-    TABLE[optimizer].kind(own)
+        if name not in row.settings and value != SETTINGS[name].default:
+            owners = " or ".join(repr(other.name) for other in TABLE.values() if name in other.settings)
+            raise ValueError(f"{name} belongs to optimizer={owners}, got {name}={value!r} with {optimizer!r}")
+    own = {name: checked[name] for name in row.settings}
+    row.kind(own)
     return own

@@ -80,12 +80,12 @@ class TrainerSettings:
         self.values = {"optimizer": optimizer}
         for name, value in given.items():
             setattr(self, name, value)
-        defaults = {name: setting.default for name, (_, setting) in optimizers.SETTINGS.items()}
+        defaults = {name: setting.default for name, setting in optimizers.SETTINGS.items()}
         self.values |= flags | defaults | optimizers.check_settings(optimizer, own, dtype)
 
     def resumable_settings(self) -> dict[str, Any]:
         """The settings that determine results, by the names of the constructor's arguments."""
-        other = [name for name, (owner, _) in optimizers.SETTINGS.items() if owner != self.optimizer]
+        other = set(optimizers.SETTINGS) - set(optimizers.TABLE[self.optimizer].settings)
         return {name: value for name, value in self.values.items() if name not in ("n_threads", *other)}
 
     def optimizer_settings(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fastmlp import optimizers
 
 ROOT = Path(__file__).resolve().parents[2]
 CPP = ROOT / "cpp"
@@ -290,6 +291,12 @@ def part_names():
             and isinstance(call.args[0], ast.Constant)
         }
     return names
+
+
+def test_optimizers_that_share_a_setting_share_its_default_and_range():
+    for row in optimizers.TABLE.values():
+        for name, setting in row.settings.items():
+            assert optimizers.SETTINGS[name] == setting, f"{row.name}, {name}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)

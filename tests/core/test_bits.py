@@ -107,7 +107,9 @@ def fit_estimator(Mlp, weighted=False, **settings):
 
 
 CASES = cases_of(  # the parts of the recorded fits
-    ["cross_entropy", "squared_error", "binary_cross_entropy", "poisson"], ["relu", "tanh", "logistic", "identity"]
+    ["cross_entropy", "squared_error", "binary_cross_entropy", "poisson"],
+    ["relu", "tanh", "logistic", "identity"],
+    ["sgd", "momentum", "nesterov", "adam", "adam, own betas"],
 )
 FITS = {f"{name_of(case)}, {dtype}": (fit_case, case, dtype) for case in CASES for dtype in ("float32", "float64")}
 FITS |= {"stream": (fit_stream,), "ranks": (fit_ranks,), "fit_many": (fit_several,)}

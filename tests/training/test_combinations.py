@@ -10,7 +10,7 @@ import itertools
 import numpy as np
 import pytest
 import reference
-from combinations import CASES, INPUTS, OPTIMIZERS, OUTPUTS, PENALTIES, ROWS, name_of, network_of, rate_of, trainer_of
+from combinations import CASES, INPUTS, OUTPUTS, PENALTIES, ROWS, name_of, network_of, rate_of, trainer_of
 from fastmlp import MLPClassifier, MLPRegressor, fit_lbfgs
 from pairwise import all_pairs
 from problems import assert_close, assert_equal_bits, parameters, row_orders
@@ -57,7 +57,7 @@ def expected_of(name):
         y,
         row_orders(9, ROWS, 2) if case["shuffle"] else [np.arange(ROWS)] * 2,
         batch_size,
-        OPTIMIZERS[case["optimizer"]][1](rate_of(case)),
+        reference.OPTIMIZERS[case["optimizer"]][1](rate_of(case)),
         accumulate=accumulate,
         activation=case["activation"],
         loss=case["loss"],
