@@ -94,6 +94,9 @@ class EarlyStopping:
         self._min_delta = validation.check_number("min_delta", min_delta, minimum=0)
         self._counts: WeakKeyDictionary[Any, tuple[int, float, int]] = WeakKeyDictionary()
 
+    def __reduce__(self) -> Any:  # a copy, for a fit in another process, begins to count anew
+        return EarlyStopping, (self._metric, self._patience, self._min_delta)
+
     def __call__(self, info: EpochInfo) -> bool:
         values = _metric(info.history, self._metric)
         cost = _cost(values, self._metric)

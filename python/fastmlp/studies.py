@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import sweeps, training_data, validation
+from .history import Callback
 from .network import Network
 from .sweeps import Row, Study
 
@@ -28,6 +29,7 @@ def compare(
     n_threads: int | None = None,
     validation_data: Any = None,
     sample_weight: Any = None,
+    callbacks: Iterable[Callback] = (),
 ) -> tuple[list[Row], list[Network]]:
     """Train a network for each configuration and seed, at the same time on one copy of the data.
 
@@ -48,6 +50,8 @@ def compare(
         Each seeds the initial weights and the row orders of one network.
     evaluation_sets : mapping of str to (X, y), optional
         The same as validation_data with a dict.
+    callbacks : iterable of callable
+        As in `fit_many`; its rows end where a callback ends the fit of a network. joblib's processes call copies.
 
     Returns
     -------
@@ -70,7 +74,8 @@ def compare(
     seeds = [validation.check_seed(seed) for seed in seeds]
     nets = [(dict(configuration), seed) for configuration in configurations for seed in seeds]
     sets = training_data.validation_sets(validation_data if evaluation_sets is None else evaluation_sets)
-    outcomes = sweeps.train(nets, Study(X, y, epochs, sets, sample_weight, verbose, n_threads))
+    callbacks = validation.check_callbacks(callbacks)
+    outcomes = sweeps.train(nets, Study(X, y, epochs, sets, sample_weight, callbacks, verbose, n_threads))
     return [row for table, _ in outcomes for row in table], [network for _, network in outcomes]
 
 

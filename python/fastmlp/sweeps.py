@@ -12,7 +12,7 @@ from typing import Any
 from . import validation
 from .core_calls import has_accuracy
 from .errors import DivergenceError
-from .history import EpochInfo
+from .history import Callback, EpochInfo
 from .many import fit_many, share_data
 from .network import Network
 from .progress import Line
@@ -37,6 +37,7 @@ class Study:
     epochs: int
     evaluation_sets: Mapping[str, tuple[Any, Any]]
     sample_weight: Any
+    callbacks: Sequence[Callback]
     verbose: bool | str
     n_threads: int | None
 
@@ -90,7 +91,7 @@ def _train_here(nets: Sequence[Net], study: Study) -> list[Outcome]:
         study.y,
         study.epochs,
         validation_data=study.evaluation_sets,
-        callbacks=[record],
+        callbacks=[record, *study.callbacks],
         verbose=study.verbose,
         n_threads=study.n_threads,
         return_diverged=True,
@@ -120,7 +121,7 @@ def _train_on_workers(nets: Sequence[Net], study: Study, backend: Any, workers: 
     of_each = None if n_threads is None else max(1, n_threads // workers)  # None: the threads that the backend grants
     sets = validation_sets(study.evaluation_sets)
     arrays = [array for triple in sets.values() for array in triple]  # not in a dict: Dask then sends each array once
-    common = (study.epochs, of_each, tuple(sets), study.X, study.y, study.sample_weight, *arrays)
+    common = (study.epochs, of_each, tuple(sets), study.callbacks, study.X, study.y, study.sample_weight, *arrays)
     tasks = (delayed(_train_one)(net, *common) for net in nets)
     one_by_one = getattr(backend, "supports_return_generator", False)
     outcomes: list[Outcome] = []
@@ -133,11 +134,19 @@ def _train_on_workers(nets: Sequence[Net], study: Study, backend: Any, workers: 
 
 
 def _train_one(
-    net: Net, epochs: int, n_threads: int | None, names: Sequence[str], X: Any, y: Any, sample_weight: Any, *arrays: Any
+    net: Net,
+    epochs: int,
+    n_threads: int | None,
+    names: Sequence[str],
+    callbacks: Sequence[Callback],
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    *arrays: Any,
 ) -> Outcome:
     sets = dict(zip(names, zip(arrays[::3], arrays[1::3], arrays[2::3])))
     try:
-        (outcome,) = _train_here([net], Study(X, y, epochs, sets, sample_weight, False, n_threads))
+        (outcome,) = _train_here([net], Study(X, y, epochs, sets, sample_weight, callbacks, False, n_threads))
     except Exception as error:
         validation.add_note(error, f"configuration {net[0]!r}, seed {net[1]}")
         raise

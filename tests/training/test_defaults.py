@@ -117,7 +117,13 @@ DEFAULTS = {
     "streaming.Stream.of_rows": dict(chunk_rows=None, blocks_per_chunk=64, sample_weight=None),
     "studies.architectures": dict(ratio=0.75),
     "studies.compare": dict(
-        seeds=(0,), evaluation_sets=None, verbose="auto", n_threads=None, validation_data=None, sample_weight=None
+        seeds=(0,),
+        evaluation_sets=None,
+        verbose="auto",
+        n_threads=None,
+        validation_data=None,
+        sample_weight=None,
+        callbacks=(),
     ),
     "studies.widths": dict(ratio=0.75),
 }

@@ -30,6 +30,22 @@ def test_compare_trains_the_nets_that_trainer_trains():
     assert rows[-1]["optimizer"] == "adam" and rows[0]["activation"] == "tanh"
 
 
+def test_callbacks_are_called_for_every_net_and_may_end_it():
+    seen = []
+
+    def stop_the_tanh(info):
+        seen.append((info.network.activation, info.epoch))
+        return info.network.activation == "tanh" and info.epoch == 2
+
+    configurations = [{**SETTINGS, "activation": "tanh"}, SETTINGS]
+    rows, _ = studies.compare(configurations, X, Y, 3, callbacks=[stop_the_tanh])
+    assert [row["epoch"] for row in rows] == [1, 2, 1, 2, 3]
+    assert sorted(seen) == [("relu", 1), ("relu", 2), ("relu", 3), ("tanh", 1), ("tanh", 2)]
+    assert len(studies.batch_sizes([8, 16], X, Y, 5, SETTINGS, callbacks=[lambda info: True])) == 2
+    with pytest.raises(TypeError, match="callables, got 3"):
+        studies.compare(configurations, X, Y, 3, callbacks=[3])
+
+
 def test_studies_vary_one_thing():
     rows = studies.batch_sizes([8, 120], X, Y, 2, SETTINGS, evaluation_sets={"val": VALIDATION})
     assert [(row["batch_size"], row["epoch"]) for row in rows] == [(8, 1), (8, 2), (120, 1), (120, 2)]

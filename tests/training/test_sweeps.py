@@ -55,6 +55,7 @@ import contextlib, hashlib, json, os, sys
 import joblib
 import numpy as np
 from fastmlp import MLPClassifier, studies, sweeps
+from fastmlp.callbacks import EarlyStopping
 from fastmlp.threads import default_thread_count
 from scipy.sparse import csr_matrix
 from sklearn.datasets import load_digits
@@ -63,9 +64,9 @@ from sklearn.model_selection import GridSearchCV, HalvingRandomSearchCV, cross_v
 
 train_one = sweeps._train_one
 
-def reported(net, epochs, n_threads, names, X, *arrays):
+def reported(net, epochs, n_threads, names, callbacks, X, *arrays):
     """What a worker receives, as columns of the rows; pickled by value, so that workers need not import this script."""
-    rows, network = train_one(net, epochs, n_threads, names, X, *arrays)
+    rows, network = train_one(net, epochs, n_threads, names, callbacks, X, *arrays)
     seen = {"pid": os.getpid(), "n_threads": n_threads, "default": default_thread_count(), "X": type(X).__name__}
     return [{**row, **seen} for row in rows], network
 
@@ -97,6 +98,8 @@ if __name__ == "__main__":
     def results():
         grid = studies.architectures([24, 12], [1, 2], X[:1200], y[:1200], 3, settings, outputs=10, **study)
         rows, networks = studies.compare(configurations, X[:1200], y[:1200], 3, **study)
+        stops = [EarlyStopping("val_loss", patience=1, min_delta=10)]
+        stopped, _ = studies.compare(configurations[:1], X[:1200], y[:1200], 9, **study, callbacks=stops)
         halving = HalvingRandomSearchCV(model, choices, n_candidates=6, min_resources=200, cv=2, random_state=0)
         halving.fit(X / 16, y)
         search = GridSearchCV(model, {"l2": [0, 0.1], "solver": ["adam", "sgd"]}, cv=2).fit(X / 16, y)
@@ -104,6 +107,7 @@ if __name__ == "__main__":
         return {
             "architectures": [len(grid), digest(grid)],
             "compare": [len(rows), [row["epoch"] for row in rows], digest(rows, networks)],
+            "stopped": [[row["epoch"] for row in stopped], digest(stopped)],
             "halving": [halving.n_iterations_, scores(halving)],
             "grid search": scores(search),
             "folds": folds,
@@ -155,7 +159,7 @@ def sweep(request, tmp_path_factory):
     return {**json.loads(out.splitlines()[-1]), "backend": request.param}
 
 
-@pytest.mark.parametrize("what", ["architectures", "compare", "halving", "grid search", "folds"])
+@pytest.mark.parametrize("what", ["architectures", "compare", "stopped", "halving", "grid search", "folds"])
 def test_results_have_the_same_bits_everywhere(sweep, what):
     assert sweep["there"][what] == sweep["here"][what]
 
@@ -166,6 +170,7 @@ def test_the_sweeps_are_what_they_say(sweep):
     assert here["architectures"][0] == 4 * 2 * 3
     assert here["compare"][1][:6] == [1, 2, 3] * 2 and here["compare"][1][-6:] == [1, 2, 3] * 2
     assert 2 <= here["compare"][0] - 12 < 6  # the diverged nets have their last row before the end
+    assert here["stopped"][0] == [1, 2, 1, 2]
     assert here["halving"][0] == 2
     assert min(here["folds"]) > 0.3
 
