@@ -28,11 +28,11 @@ DIP = 0.005  # of accuracy: a fall that one sees
 DIP_EPOCHS = (10, 40)  # around the report's "near epoch 20"
 
 SIZES = Sizes(
-    seconds=(4, 100, 9000),
+    seconds=(4, 35, 9000),
     train_rows=(600, 5000, 60000),
     test_rows=(200, 2000, 10000),
-    report_epochs=(3, 40, 200),
-    epochs=(2, 15, 20),
+    report_epochs=(3, 25, 200),
+    epochs=(2, 8, 20),
     first_widths=((16,), (16, 64, 256, 512), (16, 32, 64, 128, 256, 512)),
     train_sizes=((100,), (500, 1500, 5000), (500, 1000, 2000, 5000, 10000, 20000, 60000)),
     seeds=(1, 2, 3),

@@ -26,7 +26,7 @@ BINS = 10  # of confidence, with equally many images each
 TINY = np.finfo(np.float32).tiny  # a probability that underflowed counts as this
 
 SIZES = Sizes(
-    seconds=(2, 40, 4000),
+    seconds=(2, 5, 4000),
     train_rows=(600, 10000, 60000),
     test_rows=(200, 2000, 10000),
     nets=(("16",), ("128", "512-384"), ("512", "512-384", "512-384-288")),

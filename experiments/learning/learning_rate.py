@@ -20,7 +20,7 @@ NEAR = 0.005  # of accuracy below the best: a rate that is nearly as good
 SHOWN = 0.1  # of accuracy below the best: lower ones, of nets that have hardly learnt, have one colour
 
 SIZES = Sizes(
-    seconds=(2, 50, 2500),
+    seconds=(2, 6, 2500),
     train_rows=(600, 10000, 60000),
     test_rows=(100, 1667, 10000),
     batch_sizes=((32, 128), (8, 32, 128, 512, 2048), (8, 32, 128, 512, 2048, 8192)),

@@ -27,7 +27,7 @@ GRID_POINTS = 41  # per axis: finer than visible
 SIDES = ((28, -60), (28, 30))  # elevation and azimuth, degrees
 
 SIZES = Sizes(
-    seconds=(2, 60, 3000),
+    seconds=(2, 26, 3000),
     points=((100, 1000), (25, 100, 300, 1000), (25, 50, 100, 200, 400, 1000, 3000)),
     seeds=(1, 2, 10),
     hidden=(((5,), (8, 8)), HIDDEN[2:], HIDDEN),

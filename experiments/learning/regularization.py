@@ -27,16 +27,16 @@ RISEN = 0.5  # accuracy at least, before a fall to chance
 LEARNS = 0.02  # of accuracy at most below no penalty: a strong penalty that still learns
 
 SIZES = Sizes(
-    seconds=(3, 60, 1800),
+    seconds=(3, 45, 1800),
     train_rows=(1000, 10000, 60000),
     test_rows=(300, 2000, 10000),
-    report_epochs=(4, 120, 200),
+    report_epochs=(4, 60, 200),
     path=(
         (1e-3, 1e-2),
         (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2),
         (1e-6, 1e-5, 3e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 3e-2),
     ),
-    path_epochs=(2, 20, 30),
+    path_epochs=(2, 12, 30),
     seeds=(1, 2, 3),
 )
 

@@ -26,11 +26,11 @@ POWER = 0.8  # with which a difference is to be found
 CHANCE = 0.05  # of the report's order in single runs: at least, to explain it
 
 SIZES = Sizes(
-    seconds=(2, 60, 3600),
+    seconds=(2, 16, 3600),
     train_rows=(600, 5000, 60000),
     test_rows=(200, 2000, 10000),
     epochs=(dict.fromkeys(RULES, 2), {ONE_UPDATE: 40, MINI_BATCH: 10}, {ONE_UPDATE: 200, MINI_BATCH: 20}),
-    seeds=(dict.fromkeys(RULES, 3), dict.fromkeys(RULES, 6), {ONE_UPDATE: 6, MINI_BATCH: 20}),
+    seeds=(dict.fromkeys(RULES, 3), dict.fromkeys(RULES, 4), {ONE_UPDATE: 6, MINI_BATCH: 20}),
 )
 
 Runs = Mapping[int, np.ndarray]  # test accuracies of each width, shape (seeds,)

@@ -31,7 +31,7 @@ PREFIX = "small: "  # in the table, of small problems
 NETS = ((128,), (512, 384))
 
 SIZES = Sizes(
-    seconds=(8, 100, 2000),
+    seconds=(8, 30, 2000),
     rounds=(1, 2, 7),
     cases=(("iris",), tuple(SHOWN), tuple(SHOWN)),
     small=(("iris", "lbfgs"), tuple(SMALL)[5::2], tuple(SMALL)),

@@ -18,7 +18,7 @@ SOURCES = ("memory", "stream", "stream of one block", "memory map")
 CHUNKS = 8  # of the file, one of which is in memory
 BATCH_SIZE = 128
 
-SIZES = Sizes(seconds=(1, 40, 600), nets=(NETS[:1], NETS, NETS), rows=(2000, 30_000, 120_000), rounds=(1, 5, 15))
+SIZES = Sizes(seconds=(1, 20, 600), nets=(NETS[:1], NETS, NETS), rows=(2000, 15_000, 120_000), rounds=(1, 3, 15))
 
 
 def jobs(run: Run, sizes: SimpleNamespace) -> list[Job]:

@@ -28,7 +28,7 @@ RANKS = (2, 8, 16, 32, 64)
 ROWS_PER_RANK = 512
 EFFICIENT = 0.8
 
-SIZES = Sizes(seconds=(3, 40, 600), nets=(NETS[:1], NETS[:2], NETS), rows=(2048, 16384, 32768), rounds=(1, 7, 21))
+SIZES = Sizes(seconds=(3, 20, 600), nets=(NETS[:1], NETS[:2], NETS), rows=(2048, 16384, 32768), rounds=(1, 3, 21))
 
 Net = tuple[int, ...]
 

@@ -29,11 +29,11 @@ LINES = (  # of the nets
 GAINED = 1.25  # times as fast: less would not be called parallel
 
 SIZES = Sizes(
-    seconds=(8, 90, 900),
+    seconds=(8, 35, 900),
     nets=(NETS[:1], NETS[:2], NETS),
     batch_sizes=((1, 32, 1024), BATCH_SIZES[::2], BATCH_SIZES),
-    rows=(1000, 8192, 8192),  # of an epoch: at least one batch, at most MAX_BATCHES
-    rounds=(1, 3, 9),
+    rows=(1000, 4096, 8192),  # of an epoch: at least one batch, at most MAX_BATCHES
+    rounds=(1, 2, 9),
     units=(1, 10, 30),  # of work of each method
 )
 

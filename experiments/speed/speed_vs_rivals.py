@@ -58,13 +58,13 @@ MARKERS = {  # different shapes as well as colours
 }
 
 SIZES = Sizes(
-    seconds=(15, 150, 1500),
+    seconds=(15, 65, 1500),
     cases=(FEW_CASES, ("B", "F", *FEW_CASES), tuple(CASES)),
-    rounds=(1, 3, 9),
-    max_rows=(1000, 20000, 60000),  # of a case, unless its batch is larger
+    rounds=(1, 2, 9),
+    max_rows=(1000, 10000, 60000),  # of a case, unless its batch is larger
     train_rows=(2000, 60000, 60000),
     test_rows=(500, 10000, 10000),
-    seeds=(1, 3, 5),
+    seeds=(1, 1, 5),
 )
 
 
