@@ -22,11 +22,8 @@ void register_config(py::module_& m) {
         for (const KernelTable* table : available_tables()) names.push_back(table->isa);
         return names;
     });
-    m.def("threading_name", &threading_name);
+    m.def("has_openmp", &has_openmp);
     m.def("default_thread_count", &default_thread_count);
-    m.def("has_thread_pool", &Team::has_pool);
-    m.def("end_thread_pool", &Team::end_pool);
-    m.def("work_alone", &Team::work_alone);
     m.def("end_native_calls", &ReleasedGil::end_calls, py::arg("seconds"));
     m.def("forget_native_calls", &ReleasedGil::forget_calls);
     m.def("first_not_finite", &first_not_finite_in<float>, py::arg("x").noconvert(), py::arg("limit"),

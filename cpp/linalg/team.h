@@ -1,4 +1,4 @@
-// A team of threads that runs one function, through OpenMP or std::thread, and what fork needs. The only OpenMP.
+// A team of threads that runs one function. OpenMP, where it is there, says how many threads a user allows.
 //
 // A native call opens one team; its workers meet at a Barrier.
 #pragma once
@@ -6,16 +6,12 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <exception>
-#include <future>
-#include <optional>
-#include <thread>
-#include <vector>
 
 #ifdef _OPENMP
 #include <omp.h>
 #endif
 
+#include "thread_pool.h"
 #include "worker.h"
 
 namespace fastmlp {
@@ -31,119 +27,47 @@ struct TeamHook {
     }
 };
 
-inline int max_workers() { return std::max(16, 2 * available_cores()); }  // more workers never help
-
-// Starts up to `count` threads running f(1), f(2), ...; fewer if the system refuses one.
-template <class F> std::vector<std::thread> start_threads(int count, F f) noexcept {
-    std::vector<std::thread> started;
-    try {
-        started.reserve(static_cast<std::size_t>(count));
-        for (int i = 1; i <= count; ++i) started.emplace_back(f, i);
-    } catch (const std::exception&) {  // the team is smaller
-    }
-    return started;
+inline constexpr bool has_openmp() {
+#ifdef _OPENMP
+    return true;
+#else
+    return false;
+#endif
 }
 
-// The pool of threads, and what fork needs: a child has only the thread that forked, and would deadlock waiting for
-// pool threads that it does not have.
-class Team {
-public:
-    static bool has_pool() {
+// OMP_THREAD_LIMIT, where OpenMP is there to read it.
+inline int thread_limit() {
 #ifdef _OPENMP
-        return used_;
+    return omp_get_thread_limit();
 #else
-        return false;
+    return TeamHook::max_size;
 #endif
-    }
-    // Ends the calling thread's pool, before it forks; the next team makes a new one. Returns whether that succeeded.
-    static bool end_pool() {
-#ifdef _OPENMP
-        ++pools_ended_;
-        return omp_pause_resource_all(omp_pause_hard) == 0;
-#else
-        return true;
-#endif
-    }
-    // In a child of a thread whose pool did not end: all teams have one worker from now on.
-    static void work_alone() { alone_ = true; }
-    static int allowed(int threads) {
-        if (alone_) return 1;
-        used_ = true;
-        threads = std::min(threads, max_workers());
-#ifdef _OPENMP
-        threads = granted(threads);
-#endif
-        return threads;
-    }
+}
 
-private:
-    // libgomp ends the process if the system refuses it a thread. So before the calling thread's pool grows, as many
-    // threads are started and joined, and the team has as many workers as that gave.
-    static int granted(int threads) {
-        static thread_local int pool = 1, ended = 0;
-        const int ended_by_now = pools_ended_;
-        if (ended != ended_by_now) ended = ended_by_now, pool = 1;
-        if (threads > pool) {
-            std::promise<void> all_have_started;
-            const std::shared_future<void> started(all_have_started.get_future());
-            std::vector<std::thread> others = start_threads(threads - 1, [&](int) { started.wait(); });
-            all_have_started.set_value();
-            for (std::thread& other : others) other.join();
-            threads = static_cast<int>(others.size()) + 1;
-            pool = std::max(pool, threads);
-        }
-        return threads;
-    }
-    static inline std::atomic<bool> used_{false}, alone_{false};
-    static inline std::atomic<int> pools_ended_{0};
-};
+inline int max_workers() { return std::max(16, 2 * available_cores()); }  // more workers never help
 
 // Runs f(worker) on up to `threads` workers at once. f must not throw. Throws std::bad_alloc before f runs.
 template <class F> void run_team(int threads, F f) {
     static_assert(noexcept(f(Worker::alone())), "an exception would end the process");
-    if (threads <= 1) return f(Worker::alone());  // first, because available_cores() takes 0.2 us
-    threads = Team::allowed(threads);
+    if (threads <= 1) return f(Worker::alone());  // first, because max_workers() takes 0.2 us
+    threads = std::min({threads, max_workers(), thread_limit()});
+    if (threads <= 1) return f(Worker::alone());
+    ThreadPool& pool = ThreadPool::mine();
+    threads = 1 + pool.grow(threads - 1);
     if (threads == 1) return f(Worker::alone());
-    std::optional<Barrier> barrier;
+    Barrier barrier(threads);
     LoopCursors cursors(threads);
-#ifdef _OPENMP
-#pragma omp parallel num_threads(threads)
-    {
-#pragma omp single
-        {
-            barrier.emplace(omp_get_num_threads());
-            TeamHook::add(omp_get_num_threads());
-        }
-        f(Worker{omp_get_thread_num(), omp_get_num_threads(), &*barrier, &cursors});
-    }
-#else
-    std::promise<int> size;
-    const std::shared_future<int> granted(size.get_future());
-    std::vector<std::thread> others =
-        start_threads(threads - 1, [&](int i) { f(Worker{i, granted.get(), &*barrier, &cursors}); });
-    const int count = static_cast<int>(others.size()) + 1;
-    barrier.emplace(count);
-    TeamHook::add(count);
-    size.set_value(count);
-    f(Worker{0, count, &*barrier, &cursors});
-    for (std::thread& other : others) other.join();
-#endif
+    TeamHook::add(threads);
+    pool.run(threads - 1, [&](int i) noexcept { f(Worker{i, threads, &barrier, &cursors}); });
 }
 
-// How many threads a call from this thread may use if the user sets no number.
+// How many threads a call from this thread may use if the user sets no number: threadpoolctl's limit or
+// OMP_NUM_THREADS, where OpenMP is there to read them.
 inline int default_thread_count() {
 #ifdef _OPENMP
     return std::min(omp_get_max_threads(), max_workers());
 #else
     return std::min(available_cores(), max_workers());
-#endif
-}
-
-inline const char* threading_name() {
-#ifdef _OPENMP
-    return "OpenMP";
-#else
-    return "std::thread";
 #endif
 }
 

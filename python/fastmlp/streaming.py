@@ -356,7 +356,7 @@ class _EndOfEpoch(Exception):
 def _ahead(loads: Iterator[Callable[[], Any]]) -> Iterator[Any]:
     """Their results, until one raises _EndOfEpoch; a thread calls the next one while the caller uses the last result.
 
-    One thread for the whole epoch: while OpenMP keeps the cores busy, a new thread can take a millisecond to start.
+    One thread for the whole epoch: while a fit keeps the cores busy, a new thread can take a millisecond to start.
     """
     requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
     outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()

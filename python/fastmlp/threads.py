@@ -1,4 +1,4 @@
-"""The default number of threads (limits, quotas, concurrent fits), and what happens to threads at fork and exit."""
+"""The default number of threads (limits, quotas, concurrent fits), and what to forget at fork and wait for at exit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import functools
 import math
 import os
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -17,13 +16,10 @@ MAX_SECONDS_AT_EXIT = 5.0  # wait of the interpreter's exit for native calls of 
 
 _lock = threading.Lock()
 _fits: list[int] = []  # thread of each running fit that shares the cores
-_pool_has_ended = True  # at the last fork
-_warning_is_due = False
 
 
 def default_thread_count() -> int:
     """threadpoolctl's limit, else OMP_NUM_THREADS, else the cores of the process: its affinity and cgroup's quota."""
-    _warn_of_one_thread()
     count = _core.default_thread_count()  # OpenMP knows all but the quota
     return count if count == 1 else min(count, _quota_limit())
 
@@ -34,7 +30,6 @@ def share_of_cores(n_threads: int | None) -> Iterator[Callable[[], int]]:
 
     Concurrent fits in threads of this process share its cores. Their results do not depend on it.
     """
-    _warn_of_one_thread()
     if n_threads is not None:
         yield lambda: n_threads
         return
@@ -48,37 +43,15 @@ def share_of_cores(n_threads: int | None) -> Iterator[Callable[[], int]]:
             _fits.remove(thread)
 
 
-def _before_fork() -> None:
-    """End OpenMP's pool: its workers do not exist in the child, where the next team would deadlock waiting for them."""
-    global _pool_has_ended
-    hook_is_on = os.environ.get("FASTMLP_FORK_HOOK") != "0"
-    _pool_has_ended = not _core.has_thread_pool() or (hook_is_on and _core.end_thread_pool())
-
-
 def _after_fork_in_child() -> None:
-    global _fits, _lock, _warning_is_due
+    global _fits, _lock
     _fits = [thread for thread in _fits if thread == threading.get_ident()]  # the child has no other
     _lock = threading.Lock()
     _core.forget_native_calls()
-    if not _pool_has_ended:
-        _core.work_alone()
-        _warning_is_due = True
-
-
-def _warn_of_one_thread() -> None:
-    global _warning_is_due
-    if _warning_is_due:
-        _warning_is_due = False
-        warnings.warn(
-            "this process was forked from one whose OpenMP threads could not be ended: "
-            "fastmlp computes with one thread here",
-            RuntimeWarning,
-            stacklevel=2,
-        )
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 atexit.register(_core.end_native_calls, MAX_SECONDS_AT_EXIT)
 
 

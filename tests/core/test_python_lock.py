@@ -86,8 +86,8 @@ COPIES = {  # copies of parameters and arguments, and short answers: the lock is
     *("Trainer." + name for name in ("gradient_memory", "gradients", "gradient_vector", "memory", "set_memory")),
     *("Trainer." + name for name in ("optimizer_state", "set_optimizer_state", "updates")),
     *("Trainer." + name for name in ("save_snapshot", "restore_snapshot")),
-    *("current_isa", "available_isas", "threading_name", "default_thread_count", "has_thread_pool"),
-    *("end_thread_pool", "work_alone", "forget_native_calls", "CsrInputs", "LossSum", "UpdateSettings"),
+    *("current_isa", "available_isas", "has_openmp", "default_thread_count"),
+    *("forget_native_calls", "CsrInputs", "LossSum", "UpdateSettings"),
     *("EpochPlan", "ParameterLock"),
 }
 

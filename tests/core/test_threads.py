@@ -98,7 +98,7 @@ def threads_of_new_process(before="", **environment):
 
 
 def test_omp_num_threads_is_obeyed():
-    if _core.threading_name() != "OpenMP":
+    if not _core.has_openmp():
         pytest.skip("built without OpenMP")
     assert threads_of_new_process(OMP_NUM_THREADS="3") == 3
     assert threads_of_new_process(OMP_NUM_THREADS="1") == 1
@@ -107,7 +107,7 @@ def test_omp_num_threads_is_obeyed():
 
 def test_a_limit_of_threadpoolctl_is_obeyed():
     pytest.importorskip("threadpoolctl")
-    if _core.threading_name() != "OpenMP":
+    if not _core.has_openmp():
         pytest.skip("built without OpenMP")
     limit = "import fastmlp, threadpoolctl; limit = threadpoolctl.threadpool_limits(1)"
     assert threads_of_new_process(limit, OMP_NUM_THREADS="3") == 1
@@ -170,3 +170,54 @@ print(hashlib.sha256(net.weights[0].tobytes()).hexdigest())
     for limit in ("2", "3", "100"):
         result = run_python(script, OMP_THREAD_LIMIT=limit)
         assert result.returncode == 0 and result.stdout == alone.stdout, result.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="Linux lists threads there")
+def test_the_threads_of_a_team_sleep_between_calls_and_end_with_their_python_thread():
+    script = """
+import os, threading, time
+import numpy as np
+from fastmlp import ops
+
+def tasks():
+    return len(os.listdir("/proc/self/task"))
+
+def work():
+    a = np.ones((600, 600))
+    for _ in range(20):
+        ops.matmul(a, a, n_threads=3)
+    counts.append(tasks())
+    before = time.process_time()
+    time.sleep(0.5)
+    seconds.append(time.process_time() - before)
+
+before, counts, seconds = tasks(), [], []
+for _ in range(3):
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+work()
+work()
+print([count - before for count in counts], max(seconds) < 0.25, tasks() - before)
+"""
+    result = run_python(script, OPENBLAS_NUM_THREADS="1")
+    assert result.stdout == "[3, 3, 3, 2, 2] True 2\n", result.stdout + result.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="Linux says there which signals a thread blocks")
+def test_the_threads_of_a_team_take_no_signals():
+    """One that interrupts a system call of the main thread must reach that thread."""
+    script = """
+import os, re
+import numpy as np
+from fastmlp import ops
+
+before = set(os.listdir("/proc/self/task"))
+a = np.ones((600, 600))
+ops.matmul(a, a, n_threads=3)
+for task in set(os.listdir("/proc/self/task")) - before:
+    mask = re.search(r"SigBlk:\\s*(\\w+)", open(f"/proc/self/task/{task}/status").read())[1]
+    print(bool(int(mask, 16) >> 1 & 1))  # SIGINT
+"""
+    result = run_python(script, OPENBLAS_NUM_THREADS="1")
+    assert result.stdout == "True\nTrue\n", result.stdout + result.stderr

@@ -64,7 +64,7 @@ def threads_of_a_worker():
 
 
 def test_workers_of_joblib_get_their_share_of_the_cores():
-    if _core.threading_name() != "OpenMP" or "OMP_NUM_THREADS" in os.environ:
+    if not _core.has_openmp() or "OMP_NUM_THREADS" in os.environ:
         pytest.skip("loky sets OMP_NUM_THREADS of its workers, if it is not set")
     counts = joblib.Parallel(n_jobs=2, backend="loky")(joblib.delayed(threads_of_a_worker)() for _ in range(2))
     assert counts == [max(1, joblib.cpu_count() // 2)] * 2

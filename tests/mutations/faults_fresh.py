@@ -215,14 +215,14 @@ FAULTS = [
     ),  # tanh of small numbers loses its digits: tanh(1e-9) is 0
     # cpp/linalg
     Fault(
-        "Z05", "barrier.emplace(omp_get_num_threads())", "barrier.emplace(threads)"
-    ),  # where OpenMP grants fewer threads than asked (OMP_THREAD_LIMIT, a nested region), a fit waits for ever
+        "Z05", "threads = 1 + pool.grow(threads - 1);", "pool.grow(threads - 1);"
+    ),  # where the system refuses a thread, the team has a member that does not exist
     Fault(
         "Z06", "std::abs(x[at]) <= max_magnitude", "std::abs(x[at]) < max_magnitude"
     ),  # with the dtype's largest number before a NaN, the message names the wrong place and blames another thread
     Fault(
-        "Z07", "if (alone_) return 1;", ""
-    ),  # a child of fork whose parent's pool could not be ended (FASTMLP_FORK_HOOK=0) hangs in its first team
+        "Z07", "pool->forks_ == forks.load(std::memory_order_relaxed)", "true"
+    ),  # a child of fork waits for threads of its parent
     # cpp/nn
     Fault(
         "Z08", "!std::isfinite(sum.loss)", "std::isnan(sum.loss)"

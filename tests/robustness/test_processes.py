@@ -98,30 +98,6 @@ def test_a_fork_in_the_middle_of_a_fit_has_its_bits():
     assert_says(result, "same")
 
 
-@pytest.mark.skipif(_core.threading_name() != "OpenMP", reason="threads that end with each call need no hook")
-def test_where_the_pool_cannot_be_ended_a_child_warns_and_works_alone():
-    if _core.threading_name() != "OpenMP":
-        pytest.skip("built without OpenMP, there is no pool")
-    result = run(
-        """
-        expected = fit()
-        child = os.fork()
-        if child == 0:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
-                same = [fit() == expected, fit() == expected]
-            messages = [str(warning.message) for warning in caught]
-            os._exit(0 if same == [True, True] and len(messages) == 1 and "one thread" in messages[0] else 1)
-        assert os.waitpid(child, 0)[1] == 0
-        assert fit() == expected
-        print("same")
-        """,
-        FASTMLP_FORK_HOOK="0",
-        warn="default",
-    )
-    assert_says(result, "same")
-
-
 def test_a_child_has_nothing_of_what_other_threads_of_its_parent_did():
     """Neither their share of the cores, nor a lock, nor native calls, which would delay its exit."""
     result = run(
@@ -192,12 +168,6 @@ def test_a_child_may_fit_what_another_thread_of_its_parent_was_fitting():
         print(*found, fit_again())
     """)
     assert_says(result, "0", "3", "3", "0")
-
-
-def test_a_fork_before_any_fit_needs_no_warning_though_the_hook_is_off():
-    result = run("print(len(set(fork())))", FASTMLP_FORK_HOOK="0")
-    assert_says(result, "1")
-    assert result.stderr == ""
 
 
 @pytest.mark.parametrize("method", ["spawn", "loky"])
@@ -325,7 +295,7 @@ def test_one_core_changes_no_bit():
 @without_sanitizer  # which may have threads of its own
 @pytest.mark.parametrize("settings, n_threads", [({"OMP_THREAD_LIMIT": "1"}, 2), ({"OMP_NUM_THREADS": "1"}, None)])
 def test_limits_bound_the_threads_that_a_fit_starts(settings, n_threads):
-    if not os.path.exists("/proc/self/task") or _core.threading_name() != "OpenMP":
+    if not os.path.exists("/proc/self/task") or not _core.has_openmp():
         pytest.skip("needs Linux, which lists threads, and OpenMP, which reads these settings")
     result = run(
         f"""
@@ -342,7 +312,7 @@ def test_limits_bound_the_threads_that_a_fit_starts(settings, n_threads):
 @without_sanitizer
 @pytest.mark.skipif(sys.platform != "linux", reason="address space is limited as Linux does")
 def test_threads_that_the_system_refuses_are_done_without():
-    """libgomp would end the process. Each thread's stack is as large as a limit: no address space is left for it."""
+    """Each thread's stack is as large as a limit: no address space is left for it. Later there is."""
     result = run(
         """
         import resource
@@ -361,7 +331,7 @@ def test_threads_that_the_system_refuses_are_done_without():
         """,
         OPENBLAS_NUM_THREADS="1",
     )
-    assert_says(result, "2" if _core.threading_name() == "OpenMP" else "1")
+    assert_says(result, "2")
 
 
 @without_sanitizer

@@ -1,0 +1,96 @@
+// Pools by calling thread, and the life of their threads.
+#include "thread_pool.h"
+
+#include <exception>
+#include <functional>
+#include <new>
+
+namespace fastmlp {
+
+const ThreadPool::Job ThreadPool::last_job_{nullptr, nullptr};
+
+#ifdef _WIN32
+
+ThreadPool& ThreadPool::mine() {
+    static thread_local ThreadPool pool(0);
+    return pool;
+}
+
+namespace {
+struct BlockedSignals {};
+}  // namespace
+
+#else
+
+namespace {
+
+std::atomic<int> forks{0};
+
+// A key instead of thread_local: memory for a thread_local variable, or for its destructor, is allocated when a thread
+// first uses it, and the C library ends the process if there is none.
+pthread_key_t key_of_pools(void (*end)(void*)) {
+    pthread_key_t key;
+    if (pthread_key_create(&key, end) != 0) throw std::bad_alloc();
+    pthread_atfork(nullptr, nullptr, [] { forks.fetch_add(1); });
+    return key;
+}
+
+// The threads of a pool handle no signals, so that those of the process interrupt the system calls of others.
+class BlockedSignals {
+public:
+    BlockedSignals() {
+        sigset_t all;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before_);
+    }
+    ~BlockedSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+private:
+    sigset_t before_;
+};
+
+}  // namespace
+
+ThreadPool& ThreadPool::mine() {
+    static const pthread_key_t key = key_of_pools([](void* pool) { delete static_cast<ThreadPool*>(pool); });
+    auto* pool = static_cast<ThreadPool*>(pthread_getspecific(key));
+    if (pool && pool->forks_ == forks.load(std::memory_order_relaxed)) return *pool;
+    // The pool of a parent stays as it is: its threads are not here, so nothing of it can be ended.
+    std::unique_ptr<ThreadPool> made(new ThreadPool(forks.load()));
+    if (pthread_setspecific(key, made.get()) != 0) throw std::bad_alloc();
+    return *made.release();
+}
+
+#endif
+
+void ThreadPool::start_threads(int count) noexcept {
+    const BlockedSignals blocked;
+    try {
+        while (static_cast<int>(members_.size()) < count) {
+            members_.reserve(members_.size() + 1);
+            auto member = std::make_unique<Member>();
+            const int index = static_cast<int>(members_.size()) + 1;
+            member->thread = std::thread(&ThreadPool::work, this, std::ref(*member), index);
+            members_.push_back(std::move(member));
+        }
+    } catch (const std::exception&) {  // the system refuses memory or a thread: there are fewer
+    }
+}
+
+void ThreadPool::work(Member& member, int index) noexcept {
+    for (;;) {
+        member.posted.wait_until([&] { return member.job.load() != nullptr; });
+        const Job& job = *member.job.load();
+        if (&job == &last_job_) return;
+        job.call(job.f, index);
+        member.job.store(nullptr);
+        if (running_.fetch_sub(1) == 1) done_.notify();
+    }
+}
+
+ThreadPool::~ThreadPool() {
+    for (const auto& member : members_) member->post(&last_job_);
+    for (const auto& member : members_) member->thread.join();
+}
+
+}  // namespace fastmlp
