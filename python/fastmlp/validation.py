@@ -141,11 +141,18 @@ def _as_float(value: Any) -> float:
         return math.inf
 
 
-def check_pair(name: str, value: Any) -> None:
+def check_pair(name: str, value: Any) -> tuple[Any, Any]:
+    """(X, y), which may be in a list of one, as for XGBoost and LightGBM."""
+    pairs = [each for each in value if isinstance(each, (tuple, list))] if isinstance(value, (tuple, list)) else []
+    if pairs and len(pairs) == len(value) and all(len(pair) == 2 and hasattr(pair[0], "shape") for pair in pairs):
+        if len(pairs) > 1:
+            raise TypeError(f"{name} must be one pair (X, y), got {len(pairs)} pairs")
+        (value,) = pairs
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         kind = type(value).__name__
         found = f"a {kind} of {len(value)}" if isinstance(value, (tuple, list)) else kind
         raise TypeError(f"{name} must be a pair (X, y), got {found}")
+    return value[0], value[1]
 
 
 def check_flag(name: str, value: Any) -> bool:

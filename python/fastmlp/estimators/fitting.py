@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse
@@ -20,6 +21,7 @@ from ..history import Callback, EpochInfo, History
 from ..model_state import ModelSpec, ModelState
 from ..network import Network
 from ..threads import share_of_cores
+from ..core_calls import Threads
 from ..training_data import TrainingData
 from .scikit_learn import Interval, Options, StrOptions, check_sample_weight, fit_context
 from .solver_state import SolverState
@@ -27,19 +29,38 @@ from .solvers import HeldOut, Solvers
 
 SOLVERS = {"lbfgs", *optimizers.OPTIMIZERS}
 
-_fits: dict[int, object] = {}  # by id(estimator): an attribute would be copied by clone and pickle
+
+class _Fit(NamedTuple):
+    """A fit under way: its thread, and the copy of the estimator that it fits."""
+
+    thread: int
+    model: FittedMLP
+
+
+_fits: dict[int, _Fit] = {}  # by id(estimator): an attribute would be copied by clone and pickle
 
 
 @contextmanager
-def _only_fit_of(estimator: FittedMLP) -> Iterator[None]:
-    """Non-blocking lock: RuntimeError if this estimator is being fitted."""
-    token = object()
-    if _fits.setdefault(id(estimator), token) is not token:
+def _only_fit_of(estimator: FittedMLP) -> Iterator[FittedMLP]:
+    """Non-blocking lock: RuntimeError if this estimator is being fitted. Yields the copy to fit."""
+    fit = _Fit(threading.get_ident(), estimator._snapshot())
+    if _fits.setdefault(id(estimator), fit) is not fit:
         raise RuntimeError("a fit of this estimator is under way; it cannot be fitted by another")
     try:
-        yield
+        yield fit.model
     finally:
         del _fits[id(estimator)]
+
+
+def _eval_pair(eval_set: Any, eval_X: Any, eval_y: Any) -> tuple[Any, Any] | None:
+    """(X, y), in whichever arguments they were passed."""
+    if eval_set is None:
+        if (eval_X is None) != (eval_y is None):
+            raise TypeError(f"eval_X and eval_y belong together, got eval_{'y' if eval_X is None else 'X'} alone")
+        return None if eval_X is None else (eval_X, eval_y)
+    if eval_X is not None or eval_y is not None:
+        raise TypeError("pass eval_set or eval_X and eval_y, got both")
+    return validation.check_pair("eval_set", eval_set)
 
 
 class FittedMLP(Solvers, BaseEstimator, ABC):
@@ -116,6 +137,20 @@ class FittedMLP(Solvers, BaseEstimator, ABC):
 
     # The network and scikit-learn's view of it.
 
+    def _snapshot(self) -> FittedMLP:
+        """A shallow copy, which no fit in another thread replaces half way."""
+        model = object.__new__(type(self))
+        model.__dict__ = self.__dict__.copy()
+        return model
+
+    def _model_now(self) -> FittedMLP:
+        """This model; in a callback of its fit, the one that is being fitted, with the weights of this moment."""
+        fit = _fits.get(id(self))
+        if fit is None or fit.thread != threading.get_ident() or not hasattr(fit.model, "_network_in_training"):
+            return self._snapshot()
+        fit.model._take_parameters(fit.model._network_in_training)
+        return fit.model
+
     def to_network(self) -> Network:
         """The fitted model as a `fastmlp.Network`, with copies of its parameters.
 
@@ -125,22 +160,37 @@ class FittedMLP(Solvers, BaseEstimator, ABC):
             Its `Network.forward` returns the numbers of ``predict_proba`` (one column in the binary case) or of `predict`,
             without scikit-learn's checks: microseconds for a single row.
         """
-        check_is_fitted(self)
-        return self._predictor(np.result_type(*self.coefs_), clips_loss=False)
+        model = self._model_now()
+        check_is_fitted(model)
+        return model._predictor(np.result_type(*model.coefs_), clips_loss=False)
 
     def _predictor(self, dtype: np.dtype, clips_loss: bool = True) -> Network:
-        """A network of these coefs_ for predictions: any loss with this output activation."""
-        return self._network(losses.of_scikit_learn_output(self.out_activation_).name, dtype, clips_loss)
+        """A network of these coefs_ for predictions: the loss of the fit, or another with its output activation."""
+        loss = losses.TABLE[self._loss_name()]
+        if loss.scikit_learn_output != self.out_activation_:  # the parameter has changed since
+            loss = losses.of_scikit_learn_output(self.out_activation_)
+        return self._network(loss.name, dtype, clips_loss)
 
     def _network(self, loss: str, dtype: np.dtype, clips_loss: bool = True) -> Network:
-        """One whose reported loss is clipped as scikit-learn's."""
+        return Network.from_state(ModelState(self._spec(loss, dtype, clips_loss), self.coefs_, self.intercepts_))
+
+    def _spec(self, loss: str, dtype: np.dtype, clips_loss: bool = True) -> ModelSpec:
+        """Of a network whose reported loss is clipped, as scikit-learn's is."""
         dtype = np.dtype(np.float32 if dtype == np.float32 else np.float64)
         sizes = (self.coefs_[0].shape[0], *(w.shape[1] for w in self.coefs_))
-        settings = validation.check_part_settings("settings", losses.TABLE[loss], None, dtype)
-        spec = ModelSpec(sizes, self.activation, loss, dtype, clips_loss=clips_loss, loss_settings=settings)
-        return Network.from_state(ModelState(spec, self.coefs_, self.intercepts_))
+        check = validation.check_part_settings
+        return ModelSpec(
+            sizes,
+            self.activation,
+            loss,
+            dtype,
+            clips_loss=clips_loss,
+            activation_settings=check("settings", activations.TABLE[self.activation], None, dtype),
+            loss_settings=check("settings", losses.TABLE[loss], None, dtype),
+        )
 
-    def _take_parameters(self, network: Network, dtype: np.dtype) -> None:
+    def _take_parameters(self, network: Network) -> None:
+        dtype = np.float32 if self.coefs_[0].dtype == np.float32 else np.float64
         self.coefs_ = [w.astype(dtype, copy=False) for w in network.weights]
         self.intercepts_ = [b.astype(dtype, copy=False) for b in network.biases]
 
@@ -169,6 +219,8 @@ class FittedMLP(Solvers, BaseEstimator, ABC):
         sample_weight: Any = None,
         *,
         eval_set: tuple[Any, Any] | None = None,
+        eval_X: Any = None,
+        eval_y: Any = None,
         callbacks: Iterable[Callback] = (),
     ) -> Any:
         """Fit the model.
@@ -184,9 +236,13 @@ class FittedMLP(Solvers, BaseEstimator, ABC):
         eval_set : (X, y), optional
             Rows that are not trained on. Their unweighted loss and score after each epoch are in `validation_loss_curve_`
             and `validation_scores_`; with early_stopping they replace the split.
+        eval_X, eval_y : array-like, optional
+            The same as eval_set in two arguments, so that ``Pipeline(..., transform_input=["eval_X"])`` transforms eval_X
+            as it transforms X.
         callbacks : iterable of callable
             After each epoch each is called as ``callback(info)``, with a `fastmlp.trainer.EpochInfo` whose network is the
-            current model; the fit ends if one returns True. `coefs_` change when the fit ends.
+            current model; the fit ends if one returns True. Methods such as `predict` use that model in a callback, and
+            the former one in other threads. Attributes change when the fit ends.
 
         Returns
         -------
@@ -205,7 +261,7 @@ class FittedMLP(Solvers, BaseEstimator, ABC):
         -----
         Ctrl-C ends the fit with a warning; the model is that of the last update.
         """
-        return self._fit(X, y, sample_weight, eval_set, callbacks, incremental=False)
+        return self._fit(X, y, sample_weight, eval_set, eval_X, eval_y, callbacks, incremental=False)
 
     def _fit(
         self,
@@ -213,6 +269,8 @@ class FittedMLP(Solvers, BaseEstimator, ABC):
         y: Any,
         sample_weight: Any,
         eval_set: tuple[Any, Any] | None,
+        eval_X: Any,
+        eval_y: Any,
         callbacks: Iterable[Callback],
         incremental: bool,
         classes: Any = None,  # in the first call of partial_fit: all classes of all calls
@@ -227,41 +285,73 @@ class FittedMLP(Solvers, BaseEstimator, ABC):
         row = optimizers.TABLE.get(self.solver)
         if self.l1 and row and "momentum" in row.settings and self.momentum == 1:
             raise ValueError(f"l1={self.l1} needs a momentum below 1, got momentum={self.momentum}")
-        with _only_fit_of(self), share_of_cores(self.n_threads) as threads:
-            first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
-            before = dict(self.__dict__)
-            try:
-                X, y = self._check_X_y(X, y, reset=first_pass)
-                if scipy.sparse.issparse(X):
-                    X = X.tocsr()
-                self._learn_targets(y, incremental, classes)
-                encoded = self._encode(y)
-                self.n_outputs_ = self._outputs_of(encoded)
-                weights = self._row_weights(X, y, sample_weight)
-                if eval_set is not None:
-                    eval_set = self._check_eval_set(eval_set)
-                sizes = [X.shape[1], *hidden, self.n_outputs_]
-                if not first_pass and [X.shape[1], *(w.shape[1] for w in self.coefs_)] != sizes:
-                    raise ValueError(
-                        f"training can only continue with the same layers, got {sizes} after"
-                        f" {[self.coefs_[0].shape[0], *(w.shape[1] for w in self.coefs_)]}"
-                    )
-                self._random_state = check_random_state(self.random_state)
-                if first_pass:
-                    self._initialize(sizes, X.dtype, eval_set is not None)
-                network = self._network_to_train(incremental)
-                data = self._data(network, X, encoded, weights, threads(), skips_columns=True)
-                rows, held_out = self._split(network, X, encoded, weights, eval_set, threads())
-            except BaseException:  # Ctrl-C, too
-                self.__dict__ = before
-                raise
+        eval_pair = _eval_pair(eval_set, eval_X, eval_y)
+        with _only_fit_of(self) as model, share_of_cores(self.n_threads) as threads:
+            train = model._prepare(X, y, sample_weight, eval_pair, hidden, incremental, classes, threads)
+            network = model._network_in_training
             with network.core.lock_parameters():  # callbacks have access to the network
-                network.set_trusted(self.coefs_, self.intercepts_)
-                if self.solver == "lbfgs":
-                    self._fit_lbfgs(network, data, held_out, callbacks, threads)
-                else:
-                    self._fit_stochastic(network, data, rows, held_out, callbacks, incremental, threads)
+                network.set_trusted(model.coefs_, model.intercepts_)
+                try:
+                    train(callbacks)
+                finally:
+                    model._take_over(self)
         return self
+
+    def _prepare(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        eval_set: tuple[Any, Any] | None,
+        hidden: list[int],
+        incremental: bool,
+        classes: Any,
+        threads: Threads,
+    ) -> Callable[[list[Callback]], None]:
+        """Everything before the first step, on a copy of the estimator, so that an error changes nothing.
+
+        Returns the function that trains.
+        """
+        first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        X, y = self._check_X_y(X, y, reset=first_pass)
+        if scipy.sparse.issparse(X):
+            X = X.tocsr()
+        self._learn_targets(y, incremental, classes)
+        encoded = self._encode(y)
+        self.n_outputs_ = self._outputs_of(encoded)
+        weights = self._row_weights(X, y, sample_weight)
+        if eval_set is not None:
+            eval_set = self._check_eval_set(eval_set)
+        sizes = [X.shape[1], *hidden, self.n_outputs_]
+        if not first_pass and [X.shape[1], *(w.shape[1] for w in self.coefs_)] != sizes:
+            raise ValueError(
+                f"training can only continue with the same layers, got {sizes} after"
+                f" {[self.coefs_[0].shape[0], *(w.shape[1] for w in self.coefs_)]}"
+            )
+        self._random_state = check_random_state(self.random_state)
+        if first_pass:
+            self._initialize(sizes, X.dtype, eval_set is not None)
+        else:
+            self._copy_curves()
+        network = self._network_in_training = self._network_to_train(incremental)
+        data = self._data(network, X, encoded, weights, threads(), skips_columns=True)
+        rows, held_out = self._split(network, X, encoded, weights, eval_set, threads())
+        if self.solver == "lbfgs":
+            return lambda callbacks: self._fit_lbfgs(network, data, held_out, callbacks, threads)
+        return lambda callbacks: self._fit_stochastic(network, data, rows, held_out, callbacks, incremental, threads)
+
+    def _copy_curves(self) -> None:
+        """The fit continues them; those of the estimator stay as they are until it ends."""
+        for name in ("loss_curve_", "validation_scores_", "validation_loss_curve_", "history_"):
+            if getattr(self, name, None) is not None:
+                setattr(self, name, getattr(self, name).copy())
+
+    def _take_over(self, estimator: FittedMLP) -> None:
+        """The estimator becomes this model at once, but for its parameters, which a callback may have set."""
+        del self._network_in_training
+        parameters = self.get_params(deep=False)
+        now = {name: value for name, value in estimator.__dict__.items() if name in parameters}
+        estimator.__dict__ = {**self.__dict__, **now}
 
     def _check_X_y(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
         """X and y, checked; y is not yet encoded."""
@@ -288,7 +378,6 @@ class FittedMLP(Solvers, BaseEstimator, ABC):
         return weights
 
     def _check_eval_set(self, eval_set: Any) -> tuple[Any, np.ndarray]:
-        validation.check_pair("eval_set", eval_set)
         X, y = self._check_X_y(*eval_set, reset=False)
         if self.early_stopping and X.shape[0] < 2:
             raise ValueError(f"eval_set must have at least 2 rows for early_stopping, got {X.shape[0]}")
@@ -327,6 +416,11 @@ class FittedMLP(Solvers, BaseEstimator, ABC):
         self, network: Network, X: Any, encoded: np.ndarray, weights: Any, with_loss: bool, threads: int
     ) -> HeldOut:
         data = self._data(network, X, encoded, weights, threads, skips_columns=False)
+        if not data.weight > 0:
+            raise ValueError(
+                f"the sample weights of the {data.rows} rows held out for early_stopping must have a positive sum, got"
+                f" {data.weight:g}: leave out rows of weight 0, or pass eval_set"
+            )
         return HeldOut(X, encoded, weights, with_loss, data)
 
     def _evaluate(self, network: Network, rows: HeldOut | None, threads: int) -> dict[str, float]:
@@ -347,11 +441,14 @@ class FittedMLP(Solvers, BaseEstimator, ABC):
 
     def _network_to_train(self, incremental: bool) -> Network:
         if self.solver == "lbfgs":
+            self.out_activation_ = losses.TABLE[self._loss_name()].scikit_learn_output
             return self._network(self._loss_name(), np.dtype(np.float64))  # a line search needs double precision
+        loss, dtype = self._loss_name(), self.coefs_[0].dtype
+        self.out_activation_ = losses.TABLE[loss].scikit_learn_output
         if not incremental or not hasattr(self, "_optimizer"):
-            self._optimizer = SolverState(
-                self._network(self._loss_name(), self.coefs_[0].dtype), self.get_params(deep=False)
-            )
+            self._optimizer = SolverState(self._network(loss, dtype), self.get_params(deep=False))
+        elif self._optimizer.network.spec != self._spec(loss, dtype):  # another activation or loss since the last call
+            self._optimizer = self._optimizer.of_network(self._network(loss, dtype))
         return self._optimizer.network
 
     def _split(

@@ -194,14 +194,15 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each row, shape (samples,), or an indicator matrix, shape (samples, labels)."""
-        return self._decode(self._outputs(X))
+        model = self._model_now()
+        return model._decode(model._outputs(X))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probability of each class, shape (samples, classes), in the order of `classes_`.
 
         For a label indicator matrix: that each label is present.
         """
-        p = self._outputs(X)
+        p = self._model_now()._outputs(X)
         return np.hstack([1 - p, p]) if p.shape[1] == 1 else p
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
@@ -219,13 +220,15 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         classes: Any = None,
         *,
         eval_set: tuple[Any, Any] | None = None,
+        eval_X: Any = None,
+        eval_y: Any = None,
         callbacks: Iterable[Callback] = (),
     ) -> MLPClassifier:
         """Train for one more epoch on these rows.
 
         Parameters
         ----------
-        X, y, sample_weight, eval_set, callbacks
+        X, y, sample_weight, eval_set, eval_X, eval_y, callbacks
             As in `fit`; the curves and the history continue.
         classes : array-like, shape (classes,)
             All classes of all calls; needed in the first call.
@@ -242,19 +245,19 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         """
         if self.class_weight == "balanced":
             raise ValueError("partial_fit needs class_weight as a dict or None, got 'balanced': it sees not all rows")
+        return self._fit(X, y, sample_weight, eval_set, eval_X, eval_y, callbacks, incremental=True, classes=classes)
+
+    def _learn_targets(self, y: np.ndarray, incremental: bool, classes: Any) -> None:
         known = getattr(self, "classes_", None)
         if known is not None and classes is not None and not np.array_equal(known, unique_labels(classes)):
             raise ValueError(f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {known!r}")
-        if known is None and classes is None:
-            raise ValueError("classes must be passed on the first call to partial_fit.")
-        return self._fit(X, y, sample_weight, eval_set, callbacks, incremental=True, classes=classes)
-
-    def _learn_targets(self, y: np.ndarray, incremental: bool, classes: Any) -> None:
-        if incremental and not hasattr(self, "classes_"):
+        if incremental and known is None:
+            if classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
             self.classes_ = unique_labels(classes)
             multilabel = type_of_target(y).startswith("multilabel")
             self._label_binarizer = LabelBinarizer().fit(y if multilabel else classes)
-        elif not hasattr(self, "classes_") or (not self.warm_start and not incremental):
+        elif known is None or (not self.warm_start and not incremental):
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
             return
@@ -391,7 +394,8 @@ best_validation_score_, history_, n_iter_, t_, n_layers_, n_outputs_, n_features
 
     def predict(self, X: Any) -> np.ndarray:
         """The predicted values, shape (samples,) or (samples, outputs)."""
-        return self._decode(self._outputs(X))
+        model = self._model_now()
+        return model._decode(model._outputs(X))
 
     @available_if(_can_partial_fit)
     @fit_context(prefer_skip_nested_validation=True)
@@ -402,6 +406,8 @@ best_validation_score_, history_, n_iter_, t_, n_layers_, n_outputs_, n_features
         sample_weight: Any = None,
         *,
         eval_set: tuple[Any, Any] | None = None,
+        eval_X: Any = None,
+        eval_y: Any = None,
         callbacks: Iterable[Callback] = (),
     ) -> MLPRegressor:
         """Train for one more epoch on these rows; arguments as in `fit`. The curves and the history continue.
@@ -411,7 +417,7 @@ best_validation_score_, history_, n_iter_, t_, n_layers_, n_outputs_, n_features
         ValueError
             Also with early_stopping.
         """
-        return self._fit(X, y, sample_weight, eval_set, callbacks, incremental=True)
+        return self._fit(X, y, sample_weight, eval_set, eval_X, eval_y, callbacks, incremental=True)
 
     def _encode(self, y: np.ndarray) -> np.ndarray:
         return y if y.ndim == 2 else y[:, None]

@@ -32,6 +32,14 @@ class SolverState:
         self._kind, self._settings = _update_rule(parameters)
         self.core = core_calls.new_core_trainer(network, self._kind, self._settings)
 
+    def of_network(self, network: Network) -> SolverState:
+        """The same state for another network with layers of the same sizes."""
+        state = object.__new__(SolverState)
+        state.__dict__ = {**self.__dict__, "network": network}
+        state.core = core_calls.new_core_trainer(network, self._kind, self._settings)
+        state.core.set_optimizer_state(*self.core.optimizer_state())
+        return state
+
     def end_epoch(self, rows_so_far: int) -> None:
         if self.rule == "invscaling":
             self.learning_rate = self._initial_rate / (rows_so_far + 1) ** self._power_t

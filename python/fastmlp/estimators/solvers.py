@@ -86,7 +86,7 @@ class Solvers(StoppingRule):
         except KeyboardInterrupt:
             _warn("Training interrupted by user.")
         finally:
-            self._take_parameters(network, network.dtype)
+            self._take_parameters(network)
         best = self._best_parameters()
         if best is not None:
             self.coefs_, self.intercepts_ = best
@@ -145,7 +145,6 @@ class Solvers(StoppingRule):
         callbacks: list[Callback],
         threads: Threads,
     ) -> None:
-        dtype = self.coefs_[0].dtype
         self.n_iter_ = 0
 
         def end_iteration(info: EpochInfo) -> None:
@@ -170,7 +169,7 @@ class Solvers(StoppingRule):
         except KeyboardInterrupt:
             _warn("Training interrupted by user.")
         finally:
-            self._take_parameters(network, dtype)
+            self._take_parameters(network)
 
 
 def _warn(message: str, category: type[Warning] = UserWarning) -> None:
