@@ -275,16 +275,23 @@ class Walk:
         self.done = []
 
     def both(self, call):
-        """What the call returns for each, or the kind of exception."""
-        results = []
-        before = copy.deepcopy(self.pair[1])
+        """What the call returns for each, or the kind of exception.
+
+        scikit-learn fails with a TypeError or AttributeError, and ours goes on, if early_stopping has changed since the
+        first fit; and its estimator is half changed after an error.
+        """
+        before, results = copy.deepcopy(self.pair[1]), []
         for model in self.pair:
             try:
                 results.append(call(model))
-            except (ValueError, AttributeError) as error:
+            except (ValueError, TypeError, AttributeError) as error:
                 results.append(type(error))
-        if isinstance(results[1], type):  # scikit-learn's estimator may be half changed
+        if isinstance(results[1], type) and results[1] in (TypeError, AttributeError):
+            self.pair = [clone(model) for model in self.pair]
+            return None
+        if isinstance(results[1], type):
             self.pair[1] = before
+        assert isinstance(results[0], type) == isinstance(results[1], type), (self.done, results)
         return results
 
     def fit(self):
@@ -330,9 +337,8 @@ class Walk:
         found = getattr(self, name)()
         for pair in (found, self.predict()):
             if pair is not None and pair[0] is not None:
-                assert isinstance(pair[0], type) == isinstance(pair[1], type), (self.done, pair)
                 if isinstance(pair[0], type):
-                    assert issubclass(pair[0], pair[1]) or pair[0] is NotFittedError, (self.done, pair)
+                    assert issubclass(pair[0], pair[1]), (self.done, pair)
                 else:
                     np.testing.assert_allclose(*pair, rtol=1e-7, atol=1e-9, err_msg=str(self.done))
         for name in ("n_iter_", "t_", "loss_"):
@@ -341,7 +347,7 @@ class Walk:
                 np.testing.assert_allclose(ours, theirs, rtol=1e-7, err_msg=f"{name} after {self.done}")
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("Mlp", PROBLEMS)
 def test_a_random_walk_through_the_methods_is_scikit_learns(Mlp, seed):
     with warnings.catch_warnings():

@@ -48,6 +48,8 @@ class StoppingRule:
     def _improved(self, metrics: dict[str, float]) -> bool:
         """Counts epochs without improvement; returns whether early stopping should keep the weights as the best."""
         if not self.early_stopping:
+            if self.best_loss_ is None:  # early_stopping was on when the model was new
+                self.best_loss_ = math.inf
             has_improved = self.loss_ <= self.best_loss_ - self.tol
             self._no_improvement_count = 0 if has_improved else self._no_improvement_count + 1
             self.best_loss_ = min(self.best_loss_, self.loss_)
