@@ -1,5 +1,6 @@
 // Networks of both precisions: parameters and their lock, forward and evaluate.
 #include "../nn/network.h"
+#include "../nn/plain_network.h"
 
 #include "bound_dataset.h"
 #include "gil.h"
@@ -119,8 +120,46 @@ template <class T> bool is_finite(const Network<T>& network) {
     return network.is_finite();
 }
 
+// Of weights and biases as they lie in NumPy's arrays; None if an input is not finite.
+template <class T>
+py::object forward_plain_of(const std::vector<Array<T>>& weights, const std::vector<Array<T>>& biases,
+                            Activation activation, const std::vector<double>& activation_settings, Loss loss,
+                            const py::object& x, int64_t begin, int64_t end, int n_threads) {
+    require(!weights.empty() && weights.size() == biases.size(), "one array of biases for each of weights");
+    std::vector<PlainLayer<T>> layers;
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+        const MatrixView<const T> view = matrix_view(weights[i], "weights");
+        require(biases[i].ndim() == 1 && biases[i].shape(0) == view.columns && view.columns > 0 &&
+                    (i == 0 || view.rows == layers.back().weights.columns),
+                "weights or biases have the wrong shape");
+        layers.push_back({view, biases[i].data()});
+    }
+    const Inputs all = inputs_view(x, layers.front().weights.rows);
+    require(0 <= begin && begin <= end && end <= all.rows, "rows out of range");
+    const Inputs inputs = all.part(begin, end);
+    const KernelTable& table = current_table();
+    const Epilogue<T> hidden(activation, settings_of<T>(activation, activation_settings), kernels_of<T>(table));
+    Array<T> out = new_matrix<T>(inputs.rows, layers.back().weights.columns);
+    T* data = out.mutable_data();
+    double operations = 0;
+    for (const auto& layer : layers) operations += 2.0 * static_cast<double>(layer.weights.rows * layer.weights.columns);
+    bool finite;
+    if (static_cast<double>(inputs.rows) * operations < short_operations) {
+        finite = forward_plain(layers, hidden, loss, inputs, data, table, n_threads);
+    } else {
+        std::vector<Pin> pins{pin_inputs(x)};
+        for (std::size_t i = 0; i < weights.size(); ++i) pins.emplace_back(weights[i]), pins.emplace_back(biases[i]);
+        const ReleasedGil released;
+        finite = forward_plain(layers, hidden, loss, inputs, data, table, n_threads);
+    }
+    return finite ? py::object(out) : py::none();
+}
+
 template <class T> void register_network(py::module_& m, const char* name) {
     using py::arg;
+    m.def("forward_plain", &forward_plain_of<T>, arg("weights").noconvert(), arg("biases").noconvert(),
+          arg("activation"), arg("activation_settings"), arg("loss"), arg("inputs"), arg("begin"), arg("end"),
+          arg("n_threads"));
     py::class_<Network<T>> network(m, name);
     network
         .def(py::init(&new_network<T>), arg("sizes"), arg("activation"), arg("activation_settings"), arg("loss"),

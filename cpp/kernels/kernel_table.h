@@ -122,6 +122,11 @@ template <class T> struct Kernels {
 
     void (*add)(T* sum, const T* x, int64_t size);  // sum += x
 
+    // c (m, columns) += a (m, k) * B, where kk takes row kk of B, or row rows_of_b[kk] unless that is null; any number of
+    // columns, and rows of c padded to whole vectors. An element is one chain of multiply-adds over kk.
+    void (*add_rows)(T* c, int64_t c_stride, int64_t m, int64_t columns, int64_t k, const T* a, int64_t a_stride,
+                     const T* b, int64_t b_stride, const std::int32_t* rows_of_b);
+
     // one update of a tile of parameters
     void (*update_tile[count_of<UpdateKind>])(const TileUpdate<T>& tile, const UpdateRule<T>& rule);
 

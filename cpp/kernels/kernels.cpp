@@ -63,6 +63,7 @@ template <class T> constexpr Kernels<T> all_kernels() {
     for_each_kind<InputKind>([&](auto kind) { k.convert[kind.index] = convert_kernel<T, kind.value>; });
     k.column_sums = column_sums_kernel<T>;
     k.add = add_kernel<T>;
+    k.add_rows = add_rows_kernel<T>;
     k.norms = norms_kernel<T>;
     k.compress = compress_kernel<T>;
     k.finite = finite_kernel<T>;

@@ -20,6 +20,64 @@ template <class T> void add_kernel(T* sum, const T* x, int64_t size) {
     for (int64_t i = 0; i < size; i += V::lanes) (V::load(sum + i) + V::load(x + i)).store(sum + i);
 }
 
+// Adds `count` rows of B, read side by side, to m rows of C: an element of C is loaded and stored once for all of them.
+template <class T, int m, int count>
+[[gnu::always_inline]] inline void add_some_rows(T* c, int64_t c_stride, int64_t columns, const T* a, int64_t a_stride,
+                                                 const T* const* rows) {
+    using V = Vec<T>;
+    int64_t j = 0;
+    for (; j + 2 * V::lanes <= columns; j += 2 * V::lanes) {  // two vectors share each element of A
+        V sum[m][2];
+        FOR_UNROLLED(i, m)
+            FOR_UNROLLED(v, 2) sum[i][v] = V::load(c + i * c_stride + j + v * V::lanes);
+        FOR_UNROLLED(r, count) {
+            const V b[2] = {V::load(rows[r] + j), V::load(rows[r] + j + V::lanes)};
+            FOR_UNROLLED(i, m) {
+                const V factor = V::broadcast(a[i * a_stride + r]);
+                FOR_UNROLLED(v, 2) sum[i][v] = fma(factor, b[v], sum[i][v]);
+            }
+        }
+        FOR_UNROLLED(i, m)
+            FOR_UNROLLED(v, 2) sum[i][v].store(c + i * c_stride + j + v * V::lanes);
+    }
+    for (; j < columns; j += V::lanes) {
+        V sum[m];
+        FOR_UNROLLED(i, m) sum[i] = V::load(c + i * c_stride + j);
+        FOR_UNROLLED(r, count) {
+            const V b = load_first(columns - j, rows[r] + j);
+            FOR_UNROLLED(i, m) sum[i] = fma(V::broadcast(a[i * a_stride + r]), b, sum[i]);
+        }
+        FOR_UNROLLED(i, m) sum[i].store(c + i * c_stride + j);
+    }
+}
+
+template <class T, int count>
+inline void add_to_all_rows(T* c, int64_t c_stride, int64_t m, int64_t columns, const T* a, int64_t a_stride,
+                            const T* const* rows) {
+    int64_t i = 0;
+    for (; i + 4 <= m; i += 4)
+        add_some_rows<T, 4, count>(c + i * c_stride, c_stride, columns, a + i * a_stride, a_stride, rows);
+    for (; i + 2 <= m; i += 2)
+        add_some_rows<T, 2, count>(c + i * c_stride, c_stride, columns, a + i * a_stride, a_stride, rows);
+    if (i < m) add_some_rows<T, 1, count>(c + i * c_stride, 0, columns, a + i * a_stride, 0, rows);
+}
+
+template <class T>
+void add_rows_kernel(T* c, int64_t c_stride, int64_t m, int64_t columns, int64_t k, const T* a, int64_t a_stride, const T* b, int64_t b_stride,
+                     const std::int32_t* rows_of_b) {
+    constexpr int at_once = 8;
+    const T* rows[at_once];
+    int64_t kk = 0;
+    for (; kk + at_once <= k; kk += at_once) {
+        FOR_UNROLLED(i, at_once) rows[i] = b + (rows_of_b ? rows_of_b[kk + i] : kk + i) * b_stride;
+        add_to_all_rows<T, at_once>(c, c_stride, m, columns, a + kk, a_stride, rows);
+    }
+    for (; kk < k; ++kk) {
+        rows[0] = b + (rows_of_b ? rows_of_b[kk] : kk) * b_stride;
+        add_to_all_rows<T, 1>(c, c_stride, m, columns, a + kk, a_stride, rows);
+    }
+}
+
 // Short sums in T, which lose half a digit, are added in double: one float sum of 10^5 squares would lose four.
 template <class T> void norms_kernel(const T* w, int64_t size, double* sums) {
     using V = Vec<T>;

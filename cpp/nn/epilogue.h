@@ -1,6 +1,7 @@
 // What happens to a tile of z after the product: bias and activation, and the way back.
 #pragma once
 
+#include "../kernels/dispatch.h"
 #include "../linalg/matrix.h"
 
 namespace fastmlp {

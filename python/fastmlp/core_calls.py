@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from . import _core
+from . import _core, activations, training_data
 from .history import Evaluation
+from .threads import default_thread_count
 from .training_data import TrainingData
 
 OPERATIONS_PER_CALL = 2e9
@@ -41,6 +42,24 @@ def evaluate(network: Any, data: TrainingData, n_threads: int) -> Evaluation:
     for begin in range(0, data.rows, step):
         network.core.evaluate(data.core, begin, min(begin + step, data.rows), sums, n_threads)
     return Evaluation(sums.loss / data.weight, sums.correct / data.weight if has_accuracy(network) else math.nan)
+
+
+def forward_plain(
+    weights: Any, biases: Any, activation: str, loss: str, dtype: np.dtype, X: Any, n_threads: int | None
+) -> np.ndarray | None:
+    """`Network.forward` of these arrays, which are read where they are; None if a value of X is not finite."""
+    X = training_data.check_input_array(X, len(weights[0]))
+    threads = n_threads or default_thread_count()
+    weights = [np.ascontiguousarray(array, dtype) for array in weights]
+    biases = [np.ascontiguousarray(array, dtype) for array in biases]
+    settings = [setting.default for setting in activations.TABLE[activation].settings.values()]
+    call = (weights, biases, getattr(_core.Activation, activation), settings, getattr(_core.Loss, loss), X)
+    step, parts = max(1024, int(OPERATIONS_PER_CALL / 2 / sum(array.size for array in weights))), []
+    for begin in range(0, len(X), step):
+        parts.append(_core.forward_plain(*call, begin, min(begin + step, len(X)), threads))
+        if parts[-1] is None:
+            return None
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def has_accuracy(network: Any) -> bool:

@@ -133,7 +133,9 @@ FAULTS = [
         "while (at < earliest && !found.compare_exchange_weak(earliest, at)) { }",
         "if (earliest == size) found.store(at);",
     ),  # reports the bad value found first, not the first
-    Fault("Y08", "threads = std::min(threads, max_workers());", ""),  # no cap on a team's size
+    Fault(
+        "Y08", "std::min({threads, max_workers(), thread_limit()})", "std::min(threads, max_workers())"
+    ),  # OMP_THREAD_LIMIT
     # cpp/nn
     Fault(
         "Y09", "static_cast<double>(batch.update_rows()) * penalty(", "static_cast<double>(batch.rows()) * penalty("

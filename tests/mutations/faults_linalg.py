@@ -21,10 +21,10 @@ FAULTS = [
         "L04", "0, static_cast<std::size_t>(size) * sizeof(T));", "0, static_cast<std::size_t>(size));"
     ),  # a quarter of a new buffer is zeroed
     Fault("L05", "cursors->clear_ahead(loop, index);", ""),  # a team leaves work undone from its ninth loop on
-    Fault("L06", "threads = std::min(threads, max_workers());", ""),  # a thousand threads are started if asked for
     Fault(
-        "L07", "omp_pause_resource_all(omp_pause_hard) == 0", "omp_pause_resource_all(omp_pause_hard) != 0"
-    ),  # children of fork warn and work alone
+        "L06", "std::min({threads, max_workers(), thread_limit()})", "std::min(threads, thread_limit())"
+    ),  # a thousand threads are started if asked for
+    Fault("L07", "if (&job == &last_job_) return;", ""),  # a thread that ends does not end its helpers
     Fault("L08", "catch (const std::exception&)", "catch (const std::bad_alloc&)"),  # a refused thread ends the process
     Fault(
         "L09", "std::min(omp_get_max_threads(), max_workers())", "std::min(omp_get_num_procs(), max_workers())"

@@ -28,7 +28,9 @@ FAULTS = [
         "self._initial_rate / rows_so_far**self._power_t",
     ),  # invscaling is a little off
     Fault("P36", "self.alpha / data.weight", "self.alpha / data.rows"),  # alpha of weighted rows in "lbfgs"
-    Fault("P37", "self.__dict__ = before", "pass"),  # a refused fit leaves traces
+    Fault(
+        "P37", "Fit(threading.get_ident(), _snapshot(estimator))", "Fit(threading.get_ident(), estimator)"
+    ),  # a refused fit leaves traces
     Fault(
         "P38", "not np.array_equal(known, unique_labels(classes))", "not np.array_equal(known, classes)"
     ),  # the same classes in another order are refused

@@ -2,54 +2,30 @@
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import scipy.sparse
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, column_or_1d
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from .. import activations, core_calls, losses, optimizers, training_data, validation
+from ..core_calls import Threads
 from ..history import Callback, EpochInfo, History
-from ..model_state import ModelSpec, ModelState
 from ..network import Network
 from ..threads import share_of_cores
-from ..core_calls import Threads
 from ..training_data import TrainingData
+from .predictions import Predictions, only_fit_of
 from .scikit_learn import Interval, Options, StrOptions, check_sample_weight, fit_context
 from .solver_state import SolverState
 from .solvers import HeldOut, Solvers
 
 SOLVERS = {"lbfgs", *optimizers.OPTIMIZERS}
-
-
-class _Fit(NamedTuple):
-    """A fit under way: its thread, and the copy of the estimator that it fits."""
-
-    thread: int
-    model: FittedMLP
-
-
-_fits: dict[int, _Fit] = {}  # by id(estimator): an attribute would be copied by clone and pickle
-
-
-@contextmanager
-def _only_fit_of(estimator: FittedMLP) -> Iterator[FittedMLP]:
-    """Non-blocking lock: RuntimeError if this estimator is being fitted. Yields the copy to fit."""
-    fit = _Fit(threading.get_ident(), estimator._snapshot())
-    if _fits.setdefault(id(estimator), fit) is not fit:
-        raise RuntimeError("a fit of this estimator is under way; it cannot be fitted by another")
-    try:
-        yield fit.model
-    finally:
-        del _fits[id(estimator)]
 
 
 def _eval_pair(eval_set: Any, eval_X: Any, eval_y: Any) -> tuple[Any, Any] | None:
@@ -63,7 +39,7 @@ def _eval_pair(eval_set: Any, eval_X: Any, eval_y: Any) -> tuple[Any, Any] | Non
     return validation.check_pair("eval_set", eval_set)
 
 
-class FittedMLP(Solvers, BaseEstimator, ABC):
+class FittedMLP(Predictions, Solvers, BaseEstimator, ABC):
     """The common part of the classifier and the regressor: everything but labels, targets and scores."""
 
     _parameter_constraints: dict = {
@@ -134,75 +110,6 @@ class FittedMLP(Solvers, BaseEstimator, ABC):
     @abstractmethod
     def _score(self, encoded: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
         """What `score` returns for these outputs of the network."""
-
-    # The network and scikit-learn's view of it.
-
-    def _snapshot(self) -> FittedMLP:
-        """A shallow copy, which no fit in another thread replaces half way."""
-        model = object.__new__(type(self))
-        model.__dict__ = self.__dict__.copy()
-        return model
-
-    def _model_now(self) -> FittedMLP:
-        """This model; in a callback of its fit, the one that is being fitted, with the weights of this moment."""
-        fit = _fits.get(id(self))
-        if fit is None or fit.thread != threading.get_ident() or not hasattr(fit.model, "_network_in_training"):
-            return self._snapshot()
-        fit.model._take_parameters(fit.model._network_in_training)
-        return fit.model
-
-    def to_network(self) -> Network:
-        """The fitted model as a `fastmlp.Network`, with copies of its parameters.
-
-        Returns
-        -------
-        Network
-            Its `Network.forward` returns the numbers of ``predict_proba`` (one column in the binary case) or of `predict`,
-            without scikit-learn's checks: microseconds for a single row.
-        """
-        model = self._model_now()
-        check_is_fitted(model)
-        return model._predictor(np.result_type(*model.coefs_), clips_loss=False)
-
-    def _predictor(self, dtype: np.dtype, clips_loss: bool = True) -> Network:
-        """A network of these coefs_ for predictions: the loss of the fit, or another with its output activation."""
-        loss = losses.TABLE[self._loss_name()]
-        if loss.scikit_learn_output != self.out_activation_:  # the parameter has changed since
-            loss = losses.of_scikit_learn_output(self.out_activation_)
-        return self._network(loss.name, dtype, clips_loss)
-
-    def _network(self, loss: str, dtype: np.dtype, clips_loss: bool = True) -> Network:
-        return Network.from_state(ModelState(self._spec(loss, dtype, clips_loss), self.coefs_, self.intercepts_))
-
-    def _spec(self, loss: str, dtype: np.dtype, clips_loss: bool = True) -> ModelSpec:
-        """Of a network whose reported loss is clipped, as scikit-learn's is."""
-        dtype = np.dtype(np.float32 if dtype == np.float32 else np.float64)
-        sizes = (self.coefs_[0].shape[0], *(w.shape[1] for w in self.coefs_))
-        check = validation.check_part_settings
-        return ModelSpec(
-            sizes,
-            self.activation,
-            loss,
-            dtype,
-            clips_loss=clips_loss,
-            activation_settings=check("settings", activations.TABLE[self.activation], None, dtype),
-            loss_settings=check("settings", losses.TABLE[loss], None, dtype),
-        )
-
-    def _take_parameters(self, network: Network) -> None:
-        dtype = np.float32 if self.coefs_[0].dtype == np.float32 else np.float64
-        self.coefs_ = [w.astype(dtype, copy=False) for w in network.weights]
-        self.intercepts_ = [b.astype(dtype, copy=False) for b in network.biases]
-
-    def _outputs(self, X: Any) -> np.ndarray:
-        check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
-        # coefs_ are plain arrays that users may change: they are read at each call
-        return self._predictor(np.result_type(X.dtype, *self.coefs_)).forward(X, self.n_threads)
-
-    def _loss_factor(self, network: Network) -> float:
-        """scikit-learn's squared error is the mean over the outputs, although its gradient is that of the sum."""
-        return 1 / self.n_outputs_ if network.spec.loss_row.mean_over_outputs else 1.0
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -286,9 +193,9 @@ class FittedMLP(Solvers, BaseEstimator, ABC):
         if self.l1 and row and "momentum" in row.settings and self.momentum == 1:
             raise ValueError(f"l1={self.l1} needs a momentum below 1, got momentum={self.momentum}")
         eval_pair = _eval_pair(eval_set, eval_X, eval_y)
-        with _only_fit_of(self) as model, share_of_cores(self.n_threads) as threads:
+        with only_fit_of(self) as model, share_of_cores(self.n_threads) as threads:
             train = model._prepare(X, y, sample_weight, eval_pair, hidden, incremental, classes, threads)
-            network = model._network_in_training
+            network = model.network_in_training
             with network.core.lock_parameters():  # callbacks have access to the network
                 network.set_trusted(model.coefs_, model.intercepts_)
                 try:
@@ -333,7 +240,7 @@ class FittedMLP(Solvers, BaseEstimator, ABC):
             self._initialize(sizes, X.dtype, eval_set is not None)
         else:
             self._copy_curves()
-        network = self._network_in_training = self._network_to_train(incremental)
+        network = self.network_in_training = self._network_to_train(incremental)
         data = self._data(network, X, encoded, weights, threads(), skips_columns=True)
         rows, held_out = self._split(network, X, encoded, weights, eval_set, threads())
         if self.solver == "lbfgs":
@@ -348,7 +255,7 @@ class FittedMLP(Solvers, BaseEstimator, ABC):
 
     def _take_over(self, estimator: FittedMLP) -> None:
         """The estimator becomes this model at once, but for its parameters, which a callback may have set."""
-        del self._network_in_training
+        del self.network_in_training
         parameters = self.get_params(deep=False)
         now = {name: value for name, value in estimator.__dict__.items() if name in parameters}
         estimator.__dict__ = {**self.__dict__, **now}

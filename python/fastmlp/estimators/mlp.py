@@ -21,6 +21,7 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 from .. import losses
 from ..history import Callback
 from .fitting import FittedMLP
+from .predictions import of_one_model
 from .scikit_learn import StrOptions, fit_context
 
 
@@ -192,17 +193,18 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
     ) -> None:
         self._set_parameters(locals())
 
+    @of_one_model
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each row, shape (samples,), or an indicator matrix, shape (samples, labels)."""
-        model = self._model_now()
-        return model._decode(model._outputs(X))
+        return self._decode(self._outputs(X))
 
+    @of_one_model
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probability of each class, shape (samples, classes), in the order of `classes_`.
 
         For a label indicator matrix: that each label is present.
         """
-        p = self._model_now()._outputs(X)
+        p = self._outputs(X)
         return np.hstack([1 - p, p]) if p.shape[1] == 1 else p
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
@@ -392,10 +394,10 @@ best_validation_score_, history_, n_iter_, t_, n_layers_, n_outputs_, n_features
     ) -> None:
         self._set_parameters(locals())
 
+    @of_one_model
     def predict(self, X: Any) -> np.ndarray:
         """The predicted values, shape (samples,) or (samples, outputs)."""
-        model = self._model_now()
-        return model._decode(model._outputs(X))
+        return self._decode(self._outputs(X))
 
     @available_if(_can_partial_fit)
     @fit_context(prefer_skip_nested_validation=True)

@@ -86,7 +86,7 @@ class Solvers(StoppingRule):
         except KeyboardInterrupt:
             _warn("Training interrupted by user.")
         finally:
-            self._take_parameters(network)
+            self.take_parameters(network)
         best = self._best_parameters()
         if best is not None:
             self.coefs_, self.intercepts_ = best
@@ -169,7 +169,7 @@ class Solvers(StoppingRule):
         except KeyboardInterrupt:
             _warn("Training interrupted by user.")
         finally:
-            self._take_parameters(network)
+            self.take_parameters(network)
 
 
 def _warn(message: str, category: type[Warning] = UserWarning) -> None:
