@@ -6,6 +6,7 @@ import atexit
 import functools
 import math
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,10 +58,15 @@ atexit.register(_core.end_native_calls, MAX_SECONDS_AT_EXIT)
 
 @functools.cache
 def _quota_limit() -> float:
-    if "OMP_NUM_THREADS" in os.environ:  # explicit, so the quota does not apply
+    if names_a_number_of_threads(os.environ.get("OMP_NUM_THREADS", "")):  # explicit, so the quota does not apply
         return math.inf
     quota = cgroup_quota("/")
     return max(1, math.ceil(quota)) if math.isfinite(quota) else math.inf
+
+
+def names_a_number_of_threads(text: str) -> bool:
+    """Whether OpenMP takes this value of OMP_NUM_THREADS: a positive integer, or a list that begins with one."""
+    return re.fullmatch(r"\s*\+?0*[1-9]\d{0,8}\s*(,.*)?", text) is not None
 
 
 def cgroup_quota(root: str | os.PathLike[str]) -> float:

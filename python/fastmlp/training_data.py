@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,6 +12,17 @@ import numpy as np
 
 from . import _core
 from .model_state import ModelSpec
+
+
+def _quietly(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator: casts may overflow or lose digits, which checks find where it matters, whatever np.seterr says."""
+
+    @functools.wraps(function)
+    def quiet(*arguments: Any, **keywords: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return function(*arguments, **keywords)
+
+    return quiet
 
 
 class TrainingData(NamedTuple):
@@ -135,6 +148,7 @@ def check_y(spec: ModelSpec, y: Any, rows: int, n_threads: int) -> np.ndarray:
     return y
 
 
+@_quietly
 def check_sample_weight(sample_weight: Any, rows: int, dtype: np.dtype, name: str = "sample_weight") -> np.ndarray:
     """sample_weight in `dtype`, shape (rows,), if it, its sums and the inverses of these are normal numbers of it."""
     weights = real_array(name, sample_weight)
@@ -142,7 +156,7 @@ def check_sample_weight(sample_weight: Any, rows: int, dtype: np.dtype, name: st
         raise ValueError(f"{name} must have shape ({rows},), one weight per row of X, got {weights.shape}")
     minimum = float(np.finfo(dtype).tiny)
     maximum = 1 / minimum / rows
-    sizes = np.abs(weights)
+    sizes = np.abs(weights, dtype=np.float64)
     bad = ~((sizes == 0) | ((sizes >= minimum) & (sizes <= maximum)))  # NaN, too
     if bad.any():
         row = int(bad.argmax())
@@ -172,6 +186,7 @@ def check_inputs(spec: ModelSpec, X: Any, n_threads: int) -> np.ndarray | _core.
     return X
 
 
+@_quietly
 def check_input_array(X: Any, features: int) -> np.ndarray | _core.CsrInputs:
     """X, shape (samples >= 1, features), as an array or CSR inputs of uint8, float32 or float64 that the core reads."""
     sparse = hasattr(X, "tocsr")
@@ -332,7 +347,37 @@ def as_array(name: str, values: Any) -> np.ndarray:
     masked = sum(np.ma.count_masked(part) for part in parts if isinstance(part, np.ma.MaskedArray))
     if masked:
         raise ValueError(f"{name} must have no masked entries, got {masked} of them")
-    return np.asarray(values)
+    array = np.asarray(values)
+    if array.dtype.kind == "O" and hasattr(values, "columns"):
+        return _of_frame(name, values)
+    return _of_column(name, values) if array.dtype.kind == "O" and hasattr(values, "dtype") else array
+
+
+def _of_frame(name: str, frame: Any) -> np.ndarray:
+    """The values of a data frame of pandas or polars whose columns have several types, or types that NumPy lacks."""
+    columns = [
+        _of_column(f"{name}[{column!r}]", frame.iloc[:, i] if hasattr(frame, "iloc") else frame[:, i])
+        for i, column in enumerate(frame.columns)
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _of_column(name: str, column: Any) -> np.ndarray:
+    """The numbers of a column of pandas or polars; missing ones are NaN."""
+    array = np.asarray(column)
+    if array.dtype.kind in "biuf":
+        return array
+    numbers = column
+    if hasattr(column, "cat") and hasattr(column, "iloc"):  # pandas' categories, which may be numbers
+        numbers = column.astype(column.cat.categories.dtype) if column.cat.categories.dtype.kind in "biuf" else None
+    elif not re.match(r"u?int|float|double|bool|decimal", str(column.dtype).lower()):
+        numbers = None
+    if numbers is None:
+        raise TypeError(f"{name} must hold real numbers, got a column of type {column.dtype}")
+    missing = bool(numbers.isna().any())
+    if not missing and re.match(r"u?int|bool", str(numbers.dtype).lower()):
+        return numbers.to_numpy(dtype=np.int64)  # labels stay integers
+    return numbers.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def real_array(name: str, values: Any) -> np.ndarray:
@@ -350,6 +395,7 @@ def _plain(array: np.ndarray) -> np.ndarray:
     return np.require(array, dtype=array.dtype.newbyteorder("="), requirements=["C", "A"])
 
 
+@_quietly
 def _in_dtype(name: str, array: np.ndarray, dtype: np.dtype, n_threads: int) -> np.ndarray:
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         raise TypeError(f"{name} must be float32, float64 or integers, got {array.dtype}")

@@ -87,6 +87,28 @@ def test_a_quota_limits_the_default_unless_a_number_is_requested(monkeypatch):
     assert threads.default_thread_count() == 8
 
 
+@pytest.mark.parametrize("text", ["", " ", "0", "-1", "+0", "abc", "1.5", "1e3", "0x4", ",2", "99999999999999"])
+def test_a_value_that_names_no_number_of_threads_leaves_the_quota(monkeypatch, text):
+    monkeypatch.setattr(_core, "default_thread_count", lambda: 8)
+    monkeypatch.setattr(threads, "cgroup_quota", lambda root: 2.5)
+    monkeypatch.setattr(threads, "_quota_limit", threads._quota_limit.__wrapped__)
+    monkeypatch.setenv("OMP_NUM_THREADS", text)
+    assert threads.default_thread_count() == 3
+
+
+@pytest.mark.parametrize("text, count", [("3", 3), (" 3 ", 3), ("003", 3), ("2,1", 2), ("+2", 2)])
+def test_a_value_that_names_a_number_of_threads_is_it(text, count):
+    if not _core.has_openmp():
+        pytest.skip("built without OpenMP")
+    assert threads.names_a_number_of_threads(text)
+    assert threads_of_new_process(OMP_NUM_THREADS=text) == count
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "abc", "99999999999999999999"])
+def test_an_absurd_number_of_threads_does_no_harm(text):
+    assert 1 <= threads_of_new_process(OMP_NUM_THREADS=text) < 1000
+
+
 def threads_of_new_process(before="", **environment):
     script = f"{before}\nimport fastmlp; print(fastmlp.show_config('dicts')['threads'])"
     clean = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}

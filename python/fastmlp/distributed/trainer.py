@@ -19,7 +19,7 @@ from ..history import Callback, EpochInfo, Evaluation, History
 from ..network import Network
 from ..progress import FitProgress
 from ..streaming import Stream
-from ..threads import default_thread_count
+from ..threads import default_thread_count, names_a_number_of_threads
 from ..training_data import TrainingData
 from .communicators import Communicator, MPICommunicator
 from .interrupts import interrupts_deferred
@@ -116,7 +116,7 @@ class Trainer(trainer.Trainer):
         n_threads = validation.check_threads(n_threads)
         if hasattr(self._communicator, "ranks_on_these_cores"):
             sharing = self._communicator.ranks_on_these_cores()  # a call that all ranks must make
-            if "OMP_NUM_THREADS" not in os.environ:  # clusters set it for each rank
+            if not names_a_number_of_threads(os.environ.get("OMP_NUM_THREADS", "")):  # clusters set it for each rank
                 n_threads = n_threads or max(1, default_thread_count() // sharing)
         super().__init__(network, optimizer, learning_rate, batch_size, n_threads=n_threads, **settings)
         self._sync_every = validation.check_integer("sync_every", sync_every, 1)

@@ -1,0 +1,70 @@
+"""Data frames whose columns have types that NumPy lacks, at the entry points that take arrays."""
+
+import numpy as np
+import pytest
+from fastmlp import Network, Trainer, fit_lbfgs, fit_many
+from problems import assert_equal_bits, parameters
+
+pandas = pytest.importorskip("pandas")
+
+RNG = np.random.default_rng(0)
+X = np.round(4 * RNG.normal(size=(40, 3)))
+Y = np.arange(40) % 3
+FRAMES = {
+    "nullable": lambda: pandas.DataFrame(X).astype("Float64"),
+    "nullable integers": lambda: pandas.DataFrame(X).astype("Int64"),
+    "categories of numbers": lambda: pandas.DataFrame(X).astype("category"),
+    "mixed": lambda: pandas.DataFrame({"a": pandas.array(X[:, 0], "Int64"), "b": X[:, 1], "c": X[:, 2].astype("f4")}),
+    "two columns of one name": lambda: pandas.DataFrame(X, columns=["a", "a", "b"]).astype("Float64"),
+    "plain": lambda: pandas.DataFrame(X),
+}
+LABELS = {
+    "nullable": lambda: pandas.Series(Y).astype("Int64"),
+    "categories": lambda: pandas.Series(Y).astype("category"),
+    "small": lambda: pandas.Series(Y).astype("UInt8"),
+    "plain": lambda: pandas.Series(Y),
+}
+
+
+def trained(X, y, fit=lambda trainer, X, y: trainer.fit(X, y, epochs=2)):
+    trainer = Trainer(Network((3, 4, 3), dtype="float64", seed=1), batch_size=8)
+    fit(trainer, X, y)
+    return [*parameters(trainer.network), trainer.network.forward(X)]
+
+
+FITS = {
+    "fit": lambda trainer, X, y: trainer.fit(X, y, epochs=2, validation_data=(X, y)),
+    "fit_many": lambda trainer, X, y: fit_many([trainer], X, y, epochs=2),
+    "lbfgs": lambda trainer, X, y: fit_lbfgs(trainer.network, X, y, max_iter=3),
+    "evaluate": lambda trainer, X, y: trainer.network.evaluate(X, y),
+    "weights": lambda trainer, X, y: trainer.fit(X, y, epochs=2, sample_weight=pandas.array(np.ones(40), "Float64")),
+}
+
+
+@pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
+@pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
+def test_frames_are_their_numbers(frame, fit):
+    assert_equal_bits(trained(frame(), Y, fit), trained(X, Y, fit))
+
+
+@pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
+def test_labels_are_their_numbers(labels):
+    assert_equal_bits(trained(X, labels()), trained(X, Y))
+
+
+def test_errors_name_the_column_and_its_type():
+    frame = pandas.DataFrame(X, columns=["a", "b", "c"]).astype("Float64")
+    net = Network((3, 3))
+    for column, message in [
+        (pandas.Series(["u"] * 40), r"X\['b'\] must hold real numbers, got a column of type (str|object)"),
+        (pandas.Series(["1"] * 40).astype("category"), r"X\['b'\].*category"),
+        (pandas.Series(pandas.date_range("2020", periods=40)), r"X\['b'\].*datetime64"),
+    ]:
+        with pytest.raises(TypeError, match=message):
+            net.forward(frame.assign(b=column))
+    with pytest.raises(ValueError, match=r"nan at \[5, 1\]"):
+        net.forward(frame.assign(b=frame.b.where(frame.index != 5)))
+    with pytest.raises(TypeError, match="y must hold real numbers.*string|y must hold real numbers.*str|object"):
+        net.evaluate(X, pandas.Series(["1"] * 40, dtype="string"))
+    with pytest.raises(TypeError, match="integer class labels"):
+        net.evaluate(X, pandas.Series([1, None] * 20, dtype="Int64"))
