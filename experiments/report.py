@@ -17,7 +17,8 @@ from harness.tables import committed_tables
 EXPERIMENTS = (
     *("learning.batch_size", "learning.regularization", "learning.architecture", "learning.regression"),
     *("learning.learning_rate", "learning.single_runs", "learning.best_net"),
-    *("speed.speed_vs_rivals", "speed.multicore", "speed.drop_in", "speed.larger_than_memory", "speed.machines"),
+    *("speed.speed_vs_rivals", "speed.multicore", "speed.drop_in", "speed.predict"),
+    *("speed.larger_than_memory", "speed.machines"),
 )
 """Modules that `harness.section` describes, in the order of the page."""
 

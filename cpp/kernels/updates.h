@@ -1,4 +1,4 @@
-// The update rules: one struct each, with its step and its properties (see UpdateProperties).
+// The update rules: one struct each, with its step and its properties (see UpdateProperties in parts.h).
 //
 // `step` returns the new parameters, from a vector of parameters w and their gradient g, which includes the penalty's,
 // and updates state_count vectors of state. `threshold` is that of the soft thresholding that follows.

@@ -1,6 +1,4 @@
 // The barrier at which the workers of a team meet, and the cores that they may run on.
-//
-// OpenMP's barrier is not used: libgomp's makes a system call each time.
 #pragma once
 
 #include <algorithm>

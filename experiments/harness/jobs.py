@@ -84,7 +84,6 @@ def environment() -> dict[str, Any]:
         "processor": _processor_name(),
         "cores": os.cpu_count(),
         "threads": config["threads"],
-        "threading": config["threading"],
         "instruction_set": config["instruction_set"],
     }
 

@@ -17,7 +17,7 @@ STYLE_SHEET = Path(__file__).with_name("page.css")
 MIN_SCALE, MAX_SCALE = 0.6, 1.1  # of a figure's own width: its letters stay legible, and alike from figure to figure
 ENVIRONMENT_NAMES = {
     **{"fastmlp": "fastmlp", "numpy": "NumPy", "python": "Python", "system": "System", "processor": "Processor"},
-    **{"cores": "Cores", "threads": "Threads", "threading": "Threading", "instruction_set": "Instruction set"},
+    **{"cores": "Cores", "threads": "Threads", "instruction_set": "Instruction set"},
 }
 
 

@@ -23,7 +23,7 @@ class EpochLoop:
     evaluate : callable
         Returns the metrics of the held-out rows.
     divergence : callable or None
-        Makes the error for a loss that is not finite, of what it is; None: the fit continues.
+        Gets a description of a loss that is not finite and returns the error; None: the fit continues.
     record : History
         Of all fits; `history` is that of this fit.
     trainer, optimizer

@@ -50,7 +50,7 @@ class Gradients(NamedTuple):
 
 @dataclass(repr=False)
 class History:
-    """The metrics of each epoch of a fit; every list has one entry per epoch.
+    """The metrics of each epoch of a fit: lists with one entry per epoch, or empty where there is no such metric.
 
     Attributes
     ----------

@@ -92,9 +92,8 @@ class Stream:
             file: neither memory nor address space grows with it.
         y : path or array, shape (samples,) or (samples, outputs)
         chunk_rows : int >= 1, optional
-            Rows of a chunk; two chunks are in memory, or one if X is a path. Rounded down to whole blocks if no block of
-            about that size divides it. Default: 64 MiB of X, counted as the core reads it and before conversion, if its
-            type is not float32, float64 or uint8; a multiple of 1024 if that is more.
+            Rows of a chunk; two chunks are in memory, or one if X is a path. Rounded down to whole blocks if necessary.
+            Default: as many rows as fit into 64 MiB in the type that the core reads; a multiple of 1024 if above 1024.
         blocks_per_chunk : int >= 1
             A chunk consists of about so many blocks of neighbouring rows from all over the data. 1: chunks are mapped or
             sliced in place, which saves a copy, for files whose rows are in random order already. (The process ends if a

@@ -44,7 +44,8 @@ class Trainer(TrainerSettings):
 
         - "sgd": ``w -= learning_rate * g``. With momentum ``velocity = momentum * velocity - learning_rate * g``,
           ``w += velocity``, or in Nesterov's variant ``w += momentum * velocity - learning_rate * g``.
-        - "adam": Kingma and Ba 2015, in the form of their section 2's last paragraph.
+        - "adam" (Kingma and Ba 2015): with m and v the running means of g and g^2 and t the number of updates,
+          ``w -= learning_rate * sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + epsilon)``.
     learning_rate : float > 0
     batch_size : int >= 1
         Rows of a mini-batch. The last one of an epoch may be smaller; its gradient is the mean over its own rows.

@@ -13,7 +13,7 @@ from sklearn import config_context
 from sklearn.base import clone, is_classifier
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 
 joblib = pytest.importorskip("joblib")
@@ -80,6 +80,48 @@ def test_metadata_is_routed():
     expected = MLPClassifier(max_iter=5, random_state=0).fit(scale(X), y, weights)
     np.testing.assert_allclose(pipeline[-1].coefs_[0], expected.coefs_[0], rtol=1e-9)
     assert len(pipeline[-1].validation_scores_) == 5
+
+
+def test_a_pipeline_transforms_eval_X_as_it_transforms_X():
+    X, y = load_iris(return_X_y=True)
+    fit_on, held_out = slice(0, None, 2), slice(1, None, 2)
+    scaler = StandardScaler().fit(X[fit_on])
+    expected = MLPClassifier(max_iter=5, early_stopping=True, random_state=0)
+    expected.fit(scaler.transform(X[fit_on]), y[fit_on], eval_set=(scaler.transform(X[held_out]), y[held_out]))
+    with config_context(enable_metadata_routing=True):
+        model = MLPClassifier(max_iter=5, early_stopping=True, random_state=0).set_fit_request(eval_X=True, eval_y=True)
+        pipeline = Pipeline([("scale", StandardScaler()), ("net", model)], transform_input=["eval_X"])
+        pipeline.fit(X[fit_on], y[fit_on], eval_X=X[held_out], eval_y=y[held_out])
+    assert pipeline[-1].validation_scores_ == expected.validation_scores_
+    np.testing.assert_allclose(pipeline[-1].coefs_[0], expected.coefs_[0], rtol=1e-12)
+    without = make_pipeline(StandardScaler(), MLPClassifier(max_iter=5, early_stopping=True, random_state=0))
+    without.fit(
+        X[fit_on], y[fit_on], mlpclassifier__eval_X=scaler.transform(X[held_out]), mlpclassifier__eval_y=y[held_out]
+    )
+    assert without[-1].validation_scores_ == expected.validation_scores_
+
+
+def test_validation_data_in_other_libraries_shapes():
+    X, y = scaled(load_iris)
+    expected = MLPClassifier(max_iter=3, random_state=0).fit(X, y, eval_set=(X, y)).validation_scores_
+    for arguments in (
+        dict(eval_set=[X, y]),
+        dict(eval_set=[(X, y)]),
+        dict(eval_set=([X, y],)),
+        dict(eval_X=X, eval_y=y),
+    ):
+        assert MLPClassifier(max_iter=3, random_state=0).fit(X, y, **arguments).validation_scores_ == expected
+    for arguments, message in [
+        (dict(eval_set=[(X, y), (X, y)]), "eval_set must be one pair .* got 2 pairs"),
+        (dict(eval_set=(X, y, np.ones(150))), "eval_set must be a pair .* a tuple of 3"),
+        (dict(eval_set=X), "eval_set must be a pair .* ndarray"),
+        (dict(eval_set={"X": X, "y": y}), "eval_set must be a pair .* dict"),
+        (dict(eval_X=X), "eval_X and eval_y belong together, got eval_X alone"),
+        (dict(eval_y=y), "eval_X and eval_y belong together, got eval_y alone"),
+        (dict(eval_set=(X, y), eval_X=X, eval_y=y), "eval_set or eval_X"),
+    ]:
+        with pytest.raises(TypeError, match=message):
+            MLPClassifier(max_iter=3).fit(X, y, **arguments)
 
 
 def test_data_frames_bring_their_names():

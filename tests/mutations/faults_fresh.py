@@ -303,4 +303,107 @@ FAULTS = [
     Fault(
         "Z30", "(OSError, EOFError, zlib.error)", "(OSError, EOFError)"
     ),  # idx: damaged data in a .gz file is a zlib.error, not a DataFileError
+    # The fourth round: chosen from the sources of one commit, by someone who had not read the tests.
+    Fault(
+        "V01",
+        "return select_less(Vec<T>::zero(), output, g, Vec<T>::broadcast(settings[0]) * g);",
+        "return select_less(output, Vec<T>::zero(), Vec<T>::broadcast(settings[0]) * g, g);",
+    ),  # leaky_relu's derivative at 0 is 1 instead of the documented slope; with slope=0 it is 1 fo
+    Fault(
+        "V02", "max(V::broadcast(C::lowest), x)", "max(x, V::broadcast(C::lowest))"
+    ),  # exp of NaN is nearly 0 instead of NaN: ops.logistic(nan) is 1, NaN is hidden instead of pa
+    Fault(
+        "V03", "out[j] = static_cast<T>(x[j]) * scale;", "out[j] = static_cast<T>(x[j] * scale);"
+    ),  # a float32 network with an input_scale gives other bits for float64 X than for X.astype(flo
+    Fault(
+        "V04", "x.store(input + i * stride + j);", "V::load(p).store(input + i * stride + j);"
+    ),  # silu: the derivative is taken at z without the bias, so gradients are wrong once hidden bi
+    Fault(
+        "V05", "pthread_sigmask(SIG_SETMASK, &before_, nullptr)", "pthread_sigmask(SIG_BLOCK, &before_, nullptr)"
+    ),  # after the first call with several threads the calling thread's signals stay blocked: Ctrl-
+    Fault(
+        "V06", "key_of_pools([](void* pool) { delete static_cast<ThreadPool*>(pool); })", "key_of_pools(nullptr)"
+    ),  # the helper threads of a Python thread do not end with it: the process gathers threads and
+    Fault(
+        "V07", "return std::min(count, size());", "return size();"
+    ),  # a call with fewer threads than an earlier one in the same Python thread runs on more worke
+    Fault(
+        "V08",
+        "convert_(values, inputs_.value(begin), count, scale_);",
+        "convert_(values, inputs_.row(source), count, scale_);",
+    ),  # CSR rows with more than 64 stored values: their later values are those of the row's first
+    Fault(
+        "V09", "if (batch.sample_weights.size() < rows)", "if (!batch.sample_weights.size())"
+    ),  # a weighted fit after one with a smaller batch (same trainer) writes beyond the buffer of w
+    Fault(
+        "V10",
+        "network_.layers()[last].forward(Worker::alone(), in, z, last == 0 ? active : nullptr);",
+        "network_.layers()[last].forward(Worker::alone(), in, z);",
+    ),  # a network without hidden layers trains wrongly on CSR inputs or on data with many zero col
+    Fault(
+        "V11",
+        "std::max_element(sizes_.begin() + 1, sizes_.end())",
+        "std::max_element(sizes_.begin() + 1, sizes_.end() - 1)",
+    ),  # wrong predictions or a crash where the output layer is wider than all hidden layers
+    Fault(
+        "V12", "earlier_.row_index = product.row_index;", ""
+    ),  # Adam with batches of 64 rows or more updates the wrong weights where zero columns are skip
+    Fault(
+        "V13", "calls_ = 0; ++forks_;", "++forks_;"
+    ),  # a child forked while another thread trains waits 5 seconds at its exit
+    Fault(
+        "V14",
+        "py::make_tuple(inputs.indices.row_of(value), inputs.indices.column_of(value))",
+        "py::make_tuple(inputs.indices.column_of(value), inputs.indices.row_of(value))",
+    ),  # the error for NaN in a sparse matrix names [column, row] instead of [row, column]
+    Fault(
+        "V15", 'require(!epilogue.needs_input() || z, "the derivative of this activation needs z");', ""
+    ),  # ops.activation_gradient for silu without z returns a wrong gradient instead of raising Val
+    Fault(
+        "V16",
+        "self._blocks if chunk_rows == self.rows else chunk_rows // self._block_rows",
+        "chunk_rows // self._block_rows",
+    ),  # data that fit into one chunk become two where the block size does not divide the rows, the
+    Fault(
+        "V17", "values *= used[rank] / used.sum()", "values /= len(used)"
+    ),  # sync_every > 1: the mean over the ranks is not weighted by the rows that each has used; ra
+    Fault(
+        "V18", "np.can_cast(X.dtype, network.dtype)", "np.can_cast(network.dtype, X.dtype)"
+    ),  # float64 rows (partial_fit, eval_set) beyond float32's range are not rejected before traini
+    Fault(
+        "V19", 'parameters["learning_rate"] if row.follows_schedules else "constant"', 'parameters["learning_rate"]'
+    ),  # solver="adam" obeys learning_rate="invscaling" and "adaptive", which are for "sgd" only, u
+    Fault(
+        "V20", 'self._write(f"\\r{self._text}\\n")', 'self._write("\\n")'
+    ),  # on a terminal the progress line that remains is an earlier one, because redraws are limite
+    Fault(
+        "V21", "if old is not None and old.st_mode & 0o600 != 0o600:", "if old is not None and not old.st_mode & 0o600:"
+    ),  # saving over a read-only file (0444) leaves it writable: its permissions are not kept
+    Fault(
+        "V22", 'fields.flag("clips_loss"),', ""
+    ),  # a loaded network that an estimator's Checkpoint has saved reports unclipped losses; a dama
+    Fault(
+        "V23", "for mirror in tuple(mirrors):", "for mirror in mirrors:"
+    ),  # load_mnist never tries the second mirror if the first one fails: MNIST is not found
+    Fault(
+        "V24", "self._rate(len(info.history.loss))", "self._rate(info.epoch)"
+    ),  # LearningRateSchedule starts anew after a resume or in a second fit, although earlier epoch
+    Fault(
+        "V25", "if float(dtype.type(scale)) == 0:", "if scale == 0:"
+    ),  # an input_scale that rounds to zero in float32, such as 1e-50, is accepted; all inputs beco
+    Fault(
+        "V26", "return name in self.keys()", "return name in vars(self)"
+    ),  # 'val_loss' in history is True without validation data; EarlyStopping and Checkpoint(best=)
+    Fault(
+        "V27", "seen.setdefault(id(trainer.network), index)", "seen.setdefault(id(trainer), index)"
+    ),  # fit_many accepts two trainers of one network: it is trained twice, or a RuntimeError comes
+    Fault(
+        "V28", 'np.searchsorted(indptr, index, side="right")', "np.searchsorted(indptr, index)"
+    ),  # the error about a CSR column index out of range names the row before, where it is the firs
+    Fault(
+        "V29", "(a + 1) * b for a, b in", "a * (b + 1) for a, b in"
+    ),  # the column "parameters" of studies.architectures counts inputs instead of biases
+    Fault(
+        "V30", 'np.meshgrid(self.x1, self.x2, indexing="ij")', "np.meshgrid(self.x1, self.x2)"
+    ),  # SurfaceDisplay draws the surface with x1 and x2 exchanged; axes of different lengths raise
 ]

@@ -107,7 +107,7 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         The weights. They may be changed: each prediction reads them.
     intercepts_ : list of array, shapes (outputs,)
     loss_ : float
-        Loss and penalties of the last epoch; each mini-batch's before its update.
+        Loss and penalties of the last epoch, measured on each mini-batch before its update.
     loss_curve_ : list of float
         `loss_` of each epoch; not for "lbfgs".
     best_loss_ : float or None
@@ -115,8 +115,8 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
     validation_scores_ : list of float or None
         Accuracy on the held-out rows after each epoch.
     validation_loss_curve_ : list of float or None
-        Data loss on the eval_set (or on the split, if stopping_metric="loss") after each epoch; defined as
-        ``history_["loss"]``, in which rows may have weights.
+        Data loss on the eval_set (or on the split, if stopping_metric="loss") after each epoch, computed like
+        ``history_["loss"]``; rows of the eval_set have no weights.
     best_validation_score_ : float or None
         The score of the weights that early stopping has kept. Not for "lbfgs".
     history_ : History
