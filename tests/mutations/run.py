@@ -34,8 +34,9 @@ LEFT_OUT = ["--ignore=tests/core/test_bits.py", "--ignore=tests/core/test_mutati
 # Tests that fail soon for most faults of these files; by the longest prefix of the path.
 NEAREST = {
     "cpp/kernels/": "accuracy ops ties core combinations network trainer",
-    "cpp/linalg/": "ops core combinations validation arguments network trainer threads processes",
-    "cpp/nn/": "core epoch_plan ties combinations columns sparse network trainer distributed rank_errors",
+    "cpp/linalg/": "ops core plain_network combinations validation arguments network trainer threads processes",
+    "cpp/nn/": "core epoch_plan ties combinations columns sparse network plain_network trainer sample_weight part_settings "
+    "distributed rank_errors",
     "cpp/bindings/": "core validation arguments network streaming stream_files distributed rank_errors interruption "
     "processes checkpoints",
     "python/fastmlp/": "settings defaults callbacks sample_weight",
@@ -47,7 +48,7 @@ NEAREST = {
     "python/fastmlp/epoch_loop.py": "callbacks trainer progress parity errors additions",
     "python/fastmlp/core_calls.py": "trainer network lbfgs interruption streaming stream_files",
     "python/fastmlp/model_state.py": "model_files checkpoints settings defaults network",
-    "python/fastmlp/estimators/": "parity errors additions combinations ties settings defaults callbacks",
+    "python/fastmlp/estimators/": "parity state errors additions combinations ties settings defaults callbacks",
     "python/fastmlp/sweeps.py": "studies settings defaults",
     "python/fastmlp/formats/atomic_write.py": "atomic_files",
     "python/fastmlp/formats/model_file.py": "model_files checkpoints",

@@ -275,6 +275,26 @@ def test_arrays_that_change_or_go_during_a_fit_do_no_harm():
     assert_says(result, "well")
 
 
+def test_the_memory_of_a_view_in_use_cannot_be_resized():
+    """It belongs to the view's base, or to the base of that."""
+    result = run("""
+        base = np.ones((3000, 200), np.float32)
+        targets = np.zeros((3000, 10), np.float32)
+
+        def resize(info):
+            for array in (base, targets):
+                try:
+                    array.resize((1, 1), refcheck=False)
+                    print("resized")
+                except ValueError:
+                    print("refused")
+
+        net = fastmlp.Network((200, 10), loss="squared_error")
+        fastmlp.Trainer(net).fit(base[:][1:], targets[1:], epochs=1, callbacks=[resize])
+    """)
+    assert_says(result, "refused", "refused")
+
+
 @pytest.mark.parametrize("settings", [{"OMP_NUM_THREADS": "1"}, {"OMP_THREAD_LIMIT": "1"}, {"OMP_DYNAMIC": "true"}])
 def test_thread_settings_change_no_bit(settings):
     expected = run("print(fit())")
