@@ -290,7 +290,7 @@ def test_the_memory_of_a_view_in_use_cannot_be_resized():
                     print("refused")
 
         net = fastmlp.Network((200, 10), loss="squared_error")
-        fastmlp.Trainer(net).fit(base[:][1:], targets[1:], epochs=1, callbacks=[resize])
+        fastmlp.Trainer(net, learning_rate=1e-4).fit(base[:][1:], targets[1:], epochs=1, callbacks=[resize])
     """)
     assert_says(result, "refused", "refused")
 
