@@ -30,7 +30,7 @@ SIZES = Sizes(
     seconds=(3, 45, 1800),
     train_rows=(1000, 10000, 60000),
     test_rows=(300, 2000, 10000),
-    report_epochs=(4, 60, 200),
+    report_epochs=(4, 50, 200),
     path=(
         (1e-3, 1e-2),
         (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2),
