@@ -27,7 +27,7 @@ class Network:
     loss : {"cross_entropy", "squared_error", "absolute_error", "binary_cross_entropy", "poisson"}
         - ``cross_entropy``: softmax outputs, integer labels, the mean of -log softmax(z)[label].
         - ``squared_error``: linear outputs, real targets, the mean over rows of
-          1/2 * sum over outputs of (prediction - target)^2; ``absolute_error``: of sum |prediction - target|.
+          1/2 * sum over outputs of (prediction - target)^2; ``absolute_error``: of ``sum |prediction - target|``.
         - ``binary_cross_entropy``: logistic outputs p, targets in [0, 1], the mean over rows of
           the sum over outputs of -target * log p - (1 - target) * log(1 - p).
         - ``poisson``: outputs p = e^z, targets >= 0, the mean over rows of the sum over outputs of
