@@ -233,6 +233,14 @@ def test_forward_predict_and_evaluate_match_oracle(isa, dtype, activation, loss)
             assert np.isnan(evaluation.accuracy)
 
 
+def test_values_are_rounded_before_they_are_scaled(isa):
+    X = np.random.default_rng(0).normal(size=(40, 7))
+    net = Network((7, 5, 3), input_scale=0.3)
+    y = np.arange(40) % 3
+    np.testing.assert_array_equal(net.forward(X), net.forward(X.astype(np.float32)))
+    assert net.loss_and_gradients(X, y).loss == net.loss_and_gradients(X.astype(np.float32), y).loss
+
+
 @pytest.mark.parametrize("rows", [1, 5, 300])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_outputs_that_are_not_numbers_are_no_correct_predictions(isa, dtype, rows):

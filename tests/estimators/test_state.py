@@ -355,3 +355,14 @@ def test_a_random_walk_through_the_methods_is_scikit_learns(Mlp, seed):
         walk = Walk(Mlp, seed)
         for _ in range(25):
             walk.step()
+
+
+@pytest.mark.parametrize("rule", ["invscaling", "adaptive"])
+def test_schedules_are_those_of_sgd_alone(rule):
+    X, y = PROBLEMS[MLPClassifier]
+    models = [
+        MLPClassifier((5,), learning_rate=each, tol=1.0, n_iter_no_change=1, random_state=0).fit(X, y)
+        for each in ("constant", rule)
+    ]
+    assert_equal(models[1].coefs_, models[0].coefs_)
+    assert models[1].n_iter_ == models[0].n_iter_

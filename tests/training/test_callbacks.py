@@ -422,3 +422,14 @@ def test_a_metric_that_the_history_lacks_raises_with_those_that_it_has():
     for callback in (EarlyStopping("val_los"), Checkpoint("p", best="val_los")):
         with pytest.raises(ValueError, match=r"\('loss', 'penalty', 'accuracy', 'seconds'\), got 'val_los'"):
             Trainer(network()).fit(X, Y, 1, callbacks=[callback])
+
+
+def test_a_history_holds_the_metrics_that_were_measured():
+    X, y = np.eye(6), np.arange(6) % 2
+    history = Trainer(Network((6, 2))).fit(X, y, epochs=2)
+    assert "loss" in history and "accuracy" in history
+    assert "val_loss" not in history and "val_accuracy" not in history and "nothing" not in history
+    assert sorted(history) == sorted(name for name in ("loss", "penalty", "accuracy", "seconds") if name in history)
+    for callback in (EarlyStopping("val_loss"), Checkpoint("x", best="val_loss")):
+        with pytest.raises(ValueError, match="metric must be an entry of the history"):
+            Trainer(Network((6, 2))).fit(X, y, epochs=1, callbacks=[callback])

@@ -482,3 +482,13 @@ def test_chunks_by_default_are_a_multiple_of_1024_rows_where_that_is_less(monkey
     X = np.zeros((7000, 3), np.uint8)
     first, *_ = epoch_of(Stream.of_rows(X, np.zeros(7000), blocks_per_chunk=1))
     assert len(first[1]) == (rows if rows < 1024 else rows - rows % 1024)
+
+
+@pytest.mark.parametrize("rows", [64, 65, 611])  # 611 is prime: no block of several rows divides it
+def test_rows_of_a_single_chunk_are_trained_as_in_memory(rows):
+    X, y = problem(rows, layer_sizes=(11, 4))
+    nets = [fastmlp.Network((11, 9, 4), seed=1) for _ in range(2)]
+    trainers = [fastmlp.Trainer(net, batch_size=50, shuffle=False) for net in nets]
+    trainers[0].fit(X, y, epochs=2)
+    trainers[1].fit(Stream.of_rows(X, y, chunk_rows=10**6), None, epochs=2)
+    assert_equal_bits(parameters(nets[1]), parameters(nets[0]))
