@@ -26,7 +26,7 @@ public:
             biases_.emplace_back(round_up(outputs, kernels.lanes));  // kernels read whole vectors
             std::copy_n(layer.biases, outputs, biases_.back().data());
         }
-        // many rows amortise the packing of panels; two layers' activations take some 32 MB at most
+        // many rows amortise the packing of panels; two layers' activations take tens of megabytes at most
         chunk_rows_ = std::min(inputs.rows, std::clamp<int64_t>((1 << 22) / max_width_, 128, 1024));
         for (auto& side : sides_) side = Matrix<T>(chunk_rows_, max_width_);
         if (!inputs.sparse() && !in_place_) converted_ = Matrix<T>(chunk_rows_, inputs.columns);
@@ -42,7 +42,7 @@ public:
             operations * static_cast<double>(chunk_rows_) / static_cast<double>(layers_.size());
         const int threads = useful_threads(n_threads, between_barriers);
         const int64_t panel = chunk_rows_ <= few_rows ? 0 : max_inputs_ * group_panels * panel_width<T>;
-        const int64_t row = inputs_.sparse() ? inputs_.max_row_values : in_place_ ? 0 : inputs_.columns;
+        const int64_t row = inputs_.sparse() ? inputs_.max_row_values : 0;
         std::vector<Buffer<T>> panels, rows;
         for (int i = 0; i < threads; ++i) panels.emplace_back(panel), rows.emplace_back(row);
         run_team(threads, [&](const Worker& worker) noexcept {

@@ -1,8 +1,8 @@
 // Predictions from weights that stay where they are, row-major as NumPy keeps them.
 //
-// An estimator's coefs_ may change between any two predictions, so there is no packed copy of them to keep. A single
-// row, and rows of CSR inputs, read the weights in place, once and in order. For more rows a worker packs one panel
-// after another, which stays in its L2 cache while the rows pass through. The results have the bits of Network.
+// An estimator's coefs_ may change between any two predictions, so there is no packed copy of them to keep. Few
+// rows, and rows of CSR inputs, read the weights in place and in order. For more rows a worker packs some panels at a
+// time, which stay near its core while the rows pass through. The results have the bits of Network.
 #pragma once
 
 #include <vector>

@@ -50,9 +50,8 @@ class Activation:
 TABLE = {
     row.name: row
     for row in (
-        Activation(
-            "relu", (("Relu", "x"),), "{x} = {x} < 0 ? 0 : {x};", he_bound=True
-        ),  # this order of operands keeps NaN
+        # this order of operands keeps NaN
+        Activation("relu", (("Relu", "x"),), "{x} = {x} < 0 ? 0 : {x};", he_bound=True),
         Activation("tanh", (("Tanh", "x"),), "{x} = tanh{f}({x});"),
         Activation("logistic", (("Sigmoid", "x"),), "{x} = 1 / (1 + exp{f}(-{x}));", scikit_learn_factor=2.0),
         Activation("identity", (("Identity", "x"),), ""),

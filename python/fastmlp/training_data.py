@@ -359,7 +359,7 @@ def _of_frame(name: str, frame: Any) -> np.ndarray:
         _of_column(f"{name}[{column!r}]", frame.iloc[:, i] if hasattr(frame, "iloc") else frame[:, i])
         for i, column in enumerate(frame.columns)
     ]
-    return np.stack(columns, axis=1)
+    return np.stack(columns, axis=1) if columns else np.empty((len(frame), 0))
 
 
 def _of_column(name: str, column: Any) -> np.ndarray:
@@ -374,6 +374,8 @@ def _of_column(name: str, column: Any) -> np.ndarray:
         numbers = None
     if numbers is None:
         raise TypeError(f"{name} must hold real numbers, got a column of type {column.dtype}")
+    if not hasattr(numbers, "isna"):  # polars
+        return np.array([np.nan if value is None else value for value in array], np.float64)
     missing = bool(numbers.isna().any())
     if not missing and re.match(r"u?int|bool", str(numbers.dtype).lower()):
         return numbers.to_numpy(dtype=np.int64)  # labels stay integers

@@ -34,6 +34,14 @@ def assert_equal(found, expected):
         np.testing.assert_array_equal(a, b)
 
 
+def test_arguments_may_be_passed_by_keyword():
+    for Mlp, (X, y) in PROBLEMS.items():
+        model = Mlp(hidden_layer_sizes=(3,), max_iter=2, random_state=0).fit(X=X, y=y)
+        for name in ("predict", "predict_proba", "predict_log_proba"):
+            if hasattr(model, name):
+                np.testing.assert_array_equal(getattr(model, name)(X=X), getattr(model, name)(X))
+
+
 # Under way
 
 
@@ -117,7 +125,7 @@ def test_callbacks_see_the_model_of_this_moment(Mlp, solver):
         assert model.score(X, y) == losses[-1]
 
 
-def test_nobody_sees_a_model_before_its_first_fit_has_ended():
+def test_no_thread_sees_a_model_before_its_first_fit_has_ended():
     X, y = PROBLEMS[MLPClassifier]
     model, found = MLPClassifier((3,), max_iter=2), []
 

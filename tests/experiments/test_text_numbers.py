@@ -21,7 +21,7 @@ ALLOWED = {
     "about 30 ms at a time": "SECONDS_PER_CALL of python/fastmlp/core_calls.py",
     "at most 2 GiB": "a limit of protobuf",
 }
-"""Numbers that nobody measured, with the reason."""
+"""Numbers that are not measured, with the reason."""
 
 ASSERTED = {
     "fewer than 17 bytes for each float32 parameter and fewer than 23 for each float64": (

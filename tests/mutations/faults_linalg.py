@@ -23,7 +23,7 @@ FAULTS = [
     Fault("L05", "cursors->clear_ahead(loop, index);", ""),  # a team leaves work undone from its ninth loop on
     Fault(
         "L06", "std::min({threads, max_workers(), thread_limit()})", "std::min(threads, thread_limit())"
-    ),  # a thousand threads are started if asked for
+    ),  # a thousand threads are started on request
     Fault("L07", "if (&job == &last_job_) return;", ""),  # a thread that ends does not end its helpers
     Fault("L08", "catch (const std::exception&)", "catch (const std::bad_alloc&)"),  # a refused thread ends the process
     Fault(

@@ -62,6 +62,8 @@ def test_errors_name_the_column_and_its_type():
     ]:
         with pytest.raises(TypeError, match=message):
             net.forward(frame.assign(b=column))
+    with pytest.raises(ValueError, match=r"\(40, 0\)"):
+        net.forward(frame[[]])
     with pytest.raises(ValueError, match=r"nan at \[5, 1\]"):
         net.forward(frame.assign(b=frame.b.where(frame.index != 5)))
     with pytest.raises(TypeError, match="y must hold real numbers.*string|y must hold real numbers.*str|object"):

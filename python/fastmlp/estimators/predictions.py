@@ -53,12 +53,12 @@ def of_one_model(method: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @functools.wraps(method)
-    def wrapped(estimator: Any, *arguments: Any) -> Any:
+    def wrapped(estimator: Any, *arguments: Any, **keywords: Any) -> Any:
         fit = fits.get(id(estimator))
         if fit is None or fit.thread != threading.get_ident() or not hasattr(fit.model, "network_in_training"):
-            return method(_snapshot(estimator), *arguments)
+            return method(_snapshot(estimator), *arguments, **keywords)
         fit.model.take_parameters(fit.model.network_in_training)
-        return method(fit.model, *arguments)
+        return method(fit.model, *arguments, **keywords)
 
     return wrapped
 
@@ -72,9 +72,7 @@ class Predictions:
     out_activation_: str
     n_outputs_: int
     n_threads: int | None
-
-    def _loss_name(self) -> str:
-        raise NotImplementedError
+    _loss_name: Callable[[], str]
 
     @of_one_model
     def to_network(self) -> Network:
