@@ -15,7 +15,23 @@ from . import validation
 from .history import EpochInfo, History
 
 
-class Checkpoint:
+class _OfEachFit:
+    """What a callback remembers of each trainer (or network); a copy, for a fit in another process, begins anew."""
+
+    def __init__(self) -> None:
+        self._of_each: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+
+    def _of(self, info: EpochInfo) -> Any:
+        return info.network if info.trainer is None else info.trainer
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_of_each"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _of_each=WeakKeyDictionary())
+
+
+class Checkpoint(_OfEachFit):
     """Saves a trainer after epochs, for `Trainer.resume`.
 
     In a fit of an estimator or by `fit_lbfgs` it saves the network, for `fastmlp.load`. List it after callbacks that change
@@ -32,7 +48,7 @@ class Checkpoint:
         Minimum number of seconds between two checkpoints. If given, `every_epochs` is ignored.
     best : str, optional
         A metric such as "val_loss" or "val_accuracy": saves only when it is the best so far, so that the file holds the
-        best epoch.
+        best epoch of the fits that this object was passed to. After `Trainer.resume`, the epochs before count, too.
 
     Examples
     --------
@@ -51,6 +67,7 @@ class Checkpoint:
         every_seconds: float | None = None,
         best: str | None = None,
     ) -> None:
+        super().__init__()
         self._path = os.fsdecode(path)
         self._every_epochs = validation.check_integer("every_epochs", every_epochs, 1)
         self._every_seconds = (
@@ -61,7 +78,8 @@ class Checkpoint:
 
     def __call__(self, info: EpochInfo) -> None:
         if self._best is not None:
-            values = _metric(info.history, self._best)
+            begin = self._of_each.setdefault(self._of(info), info.begin)
+            values = _metric(info.history, self._best)[begin:]
             due = min(range(len(values)), key=_cost(values, self._best)) == len(values) - 1
         elif self._every_seconds is not None:
             due = time.monotonic() - self._last >= self._every_seconds
@@ -72,10 +90,11 @@ class Checkpoint:
             self._last = time.monotonic()
 
 
-class EarlyStopping:
+class EarlyStopping(_OfEachFit):
     """Ends a fit when a metric has not improved for some epochs.
 
-    It counts all epochs of the history, those of earlier fits of the same trainer included. The network keeps its last
+    A new one counts from the beginning of the fit; in later fits of the same trainer the same one goes on counting. After
+    `Trainer.resume`, it counts the epochs of the fit that the checkpoint was written in. The network keeps its last
     weights; ``Checkpoint(path, best=metric)`` saves the best ones.
 
     Parameters
@@ -89,25 +108,21 @@ class EarlyStopping:
     """
 
     def __init__(self, metric: str = "val_loss", patience: int = 10, min_delta: float = 0.0) -> None:
+        super().__init__()
         self._metric = metric
         self._patience = validation.check_integer("patience", patience, 1)
         self._min_delta = validation.check_number("min_delta", min_delta, minimum=0)
-        self._counts: WeakKeyDictionary[Any, tuple[int, float, int]] = WeakKeyDictionary()
-
-    def __reduce__(self) -> Any:  # a copy, for a fit in another process, begins to count anew
-        return EarlyStopping, (self._metric, self._patience, self._min_delta)
 
     def __call__(self, info: EpochInfo) -> bool:
         values = _metric(info.history, self._metric)
         cost = _cost(values, self._metric)
-        fit = info.network if info.trainer is None else info.trainer
-        counted, best, waited = self._counts.get(fit, (0, float("inf"), 0))
+        counted, best, waited = self._of_each.get(self._of(info), (info.begin, float("inf"), 0))
         for epoch in range(counted, len(values)):
             if cost(epoch) < best - self._min_delta:
                 best, waited = cost(epoch), 0
             else:
                 waited += 1
-        self._counts[fit] = len(values), best, waited
+        self._of_each[self._of(info)] = len(values), best, waited
         return waited >= self._patience
 
 

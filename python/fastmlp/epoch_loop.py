@@ -30,6 +30,8 @@ class EpochLoop:
         For `EpochInfo`.
     call : callable
         Calls the callbacks and returns whether one wants to stop.
+    begin : int, optional
+        Number of epochs of `record` before this fit; all that it has by default.
     """
 
     def __init__(
@@ -45,11 +47,13 @@ class EpochLoop:
         trainer: Any = None,
         optimizer: Any = None,
         call: Callable[[list[Callback], EpochInfo], bool] | None = None,
+        begin: int | None = None,
     ) -> None:
         self.history, self.epoch, self.epochs = History(), 0, epochs
         self._network, self._callbacks = network, callbacks
         self._evaluate, self._divergence, self._record, self._progress = evaluate, divergence, record, progress
         self._trainer, self._optimizer, self._call = trainer, optimizer, call or call_callbacks
+        self._begin = len(record.loss) if begin is None else begin
 
     def run(self, train_epoch: Callable[[int], dict[str, float]]) -> bool:
         """Call train_epoch(1), train_epoch(2) ..., which return metrics; returns whether a callback ended the fit."""
@@ -69,8 +73,8 @@ class EpochLoop:
         for name, value in metrics.items():
             if self._divergence and name.endswith("loss") and not math.isfinite(value):
                 raise self._divergence(f"the {name} is {value}")
-        info = EpochInfo(self.epoch, self.epochs, metrics, self._network, self._trainer, self._record, self._optimizer)
-        return self._call(self._callbacks, info)
+        shown = self._network, self._trainer, self._record, self._optimizer, self._begin
+        return self._call(self._callbacks, EpochInfo(self.epoch, self.epochs, metrics, *shown))
 
 
 def call_callbacks(callbacks: list[Callback], info: EpochInfo) -> bool:

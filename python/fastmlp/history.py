@@ -158,6 +158,9 @@ class EpochInfo:
         All epochs so far, those of earlier fits of the same trainer or estimator included. Do not change it.
     optimizer : object or None
         Its attribute `learning_rate` is that of the next epoch and may be set; None in fits by L-BFGS.
+    begin : int
+        Number of epochs in `history` before this fit. The first fit of a resumed trainer counts as the fit that the
+        checkpoint was written in.
     """
 
     epoch: int
@@ -167,6 +170,7 @@ class EpochInfo:
     trainer: Any = None
     history: History = field(default_factory=History)
     optimizer: Any = None
+    begin: int = 0
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint of the trainer, or, in fits without a trainer, a model file of the network."""

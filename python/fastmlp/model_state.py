@@ -102,6 +102,7 @@ class TrainerState:
     optimizer_arrays: Sequence[Sequence[np.ndarray]]  # of each layer: beside its weights and biases in turn
     row_order: Mapping[str, Any]  # the state of the NumPy generator that permutes the rows
     history: History
+    fit_begin: int  # epochs of the history before the fit that it was taken in
 
 
 @contextmanager

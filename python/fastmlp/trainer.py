@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import inspect
 import math
@@ -94,7 +95,7 @@ class Trainer(TrainerSettings):
     """
 
     # slots, so that a misspelt setting is an AttributeError
-    __slots__ = ("__weakref__", "_history", "_network", "_rng", "core")
+    __slots__ = ("__weakref__", "_fit_begin", "_history", "_network", "_resumes", "_rng", "core")
 
     core: Any  # the trainer of the C++ core
 
@@ -126,6 +127,7 @@ class Trainer(TrainerSettings):
         self._set_all(network.dtype, settings)
         self._rng = np.random.default_rng(validation.check_seed(seed))
         self._history = History()
+        self._fit_begin, self._resumes = 0, False  # epochs before this fit; whether the next one goes on from there
         self.core = self._new_core()
 
     def _new_core(self) -> Any:
@@ -204,13 +206,15 @@ class Trainer(TrainerSettings):
         threads = n_threads or default_thread_count()
         progress = FitProgress(verbose, epochs)
         data = self._training_data(X, y, sample_weight, threads)
-        sets = training_data.evaluation_sets(self.network, validation_data, threads)
+        sets = training_data.evaluation_sets(
+            validation_data, lambda *rows: training_data.evaluation_data(self.network, *rows, threads)
+        )
         return self._fit_with_lock(data, sets, epochs, callbacks, progress, n_threads)
 
     def _training_data(self, X: Any, y: Any, sample_weight: Any, threads: int) -> Any:
         if not isinstance(X, Stream):
-            _warn_of_bytes(X, self.network)
             data = training_data.training_data(self.network, X, y, sample_weight, threads, skips_columns=True)
+            _warn_of_bytes(X, self.network)
             return training_data.check_total_weight("X", data)
         for name, given in (("y", y), ("sample_weight", sample_weight)):
             if given is not None:
@@ -227,13 +231,15 @@ class Trainer(TrainerSettings):
         with unchanged(self.network.core):
             updates, arrays = self.core.optimizer_state()
             model, rows = self.network.state(), self._rng.bit_generator.state
-            return TrainerState(model, self.resumable_settings(), updates, arrays, rows, self.history)
+            settings = self.resumable_settings()
+            return TrainerState(model, settings, updates, arrays, rows, self.history, self._fit_begin)
 
     def set_state(self, state: TrainerState) -> None:
         """Continue from the state of a trainer with the same network and settings; the core checks its arrays."""
         self.core.set_optimizer_state(state.updates, state.optimizer_arrays)
         self._rng.bit_generator.state = state.row_order
         self._history = state.history.copy()
+        self._fit_begin, self._resumes = state.fit_begin, True
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint: the network and everything that determines its next epochs. `resume` continues from it.
@@ -270,6 +276,10 @@ class Trainer(TrainerSettings):
         except (ValueError, OverflowError) as reason:
             raise fields.error(str(reason)) from None
         return trainer
+
+    def __copy__(self) -> Trainer:
+        """A trainer of the same network whose optimizer, row order and history are its own."""
+        return copy.deepcopy(self, {id(self.network): self.network})
 
     def __getstate__(self) -> dict[str, Any]:
         slots = {name for kind in type(self).__mro__ for name in getattr(kind, "__slots__", ())} - {
@@ -316,6 +326,9 @@ class Trainer(TrainerSettings):
         `data` is a TrainingData or a BoundStream; `sets` are evaluated after each epoch, into metrics <name>_loss.
         """
         updates = 0
+        if not self._resumes:
+            self._fit_begin = len(self._history.loss)
+        self._resumes = False
 
         def train_epoch(epoch: int) -> dict[str, float]:
             nonlocal updates
@@ -333,6 +346,7 @@ class Trainer(TrainerSettings):
             trainer=self,
             optimizer=self,
             call=self._call_callbacks,
+            begin=self._fit_begin,
         )
         loop.run(train_epoch)
         return loop.history
@@ -416,8 +430,10 @@ class Trainer(TrainerSettings):
 
 def _warn_of_bytes(X: Any, network: Network) -> None:
     """Images as bytes, without a scale: a fit with inputs of up to 255 hardly ever succeeds."""
+    if getattr(X, "dtype", None) != np.uint8 or network.input_scale != 1:
+        return
     values = X.tocsr().data if hasattr(X, "tocsr") else X  # the maximum of a sparse matrix would change it
-    if getattr(values, "dtype", None) == np.uint8 and network.input_scale == 1 and values.size and values.max() > 127:
+    if values.size and values.max() > 127:
         warnings.warn(
             "X is uint8 with values above 127 and the network's input_scale is 1: pass input_scale=1/255 to Network for"
             " images",

@@ -325,6 +325,78 @@ def test_one_early_stopping_counts_each_net_by_itself():
     assert [len(history.loss) for history in histories] == [9, 4]
 
 
+def test_a_new_one_counts_from_the_beginning_of_its_fit(tmp_path):
+    def stopping():
+        return EarlyStopping("loss", patience=3, min_delta=9)  # one improvement, the first
+
+    trainer = Trainer(network())
+    assert len(trainer.fit(X, Y, 9, callbacks=[stopping()]).loss) == 4
+    assert len(trainer.fit(X, Y, 9, callbacks=[stopping()]).loss) == 4, "not one"
+    (history,) = fit_many([trainer], X, Y, 9, callbacks=[stopping()])
+    assert len(history.loss) == 4
+    again = stopping()
+    for epochs in (2, 1, 1):
+        assert len(trainer.fit(X, Y, epochs, callbacks=[again]).loss) == epochs
+    assert len(trainer.fit(X, Y, 9, callbacks=[again]).loss) == 1, "the same one goes on"
+
+    model = MLPClassifier((3,), max_iter=9, random_state=0, warm_start=True)
+    for _ in range(3):
+        model.fit(X, Y, callbacks=[stopping()])
+    assert len(model.loss_curve_) == 12
+
+
+@pytest.mark.parametrize("epochs_before", [0, 5])
+def test_a_resumed_fit_stops_where_it_would_have(tmp_path, epochs_before):
+    def stopping():
+        return EarlyStopping("loss", patience=4, min_delta=9)
+
+    def trainer():
+        made = Trainer(network(), batch_size=16)
+        if epochs_before:
+            made.fit(X, Y, epochs_before)
+        return made
+
+    whole, cut = trainer(), trainer()
+    assert len(whole.fit(X, Y, 9, callbacks=[stopping()]).loss) == 5
+    cut.fit(X, Y, 3, callbacks=[stopping(), Checkpoint(tmp_path / "a")])
+    resumed = Trainer.resume(tmp_path / "a")
+    assert len(resumed.fit(X, Y, 9, callbacks=[stopping(), Checkpoint(tmp_path / "a")]).loss) == 2
+    assert_equal_bits(parameters(resumed.network), parameters(whole.network))
+    assert len(resumed.fit(X, Y, 9, callbacks=[stopping()]).loss) == 5, "a fit of its own"
+    assert len(Trainer.resume(tmp_path / "a").fit(X, Y, 9, callbacks=[stopping()]).loss) == 1
+
+
+def test_begin_is_the_number_of_epochs_before_the_fit(tmp_path):
+    seen = []
+
+    def note(info):
+        seen.append((info.begin, info.epoch, len(info.history.loss)))
+
+    trainer = Trainer(network())
+    trainer.fit(X, Y, 2, callbacks=[note])
+    trainer.fit(X, Y, 2, callbacks=[note, Checkpoint(tmp_path / "a", every_epochs=3)])
+    Trainer.resume(tmp_path / "a").fit(X, Y, 1, callbacks=[note])
+    assert seen == [(0, 1, 1), (0, 2, 2), (2, 1, 3), (2, 2, 4), (2, 1, 5)]
+
+
+def test_a_new_checkpoint_of_the_best_epoch_looks_at_its_own_fit(tmp_path):
+    costs = iter([1.0, 2.0, 9.0, 5.0, 6.0, 7.0, 4.0])
+
+    def set_cost(info):
+        info.history.loss[-1] = next(costs)
+
+    trainer = Trainer(network())
+    trainer.fit(X, Y, 2, callbacks=[set_cost, Checkpoint(tmp_path / "a", best="loss")])
+    keep = Checkpoint(tmp_path / "b", best="loss")
+    trainer.fit(X, Y, 3, callbacks=[set_cost, keep])
+    assert len(Trainer.resume(tmp_path / "b").history.loss) == 4, "the best of the second fit"
+    trainer.fit(X, Y, 1, callbacks=[set_cost, keep])
+    assert len(Trainer.resume(tmp_path / "b").history.loss) == 4, "7 is worse than 5"
+    trainer.fit(X, Y, 1, callbacks=[set_cost, keep])
+    assert len(Trainer.resume(tmp_path / "b").history.loss) == 7
+    assert len(Trainer.resume(tmp_path / "a").history.loss) == 1
+
+
 def test_defaults_of_early_stopping():
     stopping = EarlyStopping()
     assert [stopping(info) for info in entries_of("val_loss", [1.0] * 11)] == [False] * 10 + [True]

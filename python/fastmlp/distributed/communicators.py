@@ -93,6 +93,9 @@ class MPICommunicator:
             part[:] = total
         self._exchange([(part, parts[other], other) for other in others])
 
+    def __reduce__(self) -> Any:
+        raise TypeError("an MPICommunicator cannot be pickled or copied: it belongs to this process")
+
     def _exchange(self, messages: list[tuple[np.ndarray, np.ndarray, int]]) -> None:
         """Send and receive all messages (sent, received, rank) at once."""
         receives = [self._comm.Irecv(received, other) for _, received, other in messages]

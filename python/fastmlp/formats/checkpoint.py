@@ -28,7 +28,7 @@ def write_trainer(state: TrainerState, path: Path) -> None:
         model_file.model_metadata(state.model.spec)
         | {f"trainer.{name}": _text(value) for name, value in state.settings.items()}
         | {f"rows.{name}": str(value) for name, value in rows.items()}
-        | {"steps": str(state.updates)}
+        | {"steps": str(state.updates), "fit_begin": str(state.fit_begin)}
     )
     model_file.write(path, "checkpoint", arrays, metadata)
 
@@ -47,14 +47,12 @@ def read_trainer(path: Path) -> tuple[TrainerState, Fields]:
         raise fields.error(f"it holds a {metadata.get('content')}, not a checkpoint; fastmlp.load reads its network")
     model = model_file.take_model(fields, arrays)
     settings = _settings(fields)
-    state = TrainerState(
-        model,
-        settings,
-        _bits(fields, "steps", 62),
-        _optimizer_arrays(fields, arrays, model.spec),
-        _row_order(fields),
-        _history(fields, arrays),
-    )
+    updates, optimizer_arrays = _bits(fields, "steps", 62), _optimizer_arrays(fields, arrays, model.spec)
+    history = _history(fields, arrays)
+    begin = _bits(fields, "fit_begin", 62) if "fit_begin" in metadata else 0  # version 0.1 did not write it
+    if begin > len(history.loss):
+        raise fields.error(f"fit_begin must be at most the {len(history.loss)} epochs of the history, got {begin}")
+    state = TrainerState(model, settings, updates, optimizer_arrays, _row_order(fields), history, begin)
     if arrays:
         raise fields.error(f"it holds tensors that do not belong to it: {', '.join(sorted(arrays)[:5])}")
     return state, fields

@@ -24,8 +24,9 @@ Metadata of every file, all of them text:
 =====================  ==================================================
 
 A checkpoint also holds the settings of `Trainer` in ``trainer.<name>``, the state of the NumPy generator PCG64 that
-permutes the rows in ``rows.<name>``, the number of updates in ``steps``, the optimizer's arrays for weights (even k)
-and biases (odd k) as tensors ``optimizer.<i>.<k>``, and the entries of `History` as float64 tensors ``history.<name>``.
+permutes the rows in ``rows.<name>``, the number of updates in ``steps``, that of the epochs before the last fit in
+``fit_begin`` (0 if missing), the optimizer's arrays for weights (even k) and biases (odd k) as tensors
+``optimizer.<i>.<k>``, and the entries of `History` as float64 tensors ``history.<name>``.
 
 Weights and biases are finite. History and optimizer state may hold inf, such as Adam's second moments or `val_loss`.
 
