@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import math
 import os
 import queue
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from . import _core, training_data, validation
-from .errors import DataFileError
+from . import training_data, validation
+from .formats.npy_rows import NpyRows
 from .training_data import TrainingData
 
 __all__ = ["Stream"]
@@ -24,7 +24,6 @@ CHUNK_BYTES = 1 << 26
 BLOCKS_PER_CHUNK = 64
 ROWS_AT_ONCE = 1024  # a multiple of most batch sizes, so that default chunks end with a whole batch
 MAX_SIZES_TRIED = 1000  # of a block, in the search for one that divides the chunk
-BYTES_AT_ONCE = 1 << 17  # the longest range that Linux prefetches for one advice, on any device
 
 Chunk = tuple[Any, Any, Any]  # X, y and sample_weight, as `Trainer.fit` takes them
 TakeChunk = Callable[[int], Chunk]  # what remains to be done when the chunk is needed, on so many threads
@@ -40,8 +39,8 @@ class Stream:
     chunks : iterable of (X, y) or (X, y, sample_weight)
         Iterated once per epoch; for several epochs it must be a list or an object with ``__iter__``, not an iterator.
         Each chunk is what `Trainer.fit` takes as X, y and sample_weight. While the core trains on one chunk, another
-        thread gets the next: two are in memory. An iterable that reuses its buffers must rotate three. Ctrl-C waits for
-        the chunk that is being read.
+        thread gets the next: two are in memory. An iterable that reuses its buffers must rotate at least two: a chunk
+        whose arrays are those of the chunk before it raises a ValueError. Ctrl-C waits for the chunk that is being read.
 
     Attributes
     ----------
@@ -136,13 +135,17 @@ class Stream:
 
     def _epoch(self, rng: np.random.Generator | None, buffers: Any) -> Iterator[Callable[[], TakeChunk]]:
         """For each chunk of an epoch, what another thread does ahead. rng None: in order."""
-        chunks, end = iter(self._chunks), object()
+        chunks, end, in_use = iter(self._chunks), object(), _Buffers([])
+        refills = not isinstance(self._chunks, (list, tuple))  # whose chunks may be the same arrays again
 
         def load() -> TakeChunk:
+            nonlocal in_use
             chunk = next(chunks, end)
             if chunk is end:
                 raise _EndOfEpoch
-            triple = training_data.check_triple("a chunk", chunk)
+            triple = validation.check_triple("a chunk", chunk)
+            if refills:
+                in_use = in_use.followed_by(triple)
             return lambda threads: triple
 
         while True:
@@ -190,14 +193,14 @@ class _RowStream(Stream):
                 for name, source in self._sources.items()
                 if source is not None
             }
-            for _ in range(1 if isinstance(self._X, _NpyRows) or self._per_chunk == self._blocks else 2)
+            for _ in range(1 if isinstance(self._X, NpyRows) or self._per_chunk == self._blocks else 2)
         ]
 
     def _epoch(self, rng: np.random.Generator | None, buffers: Any) -> Iterator[Callable[[], TakeChunk]]:
         blocks = np.arange(self._blocks) if rng is None else rng.permutation(self._blocks)
 
         def load(chosen: np.ndarray, to: dict[str, np.ndarray] | None) -> TakeChunk:
-            if isinstance(self._X, _NpyRows):
+            if isinstance(self._X, NpyRows):
                 self._X.prefetch((chosen * self._block_rows).tolist(), self._block_rows)
                 if to:
                     return functools.partial(self._read, chosen, to)
@@ -222,7 +225,7 @@ class _RowStream(Stream):
         pieces = np.stack([begins, ends - sizes, sizes], axis=1)
         for name, to in buffers.items():
             source = self._sources[name]
-            if isinstance(source, _NpyRows):
+            if isinstance(source, NpyRows):
                 source.read_into(to, pieces, threads)
                 continue
             for begin, position, size in pieces.tolist():
@@ -234,97 +237,9 @@ class _RowStream(Stream):
         return X, y, weights
 
 
-class _NpyRows:
-    """The rows of a .npy file, read or mapped on demand."""
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._name = os.path.abspath(os.fsdecode(path))
-        with open(self._name, "rb") as file:
-            try:
-                self.shape, column_major, self.dtype = _npy_header(file)
-            except OSError:
-                raise
-            except Exception as reason:  # forged bytes can raise anything in NumPy and its parser
-                raise DataFileError(f"{self._name} is not a .npy file: {str(reason)[:200]}") from None
-            self._offset, status = file.tell(), os.fstat(file.fileno())
-        if self.dtype.kind not in "biuf" or (column_major and len(self.shape) > 1):
-            order = "column-major " if column_major else ""
-            raise DataFileError(f"{self._name} must hold row-major numbers, got {order}{self.dtype}")
-        self._row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
-        expected = self._offset + math.prod(self.shape[:1]) * self._row_bytes
-        if status.st_size != expected:
-            raise DataFileError(f"{self._name} must have {expected} bytes for shape {self.shape}, got {status.st_size}")
-        self._status = status
-
-    @contextlib.contextmanager
-    def _open(self) -> Iterator[Any]:
-        """The file, if it is still the one whose header was read."""
-        with open(self._name, "rb") as file:
-            status = os.fstat(file.fileno())
-            if not os.path.samestat(status, self._status):
-                raise DataFileError(f"{self._name} has been replaced by another file while it was used")
-            if status.st_size != self._status.st_size:
-                raise self._changed(file)
-            yield file
-
-    def __getitem__(self, rows: slice) -> np.ndarray:
-        """Mapped, not copied."""
-        begin, end, _ = rows.indices(self.shape[0])
-        with self._open() as file:
-            offset = self._offset + begin * self._row_bytes
-            return np.memmap(file, self.dtype, "r", offset, (end - begin, *self.shape[1:]))
-
-    def prefetch(self, begins: Iterable[int], rows: int) -> None:
-        """Advises the system to read so many rows from each of `begins` on, if they are not in memory."""
-        if not hasattr(os, "posix_fadvise"):
-            return
-        with self._open() as file:
-            for begin in begins:
-                first = self._offset + begin * self._row_bytes
-                last = first + rows * self._row_bytes
-                if _is_cached(file.fileno(), last - 1):
-                    continue
-                for offset in range(first, last, BYTES_AT_ONCE):
-                    count = min(BYTES_AT_ONCE, last - offset)
-                    os.posix_fadvise(file.fileno(), offset, count, os.POSIX_FADV_WILLNEED)
-
-    def read_into(self, to: np.ndarray, pieces: np.ndarray, threads: int) -> None:
-        """For each (begin, position, size), rows begin .. begin + size become rows position .. of `to`."""
-        with self._open() as file:
-            if not _core.read_pieces(file.fileno(), to, pieces * self._row_bytes + [self._offset, 0, 0], threads):
-                raise self._changed(file)
-
-    def _changed(self, file: Any) -> DataFileError:
-        found, expected = os.fstat(file.fileno()).st_size, self._status.st_size
-        change = "shorter" if found < expected else "longer"
-        return DataFileError(
-            f"{self._name} has become {change} while it was used: it has {found} bytes, not {expected}"
-        )
-
-
-def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
-    version = np.lib.format.read_magic(file)
-    if version not in ((1, 0), (2, 0), (3, 0)):
-        raise ValueError(f"its version must be 1.0, 2.0 or 3.0, got {version[0]}.{version[1]}")
-    # 3.0 is 2.0 with names of fields in UTF-8, and fields are refused
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, column_major, dtype = header(file)
-    if min(shape, default=0) < 0:
-        raise ValueError(f"its shape must not be negative, got {shape}")
-    return shape, column_major, dtype
-
-
-def _is_cached(file: int, offset: int) -> bool:
-    """Whether a byte can be read without waiting; False if the system does not report it."""
-    try:
-        return os.preadv(file, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
-    except (AttributeError, OSError):
-        return False
-
-
 def _rows(name: str, source: Any) -> Any:
     if isinstance(source, (str, bytes, os.PathLike)):
-        return _NpyRows(source)
+        return NpyRows(source)
     if hasattr(source, "tocsr"):
         raise TypeError(
             f"{name} must be an array or a .npy file, got a sparse matrix: give parts of it as chunks of a Stream"
@@ -346,6 +261,43 @@ def _bytes_in_memory(dtype: np.dtype) -> int:
     if dtype in (np.uint8, np.float32, np.float64) and dtype.isnative:
         return dtype.itemsize
     return dtype.itemsize + (4 if dtype.kind == "f" and dtype.itemsize < 8 else 8)
+
+
+class _Buffers:
+    """The memory of a chunk's arrays, which must not be filled again while the core reads it. It does not keep them."""
+
+    def __init__(self, parts: Iterable[Any]) -> None:
+        arrays = [array for part in parts for array in _arrays(part)]
+        self._owners = {array.ctypes.data: _owner(array) for array in arrays if array.nbytes}
+
+    def followed_by(self, parts: Iterable[Any]) -> _Buffers:
+        """The buffers of the next chunk; ValueError if one is of this chunk, too."""
+        following = _Buffers(parts)
+        if any(owner() is not None for address, owner in self._owners.items() if address in following._owners):
+            raise ValueError(
+                "a chunk must have arrays of its own, got those of the chunk before it, which is still in use: make new"
+                " arrays for each chunk, or fill two sets of buffers in turn"
+            )
+        return following
+
+
+def _arrays(part: Any) -> list[np.ndarray]:
+    """What a chunk's X, y or sample_weight keeps its values in, as far as NumPy sees it without a copy."""
+    if hasattr(part, "indptr"):
+        return _arrays(part.data)
+    return [np.asarray(part)] if isinstance(part, np.ndarray) or hasattr(part, "__array_interface__") else []
+
+
+def _owner(array: Any) -> Callable[[], Any]:
+    """A weak reference to what owns the array's memory."""
+    inner = array
+    while inner is not None:
+        array = inner
+        inner = array.base if isinstance(array, np.ndarray) else array.obj if isinstance(array, memoryview) else None
+    try:
+        return weakref.ref(array)
+    except TypeError:  # a bytearray, for example: kept, so that no other takes its place
+        return lambda: array
 
 
 class _EndOfEpoch(Exception):
