@@ -100,7 +100,9 @@ def fit_lbfgs(
     progress = FitProgress(verbose, max_iter)
     data = training_data.training_data(network, X, y, sample_weight, threads, skips_columns=True)
     data = training_data.check_total_weight("X", data)
-    sets = training_data.evaluation_sets(network, validation_data, threads)
+    sets = training_data.evaluation_sets(
+        validation_data, lambda *rows: training_data.evaluation_data(network, *rows, threads)
+    )
     options = {"maxiter": max_iter, "maxfun": 100 * max_iter, "gtol": tol, "ftol": float(np.finfo(float).eps)}
     with network.core.lock_parameters(), share_of_cores(n_threads) as share, progress:
         loop = EpochLoop(

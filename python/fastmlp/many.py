@@ -75,10 +75,7 @@ def fit_many(
     progress = ManyProgress(verbose, len(given), epochs)
     networks = [trainer.network for trainer in given]
     data = share_data(networks, X, y, sample_weight, threads)
-    sets = {
-        name: share_data(networks, *value, threads)
-        for name, value in training_data.validation_sets(validation_data).items()
-    }
+    sets = training_data.evaluation_sets(validation_data, lambda *rows: share_data(networks, *rows, threads))
     return _Fits(given, data, sets, epochs, checked, threads, progress, return_diverged).run()
 
 

@@ -139,7 +139,7 @@ def _part(name: str, table: Any, choices: Any, value: Any, settings: Any) -> tup
 
 
 def _matrices(**arguments: Any) -> list[np.ndarray]:
-    arrays = {name: np.asarray(array) for name, array in arguments.items()}
+    arrays = {name: training_data.as_array(name, array) for name, array in arguments.items()}
     for name, array in arrays.items():
         if array.dtype not in (np.float32, np.float64):
             raise TypeError(f"{name} must be float32 or float64, got {array.dtype}")

@@ -180,6 +180,7 @@ def learning_curve(
     X, y, epochs, settings, **study
         As in `batch_sizes`.
     """
+    X, y = X.tocsr() if hasattr(X, "tocsr") else X, training_data.as_array("y", y)  # of which parts can be taken
     rows = []
     for size in train_sizes:
         size = validation.check_integer("train_sizes", size, 1, len(y))

@@ -18,7 +18,7 @@ from .network import Network
 from .progress import Line
 from .threads import default_thread_count
 from .trainer import Trainer
-from .training_data import validation_sets
+from .training_data import evaluation_sets, validation_sets
 
 Row = dict[str, Any]
 Net = tuple[dict[str, Any], int]  # a configuration and a seed: all that a worker needs to build it
@@ -116,8 +116,9 @@ def _train_on_workers(nets: Sequence[Net], study: Study, backend: Any, workers: 
     validation.check_integer("epochs", study.epochs, 1)
     n_threads = validation.check_threads(study.n_threads)
     networks = [new_trainer(*net).network for net in nets]
-    for X, y, weights in [(study.X, study.y, study.sample_weight), *validation_sets(study.evaluation_sets).values()]:
-        share_data(networks, X, y, weights, n_threads or default_thread_count())
+    threads = n_threads or default_thread_count()
+    share_data(networks, study.X, study.y, study.sample_weight, threads)
+    evaluation_sets(study.evaluation_sets, lambda *rows: share_data(networks, *rows, threads))
     of_each = None if n_threads is None else max(1, n_threads // workers)  # None: the threads that the backend grants
     sets = validation_sets(study.evaluation_sets)
     arrays = [array for triple in sets.values() for array in triple]  # not in a dict: Dask then sends each array once

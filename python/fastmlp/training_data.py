@@ -6,12 +6,14 @@ import functools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from . import _core
+from . import _core, validation
 from .model_state import ModelSpec
+
+Checked = TypeVar("Checked")
 
 
 def _quietly(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -81,26 +83,25 @@ def validation_sets(given: Any) -> dict[str, tuple[Any, Any, Any]]:
     if given is None:
         return {}
     if not isinstance(given, Mapping):
-        return {"val": check_triple("validation_data", given)}
+        return {"val": validation.check_triple("validation_data", given)}
     for name in given:
         if not isinstance(name, str) or not name.isidentifier():
             raise ValueError(f"the names in validation_data must be identifiers such as 'test', got {name!r}")
-    return {name: check_triple(f"validation_data[{name!r}]", value) for name, value in given.items()}
+    return {name: validation.check_triple(f"validation_data[{name!r}]", value) for name, value in given.items()}
 
 
-def evaluation_sets(network: Any, given: Any, n_threads: int) -> dict[str, TrainingData]:
-    """validation_data, checked, by the names that the metrics begin with."""
-    return {name: evaluation_data(network, *value, n_threads) for name, value in validation_sets(given).items()}
-
-
-def check_triple(name: str, value: Any) -> tuple[Any, Any, Any]:
-    if isinstance(value, (tuple, list)) and len(value) == 3:
-        return tuple(value)
-    if not isinstance(value, (tuple, list)) or len(value) != 2:
-        kind = type(value).__name__
-        found = f"a {kind} of {len(value)}" if isinstance(value, (tuple, list)) else kind
-        raise TypeError(f"{name} must be a pair (X, y) or a triple (X, y, sample_weight), got {found}")
-    return (*value, None)
+def evaluation_sets(given: Any, check: Callable[[Any, Any, Any], Checked]) -> dict[str, Checked]:
+    """validation_data by the names that the metrics begin with, each set checked; an error names the set."""
+    sets = {}
+    for name, triple in validation_sets(given).items():
+        try:
+            sets[name] = check(*triple)
+        except Exception as error:
+            validation.add_note(
+                error, f"validation_data[{name!r}]" if isinstance(given, Mapping) else "validation_data"
+            )
+            raise
+    return sets
 
 
 def check_total_weight(name: str, data: TrainingData) -> TrainingData:
@@ -191,7 +192,7 @@ def check_input_array(X: Any, features: int) -> np.ndarray | _core.CsrInputs:
     """X, shape (samples >= 1, features), as an array or CSR inputs of uint8, float32 or float64 that the core reads."""
     sparse = hasattr(X, "tocsr")
     if sparse:
-        X = X.tocsr()
+        X = X.tocsr() if len(X.shape) == 2 else X
     elif not isinstance(X, _core.CsrInputs):  # one that comes back from an earlier check
         X = real_array("X", X)
     if len(X.shape) != 2 or X.shape[1] != features:
@@ -343,6 +344,8 @@ def _value_at(array: np.ndarray, index: int, position_of: Callable[[int], tuple[
 def as_array(name: str, values: Any) -> np.ndarray:
     if type(values) is np.ndarray:
         return values
+    if hasattr(values, "tocsr"):
+        raise TypeError(f"{name} must be a dense array, got a sparse {type(values).__name__}: pass its toarray()")
     parts = values if isinstance(values, (list, tuple)) else [values]  # NumPy drops the masks of a list's arrays
     masked = sum(np.ma.count_masked(part) for part in parts if isinstance(part, np.ma.MaskedArray))
     if masked:

@@ -143,16 +143,29 @@ def _as_float(value: Any) -> float:
 
 def check_pair(name: str, value: Any) -> tuple[Any, Any]:
     """(X, y), which may be in a list of one, as for XGBoost and LightGBM."""
-    pairs = [each for each in value if isinstance(each, (tuple, list))] if isinstance(value, (tuple, list)) else []
-    if pairs and len(pairs) == len(value) and all(len(pair) == 2 and hasattr(pair[0], "shape") for pair in pairs):
-        if len(pairs) > 1:
-            raise TypeError(f"{name} must be one pair (X, y), got {len(pairs)} pairs")
-        (value,) = pairs
-    if not isinstance(value, (tuple, list)) or len(value) != 2:
+    X, y = _arrays(name, value, "a pair (X, y)", 2)
+    return X, y
+
+
+def check_triple(name: str, value: Any) -> tuple[Any, Any, Any]:
+    """(X, y, sample_weight) of such a triple or of a pair; sample_weight None for a pair. In a list of one, too."""
+    arrays = _arrays(name, value, "a pair (X, y) or a triple (X, y, sample_weight)", 3)
+    X, y, sample_weight = arrays if len(arrays) == 3 else (*arrays, None)
+    return X, y, sample_weight
+
+
+def _arrays(name: str, value: Any, expected: str, most: int) -> Any:
+    given = value if isinstance(value, (tuple, list)) else []
+    tuples = [each for each in given if isinstance(each, (tuple, list)) and each and hasattr(each[0], "shape")]
+    if tuples and len(tuples) == len(given):
+        if len(tuples) > 1:
+            raise TypeError(f"{name} must be {expected}, got {len(tuples)} of them")
+        (value,) = tuples
+    if not isinstance(value, (tuple, list)) or not 2 <= len(value) <= most:
         kind = type(value).__name__
         found = f"a {kind} of {len(value)}" if isinstance(value, (tuple, list)) else kind
-        raise TypeError(f"{name} must be a pair (X, y), got {found}")
-    return value[0], value[1]
+        raise TypeError(f"{name} must be {expected}, got {found}")
+    return value
 
 
 def check_flag(name: str, value: Any) -> bool:

@@ -362,3 +362,72 @@ def test_the_split_of_many_labels_is_scikit_learns(stopping):
     np.testing.assert_allclose(models[0].validation_scores_, models[1].validation_scores_)
     for ours, theirs in zip(models[0].coefs_, models[1].coefs_):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+# Data with nothing to learn from, or hardly any.
+
+DEGENERATE_X = {
+    "rows": lambda rows: np.random.default_rng(0).normal(size=(rows, 4)),
+    "constant": lambda rows: np.ones((rows, 4)),
+    "zeros": lambda rows: np.zeros((rows, 4)),
+    "one constant column": lambda rows: np.c_[np.random.default_rng(0).normal(size=(rows, 3)), np.full(rows, 7.0)],
+    "one feature": lambda rows: np.random.default_rng(0).normal(size=(rows, 1)),
+}
+DEGENERATE_Y = {
+    "one class": lambda rows: np.zeros(rows, int),
+    "one class of text": lambda rows: np.full(rows, "a"),
+    "one row of its class": lambda rows: np.r_[1, np.zeros(rows - 1, int)],
+    "three classes": lambda rows: np.arange(rows) % 3,
+    "labels, one constant": lambda rows: np.stack([np.arange(rows) % 2, np.ones(rows, int)], axis=1),
+    "no labels": lambda rows: np.zeros((rows, 3), int),
+    "reals": lambda rows: np.random.default_rng(1).normal(size=rows),
+    "constant reals": lambda rows: np.full(rows, 3.0),
+    "two constant targets": lambda rows: np.ones((rows, 2)),
+}
+
+
+def of_degenerate(Mlp, X, y, settings):
+    """Attributes, curves, scores and predictions, or the error."""
+    model = Mlp(hidden_layer_sizes=(5,), max_iter=4, random_state=0, **settings)
+    try:
+        model.fit(X, y)
+    except ValueError as error:
+        return {"error": str(error)}
+    names = (
+        "loss_",
+        "loss_curve_",
+        "best_loss_",
+        "validation_scores_",
+        "best_validation_score_",
+        "n_iter_",
+        "classes_",
+    )
+    found = {name: np.array(getattr(model, name)) for name in names if getattr(model, name, None) is not None}
+    found |= {"predict": model.predict(X), "score": model.score(X, y)}
+    if hasattr(model, "predict_proba"):
+        found["predict_proba"] = model.predict_proba(X)
+    if settings.get("solver") != "lbfgs" and not settings.get("early_stopping"):
+        found["partial_fit"] = model.partial_fit(X, y).loss_
+    return found
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("rows", [1, 2, 9, 30])
+@pytest.mark.parametrize("target", DEGENERATE_Y)
+def test_degenerate_data_end_as_in_scikit_learn(target, rows):
+    Mlp = MLPRegressor if DEGENERATE_Y[target](2).dtype == float else MLPClassifier
+    for name, make in DEGENERATE_X.items():
+        X, y = make(rows), DEGENERATE_Y[target](rows)
+        for settings in ({}, {"early_stopping": True}, {"early_stopping": True, "validation_fraction": 0.5},
+                         {"solver": "sgd", "batch_size": min(7, rows)}, {"solver": "lbfgs"}):  # fmt: skip
+            ours, theirs = (of_degenerate(each, X, y, settings) for each in (Mlp, THEIRS[Mlp]))
+            assert ours.keys() == theirs.keys(), (name, settings)
+            for key, expected in theirs.items():
+                if isinstance(expected, str) or np.asarray(expected).dtype.kind in "US":
+                    assert np.array_equal(ours[key], expected), (name, settings)
+                else:
+                    # L-BFGS' search may end elsewhere along directions that change nothing
+                    tolerance = 1e-4 if settings.get("solver") == "lbfgs" else 1e-9
+                    np.testing.assert_allclose(
+                        ours[key], expected, rtol=tolerance, atol=1e-9, err_msg=f"{name} {settings}"
+                    )

@@ -112,7 +112,7 @@ def test_validation_data_in_other_libraries_shapes():
     ):
         assert MLPClassifier(max_iter=3, random_state=0).fit(X, y, **arguments).validation_scores_ == expected
     for arguments, message in [
-        (dict(eval_set=[(X, y), (X, y)]), "eval_set must be one pair .* got 2 pairs"),
+        (dict(eval_set=[(X, y), (X, y)]), "eval_set must be a pair .* got 2 of them"),
         (dict(eval_set=(X, y, np.ones(150))), "eval_set must be a pair .* a tuple of 3"),
         (dict(eval_set=X), "eval_set must be a pair .* ndarray"),
         (dict(eval_set={"X": X, "y": y}), "eval_set must be a pair .* dict"),

@@ -182,10 +182,9 @@ class Trainer(trainer.Trainer):
                 n_threads = validation.check_threads(n_threads) or self.n_threads
                 progress = FitProgress(verbose if self._communicator.rank == 0 else False, epochs)
                 shard = self._shard(X, y, sample_weight)
-                shards = {
-                    name: self._shard(*value, skips_columns=False)
-                    for name, value in training_data.validation_sets(validation_data).items()
-                }
+                shards = training_data.evaluation_sets(
+                    validation_data, lambda *rows: self._shard(*rows, skips_columns=False)
+                )
             self._check_same(
                 epochs=epochs,
                 validation_data={name: each.weighted for name, each in shards.items()},

@@ -262,6 +262,8 @@ class FittedMLP(Predictions, Solvers, BaseEstimator, ABC):
 
     def _check_X_y(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
         """X and y, checked; y is not yet encoded."""
+        if scipy.sparse.issparse(y) and y.ndim != 2:
+            raise ValueError(f"a sparse y must have shape (samples, labels), got {y.shape}")
         X, y = validate_data(
             self,
             X,
@@ -285,10 +287,14 @@ class FittedMLP(Predictions, Solvers, BaseEstimator, ABC):
         return weights
 
     def _check_eval_set(self, eval_set: Any) -> tuple[Any, np.ndarray]:
-        X, y = self._check_X_y(*eval_set, reset=False)
-        if self.early_stopping and X.shape[0] < 2:
-            raise ValueError(f"eval_set must have at least 2 rows for early_stopping, got {X.shape[0]}")
-        return X, self._encode_eval_set(y)
+        try:
+            X, y = self._check_X_y(*eval_set, reset=False)
+            if self.early_stopping and X.shape[0] < 2:
+                raise ValueError(f"eval_set must have at least 2 rows for early_stopping, got {X.shape[0]}")
+            return X, self._encode_eval_set(y)
+        except Exception as error:
+            validation.add_note(error, "eval_set")
+            raise
 
     def _initialize(self, layer_sizes: Sequence[int], dtype: np.dtype, evaluated: bool) -> None:
         self.n_iter_ = 0

@@ -311,6 +311,8 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         return self._label_binarizer.inverse_transform(outputs.ravel() if outputs.shape[1] == 1 else outputs)
 
     def _score(self, encoded: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
+        if len(self.classes_) == 1:
+            return 1.0  # every row is predicted to be of it
         hits = outputs.argmax(axis=1) == encoded if encoded.ndim == 1 else ((outputs > 0.5) == encoded).all(axis=1)
         return np.average(hits, weights=weights)
 
