@@ -13,4 +13,5 @@ PYBIND11_MODULE(_core, m, py::multiple_interpreters::not_supported()) {
     fastmlp::register_files(m);
     fastmlp::register_config(m);
     fastmlp::register_testing(m);
+    fastmlp::register_memory_reserve();
 }

@@ -13,5 +13,6 @@ void register_ops(pybind11::module_& m);       // ops.cpp
 void register_files(pybind11::module_& m);     // files.cpp
 void register_config(pybind11::module_& m);    // config.cpp
 void register_testing(pybind11::module_& m);   // testing.cpp
+void register_memory_reserve();                // memory_reserve.cpp
 
 }  // namespace fastmlp

@@ -19,6 +19,11 @@ template <class T, int m, int vectors> inline void set_zero(Vec<T> (&sum)[m][vec
         FOR_UNROLLED(j, vectors) sum[i][j] = Vec<T>::zero();
 }
 
+template <class T, int m, int vectors> inline void load_tile(Vec<T> (&sum)[m][vectors], const T* c, int64_t c_stride) {
+    FOR_UNROLLED(i, m)
+        FOR_UNROLLED(j, vectors) sum[i][j] = Vec<T>::load(c + i * c_stride + j * Vec<T>::lanes);
+}
+
 template <class T, int m, int vectors> inline void store_tile(const Vec<T> (&sum)[m][vectors], T* c) {
     FOR_UNROLLED(i, m)
         FOR_UNROLLED(j, vectors) sum[i][j].store(c + (i * vectors + j) * Vec<T>::lanes);
@@ -32,7 +37,7 @@ template <class T, int m, int vectors, Operand operand, bool prefetches, bool sp
 inline void accumulate_tile(const Product<T>& product, const char* line, int64_t line_stride,
                             Vec<T> (&sum)[m][vectors]) {
     using V = Vec<T>;
-    const auto [k, a_begin, a_stride, b_begin, b_stride, prefetch, rows_of_b] = product;
+    const auto [k, a_begin, a_stride, b_begin, b_stride, prefetch, rows_of_b, continues] = product;
     const T *a = a_begin, *b = b_begin;
     for (int64_t kk = 0; kk < k; ++kk) {
         V b_row[vectors];
@@ -56,7 +61,10 @@ template <class T, int m, int vectors, bool sparse>
     constexpr Operand rows = Operand::row_major;
     const int64_t k = product.k, bytes = product.prefetch.bytes;
     Vec<T> sum[m][vectors];
-    set_zero<T>(sum);
+    if (product.continues)
+        load_tile<T>(sum, c, c_stride);
+    else
+        set_zero<T>(sum);
     if (bytes > 0 && k > 0)  // k is 0 where all inputs are zero
         accumulate_tile<T, m, vectors, rows, true, sparse>(product, product.prefetch.from[0], (bytes + k - 1) / k, sum);
     else

@@ -45,6 +45,7 @@ template <class T> struct Product {
     int64_t b_stride;
     const Prefetch& prefetch;
     const std::int32_t* rows_of_b = nullptr;  // (k), in sparse products: kk takes this row of b
+    bool continues = false;                   // in products that are no outer products: C += A * B
 };
 
 // C (m, vectors * lanes) = A * B; m and vectors are fixed by the position in the table.

@@ -41,7 +41,8 @@ public:
         const double between_barriers =
             operations * static_cast<double>(chunk_rows_) / static_cast<double>(layers_.size());
         const int threads = useful_threads(n_threads, between_barriers);
-        const int64_t panel = chunk_rows_ <= few_rows ? 0 : max_inputs_ * group_panels * panel_width<T>;
+        const int64_t panel =
+            chunk_rows_ <= few_rows ? 0 : std::min(max_inputs_, block_inputs) * group_panels * panel_width<T>;
         const int64_t row = inputs_.sparse() ? inputs_.max_row_values : 0;
         std::vector<Buffer<T>> panels, rows;
         for (int i = 0; i < threads; ++i) panels.emplace_back(panel), rows.emplace_back(row);
@@ -59,6 +60,8 @@ private:
     static constexpr int64_t few_rows = 24;
     // Panels that are packed together: a row's part of them is some cache lines, not one.
     static constexpr int64_t group_panels = 4;
+    // Of so many inputs at a time, the panels stay in L2 and a tile's rows in L1.
+    static constexpr int64_t block_inputs = 2048 / sizeof(T);
 
     double stored_values_per_row() const {
         return static_cast<double>(inputs_.row_starts[inputs_.rows] - inputs_.row_starts[0]) /
@@ -144,27 +147,34 @@ private:
     void layer(const Worker& worker, std::size_t i, MatrixView<const T> in, MatrixView<T> z, T* packed) noexcept {
         const MatrixView<const T> weights = layers_[i].weights;
         const PanelShape shape{weights.rows, weights.columns, kernels_.lanes};
+        const bool one_block = weights.rows <= block_inputs;
         const int64_t groups = (shape.panels() + group_panels - 1) / group_panels;
         // with few groups, the workers also share the rows, and each packs the group for its part
         const int64_t parts = groups < 4 * worker.count ? worker.count : 1;
         int64_t packed_group = -1;
+        const Prefetch no_prefetch;
         worker.share_out(groups * parts, [&](int64_t task) {
             const int64_t group = task / parts, part = task % parts, first_panel = group * group_panels;
             const int64_t panels = std::min(group_panels, shape.panels() - first_panel);
-            if (group != packed_group) pack(shape, weights, first_panel, panels, packed);
-            packed_group = group;
             const Range rows{z.rows * part / parts, z.rows * (part + 1) / parts};
-            for (int64_t panel = first_panel; panel < first_panel + panels; ++panel) {
-                const int64_t width = shape.width_of(panel), first = panel * shape.full_width();
-                const T* const b = packed + (panel - first_panel) * weights.rows * shape.full_width();
+            for (int64_t begin = 0; begin < weights.rows; begin += block_inputs) {
+                const int64_t k = std::min(block_inputs, weights.rows - begin);
+                if (!one_block || group != packed_group)
+                    pack(shape, {weights.row(begin), k, weights.columns, weights.stride}, first_panel, panels, packed);
                 for (int64_t row = rows.begin; row < rows.end; row += kernels_.row_tile) {
                     const int64_t count = std::min<int64_t>(kernels_.row_tile, rows.end - row);
-                    T* const to = z.row(row) + first;
-                    kernels_.gemm_tile[count - 1][width / kernels_.lanes - 1](
-                        {weights.rows, in.row(row), in.stride, b, width, Prefetch{}}, to, z.stride);
-                    epilogue(i).forward({to, count, width, z.stride}, biases_[i].data() + first);
+                    for (int64_t panel = first_panel; panel < first_panel + panels; ++panel) {
+                        const int64_t width = shape.width_of(panel), first = panel * shape.full_width();
+                        const T* const b = packed + (panel - first_panel) * k * shape.full_width();
+                        T* const to = z.row(row) + first;
+                        kernels_.gemm_tile[count - 1][width / kernels_.lanes - 1](
+                            {k, in.row(row) + begin, in.stride, b, width, no_prefetch, nullptr, begin > 0}, to, z.stride);
+                        if (begin + k == weights.rows)
+                            epilogue(i).forward({to, count, width, z.stride}, biases_[i].data() + first);
+                    }
                 }
             }
+            packed_group = group;
         });
     }
 

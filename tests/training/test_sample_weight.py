@@ -1,5 +1,7 @@
 """sample_weight at every entry point: integer weights are repeated rows, and all entry points agree."""
 
+import pickle
+
 import numpy as np
 import pytest
 from fastmlp import Network, Trainer, distributed, fit_many, studies
@@ -234,3 +236,19 @@ def test_an_evaluation_in_several_calls_is_one_of_all_rows(monkeypatch, loss):
         monkeypatch.setattr(net, "rows_per_call", 128)
         np.testing.assert_allclose(net.evaluate(X, y, **given), expected, rtol=1e-13)
         monkeypatch.undo()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_batches_may_grow_between_fits(optimizer):
+    """Whatever is kept for the rows of a batch grows with them: weights, labels or targets, inputs, outputs."""
+    for loss in ("cross_entropy", "squared_error"):
+        X, y = problem(5000, loss, layer_sizes=SIZES)
+        weights = np.linspace(0.5, 2, 5000)
+        grown = Trainer(network(loss, "float32"), optimizer=optimizer, batch_size=2)
+        grown.fit(X[:8], y[:8], 1, sample_weight=weights[:8])
+        new = pickle.loads(pickle.dumps(grown))
+        for trainer in (grown, new):
+            for batch_size in (16, 5000, 3):
+                trainer.batch_size = batch_size
+                trainer.fit(X, y, 1, sample_weight=weights)
+        assert_equal_bits(parameters(grown.network), parameters(new.network))
