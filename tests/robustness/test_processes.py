@@ -378,6 +378,40 @@ def test_an_address_space_that_is_too_small_is_a_memory_error():
     assert_says(result, "raised", "raised", "raised")
 
 
+@without_sanitizer
+@pytest.mark.skipif(sys.platform != "linux", reason="address space is limited as Linux does")
+def test_threads_that_run_out_of_memory_do_not_end_the_process():
+    """At one of these limits or another not even the exception's own memory is left, in a thread that never threw."""
+    for megabytes in range(12, 26):
+        result = run(f"""
+            import resource, threading
+
+            nets, ends = [fastmlp.Network((200, 256, 256, 10), seed=1) for _ in range(4)], []
+            used = int(open("/proc/self/statm").read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+            resource.setrlimit(resource.RLIMIT_AS, (used + {megabytes} * 1_000_000, resource.RLIM_INFINITY))
+
+            def work(net):
+                try:
+                    fastmlp.Trainer(net, n_threads=8).fit(X, y, epochs=1)
+                    ends.append("fit")
+                except MemoryError:
+                    ends.append("MemoryError")
+
+            threads = []
+            for net in nets:
+                try:
+                    thread = threading.Thread(target=work, args=(net,))
+                    thread.start()
+                    threads.append(thread)
+                except RuntimeError:
+                    ends.append("refused by Python")
+            for thread in threads:
+                thread.join()
+            print(len(ends))
+            """, OPENBLAS_NUM_THREADS="1")  # fmt: skip
+        assert_says(result, "4")
+
+
 @pytest.mark.parametrize("verbose", ["auto", True])
 @pytest.mark.parametrize("close", ["os.close(2)", "sys.stderr.close()", "os.close(2); sys.stderr = None"])
 def test_a_closed_stderr_does_no_harm(close, verbose):
