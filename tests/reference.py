@@ -8,6 +8,7 @@ An activation or a loss is a name, or a row of its table with settings, from `wi
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -19,28 +20,92 @@ def logistic(z):
     return np.where(z >= 0, 1.0, small) / (1.0 + small)
 
 
+def softplus(z):
+    return np.maximum(z, 0.0) + np.log1p(np.exp(-np.abs(z)))
+
+
+def below_zero(z):
+    return np.expm1(np.minimum(z, 0.0))
+
+
+erfc = np.vectorize(math.erfc, otypes=[float])
+
+
+def normal_probability(z):
+    """Of at most z. An error of the argument would grow with its square, so what rounding leaves of it is added."""
+    exact = -np.clip(z, -40.0, 40.0) / np.sqrt(np.longdouble(2))
+    x = exact.astype(float)
+    return (erfc(x) - 2 / math.sqrt(math.pi) * np.exp(-(x**2)) * (exact - x).astype(float)) / 2
+
+
+def normal_density(z):
+    return np.exp(-(np.clip(z, -40.0, 40.0) ** 2) / 2) / math.sqrt(2 * math.pi)
+
+
+def finite(z):
+    return np.maximum(z, -1e6)  # where the factor of z has become 0
+
+
+def gelu_tanh_exponent(z):
+    z = np.clip(z, -1e6, 1e6)
+    return 2 * math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)
+
+
 class Activation(NamedTuple):
     value: Callable  # of z and the settings, as the derivative
     derivative: Callable
     rounding: int = 8  # the relative error that a correct program may make in the value, in eps
+    condition: Callable = lambda z: 1.0  # how many times as much, as a function of z
     kink: bool = False  # the derivative jumps at 0, where it is the one from the left
-    he: bool = False  # initial weights have He's bound
+    fan_in: float = 0  # initial weights have variance fan_in / inputs; 0: Glorot's
 
 
 ACTIVATIONS = {
-    "relu": Activation(lambda z: np.maximum(z, 0.0), lambda z: (z > 0.0).astype(float), 0, kink=True, he=True),
+    "relu": Activation(lambda z: np.maximum(z, 0.0), lambda z: (z > 0.0).astype(float), 0, kink=True, fan_in=2),
     "tanh": Activation(np.tanh, lambda z: 1.0 - np.tanh(z) ** 2),
     "logistic": Activation(logistic, lambda z: logistic(z) * (1.0 - logistic(z))),
     "silu": Activation(
-        lambda z: np.maximum(z, -1e6) * logistic(z), lambda z: logistic(z) * (1 + z * (1 - logistic(z))), he=True
+        lambda z: finite(z) * logistic(z), lambda z: logistic(z) * (1 + z * (1 - logistic(z))), fan_in=2
     ),
+    "elu": Activation(
+        lambda z, alpha=1.0: np.maximum(z, 0.0) + alpha * below_zero(z),
+        lambda z, alpha=1.0: np.where(z > 0, 1.0, alpha * np.exp(np.minimum(z, 0.0))),
+        kink=True,  # where alpha is not 1
+        fan_in=2,
+    ),
+    "selu": Activation(
+        lambda z: 1.0507009873554805 * np.maximum(z, 0.0) + 1.7580993408473768 * below_zero(z),
+        lambda z: np.where(z > 0, 1.0507009873554805, 1.7580993408473768 * np.exp(np.minimum(z, 0.0))),
+        kink=True,
+        fan_in=1,
+    ),
+    "gelu": Activation(
+        lambda z: finite(z) * normal_probability(z),
+        lambda z: normal_probability(z) + z * normal_density(z),
+        fan_in=2,
+    ),
+    "gelu_tanh": Activation(
+        lambda z: finite(z) * logistic(gelu_tanh_exponent(z)),
+        lambda z: (
+            logistic(gelu_tanh_exponent(z))
+            * (1 + z * logistic(-gelu_tanh_exponent(z)) * 2 * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * z**2))
+        ),
+        condition=lambda z: 1 + np.abs(gelu_tanh_exponent(z)),  # an error of the exponent
+        fan_in=2,
+    ),
+    "mish": Activation(
+        lambda z: finite(z) * np.tanh(softplus(z)),
+        lambda z: np.tanh(softplus(z)) + z * logistic(z) / np.cosh(softplus(z)) ** 2,
+        fan_in=2,
+    ),
+    "softplus": Activation(softplus, logistic),
     "identity": Activation(lambda z: z, np.ones_like, 0),
     "leaky_relu": Activation(
         lambda z, slope=0.01: np.where(z > 0, z, slope * z),
         lambda z, slope=0.01: np.where(z > 0, 1.0, slope),
         2,
         kink=True,
-        he=True,
+        fan_in=2,
     ),
 }
 
@@ -285,11 +350,12 @@ OPTIMIZERS = {
 
 
 def initial_parameters(layer_sizes, activation, seed):
-    """Uniform weights with He's bound or Glorot's; biases zero."""
+    """Uniform weights of the variance of He, LeCun or Glorot; biases zero."""
     rng = np.random.default_rng(seed)
     weights, biases = [], []
     for inputs, outputs in zip(layer_sizes[:-1], layer_sizes[1:], strict=True):
-        bound = np.sqrt(6 / inputs if row_of(ACTIVATIONS, activation).he else 6 / (inputs + outputs))
+        fan_in = row_of(ACTIVATIONS, activation).fan_in
+        bound = np.sqrt(3 * fan_in / inputs if fan_in else 6 / (inputs + outputs))
         weights.append(rng.uniform(-bound, bound, (inputs, outputs)))
         biases.append(np.zeros(outputs))
     return weights, biases

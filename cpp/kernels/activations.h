@@ -85,6 +85,108 @@ template <class T> struct ActivationOf<T, Activation::silu> {  // z * logistic(z
     }
 };
 
+// z where it is positive, else alpha * (e^z - 1)
+template <class T> struct ActivationOf<T, Activation::elu> {
+    static constexpr int setting_count = 1;  // alpha >= 0
+    static constexpr bool needs_input = false;
+    static Vec<T> value(Vec<T> z, const T* settings) {
+        const Vec<T> below = Vec<T>::broadcast(settings[0]) * expm1<T>(min(Vec<T>::zero(), z));
+        return select_less(Vec<T>::zero(), z, z, below);
+    }
+    static Vec<T> gradient(Vec<T> g, Vec<T> output, const T* settings) {  // alpha at 0
+        return g * select_less(Vec<T>::zero(), output, Vec<T>::broadcast(1), output + Vec<T>::broadcast(settings[0]));
+    }
+};
+
+// scale * z where it is positive, else scale * alpha * (e^z - 1): with these constants, layers of normal random weights
+// of variance 1 / inputs keep mean 0 and variance 1 (Klambauer et al. 2017).
+template <class T> struct ActivationOf<T, Activation::selu> {
+    static constexpr int setting_count = 0;
+    static constexpr bool needs_input = false;
+    static constexpr T scale = T(1.0507009873554804934), scaled_alpha = T(1.7580993408473768600);
+    static Vec<T> value(Vec<T> z, const T*) {
+        const Vec<T> below = Vec<T>::broadcast(scaled_alpha) * expm1<T>(min(Vec<T>::zero(), z));
+        return select_less(Vec<T>::zero(), z, Vec<T>::broadcast(scale) * z, below);
+    }
+    static Vec<T> gradient(Vec<T> g, Vec<T> output, const T*) {
+        return g * select_less(Vec<T>::zero(), output, Vec<T>::broadcast(scale), output + Vec<T>::broadcast(scaled_alpha));
+    }
+};
+
+// log(1 + e^z)
+template <class T> struct ActivationOf<T, Activation::softplus> {
+    static constexpr int setting_count = 0;
+    static constexpr bool needs_input = false;
+    static Vec<T> value(Vec<T> z, const T*) {
+        return max(Vec<T>::zero(), z) + log1p_of_unit<T>(exp<T>(Vec<T>::zero() - abs(z)));
+    }
+    static Vec<T> gradient(Vec<T> g, Vec<T> output, const T*) { return g * (Vec<T>::zero() - expm1<T>(Vec<T>::zero() - output)); }
+};
+
+// Bounds |z|, so that no product with it is infinity times zero. NaN passes through.
+template <class T> inline Vec<T> bounded(Vec<T> z) {
+    return min(Vec<T>::broadcast(T(1e9)), max(Vec<T>::broadcast(T(-1e9)), z));
+}
+
+// z * P(N <= z), N normally distributed (Hendrycks and Gimpel 2016)
+template <class T> struct ActivationOf<T, Activation::gelu> {
+    static constexpr int setting_count = 0;
+    static constexpr bool needs_input = true;
+    static Vec<T> value(Vec<T> z, const T*) {
+        const Vec<T> tail = normal_tail<T>(z).probability;
+        return max(Vec<T>::broadcast(T(-1e9)), z) * below(z, tail);
+    }
+    static Vec<T> gradient(Vec<T> g, Vec<T> z, const T*) {
+        const auto [exponential, tail] = normal_tail<T>(z);
+        const Vec<T> density = Vec<T>::broadcast(T(0.39894228040143267794)) * exponential;
+        return g * fma(bounded<T>(z), density, below(z, tail));
+    }
+
+private:
+    static Vec<T> below(Vec<T> z, Vec<T> tail) {
+        return select_less(z, Vec<T>::zero(), tail, Vec<T>::broadcast(1) - tail);
+    }
+};
+
+// z * logistic(2u), the same as z * (1 + tanh(u)) / 2, with u = sqrt(2 / pi) * (z + 0.044715 z^3)
+template <class T> struct ActivationOf<T, Activation::gelu_tanh> {
+    static constexpr int setting_count = 0;
+    static constexpr bool needs_input = true;
+    static Vec<T> value(Vec<T> z, const T*) {
+        return max(Vec<T>::broadcast(T(-1e9)), z) / (Vec<T>::broadcast(1) + exp<T>(minus_2u(bounded<T>(z))));
+    }
+    static Vec<T> gradient(Vec<T> g, Vec<T> z, const T*) {
+        using V = Vec<T>;
+        const V one = V::broadcast(1), x = bounded<T>(z), p = one / (one + exp<T>(minus_2u(x)));
+        const V slope = fma(x * x, V::broadcast(3 * cubic), V::broadcast(linear));  // of -2u
+        return g * fma(x * slope, p * (p - one), p);
+    }
+
+private:
+    static constexpr T linear = T(-1.5957691216057307117), cubic = T(-0.071354816272600248768);
+    static Vec<T> minus_2u(Vec<T> z) { return z * fma(z * z, Vec<T>::broadcast(cubic), Vec<T>::broadcast(linear)); }
+};
+
+// z * tanh(log(1 + e^z)) = z * n / (n + 2) with n = e^z * (e^z + 2) (Misra 2019)
+template <class T> struct ActivationOf<T, Activation::mish> {
+    static constexpr int setting_count = 0;
+    static constexpr bool needs_input = true;
+    static Vec<T> value(Vec<T> z, const T*) {
+        const Vec<T> e = exponential(z), n = e * (e + Vec<T>::broadcast(2));
+        return max(Vec<T>::broadcast(T(-1e9)), z) * (n / (n + Vec<T>::broadcast(2)));
+    }
+    static Vec<T> gradient(Vec<T> g, Vec<T> z, const T*) {
+        using V = Vec<T>;
+        const V e = exponential(z), n = e * (e + V::broadcast(2)), inverse = V::broadcast(1) / (n + V::broadcast(2));
+        const V rise = (e * inverse) * ((e + V::broadcast(1)) * inverse) * V::broadcast(4);
+        return g * fma(bounded<T>(z), rise, n * inverse);
+    }
+
+private:
+    // from 20 (single precision) or 40 on, n / (n + 2) is 1 to the last bit
+    static Vec<T> exponential(Vec<T> z) { return exp<T>(min(Vec<T>::broadcast(sizeof(T) == 4 ? 20 : 40), z)); }
+};
+
 template <class T, Activation kind>
 void activate_kernel(T* z, int64_t stride, const T* bias, int64_t rows, int64_t columns, const T* settings, T* input) {
     using V = Vec<T>;

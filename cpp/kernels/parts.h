@@ -5,7 +5,7 @@
 
 namespace fastmlp {
 
-enum class Activation { identity, relu, tanh, logistic, exponential, leaky_relu, silu, count };
+enum class Activation { identity, relu, tanh, logistic, exponential, leaky_relu, silu, elu, selu, softplus, gelu, gelu_tanh, mish, count };
 enum class Loss { cross_entropy, squared_error, binary_cross_entropy, poisson, absolute_error, count };
 enum class UpdateKind { sgd, momentum, adam, count };
 enum class InputKind { uint8, float32, float64, count };
@@ -30,6 +30,18 @@ constexpr const char* name_of(Activation kind) {
             return "leaky_relu";
         case Activation::silu:
             return "silu";
+        case Activation::elu:
+            return "elu";
+        case Activation::selu:
+            return "selu";
+        case Activation::softplus:
+            return "softplus";
+        case Activation::gelu:
+            return "gelu";
+        case Activation::gelu_tanh:
+            return "gelu_tanh";
+        case Activation::mish:
+            return "mish";
         case Activation::count:
             break;
     }

@@ -41,6 +41,13 @@ template <class T> constexpr T inverse_factorial(int n) {
 template <class T> struct ExpParts {
     Vec<T> power, tail;
 };
+template <class T> inline ExpParts<T> exp_parts(Vec<T> n, Vec<T> r) {
+    using V = Vec<T>;
+    using C = ExpConstants<T>;
+    V series = V::broadcast(inverse_factorial<T>(C::degree));
+    for (int i = C::degree - 1; i >= 2; --i) series = fma(series, r, V::broadcast(inverse_factorial<T>(i)));
+    return {power_of_two(n), fma(series * r, r, r)};
+}
 template <class T> inline ExpParts<T> exp_parts(Vec<T> x) {
     using V = Vec<T>;
     using C = ExpConstants<T>;
@@ -48,9 +55,7 @@ template <class T> inline ExpParts<T> exp_parts(Vec<T> x) {
     const V n = round(x * V::broadcast(T(1.44269504088896340736)));
     V r = fma(n, V::broadcast(-C::ln2_high), x);
     r = fma(n, V::broadcast(-C::ln2_low), r);
-    V series = V::broadcast(inverse_factorial<T>(C::degree));
-    for (int i = C::degree - 1; i >= 2; --i) series = fma(series, r, V::broadcast(inverse_factorial<T>(i)));
-    return {power_of_two(n), fma(series * r, r, r)};
+    return exp_parts<T>(n, r);
 }
 template <class T> inline Vec<T> exp(Vec<T> x) {
     using V = Vec<T>;
@@ -71,6 +76,52 @@ template <class T> inline Vec<T> log1p_of_unit(Vec<T> x) {
     V series = V::zero();
     for (int i = log1p_degree<T>; i >= 0; --i) series = fma(series, square, V::broadcast(T(1) / T(2 * i + 1)));
     return (s + s) * series;
+}
+
+template <class T> struct NormalConstants;
+template <> struct NormalConstants<float> {
+    static constexpr float highest = 13.3f;  // from there on the density is 0
+    static constexpr float center = 3 * 1.41421356f;
+    static constexpr float series[] = {1.25300806f,     -0.135621134f,  -0.0475622365f,  0.12964633f,
+                                       -0.119273635f,   0.0682946826f,  -0.0237835394f,  0.00258207095f,
+                                       0.00198194884f,  -0.000814332638f, -0.000282978349f};
+};
+template <> struct NormalConstants<double> {
+    static constexpr double highest = 37.7;
+    static constexpr double center = 4 * 1.4142135623730951;
+    static constexpr double series[] = {
+        1.2329951186255525,     -0.13962111684056252,    0.015379652102619606,   0.068097054254693795,
+        -0.10103906603629732,   0.093732834998309228,    -0.066330365812352592,  0.037167515538137267,
+        -0.016197734056553399,  0.0050319699721891886,   -0.00075777329466989746, -0.00019925666341904036,
+        0.00015062169248348296, -2.4399320957932539e-5,  -1.1222060493415098e-5, 5.7099599471618799e-6,
+        2.9386815082743349e-7,  -8.2570623916449204e-7,  7.452560133314941e-8,   1.1021770674402751e-7,
+        -1.7799946655296622e-8, -1.4107097348892792e-8,  1.7868874524010629e-9,  1.238274560173601e-9};
+};
+
+// The standard normal distribution at |z|: e^(-z^2/2) and the probability of more than |z|, both to some ulp.
+template <class T> struct NormalTail {
+    Vec<T> exponential, probability;
+};
+// The probability is e^(-x^2/2) f(t) / (2 + sqrt(8) x), with t = (x - center) / (x + center): f is the polynomial
+// through the Chebyshev points of (1 + 2u) e^(u^2) erfc(u), u = x/sqrt(2), and lies between 1 and 1.3. x^2 is exact in
+// two parts, because an error of it is one of the exponent.
+template <class T> inline NormalTail<T> normal_tail(Vec<T> z) {
+    using V = Vec<T>;
+    using C = NormalConstants<T>;
+    using E = ExpConstants<T>;
+    const V x = min(V::broadcast(C::highest), abs(z));  // this order lets NaN through
+    const V high = round(x * V::broadcast(16)) * V::broadcast(T(1) / 16), half = V::broadcast(T(-0.5));
+    const V square = half * (high * high), rest = half * ((x - high) * (x + high));
+    const V exponent = max(V::broadcast(E::lowest), square);
+    const V n = round((exponent + rest) * V::broadcast(T(1.44269504088896340736)));
+    const V r = fma(n, V::broadcast(-E::ln2_low), fma(n, V::broadcast(-E::ln2_high), exponent) + rest);
+    const auto [power, tail] = exp_parts<T>(n, r);
+    const V e = select_less(square + rest, V::broadcast(E::lowest), V::zero(), fma(power, tail, power));
+    const V t = (x - V::broadcast(C::center)) / (x + V::broadcast(C::center));
+    constexpr int degree = static_cast<int>(sizeof(C::series) / sizeof(T)) - 1;
+    V f = V::broadcast(C::series[degree]);
+    for (int i = degree - 1; i >= 0; --i) f = fma(f, t, V::broadcast(C::series[i]));
+    return {e, e * f / fma(x, V::broadcast(T(2.8284271247461900976)), V::broadcast(2))};
 }
 
 // The first `count` lanes of a, the others of b.

@@ -21,6 +21,12 @@ class Activation(enum.Enum):
     exponential = 4
     leaky_relu = 5
     silu = 6
+    elu = 7
+    selu = 8
+    softplus = 9
+    gelu = 10
+    gelu_tanh = 11
+    mish = 12
     __pybind11_native_enum__: object
 
 class Loss(enum.Enum):

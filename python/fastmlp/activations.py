@@ -18,12 +18,15 @@ class Activation:
     name : str
         As in `Network` and in model files.
     onnx : tuple of tuple
-        ONNX operators in turn, each with its inputs: "x", the number of an earlier operator, or a setting's name.
+        ONNX operators in turn, each with its inputs: "x", the number of an earlier operator, a setting's name, or a
+        constant, a float.
+    onnx_dtypes : tuple of str
+        Those for which onnxruntime has these operators.
     c : str
         A C statement that replaces {x}; {f} is the suffix of float functions, {<setting>} a setting's value.
-    he_bound : bool
-        Initial weights are uniform in +-sqrt(6 / inputs) (He et al. 2015) instead of +-sqrt(6 / (inputs + outputs))
-        (Glorot and Bengio 2010).
+    bound_factor : float or None
+        Initial weights are uniform in +-sqrt(factor / inputs): 6 for variance 2 / inputs (He et al. 2015), 3 for variance
+        1 / inputs (LeCun et al. 1998). None: in +-sqrt(6 / (inputs + outputs)) (Glorot and Bengio 2010).
     scikit_learn_factor : float
         The numerator in scikit-learn's bound of initial weights, sqrt(factor / (inputs + outputs)).
     for_hidden : bool
@@ -35,23 +38,30 @@ class Activation:
     """
 
     name: str
-    onnx: tuple[tuple[str | int, ...], ...]
+    onnx: tuple[tuple[str | int | float, ...], ...]
     c: str
-    he_bound: bool = False
+    bound_factor: float | None = None
     scikit_learn_factor: float = 6.0
     for_hidden: bool = True
     settings: Mapping[str, Setting] = field(default_factory=dict)
+    onnx_dtypes: tuple[str, ...] = ("float32", "float64")
     is_of_row: bool = False
 
     def initial_bound(self, inputs: int, outputs: int) -> float:
-        return math.sqrt(6 / inputs if self.he_bound else 6 / (inputs + outputs))
+        return math.sqrt(6 / (inputs + outputs) if self.bound_factor is None else self.bound_factor / inputs)
+
+
+_HE, _LECUN = 6.0, 3.0
+_BELOW_ZERO = (("Neg", "x"), ("Relu", 0), ("Neg", 1), ("Exp", 2), ("Sub", 3, 1.0))  # e^min(x, 0) - 1
+_SOFTPLUS = (("Abs", "x"), ("Neg", 0), ("Exp", 1), ("Add", 2, 1.0), ("Log", 3), ("Relu", "x"), ("Add", 4, 5))
+_C_SOFTPLUS = "({x} > 0 ? {x} : 0) + log1p{f}(exp{f}(-fabs{f}({x})))"
 
 
 TABLE = {
     row.name: row
     for row in (
         # this order of operands keeps NaN
-        Activation("relu", (("Relu", "x"),), "{x} = {x} < 0 ? 0 : {x};", he_bound=True),
+        Activation("relu", (("Relu", "x"),), "{x} = {x} < 0 ? 0 : {x};", bound_factor=_HE),
         Activation("tanh", (("Tanh", "x"),), "{x} = tanh{f}({x});"),
         Activation("logistic", (("Sigmoid", "x"),), "{x} = 1 / (1 + exp{f}(-{x}));", scikit_learn_factor=2.0),
         Activation("identity", (("Identity", "x"),), ""),
@@ -59,10 +69,56 @@ TABLE = {
             "leaky_relu",
             (("Relu", "x"), ("Neg", "x"), ("Relu", 1), ("Mul", 2, "slope"), ("Sub", 0, 3)),
             "{x} = {x} < 0 ? {slope} * {x} : {x};",
-            he_bound=True,
+            bound_factor=_HE,
             settings={"slope": Number(0.01, minimum=0)},
         ),
-        Activation("silu", (("Sigmoid", "x"), ("Mul", "x", 0)), "{x} /= 1 + exp{f}(-{x});", he_bound=True),
+        Activation("silu", (("Sigmoid", "x"), ("Mul", "x", 0)), "{x} /= 1 + exp{f}(-{x});", bound_factor=_HE),
+        Activation(
+            "elu",
+            (*_BELOW_ZERO, ("Mul", 4, "alpha"), ("Relu", "x"), ("Add", 5, 6)),
+            "{x} = {x} > 0 ? {x} : {alpha} * expm1{f}({x});",
+            bound_factor=_HE,
+            settings={"alpha": Number(1.0, minimum=0)},
+        ),
+        Activation(
+            "selu",
+            (
+                *_BELOW_ZERO,
+                ("Mul", 4, 1.7580993408473768),
+                ("Relu", "x"),
+                ("Mul", 6, 1.0507009873554805),
+                ("Add", 5, 7),
+            ),
+            "{x} = {x} > 0 ? 1.0507009873554805{f} * {x} : 1.7580993408473768{f} * expm1{f}({x});",
+            bound_factor=_LECUN,
+        ),
+        Activation(
+            "gelu",
+            (("Mul", "x", 0.7071067811865476), ("Erf", 0), ("Add", 1, 1.0), ("Mul", "x", 0.5), ("Mul", 2, 3)),
+            "{x} *= erfc{f}(-0.7071067811865476{f} * {x}) / 2;",
+            bound_factor=_HE,
+            onnx_dtypes=("float32",),
+        ),
+        Activation(
+            "gelu_tanh",
+            (
+                ("Mul", "x", "x"),
+                ("Mul", 0, 0.07135481627260025),
+                ("Add", 1, 1.5957691216057308),
+                ("Mul", 2, "x"),
+                ("Sigmoid", 3),
+                ("Mul", 4, "x"),
+            ),
+            "{x} /= 1 + exp{f}(-{x} * (1.5957691216057308{f} + 0.07135481627260025{f} * {x} * {x}));",
+            bound_factor=_HE,
+        ),
+        Activation(
+            "mish",
+            (*_SOFTPLUS, ("Tanh", 6), ("Mul", "x", 7)),
+            f"{{x}} *= tanh{{f}}({_C_SOFTPLUS});",
+            bound_factor=_HE,
+        ),
+        Activation("softplus", _SOFTPLUS, f"{{x}} = {_C_SOFTPLUS};"),
         Activation("exponential", (("Exp", "x"),), "{x} = exp{f}({x});", for_hidden=False),
         Activation("softmax", (("Softmax", "x"),), "", for_hidden=False, is_of_row=True),
     )

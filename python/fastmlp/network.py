@@ -22,8 +22,9 @@ class Network:
     ----------
     layer_sizes : sequence of int >= 1, at least two
         Features, hidden widths, outputs. ``(784, 10)`` is a linear model.
-    activation : {"relu", "leaky_relu", "silu", "tanh", "logistic", "identity"}
-        The activation of the hidden layers. ``leaky_relu`` has the setting ``slope`` >= 0, for z < 0; default 0.01.
+    activation : str
+        Of the hidden layers: relu, leaky_relu (setting ``slope`` >= 0, default 0.01), elu (``alpha`` >= 0, default 1),
+        selu, gelu, gelu_tanh, silu, mish, softplus, tanh, logistic or identity.
     loss : {"cross_entropy", "squared_error", "absolute_error", "binary_cross_entropy", "poisson"}
         - ``cross_entropy``: softmax outputs, integer labels, the mean of -log softmax(z)[label].
         - ``squared_error``: linear outputs, real targets, the mean over rows of
@@ -35,8 +36,8 @@ class Network:
     dtype : {"float32", "float64"}
         The type of parameters, computation and results.
     seed : int >= 0
-        Seed of the initial weights: uniform in +-sqrt(6 / inputs) for the relus and silu (He et al. 2015),
-        in +-sqrt(6 / (inputs + outputs)) otherwise (Glorot and Bengio 2010). Biases start at zero.
+        Seed of the initial weights: uniform in +-sqrt(6 / inputs) for relu to mish (He et al. 2015), but sqrt(3 / inputs)
+        for selu, and +-sqrt(6 / (inputs + outputs)) otherwise (Glorot and Bengio 2010). Biases start at zero.
     input_scale : float
         Factor of the inputs, applied as they are read. It belongs to the model: uint8 images with
         ``input_scale=1/255`` never need a float copy of the data set.
@@ -405,8 +406,7 @@ class Network:
     ) -> Gradients:
         """The mean loss over the rows, the penalty, and the gradients of their sum.
 
-        The penalty is ``l1 * sum|w| + l2/2 * sum(w**2)`` over weights, not biases; the subgradient
-        of ``|w|`` at 0 is 0.
+        The penalty is ``l1 * sum|w| + l2/2 * sum(w**2)`` over weights, not biases; the subgradient of ``|w|`` at 0 is 0.
 
         Parameters
         ----------

@@ -78,7 +78,7 @@ def activation_gradient(
     """The gradient with respect to z, from output = activation(z) and the gradient with respect to it.
 
     All arrays have the same shape. The derivative is written in terms of the output, as in backpropagation, or of z
-    for activations that need it: silu. At 0, relu's is 0 and leaky_relu's is slope.
+    for activations that need it: gelu, gelu_tanh, silu, mish. At 0, relu's is 0, leaky_relu's slope, elu's alpha.
     """
     part, numbers = _part("activation", activations.TABLE, activations.ACTIVATIONS, activation, settings)
     kind = getattr(_core.Activation, part.name)

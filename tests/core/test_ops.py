@@ -186,9 +186,8 @@ def test_activations_are_accurate_to_a_few_ulp(isa, activation, dtype):
     # longdouble's own roundings vanish beside 8 eps; results near `tiny` may lose their digits
     row, info = reference.ACTIVATIONS[activation], np.finfo(dtype)
     expected = row.value(z.astype(np.longdouble))
-    np.testing.assert_allclose(
-        a, expected, rtol=row.rounding * float(info.eps), atol=row.rounding and 100 * float(info.tiny)
-    )
+    allowed = row.rounding * float(info.eps) * row.condition(z.astype(float)) * np.abs(expected)
+    assert (np.abs(a - expected) <= allowed + (row.rounding and 100 * float(info.tiny))).all()
     if hasattr(ops, activation):
         np.testing.assert_array_equal(getattr(ops, activation)(z), a)
 
@@ -211,7 +210,7 @@ def test_activations_let_nan_and_infinity_through(isa, activation, dtype):
     z[0, 0], z[0, 36] = np.inf, -np.inf
     a = ops.activate(z, activation)
     np.testing.assert_array_equal(np.isnan(a), np.isnan(z))  # a divergence must stay visible
-    limits = reference.ACTIVATIONS[activation].value(np.array([np.inf, -np.inf]))
+    limits = reference.ACTIVATIONS[activation].value(np.array([np.inf, -np.inf])).astype(dtype)
     np.testing.assert_allclose((a[0, 0], a[0, 36]), limits, rtol=0, atol=np.finfo(dtype).tiny)
 
 

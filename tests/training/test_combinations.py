@@ -113,7 +113,7 @@ def test_float32_fits_stay_near_float64_ones(isa, case):
     for net in (single, double):
         trainer_of(case, net).fit(X, y, epochs=2)
     for p, q in zip(parameters(single), parameters(double), strict=True):
-        assert np.linalg.norm(p - q) <= 1e-3 * np.linalg.norm(q)
+        assert np.linalg.norm(p - q) <= 2e-3 * np.linalg.norm(q)
 
 
 WEIGHTED = all_pairs(

@@ -43,8 +43,9 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
     ----------
     hidden_layer_sizes : array-like of int >= 1, default=(100,)
         Widths of the hidden layers.
-    activation : {"identity", "logistic", "tanh", "relu", "leaky_relu", "silu"}, default="relu"
-        The activation of the hidden layers. scikit-learn lacks silu and leaky_relu, whose slope is 0.01 for z < 0.
+    activation : str, default="relu"
+        Of the hidden layers: identity, logistic, tanh, relu, and, beyond scikit-learn, leaky_relu (with slope 0.01), elu,
+        selu, gelu, gelu_tanh, silu, mish or softplus.
     solver : {"lbfgs", "sgd", "adam"}, default="adam"
         "lbfgs" uses all rows in each step and suits small data.
     alpha : float >= 0, default=1e-4

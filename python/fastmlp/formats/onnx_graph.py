@@ -34,11 +34,19 @@ def to_onnx(model: ModelState, input_type: str | None) -> Any:
     input_type = validation.check_choice("input_type", input_type, INPUT_TYPES)
     onnx = _onnx()
     _check_size(spec)
+    if spec.dtype.name not in spec.activation_row.onnx_dtypes:
+        supported = " or ".join(spec.activation_row.onnx_dtypes)
+        raise ValueError(
+            f"a network with activation={spec.activation!r} must be {supported} to be exported, because onnxruntime computes"
+            f" no other type of it, got {spec.dtype}"
+        )
     arrays = model.finite_arrays("exported")
     arrays["input_scale"] = np.array(spec.input_scale, spec.dtype)
     arrays["half"] = np.array(0.5, spec.dtype)
     arrays |= {name: np.array(value, spec.dtype) for name, value in spec.activation_settings.items()}
     nodes = _nodes(onnx, spec, input_type)
+    numbers = [each for _, *inputs in spec.activation_row.onnx for each in inputs if isinstance(each, float)]
+    arrays |= {str(number): np.array(number, spec.dtype) for number in numbers}
     used = {name for node in nodes for name in node.input}
     tensor_type, tensor = onnx.helper.np_dtype_to_tensor_dtype, onnx.helper.make_tensor_value_info
     outputs = [tensor("outputs", tensor_type(spec.dtype), ["rows", spec.layer_sizes[-1]])]
