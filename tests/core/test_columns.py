@@ -8,17 +8,29 @@ from problems import DTYPES, OPTIMIZERS, assert_close, assert_equal_bits, parame
 from teams import TEAMS, team_of
 
 
-def test_columns_that_are_zero_change_nothing(isa):
-    """Skipping inputs that are zero in a batch must be exact, also for penalties and momentum."""
+@pytest.mark.parametrize("l1, l2", [(0.003, 0.02), (0.003, 0.0), (0.0, 0.02), (0.0, 0.0)])
+@pytest.mark.parametrize("proximal", [False, True])
+def test_columns_that_are_zero_change_nothing(isa, l1, l2, proximal):
+    """Skipping inputs that are zero in a batch must be exact, also for each penalty alone and for momentum."""
     X, y = problem(120, layer_sizes=(40, 8, 4))
     X[np.random.default_rng(1).random(X.shape) < 0.9] = 0
     X[:, ::3] = 0
     for name, (settings, oracle_optimizer) in OPTIMIZERS.items():
         net = Network((40, 8, 4), activation="tanh", dtype="float64", seed=1)
         weights, biases, _ = reference.train(
-            net.weights, net.biases, X, y, row_orders(2, 120, 4), 7, oracle_optimizer(), 0.003, 0.02, activation="tanh"
+            net.weights,
+            net.biases,
+            X,
+            y,
+            row_orders(2, 120, 4),
+            7,
+            oracle_optimizer(),
+            l1,
+            l2,
+            activation="tanh",
+            proximal=proximal,
         )
-        Trainer(net, batch_size=7, l1=0.003, l2=0.02, seed=2, **settings).fit(X, y, epochs=4)
+        Trainer(net, batch_size=7, l1=l1, l2=l2, proximal=proximal, seed=2, **settings).fit(X, y, epochs=4)
         assert_close(parameters(net), weights + biases, 1e-10)
 
 
