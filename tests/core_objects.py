@@ -1,7 +1,7 @@
 """Networks, trainers and data sets of the core, and short calls of them."""
 
 import numpy as np
-from fastmlp import Network, _core
+from fastmlp import Network, _core, losses
 from problems import problem
 
 SIZES = (5, 7, 3)
@@ -21,7 +21,7 @@ def new_network(dtype, sizes=SIZES, loss="cross_entropy", clips_loss=False, acti
         _core.Activation.relu,
         [*activation_settings],
         getattr(_core.Loss, loss),
-        [*loss_settings],
+        [*loss_settings] or [setting.default for setting in losses.TABLE[loss].settings.values()],
         1.0,
         clips_loss,
     )

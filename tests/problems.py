@@ -38,6 +38,7 @@ TRAINER_SETTINGS = {
     "beta_1": ({"optimizer": "adam"}, 0.7),
     "beta_2": ({"optimizer": "adam"}, 0.9),
     "epsilon": ({"optimizer": "adam"}, 1e-2),
+    "weight_decay": ({"optimizer": "adamw"}, 0.5),
     "l1": ({}, 0.01),
     "l2": ({}, 0.05),
     "proximal": ({"l1": 0.01}, True),

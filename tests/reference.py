@@ -133,14 +133,13 @@ def mean_over_rows(losses, gradients, sample_weight):
     return shares @ losses, gradients * shares[:, None]
 
 
-def cross_entropy(z, labels, sample_weight=None):
-    """Mean over the batch of -log softmax(z)[label], and its gradient with respect to z."""
-    rows = np.arange(len(z))
+def cross_entropy(z, labels, sample_weight=None, label_smoothing=0.0):
+    """Mean over the batch of -sum q log softmax(z), q = 1 for the label, smoothed, and its gradient with respect to z."""
+    q = np.full(z.shape, label_smoothing / z.shape[1])
+    q[np.arange(len(z)), labels] += 1 - label_smoothing
     shifted = z - z.max(axis=1, keepdims=True)
     log_sums = np.log(np.exp(shifted).sum(axis=1))
-    gradients = softmax(z)
-    gradients[rows, labels] -= 1.0
-    return mean_over_rows(log_sums - shifted[rows, labels], gradients, sample_weight)
+    return mean_over_rows(log_sums - (q * shifted).sum(axis=1), softmax(z) - q, sample_weight)
 
 
 def squared_error(z, targets, sample_weight=None):
@@ -155,10 +154,31 @@ def absolute_error(z, targets, sample_weight=None):
     return mean_over_rows(np.abs(difference).sum(axis=1), np.sign(difference), sample_weight)
 
 
-def binary_cross_entropy(z, targets, sample_weight=None):
+def huber(z, targets, sample_weight=None, delta=1.0):
+    """Mean over the batch of the sum over outputs of d^2 / 2, or beyond delta of delta |d| - delta^2 / 2."""
+    difference = z - np.reshape(targets, z.shape)
+    size = np.abs(difference)
+    losses = np.where(size <= delta, difference**2 / 2, delta * size - delta**2 / 2)
+    return mean_over_rows(losses.sum(axis=1), np.clip(difference, -delta, delta), sample_weight)
+
+
+def quantile(z, targets, sample_weight=None, level=0.5):
+    """Mean over the batch of the sum over outputs of the pinball loss of this level."""
+    difference = z - np.reshape(targets, z.shape)
+    slopes = np.where(difference > 0, 1 - level, -level) * (difference != 0)
+    return mean_over_rows((slopes * difference).sum(axis=1), slopes, sample_weight)
+
+
+def gamma(z, targets, sample_weight=None):
+    """Mean over the batch of the sum over outputs of t / p - log(t / p) - 1 with p = e^z."""
+    ratio = np.reshape(targets, z.shape) * np.exp(-z)
+    return mean_over_rows((ratio - np.log(ratio) - 1).sum(axis=1), 1 - ratio, sample_weight)
+
+
+def binary_cross_entropy(z, targets, sample_weight=None, label_smoothing=0.0):
     """Mean over the batch of the sum over outputs of -t log p - (1 - t) log(1 - p) with p = logistic(z):
     log(1 + e^z) - t z, as -log p is log(1 + e^-z)."""
-    targets = np.reshape(targets, z.shape)
+    targets = np.reshape(targets, z.shape) * (1 - label_smoothing) + label_smoothing / 2
     losses = np.logaddexp(0.0, z) - targets * z
     return mean_over_rows(losses.sum(axis=1), logistic(z) - targets, sample_weight)
 
@@ -185,6 +205,9 @@ LOSSES = {
     "squared_error": Loss(squared_error, lambda z: z),
     "binary_cross_entropy": Loss(binary_cross_entropy, logistic, lambda values: (values > 0).astype(values.dtype)),
     "absolute_error": Loss(absolute_error, lambda z: z, kink=True),
+    "huber": Loss(huber, lambda z: z),
+    "quantile": Loss(quantile, lambda z: z, kink=True),
+    "gamma": Loss(gamma, np.exp, lambda values: np.exp(values)),
     "poisson": Loss(poisson, np.exp, lambda values: np.floor(np.exp(values))),
 }
 
@@ -245,7 +268,7 @@ def rounding_bound(weights, biases, X, activation, loss, eps):
         error = softmax(a) * (np.expm1(moved) + functions + a.shape[1] * eps)
     elif loss == "binary_cross_entropy":
         error = error / 4 + functions
-    elif loss == "poisson":
+    elif loss in ("poisson", "gamma"):
         error = np.exp(a) * (np.expm1(error) + functions)
     return 2 * error + np.finfo(np.float32).tiny  # of both; and what one of them may flush to zero
 
@@ -336,6 +359,20 @@ class Adam:
             w -= rate * m / (np.sqrt(v) + self.epsilon)
 
 
+class AdamW(Adam):
+    """Loshchilov & Hutter 2019: weights, not biases, first shrink by learning_rate * weight_decay."""
+
+    def __init__(self, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.01):
+        super().__init__(learning_rate, beta_1, beta_2, epsilon)
+        self.weight_decay = weight_decay
+
+    def step(self, params, grads):
+        for w in params:
+            if w.ndim == 2:
+                w *= 1 - self.learning_rate * self.weight_decay
+        super().step(params, grads)
+
+
 # The settings of a Trainer, and the optimizer of a learning rate.
 OPTIMIZERS = {
     "sgd": (dict(optimizer="sgd"), SGD),
@@ -346,6 +383,7 @@ OPTIMIZERS = {
         dict(optimizer="adam", beta_1=0.8, beta_2=0.97, epsilon=1e-3),
         lambda rate: Adam(rate, 0.8, 0.97, 1e-3),
     ),
+    "adamw": (dict(optimizer="adamw", weight_decay=0.3), lambda rate: AdamW(rate, weight_decay=0.3)),
 }
 
 

@@ -33,7 +33,7 @@ UpdateSettings new_settings(double learning_rate, double l1, double l2, double a
 
 template <class T>
 std::unique_ptr<Trainer<T>> new_trainer(Network<T>& network, UpdateKind kind, double momentum, bool nesterov,
-                                        double beta_1, double beta_2, double epsilon) {
+                                        double beta_1, double beta_2, double epsilon, double weight_decay) {
     OptimizerSettings settings;
     settings.kind = kind;
     settings.momentum = momentum;
@@ -41,6 +41,7 @@ std::unique_ptr<Trainer<T>> new_trainer(Network<T>& network, UpdateKind kind, do
     settings.beta_1 = beta_1;
     settings.beta_2 = beta_2;
     settings.epsilon = epsilon;
+    settings.weight_decay = weight_decay;
     return std::make_unique<Trainer<T>>(network, settings);
 }
 
@@ -170,7 +171,8 @@ template <class T> void register_trainer(py::module_& m, const char* name) {
     using py::arg;
     py::class_<Trainer<T>>(m, name)
         .def(py::init(&new_trainer<T>), py::keep_alive<1, 2>(), arg("network"), arg("kind"), arg("momentum") = 0.0,
-             arg("nesterov") = false, arg("beta_1") = 0.9, arg("beta_2") = 0.999, arg("epsilon") = 1e-8)
+             arg("nesterov") = false, arg("beta_1") = 0.9, arg("beta_2") = 0.999, arg("epsilon") = 1e-8,
+             arg("weight_decay") = 0.0)
         .def("run", &run<T>, arg("data"), arg("plan"), arg("settings"), arg("position"), arg("sum"), arg("n_threads"),
              arg("seconds"))
         .def("sum_gradients", &sum_gradients<T>, arg("data"), arg("plan"), arg("position"), arg("sum"),

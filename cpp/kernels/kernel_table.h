@@ -26,6 +26,7 @@ template <class T> struct UpdateRule {
     T beta_1, one_minus_beta_1;  // of adam; 1 - beta is computed in double: 1 - 0.999f has an error of 1e-5
     T beta_2, one_minus_beta_2;
     T epsilon;
+    T decay;  // for adamw: the factor of the parameters
 };
 
 // Memory to prefetch while a tile is computed: `bytes` from each of from[0 .. count) on, with count >= 1.

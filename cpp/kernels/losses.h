@@ -34,10 +34,10 @@ template <class T> struct SumInOrder {
 
 template <class T, Loss kind> struct LossOf;
 
-// -log softmax(z)[label]
+// -sum q log softmax(z), with q = 1 - label_smoothing for the label, plus label_smoothing / outputs for every column
 template <class T> struct LossOf<T, Loss::cross_entropy> {
     static constexpr bool uses_labels = true;
-    static constexpr int setting_count = 0;
+    static constexpr int setting_count = 1;  // label_smoothing in [0, 1)
 
     static void predict(T* z, int64_t stride, int64_t rows, int64_t outputs) {
         using V = Vec<T>;
@@ -52,19 +52,34 @@ template <class T> struct LossOf<T, Loss::cross_entropy> {
         for (int64_t i = 0; i < batch.rows; ++i) {
             T* z = batch.z + i * batch.stride;
             const std::int32_t label = batch.labels[i];
-            const T z_label = z[label];
+            const T smoothing = batch.settings[0];
+            // what the columns' q weigh of z: without smoothing the label's alone
+            const T z_mean = smoothing > 0 ? z[label] + smoothing * (mean(z, batch.outputs) - z[label]) : z[label];
             const auto [max, column, sum] = exponentiate(z, batch.outputs);
             batch.correct[i] = column == label && sum == sum;  // no label is correct for NaN
-            const T loss = max - z_label + log(sum);
+            const T loss = max - z_mean + log(sum);
             batch.loss[i] = batch.max_term < loss ? batch.max_term : loss;  // this order lets NaN through
             const T e_label = z[label];
             const V factor = V::broadcast(batch.scale / sum);
             for (int64_t j = 0; j < batch.outputs; j += V::lanes) (V::load(z + j) * factor).store(z + j);
             z[label] = (e_label / sum - T(1)) * batch.scale;
+            if (smoothing > 0) smooth(z, batch.outputs, label, smoothing, batch.scale);
         }
     }
 
 private:
+    static T mean(const T* z, int64_t outputs) {
+        T sum = 0;
+        for (int64_t j = 0; j < outputs; ++j) sum += z[j];
+        return sum / static_cast<T>(outputs);
+    }
+    // From the gradient for q of the label alone to that for the smoothed q.
+    static void smooth(T* gradient, int64_t outputs, std::int32_t label, T smoothing, T scale) {
+        const T each = smoothing / static_cast<T>(outputs) * scale;
+        for (int64_t j = 0; j < outputs; ++j) gradient[j] -= each;
+        gradient[label] += smoothing * scale;
+    }
+
     struct Exponentials {
         T max;                // of the row before
         std::int32_t column;  // the first with that value
@@ -101,14 +116,16 @@ template <class T> struct LossOf<T, Loss::squared_error> {
 };
 
 // sum -target * log p - (1 - target) * log(1 - p), with p = logistic(z) and targets in [0, 1]. With e = exp(-|z|), no
-// term overflows: p is 1 or e over 1 + e, -log p and -log(1 - p) are max(z, 0) - z * target and log(1 + e).
+// term overflows: p is 1 or e over 1 + e, -log p and -log(1 - p) are max(z, 0) - z * target and log(1 + e). With
+// label_smoothing, the targets are moved by that share of the way to 1/2.
 template <class T> struct LossOf<T, Loss::binary_cross_entropy> {
     static constexpr bool uses_labels = false;
-    static constexpr int setting_count = 0;
+    static constexpr int setting_count = 1;  // label_smoothing in [0, 1)
     using Output = ActivationOf<T, Activation::logistic>;
     using Sum = SumByLane<T>;
-    static LossTerm<T> term(Vec<T> z, Vec<T> target, int64_t, const LossBatch<T>& batch) {
+    static LossTerm<T> term(Vec<T> z, Vec<T> given, int64_t, const LossBatch<T>& batch) {
         using V = Vec<T>;
+        const V target = fma(V::broadcast(batch.settings[0]), V::broadcast(T(0.5)) - given, given);
         const V zero = V::zero(), one = V::broadcast(1), e = exp<T>(zero - abs(z));
         const V value = max(zero, z) - z * target + log1p_of_unit<T>(e);
         const V p = select_less(z, zero, e, one) / (one + e);
@@ -147,6 +164,54 @@ template <class T> struct LossOf<T, Loss::absolute_error> {
         return {abs(difference), sign};  // of NaN, NaN
     }
     static T of_row(T sum, const T*, int64_t) { return sum; }
+};
+
+// sum d^2 / 2 where |d| <= delta, else delta * (|d| - delta / 2), d = z - target (Huber 1964)
+template <class T> struct LossOf<T, Loss::huber> {
+    static constexpr bool uses_labels = false;
+    static constexpr int setting_count = 1;  // delta > 0
+    using Output = ActivationOf<T, Activation::identity>;
+    using Sum = SumByLane<T>;
+    static LossTerm<T> term(Vec<T> z, Vec<T> target, int64_t, const LossBatch<T>& batch) {
+        using V = Vec<T>;
+        const V delta = V::broadcast(batch.settings[0]), difference = z - target;
+        const V near = min(delta, max(V::zero() - delta, difference));  // this order lets NaN through
+        return {near * (difference - V::broadcast(T(0.5)) * near), near};
+    }
+    static T of_row(T sum, const T*, int64_t) { return sum; }
+};
+
+// sum level * (target - z) where z is below the target, else (1 - level) * (z - target): least at that quantile of the
+// targets (Koenker and Bassett 1978); its gradient is 0 at 0
+template <class T> struct LossOf<T, Loss::quantile> {
+    static constexpr bool uses_labels = false;
+    static constexpr int setting_count = 1;  // level in (0, 1)
+    using Output = ActivationOf<T, Activation::identity>;
+    using Sum = SumByLane<T>;
+    static LossTerm<T> term(Vec<T> z, Vec<T> target, int64_t, const LossBatch<T>& batch) {
+        using V = Vec<T>;
+        const V zero = V::zero(), below = V::broadcast(-batch.settings[0]), above = V::broadcast(1 - batch.settings[0]);
+        const V difference = z - target;
+        const V slope = select_less(zero, difference, above, select_less(difference, zero, below, difference));
+        return {slope * difference, slope};  // of NaN, NaN
+    }
+    static T of_row(T sum, const T*, int64_t) { return sum; }
+};
+
+// Half the gamma deviance, sum target / e^z + z - log(target) - 1: 0 where e^z is the target.
+template <class T> struct LossOf<T, Loss::gamma> {
+    static constexpr bool uses_labels = false;
+    static constexpr int setting_count = 0;
+    using Output = ActivationOf<T, Activation::exponential>;
+    using Sum = SumByLane<T>;
+    static LossTerm<T> term(Vec<T> z, Vec<T> target, int64_t, const LossBatch<T>&) {
+        const Vec<T> ratio = target * exp<T>(Vec<T>::zero() - z);
+        return {ratio + z, Vec<T>::broadcast(1) - ratio};
+    }
+    static T of_row(T sum, const T* targets, int64_t outputs) {
+        for (int64_t j = 0; j < outputs; ++j) sum -= log(targets[j]) + 1;
+        return sum;
+    }
 };
 
 template <class T, Loss kind> void loss_kernel(const LossBatch<T>& given) {

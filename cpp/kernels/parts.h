@@ -6,8 +6,8 @@
 namespace fastmlp {
 
 enum class Activation { identity, relu, tanh, logistic, exponential, leaky_relu, silu, elu, selu, softplus, gelu, gelu_tanh, mish, count };
-enum class Loss { cross_entropy, squared_error, binary_cross_entropy, poisson, absolute_error, count };
-enum class UpdateKind { sgd, momentum, adam, count };
+enum class Loss { cross_entropy, squared_error, binary_cross_entropy, poisson, absolute_error, huber, quantile, gamma, count };
+enum class UpdateKind { sgd, momentum, adam, adamw, count };
 enum class InputKind { uint8, float32, float64, count };
 
 // How many kinds an enum has.
@@ -60,6 +60,12 @@ constexpr const char* name_of(Loss kind) {
             return "poisson";
         case Loss::absolute_error:
             return "absolute_error";
+        case Loss::huber:
+            return "huber";
+        case Loss::quantile:
+            return "quantile";
+        case Loss::gamma:
+            return "gamma";
         case Loss::count:
             break;
     }
@@ -74,6 +80,8 @@ constexpr const char* name_of(UpdateKind kind) {
             return "momentum";
         case UpdateKind::adam:
             return "adam";
+        case UpdateKind::adamw:
+            return "adamw";
         case UpdateKind::count:
             break;
     }

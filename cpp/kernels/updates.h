@@ -52,6 +52,13 @@ private:
     }
 };
 
+// The parameters also shrink by a factor, which no running mean sees (Loshchilov and Hutter 2019).
+template <class T> struct UpdateOf<T, UpdateKind::adamw> : UpdateOf<T, UpdateKind::adam> {
+    [[gnu::always_inline]] static Vec<T> step(Vec<T> w, Vec<T> g, Vec<T>* state, const UpdateRule<T>& rule) {
+        return UpdateOf<T, UpdateKind::adam>::step(Vec<T>::broadcast(rule.decay) * w, g, state, rule);
+    }
+};
+
 // The gradient with the penalty's: g + l2 * w + l1 * sign(w).
 template <class T> [[gnu::always_inline]] inline Vec<T> penalized(Vec<T> w, Vec<T> g, const UpdateRule<T>& rule) {
     using V = Vec<T>;

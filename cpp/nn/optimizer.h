@@ -17,6 +17,7 @@ struct OptimizerSettings {
     double momentum = 0;
     bool nesterov = false;
     double beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-8;
+    double weight_decay = 0;  // of adamw
 };
 
 // What may change from one epoch to the next.
@@ -130,7 +131,9 @@ UpdateRules<T> update_rules(const OptimizerSettings& optimizer, const UpdateSett
     rule.beta_2 = static_cast<T>(optimizer.beta_2);
     rule.one_minus_beta_2 = static_cast<T>(1 - optimizer.beta_2);
     rule.epsilon = static_cast<T>(optimizer.epsilon);
+    rule.decay = 1;
     UpdateRules<T> rules{rule, rule};
+    rules.weights.decay = static_cast<T>(1 - settings.learning_rate * optimizer.weight_decay);
     rules.weights.l2 = static_cast<T>(l2_of_update(settings, gradient_divisor));
     if (!settings.proximal)
         rules.weights.l1 = static_cast<T>(settings.l1);

@@ -35,12 +35,16 @@ class Loss(enum.Enum):
     binary_cross_entropy = 2
     poisson = 3
     absolute_error = 4
+    huber = 5
+    quantile = 6
+    gamma = 7
     __pybind11_native_enum__: object
 
 class UpdateKind(enum.Enum):
     sgd = 0
     momentum = 1
     adam = 2
+    adamw = 3
     __pybind11_native_enum__: object
 
 class UpdateSettings(metaclass=_Class):
@@ -154,6 +158,7 @@ class _Trainer(Generic[_T], metaclass=_Class):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
     ) -> None: ...
     updates: int
     def run(

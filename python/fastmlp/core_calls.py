@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from . import _core, activations, training_data
+from . import _core, training_data
 from .history import Evaluation
 from .threads import default_thread_count
 from .training_data import TrainingData
@@ -45,14 +45,21 @@ def evaluate(network: Any, data: TrainingData, n_threads: int) -> Evaluation:
 
 
 def forward_plain(
-    weights: Any, biases: Any, activation: str, loss: str, dtype: np.dtype, X: Any, n_threads: int | None
+    weights: Any,
+    biases: Any,
+    activation: str,
+    activation_settings: Mapping[str, float],
+    loss: str,
+    dtype: np.dtype,
+    X: Any,
+    n_threads: int | None,
 ) -> np.ndarray | None:
     """`Network.forward` of these arrays, which are read where they are; None if a value of X is not finite."""
     X = training_data.check_input_array(X, len(weights[0]))
     threads = n_threads or default_thread_count()
     weights = [np.ascontiguousarray(array, dtype) for array in weights]
     biases = [np.ascontiguousarray(array, dtype) for array in biases]
-    settings = [setting.default for setting in activations.TABLE[activation].settings.values()]
+    settings = list(activation_settings.values())
     call = (weights, biases, getattr(_core.Activation, activation), settings, getattr(_core.Loss, loss), X)
     step, parts = max(1024, int(OPERATIONS_PER_CALL / 2 / sum(array.size for array in weights))), []
     for begin in range(0, len(X), step):

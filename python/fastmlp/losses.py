@@ -7,14 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .validation import Setting
+from .validation import Number, Setting
 
 
 class Interval(NamedTuple):
-    """The closed interval that targets must lie in."""
+    """The interval that targets must lie in: its ends belong to it, but for a minimum that is `open`."""
 
     minimum: float = -math.inf
     maximum: float = math.inf
+    open: bool = False
+
+    def __str__(self) -> str:
+        if math.isfinite(self.maximum):
+            return f"in [{self.minimum:g}, {self.maximum:g}]"
+        return f"above {self.minimum:g}" if self.open else f"at least {self.minimum:g}"
 
 
 @dataclass(frozen=True)
@@ -56,24 +62,54 @@ class Loss:
         return self.targets is None
 
 
+_SMOOTHING = {"label_smoothing": Number(0.0, minimum=0, below=1)}
+_VALUES = "predicted values, in the unit of the targets"
+
 TABLE = {
     row.name: row
     for row in (
-        Loss("cross_entropy", "softmax", None, "argmax", "the probability of each class; their sum is 1", "softmax"),
+        Loss(
+            "cross_entropy",
+            "softmax",
+            None,
+            "argmax",
+            "the probability of each class; their sum is 1",
+            "softmax",
+            settings=_SMOOTHING,
+        ),
         Loss(
             "squared_error",
             "identity",
             Interval(),
             None,
-            "predicted values, in the unit of the targets",
+            _VALUES,
             "identity",
             mean_over_outputs=True,
         ),
-        Loss("binary_cross_entropy", "logistic", Interval(0, 1), "threshold", "a probability each", "logistic"),
         Loss(
-            "absolute_error", "identity", Interval(), None, "predicted values, in the unit of the targets", "identity"
+            "binary_cross_entropy",
+            "logistic",
+            Interval(0, 1),
+            "threshold",
+            "a probability each",
+            "logistic",
+            settings=_SMOOTHING,
+        ),
+        Loss("absolute_error", "identity", Interval(), None, _VALUES, "identity"),
+        Loss("huber", "identity", Interval(), None, _VALUES, "identity", settings={"delta": Number(1.0, above=0)}),
+        Loss(
+            "quantile",
+            "identity",
+            Interval(),
+            None,
+            "quantiles, in the unit of the targets",
+            "identity",
+            settings={"level": Number(0.5, above=0, below=1)},
         ),
         Loss("poisson", "exponential", Interval(0), None, "expected counts, in the unit of the targets", "exp"),
+        Loss(
+            "gamma", "exponential", Interval(0, open=True), None, "expected values, in the unit of the targets", "exp"
+        ),
     )
 }
 

@@ -25,14 +25,13 @@ class Network:
     activation : str
         Of the hidden layers: relu, leaky_relu (setting ``slope`` >= 0, default 0.01), elu (``alpha`` >= 0, default 1),
         selu, gelu, gelu_tanh, silu, mish, softplus, tanh, logistic or identity.
-    loss : {"cross_entropy", "squared_error", "absolute_error", "binary_cross_entropy", "poisson"}
-        - ``cross_entropy``: softmax outputs, integer labels, the mean of -log softmax(z)[label].
-        - ``squared_error``: linear outputs, real targets, the mean over rows of
-          1/2 * sum over outputs of (prediction - target)^2; ``absolute_error``: of ``sum |prediction - target|``.
-        - ``binary_cross_entropy``: logistic outputs p, targets in [0, 1], the mean over rows of
-          the sum over outputs of -target * log p - (1 - target) * log(1 - p).
-        - ``poisson``: outputs p = e^z, targets >= 0, the mean over rows of the sum over outputs of
-          target * log(target / p) - target + p, half the Poisson deviance.
+    loss : str, the mean over rows of a sum over outputs p, with targets t and d = p - t
+        - ``cross_entropy``: softmax outputs, integer labels, ``-log p[label]``. ``binary_cross_entropy``: logistic outputs,
+          t in [0, 1], ``-t log p - (1 - t) log(1 - p)``. Setting ``label_smoothing`` in [0, 1), default 0.
+        - ``squared_error``: linear outputs, ``d^2 / 2``. ``absolute_error``: ``|d|``. ``huber``: ``d^2 / 2`` up to
+          ``|d| = delta``, linear beyond; setting ``delta`` > 0, default 1. ``quantile``: ``-level * d`` for d < 0, else
+          ``(1 - level) * d``; setting ``level`` in (0, 1), default 0.5.
+        - ``poisson``: p = e^z, t >= 0, ``t log(t / p) - t + p``. ``gamma``: t > 0, ``t / p - log(t / p) - 1``.
     dtype : {"float32", "float64"}
         The type of parameters, computation and results.
     seed : int >= 0
@@ -439,8 +438,9 @@ class Network:
     def __repr__(self) -> str:
         spec = self.spec
         more = "" if spec.input_scale == 1 else f", input_scale={spec.input_scale!r}"
-        for name in ("activation_settings", "loss_settings"):
-            more += f", {name}={getattr(spec, name)!r}" if getattr(spec, name) else ""
+        for name, row in (("activation_settings", spec.activation_row), ("loss_settings", spec.loss_row)):
+            own = {key: value for key, value in getattr(spec, name).items() if value != row.settings[key].default}
+            more += f", {name}={own!r}" if own else ""
         return (
             f"Network({spec.layer_sizes}, activation={spec.activation!r}, loss={spec.loss!r}, "
             f"dtype={spec.dtype.name!r}{more})"

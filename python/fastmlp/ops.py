@@ -128,7 +128,7 @@ def _loss(loss: str, settings: Any, **arguments: Any) -> LossAndGradient:
         y = training_data.check_labels(y, *z.shape, part.name)
     else:
         y = matrices[1]
-        training_data.check_range(y_name, y, part.targets.minimum, part.targets.maximum, part.name)
+        training_data.check_range(y_name, y, part.targets, part.name)
     return LossAndGradient(*_core.loss(z, y, getattr(_core.Loss, part.name), numbers(z.dtype)))
 
 

@@ -39,6 +39,12 @@ class Optimizer:
     follows_schedules: bool = False
 
 
+_ADAM = {
+    "beta_1": Number(0.9, minimum=0, below=1),
+    "beta_2": Number(0.999, minimum=0, below=1),
+    "epsilon": Number(1e-8, above=0),
+}
+
 TABLE = {
     row.name: row
     for row in (
@@ -48,15 +54,8 @@ TABLE = {
             _kind_of_sgd,
             follows_schedules=True,
         ),
-        Optimizer(
-            "adam",
-            {
-                "beta_1": Number(0.9, minimum=0, below=1),
-                "beta_2": Number(0.999, minimum=0, below=1),
-                "epsilon": Number(1e-8, above=0),
-            },
-            lambda settings: "adam",
-        ),
+        Optimizer("adam", _ADAM, lambda settings: "adam"),
+        Optimizer("adamw", {**_ADAM, "weight_decay": Number(0.01, minimum=0)}, lambda settings: "adamw"),
     )
 }
 

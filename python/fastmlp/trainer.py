@@ -40,13 +40,14 @@ class Trainer(TrainerSettings):
     ----------
     network : Network
         The network to train, in place.
-    optimizer : {"sgd", "adam"}
+    optimizer : {"sgd", "adam", "adamw"}
         The update rule, in scikit-learn's conventions.
 
         - "sgd": ``w -= learning_rate * g``. With momentum ``velocity = momentum * velocity - learning_rate * g``,
           ``w += velocity``, or in Nesterov's variant ``w += momentum * velocity - learning_rate * g``.
         - "adam" (Kingma and Ba 2015): with m and v the running means of g and g^2 and t the number of updates,
           ``w -= learning_rate * sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + epsilon)``.
+        - "adamw" (Loshchilov and Hutter 2019): the same after ``w *= 1 - learning_rate * weight_decay``, for weights only.
     learning_rate : float > 0
     batch_size : int >= 1
         Rows of a mini-batch. The last one of an epoch may be smaller; its gradient is the mean over its own rows.
@@ -55,9 +56,11 @@ class Trainer(TrainerSettings):
     nesterov : bool
         Nesterov's variant of momentum, for "sgd".
     beta_1, beta_2 : float in [0, 1)
-        Decay rates of the running means of gradient and squared gradient, for "adam".
+        Decay rates of the running means of gradient and squared gradient, for "adam" and "adamw".
     epsilon : float > 0
-        Added to the root of the squared gradient's mean, for "adam".
+        Added to the root of the squared gradient's mean, for "adam" and "adamw".
+    weight_decay : float >= 0
+        For "adamw". Unlike `l2`, it is no part of the gradient, whose size Adam divides by.
     l1, l2 : float >= 0
         Strength of the penalty ``l1 * sum|w| + l2/2 * sum(w**2)`` on the weights, added to the *mean*
         loss: it does not depend on the batch size nor on accumulation.
@@ -112,6 +115,7 @@ class Trainer(TrainerSettings):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
+        weight_decay: float = 0.01,
         l1: float = 0.0,
         l2: float = 0.0,
         proximal: bool = False,

@@ -69,6 +69,7 @@ class TrainerSettings:
     beta_1 = Setting[float]("As passed to the constructor.")
     beta_2 = Setting[float]("As passed to the constructor.")
     epsilon = Setting[float]("As passed to the constructor.")
+    weight_decay = Setting[float]("As passed to the constructor.")
     proximal = Setting[bool]("As passed to the constructor.")
     shuffle = Setting[bool]("As passed to the constructor.")
 

@@ -144,8 +144,8 @@ def check_y(spec: ModelSpec, y: Any, rows: int, n_threads: int) -> np.ndarray:
     if loss.targets is None:
         return check_labels(y, rows, spec.layer_sizes[-1], loss.name)
     y = check_targets(y, rows, spec.layer_sizes[-1], spec.dtype, n_threads)
-    if loss.targets != (-math.inf, math.inf):
-        check_range("y", y, loss.targets.minimum, loss.targets.maximum, loss.name)
+    if math.isfinite(loss.targets.minimum):
+        check_range("y", y, loss.targets, loss.name)
     return y
 
 
@@ -187,7 +187,6 @@ def check_inputs(spec: ModelSpec, X: Any, n_threads: int) -> np.ndarray | _core.
     return X
 
 
-@_quietly
 def check_input_array(X: Any, features: int) -> np.ndarray | _core.CsrInputs:
     """X, shape (samples >= 1, features), as an array or CSR inputs of uint8, float32 or float64 that the core reads."""
     sparse = hasattr(X, "tocsr")
@@ -219,12 +218,17 @@ def _csr_inputs(X: Any) -> _core.CsrInputs:
     """A CSR matrix whose rows name no column twice; X itself stays as it is."""
     inputs = _checked_csr(X)
     if not inputs.ascending:
-        X = X.copy()
-        X.sum_duplicates()
+        X = _quietly(_without_duplicates)(X)
         inputs = _checked_csr(X)
         if not inputs.ascending:
             raise ValueError("X was changed by another thread while it was read")
     return inputs
+
+
+def _without_duplicates(X: Any) -> Any:
+    X = X.copy()
+    X.sum_duplicates()
+    return X
 
 
 def _checked_csr(X: Any) -> _core.CsrInputs:
@@ -289,14 +293,13 @@ def check_targets(y: Any, rows: int, outputs: int, dtype: np.dtype, n_threads: i
     return _in_dtype("y", y, dtype, n_threads)
 
 
-def check_range(name: str, array: np.ndarray, minimum: float, maximum: float, loss: str) -> None:
-    """Raises ValueError if a value lies outside [minimum, maximum]."""
-    bad = (array < minimum) | (array > maximum)
+def check_range(name: str, array: np.ndarray, interval: Any, loss: str) -> None:
+    """Raises ValueError if a value lies outside the interval of the loss."""
+    bad = (array < interval.minimum) | (array > interval.maximum) | (interval.open & (array == interval.minimum))
     if bad.any():
         place = np.unravel_index(int(bad.argmax()), array.shape)
-        expected = f"in [{minimum:g}, {maximum:g}]" if math.isfinite(maximum) else f"at least {minimum:g}"
         position = ", ".join(map(str, place))
-        raise ValueError(f"{name} must be {expected} for {loss}, got {array[place]} at [{position}]")
+        raise ValueError(f"{name} must be {interval} for {loss}, got {array[place]} at [{position}]")
 
 
 def check_parameters(

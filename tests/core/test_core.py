@@ -216,7 +216,7 @@ REJECTED = {
     "loss, a label below 0": lambda core, trainer, data: a_loss(np.zeros((2, 3)), [0, -1], "cross_entropy"),
     "loss, targets for labels": lambda core, trainer, data: a_loss(np.zeros((2, 3)), np.zeros((2, 3)), "cross_entropy"),
     "loss, labels for targets": lambda core, trainer, data: a_loss(np.zeros((2, 3)), [0, 1], "squared_error"),
-    "loss, a setting": lambda core, trainer, data: a_loss(np.zeros((2, 3)), [0, 1], "cross_entropy", [0.1]),
+    "loss, a setting": lambda core, trainer, data: a_loss(np.zeros((2, 3)), [0, 1], "cross_entropy", [0.1, 0.1]),
     "loss, rows": lambda core, trainer, data: a_loss(np.zeros((2, 3)), np.zeros((3, 3)), "squared_error"),
     "loss, columns": lambda core, trainer, data: a_loss(np.zeros((2, 3)), np.zeros((2, 4)), "squared_error"),
     "loss, nothing": lambda core, trainer, data: a_loss(np.zeros((0, 3)), np.zeros((0, 3)), "squared_error"),
@@ -224,7 +224,7 @@ REJECTED = {
     "network, a size of 0": lambda core, trainer, data: new_network("float64", [5, 0, 3]),
     "network, a size of 2**31": lambda core, trainer, data: new_network("float64", [5, 2**31, 3]),
     "network, a setting of relu": lambda core, trainer, data: new_network("float64", activation_settings=[0.1]),
-    "network, a setting of cross_entropy": lambda core, trainer, data: new_network("float64", loss_settings=[0.1]),
+    "network, a setting of cross_entropy": lambda core, trainer, data: new_network("float64", loss_settings=[0.1, 0.1]),
 }
 
 

@@ -98,6 +98,11 @@ def gradient_error_bounds(weights, biases, X, y, activation, loss, dtype):
         v_delta = (p**2 * (v_z + (eps * (np.abs(z) + 16)) ** 2) + (2 * eps * (p + y)) ** 2) / batch**2
         sizes = 16 * p + 4 * np.abs(y * z) + 4 * y * np.log(np.maximum(y, 1)) + 4 * y
         v_rows = ((batch * delta) ** 2 * v_z).sum(axis=1) + (eps * sizes.sum(axis=1)) ** 2
+    elif loss == "gamma":
+        ratio = y * np.exp(-z)
+        v_delta = (ratio**2 * (v_z + (eps * (np.abs(z) + 16)) ** 2) + (2 * eps * (1 + ratio)) ** 2) / batch**2
+        sizes = 16 * ratio + 4 * np.abs(z) + 4 * np.abs(np.log(y)) + 8
+        v_rows = ((batch * delta) ** 2 * v_z).sum(axis=1) + (eps * sizes.sum(axis=1)) ** 2
     else:
         at_kink = reference.LOSSES[loss].kink * (np.abs(z - y) <= deviations * np.sqrt(v_z))
         v_delta = (v_z + 4 * at_kink) / batch**2 + (3 * eps * delta) ** 2  # no gradient is steeper, or jumps by more

@@ -80,7 +80,7 @@ LONG_CALLS = {
         long_inputs(8 * size)
     ),
     "softmax": lambda size: (lambda z: lambda: _core.softmax(z))(long_inputs(8 * size)),
-    "loss": lambda size: (lambda z, y: lambda: _core.loss(z, y, _core.Loss.cross_entropy, []))(
+    "loss": lambda size: (lambda z, y: lambda: _core.loss(z, y, _core.Loss.cross_entropy, [0.0]))(
         long_inputs(8 * size), np.zeros(8 * size, np.int64)
     ),
     "end_native_calls": None,  # waits for others; see test_processes.py

@@ -42,6 +42,9 @@ OF_ESTIMATORS = dict(
     max_fun=15000,
     l1=0.0,
     l2=0.0,
+    weight_decay=0.01,
+    activation_settings=None,
+    loss_settings=None,
     stopping_metric="score",
     n_threads=None,
 )
@@ -54,6 +57,7 @@ OF_TRAINER = dict(
     beta_1=0.9,
     beta_2=0.999,
     epsilon=1e-8,
+    weight_decay=0.01,
     l1=0.0,
     l2=0.0,
     proximal=False,
@@ -203,9 +207,10 @@ def test_estimators_share_scikit_learns_defaults_and_bounds():
                 [sorted(re.findall(r"[^\s,{}]+", str(bound))) for bound in kind._parameter_constraints[key]]
                 for kind in (ours, theirs)
             ]
-            more, fewer = bounds if key in ("activation", "loss") else bounds[::-1]
+            has_more = key in ("activation", "loss", "solver")
+            more, fewer = bounds if has_more else bounds[::-1]
             assert len(more) == len(fewer) and all(set(b) <= set(a) for a, b in zip(more, fewer)), f"{name}, {key}"
-            assert bounds[0] == bounds[1] or key in ("activation", "loss"), f"{name}, {key}"
+            assert bounds[0] == bounds[1] or has_more, f"{name}, {key}"
 
 
 # Bounds. Of each number: the first accepted value on either side, and the first rejected one.
@@ -218,6 +223,7 @@ BOUNDS = {
     "beta_1": ([0, np.nextafter(1, 0)], [-TINY, 1]),
     "beta_2": ([0, np.nextafter(1, 0)], [-TINY, 1]),
     "epsilon": ([TINY, 1e300], [0, -TINY]),
+    "weight_decay": ([0, 1e300], [-TINY, math.inf]),
     "l1": ([0, 1e300], [-TINY, math.inf]),
     "l2": ([0, 1e300], [-TINY, math.inf]),
     "accumulate": ([1, 2**63 - 1, "epoch"], [0, 2**63, "epochs"]),

@@ -23,7 +23,7 @@ EVERY_SETTING = pytest.mark.parametrize("argument, kind, row, name", PARTS, ids=
 
 def another(setting):
     """A value in the setting's range that is not its default."""
-    value = setting.default / 2 + 0.25
+    value = setting.default / 2 + 0.2
     return setting.check("value", value, np.dtype("float64"))
 
 
@@ -121,3 +121,32 @@ def test_wrong_settings_are_rejected(argument, kind, row, name):
         Network(SIZES, **{kind: row.name, argument: {name + "s": 0.5}})
     with pytest.raises(TypeError, match="dict"):
         Network(SIZES, **{kind: row.name, argument: 0.5})
+
+
+@EVERY_SETTING
+def test_estimators_take_the_settings(argument, kind, row, name):
+    sklearn = pytest.importorskip("sklearn")
+    settings = {name: another(row.settings[name])}
+    with_labels = kind == "loss" and row.decision is not None
+    Mlp = fastmlp.MLPClassifier if with_labels else fastmlp.MLPRegressor
+    loss = {"loss": row.name} if kind == "loss" and not with_labels else {}
+    activation = {"activation": row.name} if kind == "activation" else {}
+    X, y = problem(90, row.name if kind == "loss" else "squared_error", layer_sizes=SIZES)
+    if row.name == "binary_cross_entropy":
+        y = y[:, 0].astype(int)  # two classes train this loss
+    made = Mlp(hidden_layer_sizes=(9,), random_state=0, max_iter=3, **loss, **activation, **{argument: settings})
+    model = sklearn.base.clone(made)
+    with pytest.warns(sklearn.exceptions.ConvergenceWarning):
+        model.fit(X, y)
+    net = model.to_network()
+    assert getattr(net.spec, argument) == settings and model.get_params()[argument] == settings
+    expected = net.predict(X) if Mlp is fastmlp.MLPClassifier else net.forward(X)
+    assert_close([model.predict(X).reshape(-1).astype(float)], [np.asarray(expected).reshape(-1)], 1e-12)
+    with pytest.warns(sklearn.exceptions.ConvergenceWarning):
+        default = sklearn.base.clone(made).set_params(**{argument: None}).fit(X, y)
+    assert not np.array_equal(default.coefs_[0], model.coefs_[0])
+    before = copy.deepcopy(vars(model))
+    with pytest.raises(ValueError, match=f"{argument}.*'nonsense'"):
+        model.set_params(**{argument: {"nonsense": 1.0}}).fit(X, y)
+    model.set_params(**{argument: settings})
+    assert_equal_bits(model.coefs_, before["coefs_"])

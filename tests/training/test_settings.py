@@ -266,6 +266,9 @@ ESTIMATOR_SETTINGS = {
     "l2": ({}, 0.05),
     "class_weight": ({}, {0: 3.0}),
     "stopping_metric": (HELD_OUT, "loss"),
+    "weight_decay": (dict(solver="adamw"), 0.5),
+    "activation_settings": (dict(activation="elu"), {"alpha": 0.3}),
+    "loss_settings": ({}, {"label_smoothing": 0.2}),
     "loss": ({}, "poisson"),
     "verbose": ({}, True),
     "n_threads": ({}, 1),
@@ -301,6 +304,8 @@ def test_every_setting_of_an_estimator_changes_the_fit_and_survives(name, capsys
         if name not in settings:
             continue
         needed, value = settings[name]
+        if name == "loss_settings" and "loss" in settings:  # the regressor's
+            needed, value = {"loss": "huber"}, {"delta": 0.01}
         base = {"hidden_layer_sizes": (6,), "max_iter": 6, "random_state": 0, **needed}
         plain = fit_of(Estimator(**base))
         capsys.readouterr()

@@ -60,7 +60,8 @@ class Trainer(trainer.Trainer):
     ----------
     network : Network
         Rank 0's parameters, optimizer state and row order are sent to the other ranks when a fit begins.
-    optimizer, learning_rate, momentum, nesterov, beta_1, beta_2, epsilon, l1, l2, proximal, shuffle, seed
+    optimizer, learning_rate, momentum, nesterov, beta_1, beta_2, epsilon, weight_decay, l1, l2, proximal, \
+shuffle, seed
         As in `fastmlp.Trainer`. Each rank permutes its rows with a generator of its own, seeded by the seed, the epoch and
         the rank.
     batch_size : int >= ranks

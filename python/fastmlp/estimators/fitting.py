@@ -39,6 +39,14 @@ def _eval_pair(eval_set: Any, eval_X: Any, eval_y: Any) -> tuple[Any, Any] | Non
     return validation.check_pair("eval_set", eval_set)
 
 
+def can_partial_fit(estimator: Any) -> bool:
+    if estimator.solver == "lbfgs":
+        raise AttributeError(
+            "partial_fit needs solver='sgd' or 'adam', got solver='lbfgs', which uses all rows at once"
+        )
+    return True
+
+
 class FittedMLP(Predictions, Solvers, BaseEstimator, ABC):
     """The common part of the classifier and the regressor: everything but labels, targets and scores."""
 
@@ -64,10 +72,13 @@ class FittedMLP(Predictions, Solvers, BaseEstimator, ABC):
         "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "l1": [Interval(Real, 0, None, closed="left")],
         "l2": [Interval(Real, 0, None, closed="left")],
+        "activation_settings": [dict, None],
+        "loss_settings": [dict, None],
         "stopping_metric": [StrOptions({"score", "loss"})],
         "n_threads": [Interval(Integral, 1, validation.MAX_THREADS, closed="both"), None],
     }

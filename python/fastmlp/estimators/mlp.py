@@ -20,17 +20,9 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from .. import losses
 from ..history import Callback
-from .fitting import FittedMLP
+from .fitting import FittedMLP, can_partial_fit
 from .predictions import of_one_model
 from .scikit_learn import StrOptions, fit_context
-
-
-def _can_partial_fit(estimator: Any) -> bool:
-    if estimator.solver == "lbfgs":
-        raise AttributeError(
-            "partial_fit needs solver='sgd' or 'adam', got solver='lbfgs', which uses all rows at once"
-        )
-    return True
 
 
 class MLPClassifier(ClassifierMixin, FittedMLP):
@@ -44,10 +36,10 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
     hidden_layer_sizes : array-like of int >= 1, default=(100,)
         Widths of the hidden layers.
     activation : str, default="relu"
-        Of the hidden layers: identity, logistic, tanh, relu, and, beyond scikit-learn, leaky_relu (with slope 0.01), elu,
+        Of the hidden layers: identity, logistic, tanh, relu, and, beyond scikit-learn, leaky_relu, elu,
         selu, gelu, gelu_tanh, silu, mish or softplus.
-    solver : {"lbfgs", "sgd", "adam"}, default="adam"
-        "lbfgs" uses all rows in each step and suits small data.
+    solver : {"lbfgs", "sgd", "adam", "adamw"}, default="adam"
+        "lbfgs" uses all rows in each step and suits small data. "adamw" is Adam with `weight_decay`, as in `Trainer`.
     alpha : float >= 0, default=1e-4
         Adds ``alpha/2 * sum(w**2)``, divided by the rows of the mini-batch (or the sum of their weights), to the loss. Its
         strength depends on the batch size; that of `l2` does not.
@@ -95,6 +87,10 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
     class_weight : dict of label to float, "balanced" or None, default=None
         Factors of the rows' weights; "balanced" is ``samples / (classes * rows of the class)``. For a label indicator
         matrix "balanced", or a list of one dict per label, whose factors are multiplied.
+    weight_decay : float >= 0, default=0.01
+        For "adamw".
+    activation_settings, loss_settings : dict of str to float, optional
+        As in `Network`: ``loss_settings={"label_smoothing": 0.1}``, ``activation_settings={"slope": 0.2}``.
     stopping_metric : {"score", "loss"}, default="score"
         The metric of early stopping.
     n_threads : int >= 1 or None, default=None
@@ -188,7 +184,10 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         max_fun: int = 15000,
         l1: float = 0.0,
         l2: float = 0.0,
+        weight_decay: float = 0.01,
         class_weight: dict | str | None = None,
+        activation_settings: dict[str, float] | None = None,
+        loss_settings: dict[str, float] | None = None,
         stopping_metric: str = "score",
         n_threads: int | None = None,
     ) -> None:
@@ -213,7 +212,7 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         p = self.predict_proba(X)
         return np.log(p, out=p)
 
-    @available_if(_can_partial_fit)
+    @available_if(can_partial_fit)
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,
@@ -330,12 +329,12 @@ class MLPRegressor(RegressorMixin, FittedMLP):
 
     Parameters
     ----------
-    loss : {"squared_error", "absolute_error", "poisson"}, default="squared_error"
-        Half the squared error or the absolute error, with linear outputs, or half the Poisson deviance, with outputs
-        e^z. The absolute error, which scikit-learn lacks, is summed over the outputs. The squared error is reported as the mean over outputs; its gradient is that of the sum over them, as in scikit-learn.
+    loss : {"squared_error", "absolute_error", "huber", "quantile", "poisson", "gamma"}, default="squared_error"
+        As in `Network`; scikit-learn has the squared error and poisson, half the deviance. The squared error is reported as
+        the mean over outputs; its gradient is that of the sum over them, as in scikit-learn.
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, \
 shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, validation_fraction, beta_1, beta_2, \
-epsilon, n_iter_no_change, max_fun, l1, l2, stopping_metric, n_threads
+epsilon, n_iter_no_change, max_fun, l1, l2, weight_decay, activation_settings, loss_settings, stopping_metric, n_threads
         As in `MLPClassifier`.
     early_stopping : bool, default=False
         As in `MLPClassifier`; the score is R^2.
@@ -392,6 +391,9 @@ best_validation_score_, history_, n_iter_, t_, n_layers_, n_outputs_, n_features
         max_fun: int = 15000,
         l1: float = 0.0,
         l2: float = 0.0,
+        weight_decay: float = 0.01,
+        activation_settings: dict[str, float] | None = None,
+        loss_settings: dict[str, float] | None = None,
         stopping_metric: str = "score",
         n_threads: int | None = None,
     ) -> None:
@@ -402,7 +404,7 @@ best_validation_score_, history_, n_iter_, t_, n_layers_, n_outputs_, n_features
         """The predicted values, shape (samples,) or (samples, outputs)."""
         return self._decode(self._outputs(X))
 
-    @available_if(_can_partial_fit)
+    @available_if(can_partial_fit)
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,

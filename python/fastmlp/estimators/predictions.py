@@ -102,15 +102,20 @@ class Predictions:
         dtype = np.dtype(np.float32 if dtype == np.float32 else np.float64)
         sizes = (self.coefs_[0].shape[0], *(w.shape[1] for w in self.coefs_))
         check = validation.check_part_settings
+        loss_settings = self.loss_settings if loss == self._loss_name() else None
         return ModelSpec(
             sizes,
             self.activation,
             loss,
             dtype,
             clips_loss=clips_loss,
-            activation_settings=check("settings", activations.TABLE[self.activation], None, dtype),
-            loss_settings=check("settings", losses.TABLE[loss], None, dtype),
+            activation_settings=self._activation_settings(dtype),
+            loss_settings=check("loss_settings", losses.TABLE[loss], loss_settings, dtype),
         )
+
+    def _activation_settings(self, dtype: np.dtype) -> dict[str, float]:
+        row = activations.TABLE[self.activation]
+        return validation.check_part_settings("activation_settings", row, self.activation_settings, dtype)
 
     def take_parameters(self, network: Network) -> None:
         dtype = np.float32 if self.coefs_[0].dtype == np.float32 else np.float64
@@ -142,7 +147,10 @@ class Predictions:
         """None if a value of X is not finite."""
         dtype = np.dtype(np.float32 if np.result_type(X.dtype, *self.coefs_) == np.float32 else np.float64)
         loss = self._loss_of_predictions()
-        return core_calls.forward_plain(self.coefs_, self.intercepts_, self.activation, loss, dtype, X, self.n_threads)
+        settings = self._activation_settings(dtype)
+        return core_calls.forward_plain(
+            self.coefs_, self.intercepts_, self.activation, settings, loss, dtype, X, self.n_threads
+        )
 
     def _loss_factor(self, network: Network) -> float:
         """scikit-learn's squared error is the mean over the outputs, although its gradient is that of the sum."""

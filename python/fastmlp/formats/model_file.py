@@ -134,6 +134,9 @@ class Fields:
         self._name = os.fsdecode(path)
         self._metadata = metadata
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._metadata
+
     def text(self, name: str) -> str:
         if name not in self._metadata:
             raise self.error(f"its metadata lack {name!r}")
@@ -223,7 +226,9 @@ def take_model(fields: Fields, arrays: Arrays) -> ModelState:
 
 
 def _part_settings(fields: Fields, kind: str, part: Any) -> dict[str, float]:
-    return {name: fields.number(f"{kind}.{name}") for name in part.settings} if part else {}
+    """Those that are there: a setting may be younger than the file."""
+    given = [name for name in part.settings if f"{kind}.{name}" in fields] if part else []
+    return {name: fields.number(f"{kind}.{name}") for name in given}
 
 
 def read_model(path: Path) -> ModelState:
