@@ -1,8 +1,9 @@
-// Memory for the exception that says that there is none.
+// Memory for the exception that says that there is none, and for the objects on its way.
 //
 // libstdc++ keeps the exceptions under way in thread-local memory. The C library allocates it when a thread first
-// throws, and ends the process if it cannot: a std::bad_alloc could not be thrown where it is needed. So the handler of
-// failed allocations, which is one for the process, gives that memory back from a reserve before it throws.
+// throws, and ends the process if it cannot. pybind11 frees an object twice where it cannot register it. So where not
+// even small allocations succeed, the handler of failed ones, which is one for the process, gives back a reserve and
+// lets them try again; large ones fail again, and then throw.
 #include "register.h"
 
 #ifndef _WIN32
@@ -22,31 +23,40 @@ struct Reserve {
     static constexpr std::size_t page_bytes = 4096;
     static constexpr std::size_t block_bytes = 2048;  // more than glibc keeps for the thread that frees it
 
-    void take() {
-        void* const memory = mmap(nullptr, page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        page = memory == MAP_FAILED ? nullptr : memory;
-        block = std::malloc(block_bytes);
+    void take() {  // what it lacks
+        if (!page) {
+            void* const memory = mmap(nullptr, page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            void* const lost = page.exchange(memory == MAP_FAILED ? nullptr : memory);
+            if (lost) munmap(lost, page_bytes);
+        }
+        if (!block) std::free(block.exchange(std::malloc(block_bytes)));
     }
     bool give_back() {  // false if it has nothing
         void *const memory = page.exchange(nullptr), *const allocated = block.exchange(nullptr);
         if (memory) munmap(memory, page_bytes);
         std::free(allocated);
-        return memory && allocated;
+        return memory || allocated;
     }
 
     std::atomic<void*> page{nullptr}, block{nullptr};
 };
 
-Reserve reserves[32];  // as many threads may throw for the first time at once
+Reserve reserves[32];
 std::new_handler earlier = nullptr;
 
-void make_exception_possible() {
-    for (Reserve& reserve : reserves)
-        if (reserve.give_back()) {
-            [[maybe_unused]] const volatile int under_way = std::uncaught_exceptions();  // allocates this thread's part
-            reserve.take();
-            break;
-        }
+bool can_allocate(std::size_t bytes) {
+    void* const volatile memory = std::malloc(bytes);  // otherwise the compiler may leave out both calls
+    std::free(memory);
+    return memory;
+}
+
+void on_failed_allocation() {
+    if (!can_allocate(256))
+        for (Reserve& reserve : reserves)
+            if (reserve.give_back()) return;  // the allocation is tried again
+    [[maybe_unused]] const volatile int under_way = std::uncaught_exceptions();  // allocates this thread's part
+    if (can_allocate(1 << 20))
+        for (Reserve& reserve : reserves) reserve.take();
     if (!earlier) throw std::bad_alloc();
     earlier();  // if it returns, the allocation is tried again
 }
@@ -55,7 +65,7 @@ void make_exception_possible() {
 
 void register_memory_reserve() {
     for (Reserve& reserve : reserves) reserve.take();
-    earlier = std::set_new_handler(make_exception_possible);
+    earlier = std::set_new_handler(on_failed_allocation);
 }
 
 }  // namespace fastmlp
