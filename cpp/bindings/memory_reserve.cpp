@@ -54,7 +54,12 @@ void on_failed_allocation() {
     if (!can_allocate(256))
         for (Reserve& reserve : reserves)
             if (reserve.give_back()) return;  // the allocation is tried again
-    [[maybe_unused]] const volatile int under_way = std::uncaught_exceptions();  // allocates this thread's part
+    for (Reserve& reserve : reserves)
+        if (reserve.give_back()) {
+            [[maybe_unused]] const volatile int under_way = std::uncaught_exceptions();  // allocates this thread's part
+            reserve.take();
+            break;
+        }
     if (can_allocate(1 << 20))
         for (Reserve& reserve : reserves) reserve.take();
     if (!earlier) throw std::bad_alloc();

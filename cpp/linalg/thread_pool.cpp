@@ -58,6 +58,8 @@ ThreadPool& ThreadPool::mine() {
     // The pool of a parent stays as it is: its threads are not here, so nothing of it can be ended.
     std::unique_ptr<ThreadPool> made(new ThreadPool(forks.load()));
     if (pthread_setspecific(key, made.get()) != 0) throw std::bad_alloc();
+    // A thread that the system refuses throws: what an exception needs in this thread is allocated now, or never.
+    [[maybe_unused]] const volatile int under_way = std::uncaught_exceptions();
     return *made.release();
 }
 
