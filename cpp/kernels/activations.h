@@ -109,7 +109,8 @@ template <class T> struct ActivationOf<T, Activation::selu> {
         return select_less(Vec<T>::zero(), z, Vec<T>::broadcast(scale) * z, below);
     }
     static Vec<T> gradient(Vec<T> g, Vec<T> output, const T*) {
-        return g * select_less(Vec<T>::zero(), output, Vec<T>::broadcast(scale), output + Vec<T>::broadcast(scaled_alpha));
+        const Vec<T> below = output + Vec<T>::broadcast(scaled_alpha);
+        return g * select_less(Vec<T>::zero(), output, Vec<T>::broadcast(scale), below);
     }
 };
 
@@ -120,7 +121,9 @@ template <class T> struct ActivationOf<T, Activation::softplus> {
     static Vec<T> value(Vec<T> z, const T*) {
         return max(Vec<T>::zero(), z) + log1p_of_unit<T>(exp<T>(Vec<T>::zero() - abs(z)));
     }
-    static Vec<T> gradient(Vec<T> g, Vec<T> output, const T*) { return g * (Vec<T>::zero() - expm1<T>(Vec<T>::zero() - output)); }
+    static Vec<T> gradient(Vec<T> g, Vec<T> output, const T*) {  // logistic(z) = 1 - e^-output
+        return g * (Vec<T>::zero() - expm1<T>(Vec<T>::zero() - output));
+    }
 };
 
 // Bounds |z|, so that no product with it is infinity times zero. NaN passes through.

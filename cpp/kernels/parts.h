@@ -5,8 +5,33 @@
 
 namespace fastmlp {
 
-enum class Activation { identity, relu, tanh, logistic, exponential, leaky_relu, silu, elu, selu, softplus, gelu, gelu_tanh, mish, count };
-enum class Loss { cross_entropy, squared_error, binary_cross_entropy, poisson, absolute_error, huber, quantile, gamma, count };
+enum class Activation {
+    identity,
+    relu,
+    tanh,
+    logistic,
+    exponential,
+    leaky_relu,
+    silu,
+    elu,
+    selu,
+    softplus,
+    gelu,
+    gelu_tanh,
+    mish,
+    count
+};
+enum class Loss {
+    cross_entropy,
+    squared_error,
+    binary_cross_entropy,
+    poisson,
+    absolute_error,
+    huber,
+    quantile,
+    gamma,
+    count
+};
 enum class UpdateKind { sgd, momentum, adam, adamw, count };
 enum class InputKind { uint8, float32, float64, count };
 

@@ -42,7 +42,7 @@ def _eval_pair(eval_set: Any, eval_X: Any, eval_y: Any) -> tuple[Any, Any] | Non
 def can_partial_fit(estimator: Any) -> bool:
     if estimator.solver == "lbfgs":
         raise AttributeError(
-            "partial_fit needs solver='sgd' or 'adam', got solver='lbfgs', which uses all rows at once"
+            "partial_fit needs solver='sgd', 'adam' or 'adamw', got solver='lbfgs', which uses all rows at once"
         )
     return True
 

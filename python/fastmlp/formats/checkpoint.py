@@ -49,7 +49,7 @@ def read_trainer(path: Path) -> tuple[TrainerState, Fields]:
     settings = _settings(fields)
     updates, optimizer_arrays = _bits(fields, "steps", 62), _optimizer_arrays(fields, arrays, model.spec)
     history = _history(fields, arrays)
-    begin = _bits(fields, "fit_begin", 62) if "fit_begin" in metadata else 0  # version 0.1 did not write it
+    begin = _bits(fields, "fit_begin", 62) if "fit_begin" in metadata else 0  # older files lack it
     if begin > len(history.loss):
         raise fields.error(f"fit_begin must be at most the {len(history.loss)} epochs of the history, got {begin}")
     state = TrainerState(model, settings, updates, optimizer_arrays, _row_order(fields), history, begin)
