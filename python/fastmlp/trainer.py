@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import copy
-import functools
 import inspect
 import math
-import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,25 +12,23 @@ from typing import Any
 
 import numpy as np
 
-from . import core_calls, epoch_loop, optimizers, training_data, validation
+from . import core_calls, epoch_loop, training_data, validation
 from ._core import LossSum, UpdateSettings
 from .core_calls import Threads
 from .epoch_loop import EpochLoop
 from .errors import DivergenceError
-from .formats import checkpoint
 from .history import Callback, EpochInfo, Evaluation, History
-from .model_state import TrainerState, unchanged
 from .network import Network
 from .progress import FitProgress, Progress
 from .streaming import BoundStream, Stream
 from .threads import default_thread_count, share_of_cores
-from .trainer_settings import TrainerSettings
+from .trainer_state import ResumableTrainer
 from .training_data import TrainingData
 
 __all__ = ["EpochInfo", "History", "Trainer"]
 
 
-class Trainer(TrainerSettings):
+class Trainer(ResumableTrainer):
     """Trains one network with mini-batch gradient descent.
 
     Parameters
@@ -97,10 +92,7 @@ class Trainer(TrainerSettings):
     array([0, 1, 1, 0])
     """
 
-    # slots, so that a misspelt setting is an AttributeError
-    __slots__ = ("__weakref__", "_fit_begin", "_history", "_network", "_resumes", "_rng", "core")
-
-    core: Any  # the trainer of the C++ core
+    __slots__ = ()  # so that a misspelt setting is an AttributeError
 
     @validation.checks_arguments()
     def __init__(
@@ -131,22 +123,8 @@ class Trainer(TrainerSettings):
         self._set_all(network.dtype, settings)
         self._rng = np.random.default_rng(validation.check_seed(seed))
         self._history = History()
-        self._fit_begin, self._resumes = 0, False  # epochs before this fit; whether the next one goes on from there
+        self._fit_begin, self._resumes = 0, False
         self.core = self._new_core()
-
-    def _new_core(self) -> Any:
-        settings = self.optimizer_settings()
-        return core_calls.new_core_trainer(self._network, optimizers.TABLE[self.optimizer].kind(settings), settings)
-
-    @property
-    def network(self) -> Network:
-        """The network that is trained."""
-        return self._network
-
-    @property
-    def history(self) -> History:
-        """A copy of the history of all fits, including a fit that is running or has ended in an error."""
-        return self._history.copy()
 
     @validation.checks_arguments(keyword_only_after="epochs")
     def fit(
@@ -229,77 +207,6 @@ class Trainer(TrainerSettings):
         defaults = {name: p.default for name, p in inspect.signature(Trainer).parameters.items()}
         shown = ", ".join(f"{name}={value!r}" for name, value in self.values.items() if value != defaults.get(name))
         return f"{type(self).__name__}({self.network!r}{', ' * bool(shown)}{shown})"
-
-    def state(self) -> TrainerState:
-        """The trainer and its network as a value; RuntimeError if a fit is running in another thread."""
-        with unchanged(self.network.core):
-            updates, arrays = self.core.optimizer_state()
-            model, rows = self.network.state(), self._rng.bit_generator.state
-            settings = self.resumable_settings()
-            return TrainerState(model, settings, updates, arrays, rows, self.history, self._fit_begin)
-
-    def set_state(self, state: TrainerState) -> None:
-        """Continue from the state of a trainer with the same network and settings; the core checks its arrays."""
-        self.core.set_optimizer_state(state.updates, state.optimizer_arrays)
-        self._rng.bit_generator.state = state.row_order
-        self._history = state.history.copy()
-        self._fit_begin, self._resumes = state.fit_begin, True
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a checkpoint: the network and everything that determines its next epochs. `resume` continues from it.
-
-        A checkpoint holds the settings, except `n_threads`, which changes no result, the optimizer's state, the state of
-        the row order, and the history. `fastmlp.load` reads its network alone. `fastmlp.callbacks.Checkpoint` calls this
-        method after epochs. Path and errors are those of `Network.save`.
-        """
-        checkpoint.write_trainer(self.state(), path)
-
-    @classmethod
-    def resume(cls, path: str | os.PathLike[str], n_threads: int | None = None) -> Trainer:
-        """The trainer of a checkpoint, with its network and history; ``len(trainer.history.loss)`` epochs are done.
-
-        What it trains next has the same bits as a fit without interruption.
-
-        Raises
-        ------
-        ModelFileError
-            If the file is not a complete checkpoint of fastmlp.
-        OSError, MemoryError, ImportError
-            As `fastmlp.load`.
-        """
-        validation.check_threads(n_threads)
-        return cls._resumed(path, functools.partial(cls, n_threads=n_threads))
-
-    @classmethod
-    def _resumed(cls, path: str | os.PathLike[str], new_trainer: Callable[..., Any]) -> Any:
-        state, fields = checkpoint.read_trainer(path)
-        network = Network.from_state(state.model)
-        try:
-            trainer = new_trainer(network, **state.settings)
-            trainer.set_state(state)
-        except (ValueError, OverflowError) as reason:
-            raise fields.error(str(reason)) from None
-        return trainer
-
-    def __copy__(self) -> Trainer:
-        """A trainer of the same network whose optimizer, row order and history are its own."""
-        return copy.deepcopy(self, {id(self.network): self.network})
-
-    def __getstate__(self) -> dict[str, Any]:
-        slots = {name for kind in type(self).__mro__ for name in getattr(kind, "__slots__", ())} - {
-            "__weakref__",
-            "core",
-        }
-        with unchanged(self.network.core):
-            attributes = {name: getattr(self, name) for name in slots if hasattr(self, name)}
-            return {**attributes, **getattr(self, "__dict__", {}), "state": self.core.optimizer_state()}
-
-    def __setstate__(self, attributes: dict[str, Any]) -> None:
-        optimizer_state = attributes.pop("state")
-        for name, value in attributes.items():
-            setattr(self, name, value)
-        self.core = self._new_core()
-        self.core.set_optimizer_state(*optimizer_state)
 
     def _fit_with_lock(
         self,

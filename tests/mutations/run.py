@@ -44,6 +44,7 @@ NEAREST = {
     "python/fastmlp/training_data.py": "validation arguments sample_weight sparse network",
     "python/fastmlp/trainer.py": "trainer streaming stream_files settings defaults callbacks checkpoints validation "
     "arguments",
+    "python/fastmlp/trainer_state.py": "checkpoints copies settings trainer",
     "python/fastmlp/trainer_settings.py": "trainer settings defaults validation arguments distributed rank_errors",
     "python/fastmlp/epoch_loop.py": "callbacks trainer progress parity errors additions",
     "python/fastmlp/core_calls.py": "trainer network lbfgs interruption streaming stream_files",
@@ -53,6 +54,7 @@ NEAREST = {
     "python/fastmlp/formats/atomic_write.py": "atomic_files",
     "python/fastmlp/formats/model_file.py": "model_files checkpoints",
     "python/fastmlp/formats/checkpoint.py": "checkpoints settings defaults",
+    "python/fastmlp/formats/exports.py": "exports model_files state_dicts c_export onnx_export",
     "python/fastmlp/formats/state_dict.py": "state_dicts settings defaults",
     "python/fastmlp/formats/c_source.py": "c_export ties",
     "python/fastmlp/formats/onnx_graph.py": "onnx_export ties",

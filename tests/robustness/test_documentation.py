@@ -122,7 +122,7 @@ def test_examples_of_docstrings_run(name, tmp_path, monkeypatch):
 
 
 def test_the_search_for_examples_finds_some():
-    assert {"fastmlp.callbacks", "fastmlp.estimators.mlp"} <= set(modules_with_examples())
+    assert {"fastmlp.callbacks", "fastmlp.estimators.classifier"} <= set(modules_with_examples())
     assert any(output for _, output in (example.values for example in examples()))
 
 

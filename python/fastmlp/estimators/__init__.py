@@ -1,5 +1,6 @@
 """scikit-learn's MLPClassifier and MLPRegressor on fastmlp's core."""
 
-from .mlp import MLPClassifier, MLPRegressor
+from .classifier import MLPClassifier
+from .regressor import MLPRegressor
 
 __all__ = ["MLPClassifier", "MLPRegressor"]

@@ -1,4 +1,4 @@
-"""scikit-learn's MLPClassifier and MLPRegressor on fastmlp's core, with additions.
+"""scikit-learn's MLPClassifier on fastmlp's core, with additions.
 
 The same `random_state` draws the same initial weights, row orders and validation split as in scikit-learn, and each
 update computes the same formula. The same code therefore gives the same model.
@@ -6,19 +6,16 @@ update computes the same formula. The same code therefore gives the same model.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.metrics import r2_score
+from sklearn.base import ClassifierMixin
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import compute_class_weight, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
-from .. import losses
 from ..history import Callback
 from .fitting import FittedMLP, can_partial_fit
 from .predictions import of_one_model
@@ -320,129 +317,3 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
-
-
-class MLPRegressor(RegressorMixin, FittedMLP):
-    """A multilayer perceptron for regression, as in scikit-learn, several times faster.
-
-    All parameters up to `max_fun` mean what they mean in scikit-learn.
-
-    Parameters
-    ----------
-    loss : {"squared_error", "absolute_error", "huber", "quantile", "poisson", "gamma"}, default="squared_error"
-        As in `Network`; scikit-learn has the squared error and poisson, half the deviance. The squared error is reported as
-        the mean over outputs; its gradient is that of the sum over them, as in scikit-learn.
-    hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, \
-shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, validation_fraction, beta_1, beta_2, \
-epsilon, n_iter_no_change, max_fun, l1, l2, weight_decay, activation_settings, loss_settings, stopping_metric, n_threads
-        As in `MLPClassifier`.
-    early_stopping : bool, default=False
-        As in `MLPClassifier`; the score is R^2.
-
-    Attributes
-    ----------
-    coefs_, intercepts_, loss_, loss_curve_, best_loss_, validation_scores_, validation_loss_curve_, \
-best_validation_score_, history_, n_iter_, t_, n_layers_, n_outputs_, n_features_in_, feature_names_in_
-        As in `MLPClassifier`.
-    out_activation_ : {"identity", "exp"}
-
-    Examples
-    --------
-    >>> from fastmlp import MLPRegressor
-    >>> from sklearn.datasets import make_regression
-    >>> X, y = make_regression(n_samples=200, n_features=20, random_state=1)
-    >>> model = MLPRegressor(solver="lbfgs", random_state=1, max_iter=1000).fit(X, y)
-    >>> model.score(X, y) > 0.99
-    True
-    """
-
-    _parameter_constraints: dict = {
-        **FittedMLP._parameter_constraints,
-        "loss": [StrOptions(set(losses.REGRESSION_LOSSES))],
-    }
-    _y_numeric = True
-
-    def __init__(
-        self,
-        loss: str = "squared_error",
-        hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
-        *,
-        solver: str = "adam",
-        alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: str = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: bool | int = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: float = 10,
-        max_fun: int = 15000,
-        l1: float = 0.0,
-        l2: float = 0.0,
-        weight_decay: float = 0.01,
-        activation_settings: dict[str, float] | None = None,
-        loss_settings: dict[str, float] | None = None,
-        stopping_metric: str = "score",
-        n_threads: int | None = None,
-    ) -> None:
-        self._set_parameters(locals())
-
-    @of_one_model
-    def predict(self, X: Any) -> np.ndarray:
-        """The predicted values, shape (samples,) or (samples, outputs)."""
-        return self._decode(self._outputs(X))
-
-    @available_if(can_partial_fit)
-    @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        eval_set: tuple[Any, Any] | None = None,
-        eval_X: Any = None,
-        eval_y: Any = None,
-        callbacks: Iterable[Callback] = (),
-    ) -> MLPRegressor:
-        """Train for one more epoch on these rows; arguments as in `fit`. The curves and the history continue.
-
-        Raises
-        ------
-        ValueError
-            Also with early_stopping.
-        """
-        return self._fit(X, y, sample_weight, eval_set, eval_X, eval_y, callbacks, incremental=True)
-
-    def _encode(self, y: np.ndarray) -> np.ndarray:
-        return y if y.ndim == 2 else y[:, None]
-
-    def _encode_eval_set(self, y: np.ndarray) -> np.ndarray:
-        encoded = self._encode(y)
-        if encoded.shape[1] != self.n_outputs_:
-            raise ValueError(f"eval_set must have {self.n_outputs_} targets a row like fit's y, got {encoded.shape[1]}")
-        return encoded
-
-    def _outputs_of(self, encoded: np.ndarray) -> int:
-        return encoded.shape[1]
-
-    def _loss_name(self) -> str:
-        return self.loss
-
-    def _decode(self, outputs: np.ndarray) -> np.ndarray:
-        return outputs.ravel() if outputs.shape[1] == 1 else outputs
-
-    def _score(self, encoded: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
-        return r2_score(encoded, outputs, sample_weight=weights) if np.isfinite(outputs).all() else math.nan
