@@ -42,7 +42,7 @@ public:
             operations * static_cast<double>(chunk_rows_) / static_cast<double>(layers_.size());
         const int threads = useful_threads(n_threads, between_barriers);
         const int64_t panel =
-            chunk_rows_ <= few_rows ? 0 : std::min(max_inputs_, block_inputs) * group_panels * panel_width<T>;
+            chunk_rows_ <= few_rows ? 0 : std::min(max_inputs_, block_inputs) * max_group_panels * panel_width<T>;
         const int64_t row = inputs_.sparse() ? inputs_.max_row_values : 0;
         std::vector<Buffer<T>> panels, rows;
         for (int i = 0; i < threads; ++i) panels.emplace_back(panel), rows.emplace_back(row);
@@ -58,10 +58,14 @@ public:
 private:
     // So many rows at most take the weights where they are: packing would take as long as the product.
     static constexpr int64_t few_rows = 24;
-    // Panels that are packed together: a row's part of them is some cache lines, not one.
-    static constexpr int64_t group_panels = 4;
-    // Of so many inputs at a time, the panels stay in L2 and a tile's rows in L1.
+    // Panels that are packed together: the more, the less often the rows are read; a row's part of them is some lines.
+    static constexpr int64_t min_group_panels = 4, max_group_panels = 16;
+    // Of so many inputs at a time, a panel stays in L1 over a block of rows.
     static constexpr int64_t block_inputs = 2048 / sizeof(T);
+    // Rows of a block: its inputs, 192 KiB, stay in L2 over the panels of a group.
+    static constexpr int64_t block_rows = 96;
+    // Packing reads so many rows ahead: each lies on another page, where the hardware prefetches nothing.
+    static constexpr int64_t rows_ahead = 8;
 
     double stored_values_per_row() const {
         return static_cast<double>(inputs_.row_starts[inputs_.rows] - inputs_.row_starts[0]) /
@@ -147,45 +151,64 @@ private:
     void layer(const Worker& worker, std::size_t i, MatrixView<const T> in, MatrixView<T> z, T* packed) noexcept {
         const MatrixView<const T> weights = layers_[i].weights;
         const PanelShape shape{weights.rows, weights.columns, kernels_.lanes};
-        const bool one_block = weights.rows <= block_inputs;
+        const bool all_inputs_at_once = weights.rows <= block_inputs;
+        const int64_t group_panels =
+            std::clamp(shape.panels() / (2 * worker.count), min_group_panels, max_group_panels);
         const int64_t groups = (shape.panels() + group_panels - 1) / group_panels;
         // with few groups, the workers also share the rows, and each packs the group for its part
-        const int64_t parts = groups < 4 * worker.count ? worker.count : 1;
+        const int64_t parts = groups < 2 * worker.count ? worker.count : 1;
         int64_t packed_group = -1;
-        const Prefetch no_prefetch;
         worker.share_out(groups * parts, [&](int64_t task) {
             const int64_t group = task / parts, part = task % parts, first_panel = group * group_panels;
             const int64_t panels = std::min(group_panels, shape.panels() - first_panel);
             const Range rows{z.rows * part / parts, z.rows * (part + 1) / parts};
             for (int64_t begin = 0; begin < weights.rows; begin += block_inputs) {
                 const int64_t k = std::min(block_inputs, weights.rows - begin);
-                if (!one_block || group != packed_group)
+                if (!all_inputs_at_once || group != packed_group)
                     pack(shape, {weights.row(begin), k, weights.columns, weights.stride}, first_panel, panels, packed);
-                for (int64_t row = rows.begin; row < rows.end; row += kernels_.row_tile) {
-                    const int64_t count = std::min<int64_t>(kernels_.row_tile, rows.end - row);
-                    for (int64_t panel = first_panel; panel < first_panel + panels; ++panel) {
-                        const int64_t width = shape.width_of(panel), first = panel * shape.full_width();
-                        const T* const b = packed + (panel - first_panel) * k * shape.full_width();
-                        T* const to = z.row(row) + first;
-                        kernels_.gemm_tile[count - 1][width / kernels_.lanes - 1](
-                            {k, in.row(row) + begin, in.stride, b, width, no_prefetch, nullptr, begin > 0}, to, z.stride);
-                        if (begin + k == weights.rows)
-                            epilogue(i).forward({to, count, width, z.stride}, biases_[i].data() + first);
-                    }
+                const int64_t step = block_rows / kernels_.row_tile * kernels_.row_tile;
+                for (int64_t block = rows.begin; block < rows.end; block += step) {
+                    const Range of_block{block, std::min(block + step, rows.end)};
+                    for (int64_t panel = first_panel; panel < first_panel + panels; ++panel)
+                        panel_of_block(i, in, z, of_block, {begin, begin + k}, panel,
+                                       packed + (panel - first_panel) * k * shape.full_width());
                 }
             }
             packed_group = group;
         });
     }
 
+    // z += the product of some rows, some inputs and a packed panel; with the last inputs, the epilogue follows.
+    void panel_of_block(std::size_t i, MatrixView<const T> in, MatrixView<T> z, Range rows, Range inputs, int64_t panel,
+                        const T* packed) noexcept {
+        const MatrixView<const T> weights = layers_[i].weights;
+        const PanelShape shape{weights.rows, weights.columns, kernels_.lanes};
+        const int64_t width = shape.width_of(panel), first = panel * shape.full_width();
+        const Prefetch no_prefetch;
+        for (int64_t row = rows.begin; row < rows.end; row += kernels_.row_tile) {
+            const int64_t count = std::min<int64_t>(kernels_.row_tile, rows.end - row);
+            T* const to = z.row(row) + first;
+            kernels_.gemm_tile[count - 1][width / kernels_.lanes - 1](
+                {inputs.size(), in.row(row) + inputs.begin, in.stride, packed, width, no_prefetch, nullptr,
+                 inputs.begin > 0},
+                to, z.stride);
+            if (inputs.end == weights.rows)
+                epilogue(i).forward({to, count, width, z.stride}, biases_[i].data() + first);
+        }
+    }
+
     // packed, panel after panel (rows, width) = some panels of the weights, with zeros after the last column.
     static void pack(const PanelShape& shape, MatrixView<const T> weights, int64_t first_panel, int64_t panels,
                      T* packed) noexcept {
         const int64_t full_width = shape.full_width(), panel_size = weights.rows * full_width;
+        constexpr int64_t line = alignment_bytes / static_cast<int64_t>(sizeof(T));
         const int64_t last_width = shape.width_of(first_panel + panels - 1);
         const int64_t last_columns = std::min(last_width, weights.columns - (first_panel + panels - 1) * full_width);
         for (int64_t i = 0; i < weights.rows; ++i) {
             const T* from = weights.row(i) + first_panel * full_width;
+            if (i + rows_ahead < weights.rows)
+                for (int64_t j = 0; j < panels * full_width; j += line)
+                    __builtin_prefetch(from + rows_ahead * weights.stride + j);
             T* to = packed + i * full_width;
             for (int64_t panel = 0; panel + 1 < panels; ++panel, from += full_width, to += panel_size)
                 for (int64_t j = 0; j < full_width; ++j) to[j] = from[j];

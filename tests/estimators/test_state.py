@@ -89,7 +89,7 @@ def test_predictions_during_refits_are_those_of_one_of_the_models(Mlp):
     model, stop, seen = copy.deepcopy(models[0]), threading.Event(), []
 
     def predict():
-        while not stop.is_set():
+        while not stop.wait(0.001):  # without a pause, each fit would wait for the GIL most of the time
             seen.append(model.predict(X[:5]).tolist())
 
     with warnings.catch_warnings():
