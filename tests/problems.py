@@ -3,6 +3,7 @@
 import inspect
 import os
 
+import fastmlp
 import numpy as np
 import pytest
 import reference
@@ -43,6 +44,14 @@ TRAINER_SETTINGS = {
     "l2": ({}, 0.05),
     "proximal": ({"l1": 0.01}, True),
     "accumulate": ({}, 3),
+    "max_gradient_norm": ({}, 0.01),
+    "dropout": ({}, 0.3),
+    "input_dropout": ({}, 0.3),
+    "schedule": ({}, fastmlp.schedules.cosine()),
+    "weight_decay_schedule": ({"optimizer": "adamw", "weight_decay": 0.5}, fastmlp.schedules.exponential(0.1)),
+    "dropout_schedule": ({"dropout": 0.3}, fastmlp.schedules.flat_cos()),
+    "average_decay": ({}, 0.5),
+    "learning_rate_factors": ({}, (0.5, 2.0)),
     "shuffle": ({}, False),
     "seed": ({}, 7),
     "n_threads": ({}, 1),

@@ -20,7 +20,8 @@ std::unique_ptr<EpochPlan> new_plan_in_order(int64_t rows, int64_t batch_size, i
 }
 
 UpdateSettings new_settings(double learning_rate, double l1, double l2, double alpha, bool proximal,
-                            bool measures_penalty) {
+                            bool measures_penalty, double max_gradient_norm, double dropout, double input_dropout,
+                            std::uint64_t dropout_seed, const UpdateSchedule* schedule) {
     UpdateSettings settings;
     settings.learning_rate = learning_rate;
     settings.l1 = l1;
@@ -28,12 +29,28 @@ UpdateSettings new_settings(double learning_rate, double l1, double l2, double a
     settings.alpha = alpha;
     settings.proximal = proximal;
     settings.measures_penalty = measures_penalty;
+    settings.max_gradient_norm = max_gradient_norm;
+    settings.dropout = dropout;
+    settings.input_dropout = input_dropout;
+    settings.dropout_key = dropout_seed;
+    settings.schedule = schedule;
     return settings;
+}
+
+void check_schedule(const UpdateSettings& settings, int64_t updates) {
+    require(!settings.schedule || settings.schedule->covers(updates), "the schedule has fewer updates than the plan");
+}
+
+UpdateSettings settings_at(const UpdateSettings& settings, int64_t update) {
+    require(update >= 0, "update must be at least 0");
+    check_schedule(settings, update + 1);
+    return settings.at(update);
 }
 
 template <class T>
 std::unique_ptr<Trainer<T>> new_trainer(Network<T>& network, UpdateKind kind, double momentum, bool nesterov,
-                                        double beta_1, double beta_2, double epsilon, double weight_decay) {
+                                        double beta_1, double beta_2, double epsilon, double weight_decay,
+                                        double average_decay, const std::vector<std::pair<double, double>>& rate_factors) {
     OptimizerSettings settings;
     settings.kind = kind;
     settings.momentum = momentum;
@@ -42,6 +59,9 @@ std::unique_ptr<Trainer<T>> new_trainer(Network<T>& network, UpdateKind kind, do
     settings.beta_2 = beta_2;
     settings.epsilon = epsilon;
     settings.weight_decay = weight_decay;
+    settings.average_decay = average_decay;
+    require(rate_factors.empty() || rate_factors.size() == network.layers().size(), "one pair of factors for each layer");
+    for (const auto& [weights, biases] : rate_factors) settings.rate_factors.push_back({weights, biases});
     return std::make_unique<Trainer<T>>(network, settings);
 }
 
@@ -56,6 +76,7 @@ template <class T>
 int64_t run(Trainer<T>& trainer, const BoundDataset<T>& data, const EpochPlan& plan, const UpdateSettings& settings,
             int64_t position, LossSum& sum, int n_threads, double seconds) {
     check_slice(trainer, data, plan, position);
+    check_schedule(settings, plan.updates());
     LossSum total = sum;
     {
         std::optional<ReleasedGil> released;
@@ -68,12 +89,13 @@ int64_t run(Trainer<T>& trainer, const BoundDataset<T>& data, const EpochPlan& p
 
 template <class T>
 int64_t sum_gradients(Trainer<T>& trainer, const BoundDataset<T>& data, const EpochPlan& plan, int64_t position,
-                      LossSum& sum, int n_threads, double seconds) {
+                      LossSum& sum, int n_threads, double seconds, const UpdateSettings& settings) {
     check_slice(trainer, data, plan, position);
+    check_schedule(settings, plan.updates());
     LossSum total = sum;
     {
         const ReleasedGil released;
-        position = trainer.sum_gradients(data, plan, position, total, n_threads, seconds);
+        position = trainer.sum_gradients(data, plan, settings, position, total, n_threads, seconds);
     }
     sum = total;
     return position;
@@ -172,11 +194,12 @@ template <class T> void register_trainer(py::module_& m, const char* name) {
     py::class_<Trainer<T>>(m, name)
         .def(py::init(&new_trainer<T>), py::keep_alive<1, 2>(), arg("network"), arg("kind"), arg("momentum") = 0.0,
              arg("nesterov") = false, arg("beta_1") = 0.9, arg("beta_2") = 0.999, arg("epsilon") = 1e-8,
-             arg("weight_decay") = 0.0)
+             arg("weight_decay") = 0.0, arg("average_decay") = 0.0,
+             arg("rate_factors") = std::vector<std::pair<double, double>>())
         .def("run", &run<T>, arg("data"), arg("plan"), arg("settings"), arg("position"), arg("sum"), arg("n_threads"),
              arg("seconds"))
         .def("sum_gradients", &sum_gradients<T>, arg("data"), arg("plan"), arg("position"), arg("sum"),
-             arg("n_threads"), arg("seconds"))
+             arg("n_threads"), arg("seconds"), arg("settings") = UpdateSettings())
         .def("gradient_memory", &gradient_memory<T>)
         .def("update", &update<T>, arg("settings"), arg("gradient_divisor"), arg("n_threads"))
         .def("gradients", &gradients<T>)
@@ -198,9 +221,18 @@ void register_trainers(py::module_& m) {
         .def(py::init(&new_plan_in_order), arg("order"), arg("batch_size"), arg("accumulate") = 1,
              arg("gradient_divisor") = 0.0)
         .def_property_readonly("rows", &EpochPlan::rows);
+    py::class_<UpdateSchedule>(m, "UpdateSchedule")
+        .def(py::init([](std::vector<double> learning_rate, std::vector<double> weight_decay,
+                         std::vector<double> dropout) {
+                 return UpdateSchedule{std::move(learning_rate), std::move(weight_decay), std::move(dropout)};
+             }),
+             arg("learning_rate"), arg("weight_decay"), arg("dropout"));
     py::class_<UpdateSettings>(m, "UpdateSettings")
         .def(py::init(&new_settings), arg("learning_rate"), arg("l1") = 0.0, arg("l2") = 0.0, arg("alpha") = 0.0,
-             arg("proximal") = false, arg("measures_penalty") = false);
+             arg("proximal") = false, arg("measures_penalty") = false, arg("max_gradient_norm") = 0.0,
+             arg("dropout") = 0.0, arg("input_dropout") = 0.0, arg("dropout_seed") = 0, arg("schedule") = py::none(),
+             py::keep_alive<1, 12>())
+        .def("at", &settings_at, arg("update"));
     register_trainer<float>(m, "TrainerFloat32");
     register_trainer<double>(m, "TrainerFloat64");
 }

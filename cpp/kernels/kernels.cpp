@@ -1,5 +1,6 @@
 // Fills the table of the instruction set that this file is compiled for; see add_kernels in CMakeLists.txt.
 #include "activations.h"
+#include "dropout.h"
 #include "gemm_kernel.h"
 #include "losses.h"
 #include "row_kernels.h"
@@ -61,6 +62,7 @@ template <class T> constexpr Kernels<T> all_kernels() {
         k.update_tile[kind.index] = update_tile_kernel<T, kind.value>;
     });
     for_each_kind<InputKind>([&](auto kind) { k.convert[kind.index] = convert_kernel<T, kind.value>; });
+    k.dropout = dropout_kernel<T>;
     k.column_sums = column_sums_kernel<T>;
     k.add = add_kernel<T>;
     k.add_rows = add_rows_kernel<T>;

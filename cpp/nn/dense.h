@@ -6,6 +6,7 @@
 #pragma once
 
 #include "columns.h"
+#include "dropout.h"
 #include "epilogue.h"
 
 namespace fastmlp {
@@ -48,10 +49,10 @@ public:
 
     // out (rows, outputs) = activation(in (rows, inputs) * W + b); this worker's tiles. With `active`, `in` holds
     // these columns only and the others are zero. The activation's inputs go to `z`, of the size of `out`, if backward
-    // needs them and z is not empty.
+    // needs them and z is not empty. With dropout, `dropped` is `out` times the mask.
     void forward(const Worker& worker, MatrixView<const T> in, MatrixView<T> out, const ActiveColumns* active = nullptr,
-                 MatrixView<T> z = {}) const noexcept {
-        if (in.rows == 1 && worker.count == 1 && !active) return forward_row(in.data, out.data, z.data);
+                 MatrixView<T> z = {}, const Dropout<T>& dropout = {}, MatrixView<T> dropped = {}) const noexcept {
+        if (in.rows == 1 && worker.count == 1 && !active && !dropout) return forward_row(in.data, out.data, z.data);
         for_each_tile(kernels_->row_tile, in.rows, shape_, worker, [&](const Tile& tile) {
             const int64_t first = tile.panel * shape_.full_width();
             T* to = out.row(tile.row) + first;
@@ -61,18 +62,29 @@ public:
                 panel_tile(*kernels_, in, shape_, weights_.data(), tile, to, out.stride);
             epilogue_.forward({to, tile.rows, shape_.width_of(tile.panel), out.stride}, biases_.data() + first,
                               z.data ? z.row(tile.row) + first : nullptr);
+            if (dropout) {
+                T* const kept = dropped.row(tile.row) + first;
+                dropout.apply({to, tile.rows, shape_.width_of(tile.panel), out.stride}, tile.row, first,
+                              {kept, tile.rows, shape_.width_of(tile.panel), dropped.stride});
+            }
         });
     }
 
     // in_gradient (rows, inputs) = gradient (rows, outputs) * Wᵀ, taken back through the epilogue of the layer below,
-    // whose outputs are `in`, and whose activation's inputs are `z` if it needs them; this worker's tiles.
+    // whose outputs are `in` before `dropout`, and whose activation's inputs are `z` if it needs them; this worker's
+    // tiles.
     void input_gradient(const Worker& worker, MatrixView<const T> gradient, const T* transposed, MatrixView<const T> in,
-                        const Epilogue<T>& below, MatrixView<const T> z, MatrixView<T> in_gradient) const noexcept {
+                        const Epilogue<T>& below, MatrixView<const T> z, MatrixView<T> in_gradient,
+                        const Dropout<T>& dropout = {}) const noexcept {
         const PanelShape& shape = transposed_shape_;
         for_each_tile(kernels_->row_tile, in.rows, shape, worker, [&](const Tile& tile) {
             const int64_t first = tile.panel * shape.full_width(), width = shape.width_of(tile.panel);
             T* sums = in_gradient.row(tile.row) + first;
             panel_tile(*kernels_, gradient, shape, transposed, tile, sums, in_gradient.stride);
+            if (dropout) {
+                const MatrixView<T> masked{sums, tile.rows, width, in_gradient.stride};
+                dropout.apply(masked, tile.row, first, masked);
+            }
             below.backward({sums, tile.rows, width, in_gradient.stride},
                            {in.row(tile.row) + first, tile.rows, width, in.stride},
                            z.data ? z.row(tile.row) + first : nullptr);

@@ -38,6 +38,9 @@ public:
     const int64_t* order() const { return order_.empty() ? nullptr : order_.data(); }
     double gradient_divisor() const { return gradient_divisor_; }
 
+    int64_t updates() const { return rows_ == 0 ? 0 : update_of(rows_ - 1) + 1; }
+    int64_t update_of(int64_t position) const { return position / batch_size_ / accumulate_; }
+
     // The micro-batch of at most max_rows rows that holds `position`; an empty one at the end of the epoch. Those of a
     // mini-batch have equal sizes, up to one row.
     MicroBatch micro_batch_at(int64_t position, int64_t max_rows) const;

@@ -25,6 +25,9 @@ public:
           needs_sums_(!is_first_ || !updates_),
           overlaps_(!needs_sums_ && properties_.overlaps_with_product && batch.rows() >= min_rows_to_overlap) {}
 
+    // From the next tile on.
+    void set_rules(const UpdateRules<T>& rules) noexcept { rules_ = rules; }
+
     void take_tile(const ParameterBlock<T>& weights, const OuterProduct<T>& product,
                    const Prefetch& prefetch) noexcept {
         if (!needs_sums_ && properties_.state_count == 0) {
@@ -92,7 +95,7 @@ private:
     const Kernels<T>& kernels_;
     const UpdateKind kind_;
     const UpdateProperties properties_;
-    const UpdateRules<T> rules_;
+    UpdateRules<T> rules_;
     const bool is_first_, updates_;  // whether the sums begin, and whether they are used
     const bool needs_sums_, overlaps_;
     alignas(alignment_bytes) T tiles_[2][max_row_tile * panel_width<T>];  // the current one and the one before

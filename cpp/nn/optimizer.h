@@ -13,11 +13,28 @@
 namespace fastmlp {
 
 struct OptimizerSettings {
+    struct RateFactors {
+        double weights, biases;
+    };
     UpdateKind kind = UpdateKind::sgd;
     double momentum = 0;
     bool nesterov = false;
     double beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-8;
-    double weight_decay = 0;  // of adamw
+    double weight_decay = 0;                // of adamw
+    double average_decay = 0;               // above 0: a running mean of the parameters is kept
+    std::vector<RateFactors> rate_factors;  // of the learning rate, of each layer; empty: 1
+};
+
+// Factors of the settings in each update of an epoch; empty: 1.
+struct UpdateSchedule {
+    std::vector<double> learning_rate, weight_decay, dropout;
+
+    bool covers(int64_t updates) const {
+        const auto covered = [&](const std::vector<double>& factors) {
+            return factors.empty() || static_cast<int64_t>(factors.size()) >= updates;
+        };
+        return covered(learning_rate) && covered(weight_decay) && covered(dropout);
+    }
 };
 
 // What may change from one epoch to the next.
@@ -27,6 +44,26 @@ struct UpdateSettings {
     double alpha = 0;               // adds alpha / gradient_divisor to l2
     bool proximal = false;          // l1 by a proximal step instead of a subgradient
     bool measures_penalty = false;  // before each update, for LossSum
+    double weight_decay_factor = 1;
+    double max_gradient_norm = 0;  // above 0: of all parameters together; a longer gradient of the data loss is scaled
+    double dropout = 0, input_dropout = 0;  // probabilities to drop a hidden unit, an input
+    std::uint64_t dropout_key = 0;  // of all updates
+    const UpdateSchedule* schedule = nullptr;
+
+    // Those of update `update` of the epoch, from 0 on, without a schedule.
+    UpdateSettings at(int64_t update) const noexcept {
+        UpdateSettings settings = *this;
+        if (!schedule) return settings;
+        settings.schedule = nullptr;
+        const auto factor = [&](const std::vector<double>& factors) {
+            return factors.empty() ? 1.0 : factors[static_cast<std::size_t>(update)];
+        };
+        settings.learning_rate *= factor(schedule->learning_rate);
+        settings.weight_decay_factor *= factor(schedule->weight_decay);
+        settings.dropout *= factor(schedule->dropout);
+        settings.input_dropout *= factor(schedule->dropout);
+        return settings;
+    }
 };
 
 inline constexpr int max_state_count = 2;  // arrays that the kernels of an update take beside the parameters
@@ -43,16 +80,19 @@ template <class T> struct ParameterBlock {
 // transposed weights that backward reads. Throws std::bad_alloc.
 template <class T> class LayerState {
 public:
-    LayerState(const DenseLayer<T>& layer, int state_count) {
-        for (int i = 0; i < state_count; ++i)
+    LayerState(const DenseLayer<T>& layer, int state_count, bool averages)
+        : optimizer_states_(static_cast<std::size_t>(state_count)) {
+        for (int i = 0; i < state_count + averages; ++i)
             states_.push_back({Buffer<T>(layer.weights().size()), Buffer<T>(layer.biases().size())});
     }
 
-    int state_count() const { return static_cast<int>(states_.size()); }
+    int state_count() const { return static_cast<int>(states_.size()); }  // with the mean
     LayerArrays<T> state(int i) {
         State& state = states_[static_cast<std::size_t>(i)];
         return {state.weights.data(), state.biases.data()};
     }
+    // The running mean of the parameters, if the trainer keeps one.
+    LayerArrays<T> average() { return state(static_cast<int>(optimizer_states_)); }
     LayerArrays<const T> gradients() const { return gradients_; }  // null until set_gradients
     // Sums gradients in `memory`; returns its end.
     T* set_gradients(T* memory, const DenseLayer<T>& layer) {
@@ -66,12 +106,12 @@ public:
 
     ParameterBlock<T> weights_of(DenseLayer<T>& layer) {
         ParameterBlock<T> block{layer.weights().data(), gradients_.weights, {}, layer.weights().size()};
-        for (std::size_t i = 0; i < states_.size(); ++i) block.state[i] = states_[i].weights.data();
+        for (std::size_t i = 0; i < optimizer_states_; ++i) block.state[i] = states_[i].weights.data();
         return block;
     }
     ParameterBlock<T> biases_of(DenseLayer<T>& layer) {
         ParameterBlock<T> block{layer.biases().data(), gradients_.biases, {}, layer.biases().size()};
-        for (std::size_t i = 0; i < states_.size(); ++i) block.state[i] = states_[i].biases.data();
+        for (std::size_t i = 0; i < optimizer_states_; ++i) block.state[i] = states_[i].biases.data();
         return block;
     }
     // Calls f(buffer) for each array of the optimizer's state.
@@ -86,7 +126,8 @@ private:
     struct State {
         Buffer<T> weights, biases;
     };
-    std::vector<State> states_;
+    std::size_t optimizer_states_;
+    std::vector<State> states_;  // of the optimizer, and then the mean
     LayerArrays<T> gradients_{};
     Buffer<T> transposed_;
 };
@@ -107,6 +148,17 @@ inline double l2_of_update(const UpdateSettings& settings, double gradient_divis
 // The rules of one update, of weights and of biases, which no penalty moves.
 template <class T> struct UpdateRules {
     UpdateRule<T> weights, biases;
+
+    // For a layer whose learning rates have these factors.
+    UpdateRules scaled(const OptimizerSettings::RateFactors& factors) const {
+        UpdateRules scaled = *this;
+        const T factor = static_cast<T>(factors.weights);
+        scaled.weights.learning_rate *= factor;
+        scaled.weights.soft_threshold *= factor;
+        scaled.weights.decay = 1 - (1 - weights.decay) * factor;
+        scaled.biases.learning_rate *= static_cast<T>(factors.biases);
+        return scaled;
+    }
 };
 
 // Of update number `update`, from 1 on.
@@ -133,7 +185,8 @@ UpdateRules<T> update_rules(const OptimizerSettings& optimizer, const UpdateSett
     rule.epsilon = static_cast<T>(optimizer.epsilon);
     rule.decay = 1;
     UpdateRules<T> rules{rule, rule};
-    rules.weights.decay = static_cast<T>(1 - settings.learning_rate * optimizer.weight_decay);
+    rules.weights.decay =
+        static_cast<T>(1 - settings.learning_rate * optimizer.weight_decay * settings.weight_decay_factor);
     rules.weights.l2 = static_cast<T>(l2_of_update(settings, gradient_divisor));
     if (!settings.proximal)
         rules.weights.l1 = static_cast<T>(settings.l1);

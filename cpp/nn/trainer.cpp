@@ -10,11 +10,10 @@
 // tile's sums are in registers, and the gradient of all weights exists only if several micro-batches add up to it.
 #include "trainer.h"
 
-#include <chrono>
 #include <cmath>
 #include <stdexcept>
 
-#include "../linalg/oversubscription.h"
+#include "slice_clock.h"
 
 namespace fastmlp {
 
@@ -31,32 +30,6 @@ int64_t rows_of_micro_batches(double operations_per_row) {
     return std::clamp<int64_t>(static_cast<int64_t>(rows), 1, max_micro_batch_rows);
 }
 
-// The time of a slice: ends it after some seconds, or when its team waits for cores that others use. For the first
-// worker, and for the caller before and after the team.
-class SliceClock {
-public:
-    explicit SliceClock(double seconds) noexcept : seconds_(seconds), start_(now()) {}
-    void team_begins() noexcept { begin_ = now(); }
-    // After a micro-batch.
-    bool is_over(const Worker& worker) noexcept {
-        end_ = now();
-        if (worker.count > 1) slept_ = worker.barrier->slept();
-        return end_ - start_ >= seconds_ || Oversubscription::is_seen(end_ - begin_, slept_);
-    }
-    // A team that lacks a core also waits for its members when it begins and when it ends.
-    void team_has_ended() const noexcept {
-        const double end = now();
-        Oversubscription::report(end - start_, slept_ + (begin_ - start_) + (end - end_));
-    }
-
-private:
-    static double now() noexcept {
-        return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-    }
-    const double seconds_, start_;
-    double begin_ = start_, end_ = start_, slept_ = 0;
-};
-
 }  // namespace
 
 template <class T>
@@ -66,23 +39,24 @@ Trainer<T>::Trainer(Network<T>& network, const OptimizerSettings& optimizer)
       optimizer_(optimizer),
       max_rows_(rows_of_micro_batches(network.training_operations())) {
     const int state_count = properties_of(optimizer.kind).state_count;
-    for (const auto& layer : network.layers()) states_.emplace_back(layer, state_count);
+    for (const auto& layer : network.layers()) states_.emplace_back(layer, state_count, optimizer.average_decay > 0);
 }
 
 // Buffers.
 
 template <class T> void Trainer<T>::reserve_buffers(const Epoch& epoch) {
     for (std::size_t i = 1; i < states_.size(); ++i) states_[i].reserve_transposed(network_.layers()[i]);
-    if (epoch.plan.sums_micro_batches(max_rows_)) gradients();
+    if (epoch.plan.sums_micro_batches(max_rows_) || epoch.settings.max_gradient_norm > 0) gradients();
     const int64_t rows = epoch.plan.max_micro_batch(max_rows_), columns = epoch.data.inputs.max_columns(rows);
     if (epoch.data.sample_weights)
         for (BatchBuffers& batch : batches_)
             if (batch.sample_weights.size() < rows) batch.sample_weights = Buffer<T>(rows);
-    int64_t panels = 0;
-    for (const auto& layer : network_.layers()) panels += layer.shape().panels();
-    norms_.resize(static_cast<std::size_t>(2 * panels));
-    if (rows <= reserved_rows_ && columns <= reserved_columns_) return;
+    norms_.reserve(network_.layers());
+    gradient_norms_.reserve(network_.layers());
+    drops_ = epoch.settings.dropout > 0;
+    if (rows <= reserved_rows_ && columns <= reserved_columns_ && (!drops_ || !dropped_.empty())) return;
     reserved_rows_ = 0;
+    dropped_.clear();
     prefetched_ = {};
     outputs_.clear();
     activation_inputs_.clear();
@@ -98,7 +72,10 @@ template <class T> void Trainer<T>::reserve_buffers(const Epoch& epoch) {
         outputs_.emplace_back(rows, layer.outputs());
         activation_inputs_.push_back(layer.epilogue().needs_input() ? Matrix<T>(rows, layer.outputs()) : Matrix<T>());
     }
-    for (std::size_t i = 0; i + 1 < outputs_.size(); ++i) gradients_.emplace_back(rows, network_.layers()[i].outputs());
+    for (std::size_t i = 0; i + 1 < outputs_.size(); ++i) {
+        gradients_.emplace_back(rows, network_.layers()[i].outputs());
+        if (drops_) dropped_.emplace_back(rows, network_.layers()[i].outputs());
+    }
     losses_ = RowLosses<T>(rows);
     reserved_rows_ = rows;
     reserved_columns_ = columns;
@@ -159,44 +136,51 @@ RowGather<T> Trainer<T>::gather(const Worker& worker, const Epoch& epoch, const 
 template <class T>
 MatrixView<const T> Trainer<T>::inputs_of(std::size_t layer, const MicroBatch& batch, BatchBuffers& buffers,
                                           const ActiveColumns* active) noexcept {
-    MatrixView<T> inputs = (layer == 0 ? buffers.inputs : outputs_[layer - 1]).first_rows(batch.rows());
+    Matrix<T>& from = layer == 0 ? buffers.inputs : (drops_ ? dropped_ : outputs_)[layer - 1];
+    MatrixView<T> inputs = from.first_rows(batch.rows());
     if (layer == 0 && active) inputs.columns = active->count();
     return inputs;
 }
 
-// The penalty. Norms are summed panel by panel, so that they do not depend on the number of workers.
+// The penalty.
 
 template <class T> void Trainer<T>::measure_weights(const Worker& worker) noexcept {
-    double* sums = norms_.data();
-    for (const auto& layer : network_.layers()) {
-        const PanelShape& shape = layer.shape();
-        const Range mine = worker.share(shape.panels());
-        for (int64_t panel = mine.begin; panel < mine.end; ++panel) {
-            std::fill_n(sums + 2 * panel, 2, 0.0);
-            kernels_.norms(layer.weights().data() + shape.offset_of(panel), shape.rows * shape.width_of(panel),
-                           sums + 2 * panel);
-        }
-        sums += 2 * shape.panels();
-    }
+    norms_.measure(worker, kernels_, network_.layers(), [&](std::size_t i) -> LayerArrays<const T> {
+        return {network_.layers()[i].weights().data(), nullptr};
+    });
 }
 
 template <class T> double Trainer<T>::penalty(const UpdateSettings& settings, double gradient_divisor) const noexcept {
-    double absolute = 0, squares = 0;
-    for (std::size_t i = 0; i < norms_.size(); i += 2) absolute += norms_[i], squares += norms_[i + 1];
-    return settings.l1 * absolute + l2_of_update(settings, gradient_divisor) / 2 * squares;
+    return settings.l1 * norms_.absolute() + l2_of_update(settings, gradient_divisor) / 2 * norms_.squares();
 }
 
 // Forward and backward.
 
 template <class T>
-void Trainer<T>::forward(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers) noexcept {
+void Trainer<T>::drop_inputs(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers,
+                             const UpdateSettings& settings) noexcept {
+    const Dropout<T> dropout = dropout_of(0, batch, settings);
+    if (!dropout) return;
+    const ActiveColumns* active = active_columns(worker, buffers);
+    const Range mine = worker.share(batch.rows());
+    MatrixView<T> inputs = buffers.inputs.first_rows(batch.rows());
+    inputs = {inputs.row(mine.begin), mine.size(), active ? active->count() : inputs.columns, inputs.stride};
+    dropout.apply(inputs, mine.begin, 0, inputs, active ? active->index() : nullptr);
+    worker.wait_for_all();
+}
+
+template <class T>
+void Trainer<T>::forward(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers,
+                         const UpdateSettings& settings) noexcept {
     auto& layers = network_.layers();
     const ActiveColumns* active = active_columns(worker, buffers);
     if (batch.is_first())
         for (std::size_t i = 1; i < layers.size(); ++i) layers[i].refresh_transposed(worker, states_[i].transposed());
+    drop_inputs(worker, batch, buffers, settings);
     for (std::size_t i = 0; i + 1 < layers.size(); ++i) {
         layers[i].forward(worker, inputs_of(i, batch, buffers, active), outputs_[i].first_rows(batch.rows()),
-                          i == 0 ? active : nullptr, activation_inputs_[i].view());
+                          i == 0 ? active : nullptr, activation_inputs_[i].view(), dropout_of(i + 1, batch, settings),
+                          drops_ ? dropped_[i].view() : MatrixView<T>{});
         worker.wait_for_all();
     }
 }
@@ -224,7 +208,8 @@ void Trainer<T>::output_gradient(const Worker& worker, const MicroBatch& batch, 
 }
 
 template <class T>
-void Trainer<T>::backward(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers, GradientSink<T>& sink,
+void Trainer<T>::backward(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers,
+                          const UpdateSettings& settings, const UpdateRules<T>& rules, GradientSink<T>& sink,
                           RowGather<T>& next_rows) noexcept {
     auto& layers = network_.layers();
     const ActiveColumns* active = active_columns(worker, buffers);
@@ -233,8 +218,10 @@ void Trainer<T>::backward(const Worker& worker, const MicroBatch& batch, BatchBu
         const MatrixView<T> gradient = (i + 1 == layers.size() ? outputs_[i] : gradients_[i]).first_rows(batch.rows());
         const MatrixView<const T> in = inputs_of(i, batch, buffers, active);
         if (i > 0)
-            layers[i].input_gradient(worker, gradient, states_[i].transposed(), in, layers[i - 1].epilogue(),
-                                     activation_inputs_[i - 1].view(), gradients_[i - 1].first_rows(batch.rows()));
+            layers[i].input_gradient(worker, gradient, states_[i].transposed(), outputs_[i - 1].first_rows(batch.rows()),
+                                     layers[i - 1].epilogue(), activation_inputs_[i - 1].view(),
+                                     gradients_[i - 1].first_rows(batch.rows()), dropout_of(i, batch, settings));
+        sink.set_rules(rules_of(i, rules));
         const ParameterBlock<T> weights = states_[i].weights_of(layers[i]), biases = states_[i].biases_of(layers[i]);
         const auto on_tile = [&](const OuterProduct<T>& product) {
             sink.take_tile(weights, product, i == 0 ? next_rows.prefetch() : Prefetch{});
@@ -252,6 +239,47 @@ void Trainer<T>::backward(const Worker& worker, const MicroBatch& batch, BatchBu
         const ParameterBlock<T> weights = states_[0].weights_of(layers[0]);
         layers[0].for_inactive(worker, *active,
                                [&](int64_t offset, int64_t size) { sink.take_zeros(weights, offset, size); });
+    }
+}
+
+// Updates with sums of gradients.
+
+template <class T>
+void Trainer<T>::clip_and_update(const Worker& worker, const UpdateRules<T>& rules, double max_gradient_norm) noexcept {
+    worker.wait_for_all();
+    T scale = 1;
+    if (max_gradient_norm > 0) {
+        gradient_norms_.measure(worker, kernels_, network_.layers(), [&](std::size_t i) { return states_[i].gradients(); });
+        worker.wait_for_all();
+        const double norm = std::sqrt(gradient_norms_.squares());
+        if (!(norm <= max_gradient_norm)) scale = static_cast<T>(max_gradient_norm / norm);
+    }
+    const auto update_share = [&](const ParameterBlock<T>& block, const UpdateRule<T>& rule) {
+        const Range mine = worker.share(block.size / kernels_.lanes);
+        const int64_t begin = mine.begin * kernels_.lanes, size = mine.size() * kernels_.lanes;
+        if (scale != 1)
+            for (int64_t j = begin; j < begin + size; ++j) block.gradient[j] *= scale;
+        update_block(kernels_, optimizer_.kind, block, begin, block.gradient + begin, size, rule);
+    };
+    for (std::size_t i = 0; i < states_.size(); ++i) {
+        const UpdateRules<T> own = rules_of(i, rules);
+        update_share(states_[i].weights_of(network_.layers()[i]), own.weights);
+        update_share(states_[i].biases_of(network_.layers()[i]), own.biases);
+    }
+}
+
+template <class T> void Trainer<T>::average_parameters(const Worker& worker) noexcept {
+    if (!(optimizer_.average_decay > 0)) return;
+    worker.wait_for_all();
+    const T weight = updates_ == 0 ? T(1) : static_cast<T>(1 - optimizer_.average_decay);  // the first one is copied
+    const auto average = [&](T* mean, const Buffer<T>& values) {
+        const Range mine = worker.share(values.size());
+        for (int64_t j = mine.begin; j < mine.end; ++j) mean[j] += weight * (values.data()[j] - mean[j]);
+    };
+    for (std::size_t i = 0; i < states_.size(); ++i) {
+        const LayerArrays<T> means = states_[i].average();
+        average(means.weights, network_.layers()[i].weights());
+        average(means.biases, network_.layers()[i].biases());
     }
 }
 
@@ -281,32 +309,38 @@ template <class T>
 void Trainer<T>::train_micro_batch(const Worker& worker, const Epoch& epoch, const MicroBatch& batch,
                                    const MicroBatch& next, const UpdateScale& scale, int side) noexcept {
     BatchBuffers &buffers = batches_[side], &next_buffers = batches_[side ^ 1];
-    const UpdateSettings settings = epoch.settings ? *epoch.settings : UpdateSettings{};
+    const int64_t update = epoch.plan.update_of(batch.begin);
+    UpdateSettings settings = epoch.settings.at(update);
+    settings.dropout_key = Dropout<T>::key_of_update(settings.dropout_key, epoch.updates_before + update);
+    const bool ends_update = epoch.updates && batch.is_last(), clips = settings.max_gradient_norm > 0;
     if (settings.measures_penalty && batch.is_first()) measure_weights(worker);
     find_columns(worker, epoch, next, next_buffers);
-    forward(worker, batch, buffers);
+    forward(worker, batch, buffers, settings);
     output_gradient(worker, batch, buffers, scale.gradient_divisor, epoch.data.sample_weights);
-    GradientSink<T> sink(kernels_, optimizer_.kind,
-                         update_rules<T>(optimizer_, settings, updates_ + 1, scale.gradient_divisor), batch,
-                         epoch.settings);
+    const UpdateRules<T> rules = update_rules<T>(optimizer_, settings, epoch.updates_before + update + 1,
+                                                  scale.gradient_divisor);
+    GradientSink<T> sink(kernels_, optimizer_.kind, rules, batch, epoch.updates && !clips);
     RowGather<T> next_rows = gather(worker, epoch, next, next_buffers);
-    backward(worker, batch, buffers, sink, next_rows);
+    backward(worker, batch, buffers, settings, rules, sink, next_rows);
+    if (ends_update && clips) clip_and_update(worker, rules, settings.max_gradient_norm);
+    if (ends_update) average_parameters(worker);
 }
 
 template <class T>
 void Trainer<T>::add_costs(const Epoch& epoch, const MicroBatch& batch, const UpdateScale& scale,
                            LossSum& sum) const noexcept {
     sum.add(losses_, batch.rows(), scale.loss_factor);
-    if (epoch.settings && epoch.settings->measures_penalty && batch.is_first())
-        sum.penalty += static_cast<double>(batch.update_rows()) * penalty(*epoch.settings, scale.gradient_divisor);
+    if (epoch.settings.measures_penalty && batch.is_first())
+        sum.penalty += static_cast<double>(batch.update_rows()) * penalty(epoch.settings, scale.gradient_divisor);
 }
 
 template <class T>
-int64_t Trainer<T>::run_slice(const Epoch& epoch, int64_t position, LossSum& sum, int n_threads, double seconds) {
+int64_t Trainer<T>::run_slice(Epoch epoch, int64_t position, LossSum& sum, int n_threads, double seconds) {
     const EpochPlan& plan = epoch.plan;
     if (position >= plan.rows()) return plan.rows();
     const MicroBatch first = plan.micro_batch_at(position, max_rows_);
     if (first.begin != position) throw std::invalid_argument("position must be 0 or what the last call returned");
+    epoch.updates_before = updates_ - plan.update_of(position);
     reserve_buffers(epoch);
     SliceClock clock(seconds);
     const int workers = Oversubscription::workers(useful_threads(n_threads, operations_between_barriers(epoch)));
@@ -332,14 +366,14 @@ int64_t Trainer<T>::run_slice(const Epoch& epoch, int64_t position, LossSum& sum
             if (worker.index == 0) {
                 add_costs(epoch, batch, scale, sum);
                 const bool has_diverged = began_finite && !std::isfinite(sum.loss);
-                const bool is_summed = !epoch.settings && batch.is_last();
+                const bool is_summed = !epoch.updates && batch.is_last();
                 ends = clock.is_over(worker) || next.rows() == 0 || is_summed || has_diverged;
                 if (ends) prefetched_ = {&epoch.data, &plan, next.begin, worker.count, side ^ 1};
             }
             worker.wait_for_all();
             if (worker.index == 0) {
                 position = batch.end;
-                updates_ += epoch.settings && batch.is_last();
+                updates_ += epoch.updates && batch.is_last();
             }
             if (ends) break;
             batch = next;
@@ -353,30 +387,25 @@ int64_t Trainer<T>::run_slice(const Epoch& epoch, int64_t position, LossSum& sum
 template <class T>
 int64_t Trainer<T>::run(const Dataset<T>& data, const EpochPlan& plan, const UpdateSettings& settings, int64_t position,
                         LossSum& sum, int n_threads, double seconds) {
-    return run_slice({data, plan, &settings}, position, sum, n_threads, seconds);
+    return run_slice({data, plan, settings, true}, position, sum, n_threads, seconds);
 }
 
 template <class T>
-int64_t Trainer<T>::sum_gradients(const Dataset<T>& data, const EpochPlan& plan, int64_t position, LossSum& sum,
-                                  int n_threads, double seconds) {
+int64_t Trainer<T>::sum_gradients(const Dataset<T>& data, const EpochPlan& plan, const UpdateSettings& settings,
+                                  int64_t position, LossSum& sum, int n_threads, double seconds) {
     gradients();
-    return run_slice({data, plan, nullptr}, position, sum, n_threads, seconds);
+    UpdateSettings only_sums = settings;
+    only_sums.measures_penalty = false;
+    return run_slice({data, plan, only_sums, false}, position, sum, n_threads, seconds);
 }
 
 template <class T> void Trainer<T>::update(const UpdateSettings& settings, double gradient_divisor, int n_threads) {
     const UpdateRules<T> rules = update_rules<T>(optimizer_, settings, updates_ + 1, gradient_divisor);
     gradients();
+    gradient_norms_.reserve(network_.layers());
     run_team(useful_threads(n_threads, static_cast<double>(sums_.size())), [&](const Worker& worker) noexcept {
-        const auto update_share = [&](const ParameterBlock<T>& block, const UpdateRule<T>& rule) {
-            const Range mine = worker.share(block.size / kernels_.lanes);
-            const int64_t begin = mine.begin * kernels_.lanes;
-            update_block(kernels_, optimizer_.kind, block, begin, block.gradient + begin, mine.size() * kernels_.lanes,
-                         rule);
-        };
-        for (std::size_t i = 0; i < states_.size(); ++i) {
-            update_share(states_[i].weights_of(network_.layers()[i]), rules.weights);
-            update_share(states_[i].biases_of(network_.layers()[i]), rules.biases);
-        }
+        clip_and_update(worker, rules, settings.max_gradient_norm);
+        average_parameters(worker);
     });
     ++updates_;
 }

@@ -10,6 +10,7 @@
 #include "epoch_plan.h"
 #include "gradient_sink.h"
 #include "network.h"
+#include "norms.h"
 
 namespace fastmlp {
 
@@ -25,10 +26,11 @@ public:
                 LossSum& sum, int n_threads, double seconds);
 
     // The first half of an update: sums the gradient of the data loss over the rows of the update that holds
-    // `position`, in slices as run() does. It is complete in gradients() when the end of the update is returned.
-    int64_t sum_gradients(const Dataset<T>& data, const EpochPlan& plan, int64_t position, LossSum& sum, int n_threads,
-                          double seconds);
-    // The second half: one update with gradients(). alpha is divided by gradient_divisor.
+    // `position`, in slices as run() does. It is complete in gradients() when the end of the update is returned. Of the
+    // settings, only dropout has an effect.
+    int64_t sum_gradients(const Dataset<T>& data, const EpochPlan& plan, const UpdateSettings& settings,
+                          int64_t position, LossSum& sum, int n_threads, double seconds);
+    // The second half: one update with gradients(), which clipping scales. alpha is divided by gradient_divisor.
     void update(const UpdateSettings& settings, double gradient_divisor, int n_threads);
     // Of all layers, one after another, in the layout of the parameters; one extra vector at the end is reserved for
     // values that distributed training sums along. Throws std::bad_alloc.
@@ -50,11 +52,13 @@ public:
     void copy_memory_from(const T* values);
 
 private:
-    // What the slices of an epoch share. Without settings they sum gradients, up to the end of an update.
+    // What the slices of an epoch share. Without updates they sum gradients, up to the end of an update.
     struct Epoch {
         const Dataset<T>& data;
         const EpochPlan& plan;
-        const UpdateSettings* settings;
+        const UpdateSettings& settings;
+        bool updates;
+        int64_t updates_before = 0;  // of the trainer, before the first update of the plan
     };
     // The rows of a micro-batch, gathered.
     struct BatchBuffers {
@@ -88,7 +92,7 @@ private:
         double gradient_divisor, loss_factor;
     };
 
-    int64_t run_slice(const Epoch& epoch, int64_t position, LossSum& sum, int n_threads, double seconds);
+    int64_t run_slice(Epoch epoch, int64_t position, LossSum& sum, int n_threads, double seconds);
     void reserve_buffers(const Epoch& epoch);
     void reserve_columns(const Dataset<T>& data, int workers);
     double operations_between_barriers(const Epoch& epoch) const;
@@ -101,17 +105,32 @@ private:
 
     // The steps of a micro-batch, each by all workers.
     void measure_weights(const Worker& worker) noexcept;
-    void forward(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers) noexcept;
+    void drop_inputs(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers,
+                     const UpdateSettings& settings) noexcept;
+    void forward(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers,
+                 const UpdateSettings& settings) noexcept;
     void output_gradient(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers, double gradient_divisor,
                          bool weighted) noexcept;
-    void backward(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers, GradientSink<T>& sink,
-                  RowGather<T>& next_rows) noexcept;
+    void backward(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers, const UpdateSettings& settings,
+                  const UpdateRules<T>& rules, GradientSink<T>& sink, RowGather<T>& next_rows) noexcept;
+    // An update with complete sums of gradients, and the running mean of the parameters. Begins with a barrier.
+    void clip_and_update(const Worker& worker, const UpdateRules<T>& rules, double max_gradient_norm) noexcept;
+    void average_parameters(const Worker& worker) noexcept;
     // All of them, while the next micro-batch is gathered into the buffers of the other side.
     void train_micro_batch(const Worker& worker, const Epoch& epoch, const MicroBatch& batch, const MicroBatch& next,
                            const UpdateScale& scale, int side) noexcept;
     void add_costs(const Epoch& epoch, const MicroBatch& batch, const UpdateScale& scale, LossSum& sum) const noexcept;
 
     double penalty(const UpdateSettings& settings, double gradient_divisor) const noexcept;  // of the weights measured
+    Dropout<T> dropout_of(std::size_t layer, const MicroBatch& batch, const UpdateSettings& settings) const noexcept {
+        if (layer == 0 ? settings.input_dropout == 0 : !drops_) return {};
+        const double rate = layer == 0 ? settings.input_dropout : settings.dropout;
+        return {kernels_, rate, settings.dropout_key, layer, batch.begin - batch.update_begin};
+    }
+    UpdateRules<T> rules_of(std::size_t layer, const UpdateRules<T>& rules) const noexcept {
+        return optimizer_.rate_factors.empty() ? rules : rules.scaled(optimizer_.rate_factors[layer]);
+    }
+    // The outputs of the layer below, after dropout.
     MatrixView<const T> inputs_of(std::size_t layer, const MicroBatch& batch, BatchBuffers& buffers,
                                   const ActiveColumns* active) noexcept;
     // The columns that the micro-batch's inputs hold; null if all.
@@ -139,11 +158,13 @@ private:
     BatchBuffers batches_[2];                           // the current micro-batch and the next one
     PrefetchedBatch prefetched_;
     std::vector<Matrix<T>> outputs_;    // of each layer; the last one's become its gradient
+    std::vector<Matrix<T>> dropped_;    // the outputs of each hidden layer after dropout; empty without
+    bool drops_ = false;                // whether layers read these
     std::vector<Matrix<T>> activation_inputs_;  // of each layer; empty where backward needs none
     std::vector<Matrix<T>> gradients_;  // with respect to z of each hidden layer
     RowLosses<T> losses_{0};
     Buffer<T> sums_;             // of gradients, of all layers
-    std::vector<double> norms_;  // sum |w| and sum w^2 of each panel of each layer
+    Norms<T> norms_, gradient_norms_;
     Buffer<T> snapshot_;
     int64_t snapshot_updates_ = 0;
 };

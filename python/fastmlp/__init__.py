@@ -13,7 +13,7 @@ from .trainer import Trainer
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:  # what __getattr__ imports
-    from . import callbacks, datasets, distributed, ops, plotting, streaming, studies
+    from . import callbacks, datasets, distributed, ops, plotting, schedules, streaming, studies
     from .estimators import MLPClassifier, MLPRegressor
     from .lbfgs import fit_lbfgs
     from .many import fit_many
@@ -35,12 +35,13 @@ __all__ = [
     "load",
     "ops",
     "plotting",
+    "schedules",
     "show_config",
     "streaming",
     "studies",
 ]
 
-_MODULES = ("callbacks", "datasets", "distributed", "ops", "plotting", "streaming", "studies")
+_MODULES = ("callbacks", "datasets", "distributed", "ops", "plotting", "schedules", "streaming", "studies")
 _MODULE_OF = {"fit_many": ".many", "MLPClassifier": ".estimators", "MLPRegressor": ".estimators", "fit_lbfgs": ".lbfgs"}
 _NEEDS = {"MLPClassifier": "scikit-learn", "MLPRegressor": "scikit-learn", "fit_lbfgs": "SciPy"}
 

@@ -1,6 +1,7 @@
 """Types of the C++ core. Arrays must be C-contiguous, aligned and of exactly the dtype named: nothing is converted."""
 
 import enum
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, Generic, NoReturn, TypeAlias, TypeVar, overload
 
@@ -47,6 +48,11 @@ class UpdateKind(enum.Enum):
     adamw = 3
     __pybind11_native_enum__: object
 
+class UpdateSchedule(metaclass=_Class):
+    def __init__(
+        self, learning_rate: Sequence[float], weight_decay: Sequence[float], dropout: Sequence[float]
+    ) -> None: ...
+
 class UpdateSettings(metaclass=_Class):
     def __init__(
         self,
@@ -56,7 +62,13 @@ class UpdateSettings(metaclass=_Class):
         alpha: float = 0.0,
         proximal: bool = False,
         measures_penalty: bool = False,
+        max_gradient_norm: float = 0.0,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        dropout_seed: int = 0,
+        schedule: UpdateSchedule | None = None,
     ) -> None: ...
+    def at(self, update: int) -> UpdateSettings: ...
 
 class LossSum(metaclass=_Class):
     @property
@@ -159,6 +171,8 @@ class _Trainer(Generic[_T], metaclass=_Class):
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         weight_decay: float = 0.0,
+        average_decay: float = 0.0,
+        rate_factors: Sequence[tuple[float, float]] = ...,
     ) -> None: ...
     updates: int
     def run(
@@ -172,7 +186,14 @@ class _Trainer(Generic[_T], metaclass=_Class):
         seconds: float,
     ) -> int: ...
     def sum_gradients(
-        self, data: _Dataset, plan: EpochPlan, position: int, sum: LossSum, n_threads: int, seconds: float
+        self,
+        data: _Dataset,
+        plan: EpochPlan,
+        position: int,
+        sum: LossSum,
+        n_threads: int,
+        seconds: float,
+        settings: UpdateSettings = ...,
     ) -> int: ...
     def gradient_memory(self) -> NDArray[_T]: ...
     def update(self, settings: UpdateSettings, gradient_divisor: float, n_threads: int) -> None: ...

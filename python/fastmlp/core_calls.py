@@ -23,6 +23,10 @@ Threads = Callable[[], int]
 """Called before each call of the core: the number of threads that a fit may use now."""
 
 
+OnProgress = Callable[[float], None]
+"""Called with the share of an epoch that is done."""
+
+
 class LossNotFinite(Exception):
     """Ends an epoch in this update, counted from 1; after `last_good` updates the loss was finite. Not for users."""
 
@@ -95,7 +99,7 @@ def train(
     accumulate: int,
     settings: _core.UpdateSettings,
     threads: Threads,
-    on_progress: Callable[[float], None] = lambda share: None,
+    on_progress: OnProgress = lambda share: None,
     stops_at_divergence: bool = True,
 ) -> _core.LossSum:
     """Train the core's trainer once on the rows that `order`, int64, names; LossNotFinite stops at a divergence.

@@ -103,6 +103,7 @@ class TrainerState:
     row_order: Mapping[str, Any]  # the state of the NumPy generator that permutes the rows
     history: History
     fit_begin: int  # epochs of the history before the fit that it was taken in
+    fit_end: int  # and when that fit will be done
 
 
 @contextmanager

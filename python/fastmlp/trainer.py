@@ -12,16 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from . import core_calls, epoch_loop, training_data, validation
-from ._core import LossSum, UpdateSettings
-from .core_calls import Threads
+from . import core_calls, epoch_loop, schedules, training_data, validation
+from ._core import LossSum, UpdateSchedule, UpdateSettings
+from .core_calls import OnProgress, Threads
 from .epoch_loop import EpochLoop
 from .errors import DivergenceError
 from .history import Callback, EpochInfo, Evaluation, History
 from .network import Network
 from .progress import FitProgress, Progress
+from .schedules import Schedule
 from .streaming import BoundStream, Stream
 from .threads import default_thread_count, share_of_cores
+from .trainer_settings import Factors
 from .trainer_state import ResumableTrainer
 from .training_data import TrainingData
 
@@ -67,6 +69,22 @@ class Trainer(ResumableTrainer):
     accumulate : int >= 1 or "epoch"
         Mini-batches per update. An update uses the gradient of the mean loss over all rows of its
         mini-batches; "epoch" makes one update per epoch.
+    max_gradient_norm : float > 0, optional
+        An update whose gradient of the data loss, of all weights and biases together, has a larger norm takes that gradient
+        times ``max_gradient_norm / norm``.
+    dropout, input_dropout : float in [0, 1)
+        Probability that a hidden unit, or an input, is zero in an update; the others are divided by ``1 - dropout``
+        (Srivastava et al. 2014). The loss of an epoch is that with dropout; predictions and evaluations have none.
+    schedule, weight_decay_schedule, dropout_schedule : schedule, optional
+        A factor of the learning rate, of weight_decay, or of both dropouts in each update: one of `fastmlp.schedules`, the
+        name of one, or a function of the progress of the fit in [0, 1), the share of its rows before the update. The learning rate of each epoch's last update is in
+        the history.
+    average_decay : float in (0, 1), optional
+        Keep a running mean of the parameters, ``mean += (1 - average_decay) * (parameters - mean)`` after each update, which
+        begins with the parameters after the first one. `average` is the network with these; validation data are evaluated
+        with it.
+    learning_rate_factors : pair of float >= 0, or sequence of pairs, optional
+        (weights, biases), for all layers or for each: factors of the learning rate.
     shuffle : bool
         Permute the rows anew in each epoch.
     seed : int >= 0
@@ -112,6 +130,14 @@ class Trainer(ResumableTrainer):
         l2: float = 0.0,
         proximal: bool = False,
         accumulate: int | str = 1,
+        max_gradient_norm: float | None = None,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        schedule: Schedule | str | Callable[[float], float] | None = None,
+        weight_decay_schedule: Schedule | str | Callable[[float], float] | None = None,
+        dropout_schedule: Schedule | str | Callable[[float], float] | None = None,
+        average_decay: float | None = None,
+        learning_rate_factors: Factors | None = None,
         shuffle: bool = True,
         seed: int = 0,
         n_threads: int | None = None,
@@ -123,7 +149,7 @@ class Trainer(ResumableTrainer):
         self._set_all(network.dtype, settings)
         self._rng = np.random.default_rng(validation.check_seed(seed))
         self._history = History()
-        self._fit_begin, self._resumes = 0, False
+        self._fit_begin, self._fit_end, self._resumes, self._span = 0, 0, False, (0, 1)
         self.core = self._new_core()
 
     @validation.checks_arguments(keyword_only_after="epochs")
@@ -238,8 +264,11 @@ class Trainer(ResumableTrainer):
         """
         updates = 0
         if not self._resumes:
-            self._fit_begin = len(self._history.loss)
+            self._fit_begin = self._fit_end = len(self._history.loss)
         self._resumes = False
+        past = len(self._history.loss)
+        done = past - self._fit_begin if past < self._fit_end else 0
+        self._span, self._fit_end = (done, done + epochs), past + epochs
 
         def train_epoch(epoch: int) -> dict[str, float]:
             nonlocal updates
@@ -250,7 +279,7 @@ class Trainer(ResumableTrainer):
             self.network,
             epochs,
             callbacks,
-            evaluate=lambda: epoch_loop.evaluation_metrics(self.network, sets, threads, self._evaluate),
+            evaluate=lambda: epoch_loop.evaluation_metrics(self._evaluated(), sets, threads, self._evaluate),
             divergence=lambda what: self._divergence(what, loop.epoch, updates),
             record=self._history,
             progress=progress,
@@ -261,6 +290,9 @@ class Trainer(ResumableTrainer):
         )
         loop.run(train_epoch)
         return loop.history
+
+    def _evaluated(self) -> Network:
+        return self.network if self.average_decay is None else self.average
 
     def _evaluate(self, network: Network, data: TrainingData, threads: int) -> Evaluation:
         return core_calls.evaluate(network, data, threads)
@@ -288,15 +320,24 @@ class Trainer(ResumableTrainer):
         with contextlib.closing(self._chunks(data, threads)) as chunks:
             for chunk in chunks:
                 chunk_rows, chunk_updates = chunk.rows, self._updates_of(chunk)
-                sums = self._train_chunk(chunk, threads, on_progress, epoch, updates)
+                begins = rows + np.minimum(np.arange(chunk_updates) * self._rows_of_update(chunk_rows), chunk_rows)
+                progress_of_updates = self._progress(epoch, begins / (data.rows or math.inf))
+                sums = self._train_chunk(chunk, threads, on_progress, epoch, updates, progress_of_updates)
                 loss, correct, rows = loss + sums.loss, correct + sums.correct, rows + chunk_rows
                 updates += chunk_updates
                 del chunk  # before the next one is read
         metrics = {"loss": loss / rows, "penalty": core_calls.penalty(self.network, self.l1, self.l2)}
         if core_calls.has_accuracy(self.network):
             metrics["accuracy"] = correct / rows
+        if self.schedule is not None:
+            metrics["learning_rate"] = self.learning_rate * self.schedule(float(progress_of_updates[-1]))
         metrics["seconds"] = time.perf_counter() - start
         return metrics, updates
+
+    def _progress(self, epoch: int, shares: np.ndarray) -> np.ndarray:
+        """Of the fit, at these shares of an epoch."""
+        done, total = self._span
+        return (done + epoch - 1 + shares) / total
 
     def _chunks(self, data: Any, threads: Threads) -> Iterator[Any]:
         """The data sets of an epoch: a single one, or the chunks of a stream."""
@@ -308,14 +349,20 @@ class Trainer(ResumableTrainer):
             yield data
 
     def _train_chunk(
-        self, data: Any, threads: Threads, on_progress: Callable[[float], None], epoch: int, updates_before: int
+        self,
+        data: Any,
+        threads: Threads,
+        on_progress: OnProgress,
+        epoch: int,
+        updates_before: int,
+        progress: np.ndarray,  # of the fit, at each update
     ) -> LossSum:
-        order, updates = self._order(data), self._updates_of(data)
+        order, updates = self._order(data), len(progress)
         return core_calls.train_or_go_back(
             self.core,
             self.network,
             updates,
-            lambda updates: self._train_updates(data, order, updates, threads, on_progress),
+            lambda updates: self._train_updates(data, order, progress[:updates], threads, on_progress),
             lambda what, update: self._divergence(what, epoch, updates_before + update),
         )
 
@@ -323,19 +370,41 @@ class Trainer(ResumableTrainer):
         order = self._rng.permutation(data.rows) if self.shuffle else np.arange(data.rows)
         return order.astype(np.int64, copy=False)
 
-    def _update_settings(self) -> UpdateSettings:
-        return UpdateSettings(self.learning_rate, self.l1, self.l2, proximal=self.proximal)
+    def _update_settings(self, progress: np.ndarray) -> UpdateSettings:
+        kinds = (self.schedule, self.weight_decay_schedule, self.dropout_schedule)
+        schedule = UpdateSchedule(*(schedules.factors(each, progress) for each in kinds)) if any(kinds) else None
+        return UpdateSettings(
+            self.learning_rate,
+            self.l1,
+            self.l2,
+            proximal=self.proximal,
+            max_gradient_norm=self.max_gradient_norm or 0.0,
+            dropout=self.dropout,
+            input_dropout=self.input_dropout,
+            dropout_seed=self._dropout_seed(),
+            schedule=schedule,
+        )
+
+    def _dropout_seed(self) -> int:
+        """The increment of the generator of the row orders: it belongs to the seed, never changes, and is saved."""
+        increment: Any = self._rng.bit_generator.state["state"]
+        return (increment["inc"] >> 1) % 2**63
 
     def _train_updates(
-        self, data: Any, order: np.ndarray, updates: int, threads: Threads, on_progress: Callable[[float], None]
+        self,
+        data: Any,
+        order: np.ndarray,
+        progress: np.ndarray,
+        threads: Threads,
+        on_progress: OnProgress,
     ) -> LossSum:
-        """The first so many updates of the epoch."""
-        rows, rows_of_update = len(order), self._rows_of_update(len(order))
+        """The first ``len(progress)`` updates of the epoch."""
+        updates, rows, rows_of_update = len(progress), len(order), self._rows_of_update(len(order))
         batch_size = min(self.batch_size, rows)
         first = order[: updates * rows_of_update]
         accumulate = -(-rows_of_update // batch_size)
         return core_calls.train(
-            self.core, data, first, batch_size, accumulate, self._update_settings(), threads, on_progress
+            self.core, data, first, batch_size, accumulate, self._update_settings(progress), threads, on_progress
         )
 
 

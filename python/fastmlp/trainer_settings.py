@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, overload
 
-from . import optimizers, validation
+import numpy as np
+
+from . import optimizers, schedules, validation
+from .schedules import Schedule
 
 T = TypeVar("T")
 
@@ -37,10 +40,69 @@ def _number(name: str, **bounds: float) -> Callable[[Any, Any], float]:
     return lambda trainer, value: validation.check_number(name, value, dtype=trainer.network.dtype, **bounds)
 
 
+def _optional(check: Callable[[Any, Any], T]) -> Callable[[Any, Any], T | None]:
+    return lambda trainer, value: None if value is None else check(trainer, value)
+
+
+def _rate(name: str) -> Callable[[Any, Any], float]:
+    return lambda trainer, value: validation.check_number(name, value, minimum=0, below=1)
+
+
+def _schedule(name: str, of: str = "") -> Callable[[Any, Any], Schedule | None]:
+    def check(trainer: Any, value: Any) -> Schedule | None:
+        if value is not None and of and of not in optimizers.TABLE[trainer.optimizer].settings:
+            raise ValueError(f"{name} needs an optimizer with {of}, got {trainer.optimizer!r}")
+        return schedules.check_schedule(name, value)
+
+    return check
+
+
+Factors = tuple[float, float] | tuple[tuple[float, float], ...]
+
+
+def _rate_factors(trainer: Any, value: Any) -> Factors | None:
+    """A pair (weights, biases), or one for each layer."""
+    name, layers = "learning_rate_factors", len(trainer.network.layer_sizes) - 1
+    if value is None:
+        return None
+    expected = f"{name} must be a pair (weights, biases), or a pair for each of the {layers} layers, got {value!r}"
+    try:
+        factors = tuple(tuple(each) if np.ndim(each) else each for each in value)
+    except (TypeError, ValueError):
+        raise TypeError(expected) from None
+    pairs = factors if all(isinstance(each, tuple) for each in factors) else (factors,)
+    if len(pairs) not in (1 if pairs is not factors else layers, layers) or any(len(pair) != 2 for pair in pairs):
+        raise ValueError(expected)
+    number = validation.check_number
+    checked = tuple((number(name, pair[0], minimum=0), number(name, pair[1], minimum=0)) for pair in pairs)
+    return checked if pairs is factors else checked[0]
+
+
 def _accumulate(trainer: Any, value: Any) -> int | str:
     if isinstance(value, str) and value != "epoch":
         raise ValueError(f"accumulate must be an integer >= 1 or 'epoch', got {value!r}")
     return value if isinstance(value, str) else validation.check_integer("accumulate", value, 1)
+
+
+FIXED: dict[str, Callable[[Any, Any], Any]] = {
+    "proximal": lambda trainer, value: validation.check_flag("proximal", value),
+    "shuffle": lambda trainer, value: validation.check_flag("shuffle", value),
+    "average_decay": _optional(_number("average_decay", above=0, below=1)),
+    "learning_rate_factors": _rate_factors,
+}
+"""The checks of settings that cannot be changed."""
+
+OPTIONAL = {
+    "max_gradient_norm": None,
+    "dropout": 0.0,
+    "input_dropout": 0.0,
+    "schedule": None,
+    "weight_decay_schedule": None,
+    "dropout_schedule": None,
+    "average_decay": None,
+    "learning_rate_factors": None,
+}
+"""Settings that a checkpoint holds only where they are in use, with their defaults."""
 
 
 class TrainerSettings:
@@ -48,6 +110,7 @@ class TrainerSettings:
 
     __slots__ = ("values",)
 
+    network: Any
     values: dict[str, Any]  # by name, the optimizer's own included
 
     optimizer = Setting[str]("The name of the update rule.")
@@ -64,6 +127,24 @@ class TrainerSettings:
     n_threads = Setting["int | None"](
         "Number of threads. May be changed between fits.", lambda trainer, value: validation.check_threads(value)
     )
+    max_gradient_norm = Setting["float | None"](
+        "The largest norm of the gradient, or None. May be changed between epochs.",
+        _optional(_number("max_gradient_norm", above=0)),
+    )
+    dropout = Setting[float]("Of hidden units. May be changed between epochs.", _rate("dropout"))
+    input_dropout = Setting[float]("Of inputs. May be changed between epochs.", _rate("input_dropout"))
+    schedule = Setting["Schedule | None"](
+        "The factor of the learning rate. May be changed between epochs.", _schedule("schedule")
+    )
+    weight_decay_schedule = Setting["Schedule | None"](
+        "The factor of the weight decay. May be changed between epochs.",
+        _schedule("weight_decay_schedule", "weight_decay"),
+    )
+    dropout_schedule = Setting["Schedule | None"](
+        "The factor of both dropouts. May be changed between epochs.", _schedule("dropout_schedule")
+    )
+    average_decay = Setting["float | None"]("As passed to the constructor.")
+    learning_rate_factors = Setting["Factors | None"]("As passed to the constructor.")
     momentum = Setting[float]("As passed to the constructor.")
     nesterov = Setting[bool]("As passed to the constructor.")
     beta_1 = Setting[float]("As passed to the constructor.")
@@ -77,18 +158,23 @@ class TrainerSettings:
         """The settings of a new trainer."""
         optimizer = validation.check_choice("optimizer", given.pop("optimizer"), optimizers.OPTIMIZERS)
         own = {name: given.pop(name) for name in optimizers.SETTINGS}
-        flags = {name: validation.check_flag(name, given.pop(name)) for name in ("proximal", "shuffle")}
+        fixed = {name: check(self, given.pop(name)) for name, check in FIXED.items()}
         self.values = {"optimizer": optimizer}
         for name, value in given.items():
             setattr(self, name, value)
         defaults = {name: setting.default for name, setting in optimizers.SETTINGS.items()}
-        self.values |= flags | defaults | optimizers.check_settings(optimizer, own, dtype)
+        self.values |= fixed | defaults | optimizers.check_settings(optimizer, own, dtype)
 
     def resumable_settings(self) -> dict[str, Any]:
         """The settings that determine results, by the names of the constructor's arguments."""
         other = set(optimizers.SETTINGS) - set(optimizers.TABLE[self.optimizer].settings)
-        return {name: value for name, value in self.values.items() if name not in ("n_threads", *other)}
+        unused = [name for name in OPTIONAL if self.values[name] == OPTIONAL[name]]
+        return {name: value for name, value in self.values.items() if name not in ("n_threads", *other, *unused)}
 
     def optimizer_settings(self) -> dict[str, Any]:
-        """The settings of the update rule."""
-        return {name: self.values[name] for name in optimizers.TABLE[self.optimizer].settings}
+        """The settings of the core's trainer."""
+        own = {name: self.values[name] for name in optimizers.TABLE[self.optimizer].settings}
+        factors = self.learning_rate_factors or ()
+        if factors and not isinstance(factors[0], tuple):
+            factors = (factors,) * (len(self.network.layer_sizes) - 1)
+        return {**own, "average_decay": self.average_decay or 0.0, "rate_factors": list(factors)}

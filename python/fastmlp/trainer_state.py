@@ -13,7 +13,7 @@ import numpy as np
 from . import core_calls, optimizers, validation
 from .formats import checkpoint
 from .history import History
-from .model_state import TrainerState, unchanged
+from .model_state import ModelState, TrainerState, unchanged
 from .network import Network
 from .trainer_settings import TrainerSettings
 
@@ -23,14 +23,16 @@ R = TypeVar("R", bound="ResumableTrainer")
 class ResumableTrainer(TrainerSettings):
     """The part of `Trainer` that saves, resumes and copies it."""
 
-    __slots__ = ("__weakref__", "_fit_begin", "_history", "_network", "_resumes", "_rng", "core")
+    __slots__ = ("__weakref__", "_fit_begin", "_fit_end", "_history", "_network", "_resumes", "_rng", "_span", "core")
 
     core: Any  # the trainer of the C++ core
     _network: Network
     _rng: np.random.Generator  # permutes the rows
     _history: History
     _fit_begin: int  # epochs before this fit
+    _fit_end: int  # epochs when this fit will be done
     _resumes: bool  # whether the next fit goes on from there
+    _span: tuple[int, int]  # epochs of the fit before this call, and at its end, for schedules
 
     def _new_core(self) -> Any:
         settings = self.optimizer_settings()
@@ -40,6 +42,18 @@ class ResumableTrainer(TrainerSettings):
     def network(self) -> Network:
         """The network that is trained."""
         return self._network
+
+    @property
+    def average(self) -> Network:
+        """A new network with the running mean of the parameters; ValueError without `average_decay`."""
+        if self.average_decay is None:
+            raise ValueError("average needs a Trainer with average_decay, got None")
+        updates, arrays = self.core.optimizer_state()
+        state = self.network.state()
+        if updates == 0:
+            return Network.from_state(state)
+        weights, biases = zip(*(layer[-2:] for layer in arrays))
+        return Network.from_state(ModelState(state.spec, weights, biases))
 
     @property
     def history(self) -> History:
@@ -52,14 +66,14 @@ class ResumableTrainer(TrainerSettings):
             updates, arrays = self.core.optimizer_state()
             model, rows = self.network.state(), self._rng.bit_generator.state
             settings = self.resumable_settings()
-            return TrainerState(model, settings, updates, arrays, rows, self.history, self._fit_begin)
+            return TrainerState(model, settings, updates, arrays, rows, self.history, self._fit_begin, self._fit_end)
 
     def set_state(self, state: TrainerState) -> None:
         """Continue from the state of a trainer with the same network and settings; the core checks its arrays."""
         self.core.set_optimizer_state(state.updates, state.optimizer_arrays)
         self._rng.bit_generator.state = state.row_order
         self._history = state.history.copy()
-        self._fit_begin, self._resumes = state.fit_begin, True
+        self._fit_begin, self._fit_end, self._resumes = state.fit_begin, state.fit_end, True
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint: the network and everything that determines its next epochs. `resume` continues from it.

@@ -382,7 +382,8 @@ def test_forged_headers_give_an_error_or_a_trainer_that_trains(tmp_path_factory,
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))  # what is drawn must not depend on it
     for _ in range(data.draw(st.integers(1, 3))):
         *before, last = data.draw(st.sampled_from(list(places(header))))
-        functools.reduce(operator.getitem, before, header)[last] = data.draw(st.sampled_from(FORGERIES))
+        forgery = copy.deepcopy(data.draw(st.sampled_from(FORGERIES)))  # the next one may change a list in it
+        functools.reduce(operator.getitem, before, header)[last] = forgery
     content = json.dumps(header).encode()
     (folder / "forged").write_bytes(struct.pack("<Q", len(content)) + content + whole[end:])
     assert_told_or_trains(folder / "forged")

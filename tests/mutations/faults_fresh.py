@@ -148,8 +148,8 @@ FAULTS = [
     ),  # biases of inf are not seen as divergence
     Fault(
         "Y14",
-        "if (rows <= reserved_rows_ && columns <= reserved_columns_) return;",
-        "if (rows <= reserved_rows_) return;",
+        "if (rows <= reserved_rows_ && columns <= reserved_columns_ && (!drops_ || !dropped_.empty())) return;",
+        "if (rows <= reserved_rows_ && (!drops_ || !dropped_.empty())) return;",
     ),  # inputs too narrow after a CSR fit with short rows
     # cpp/bindings
     Fault(
@@ -235,7 +235,7 @@ FAULTS = [
         "find_columns(worker, epoch, first, batches_[first_side]);",
     ),  # a worker lists the columns of a slice's first chunk before others have looked: sparse data, several threads
     Fault(
-        "Z10", "updates_ += epoch.settings && batch.is_last();", "updates_ += epoch.settings != nullptr;"
+        "Z10", "updates_ += epoch.updates && batch.is_last();", "updates_ += epoch.updates;"
     ),  # chunks are counted, not updates: Adam's bias correction is off for batches beyond 256 rows and accumulation
     Fault(
         "Z11", "Buffer<T>(size + kernels_.lanes)", "Buffer<T>(size)"

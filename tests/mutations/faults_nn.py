@@ -38,7 +38,7 @@ FAULTS = [
     Fault("N14", "static_cast<T>(1 - optimizer.beta_2)", "T(1) - static_cast<T>(optimizer.beta_2)"),  # rounded before
     Fault("N15", "rate * settings.l1 / (1 - optimizer.momentum)", "rate * settings.l1"),  # proximal with momentum
     Fault(
-        "N16", "biases_of(network_.layers()[i]), rules.biases)", "biases_of(network_.layers()[i]), rules.weights)"
+        "N16", "biases_of(network_.layers()[i]), own.biases)", "biases_of(network_.layers()[i]), own.weights)"
     ),  # ranks: biases, too
     Fault("N17", "++updates_;", ""),  # Adam among ranks: each update is the first
     Fault("N18", "x[begin + j] != 0", "x[begin + j] > 0"),  # columns that are negative or zero are skipped

@@ -43,6 +43,10 @@ OF_ESTIMATORS = dict(
     l1=0.0,
     l2=0.0,
     weight_decay=0.01,
+    dropout=0.0,
+    input_dropout=0.0,
+    max_gradient_norm=None,
+    schedule=None,
     activation_settings=None,
     loss_settings=None,
     stopping_metric="score",
@@ -62,6 +66,14 @@ OF_TRAINER = dict(
     l2=0.0,
     proximal=False,
     accumulate=1,
+    max_gradient_norm=None,
+    dropout=0.0,
+    input_dropout=0.0,
+    schedule=None,
+    weight_decay_schedule=None,
+    dropout_schedule=None,
+    average_decay=None,
+    learning_rate_factors=None,
     shuffle=True,
     seed=0,
     n_threads=None,
@@ -117,6 +129,11 @@ DEFAULTS = {
     "plotting.SurfaceDisplay.plot": dict(ax=None),
     "plotting.WeightsDisplay.from_network": dict(neurons=12, ax=None),
     "plotting.WeightsDisplay.plot": dict(ax=None, columns=6),
+    "schedules.Schedule": dict(settings=signature_of(fastmlp.schedules.Schedule)["settings"].default, function=None),
+    "schedules.cosine": dict(warmup=0.0, end=0.0),
+    "schedules.exponential": dict(end=0.01),
+    "schedules.one_cycle": dict(peak=0.3, start=0.04, end=0.00004),
+    "schedules.step": dict(steps=3, factor=0.1),
     "show_config": dict(mode="stdout"),
     "streaming.Stream.of_rows": dict(chunk_rows=None, blocks_per_chunk=64, sample_weight=None),
     "studies.architectures": dict(ratio=0.75),
@@ -133,6 +150,10 @@ DEFAULTS = {
 }
 
 
+PARTS = ("fastmlp.formats.exports", "fastmlp.trainer_state")
+"""Modules of base classes that hold a part of a public class."""
+
+
 def public_functions():
     """Those of the package, with constructors and methods, by their names."""
     found = {}
@@ -142,7 +163,8 @@ def public_functions():
             found[name] = value
         elif inspect.isclass(value) and not issubclass(value, (tuple, Exception)):
             found[name] = value
-            for method in vars(value).items():
+            parts = [base for base in value.__mro__ if base.__module__ in PARTS]
+            for method in {key: part for each in (*parts, value) for key, part in vars(each).items()}.items():
                 if not method[0].startswith("_"):
                     function = method[1].__func__ if isinstance(method[1], classmethod) else method[1]
                     if inspect.isfunction(function):
@@ -224,6 +246,10 @@ BOUNDS = {
     "beta_2": ([0, np.nextafter(1, 0)], [-TINY, 1]),
     "epsilon": ([TINY, 1e300], [0, -TINY]),
     "weight_decay": ([0, 1e300], [-TINY, math.inf]),
+    "max_gradient_norm": ([TINY, 1e300, None], [0, -TINY]),
+    "dropout": ([0, np.nextafter(1, 0)], [-TINY, 1]),
+    "input_dropout": ([0, np.nextafter(1, 0)], [-TINY, 1]),
+    "average_decay": ([TINY, np.nextafter(1, 0), None], [0, 1]),
     "l1": ([0, 1e300], [-TINY, math.inf]),
     "l2": ([0, 1e300], [-TINY, math.inf]),
     "accumulate": ([1, 2**63 - 1, "epoch"], [0, 2**63, "epochs"]),
@@ -243,14 +269,15 @@ def test_a_trainers_numbers_are_accepted_up_to_their_bounds(name):
     for value in bad:
         with pytest.raises(ValueError, match=rf"^{name} must be .*, got {re.escape(repr(value))}"):
             Trainer(Network((3, 2), dtype="float64"), **needed, **{name: value})
-    for value in (True, "x", [1], 1j) + (() if name == "n_threads" else (None,)):
+    for value in (True, "x", [1], 1j) + (() if None in good else (None,)):
         with pytest.raises((TypeError, ValueError), match=f"^{name} must be .*, got {re.escape(repr(value))}"):
             Trainer(Network((3, 2), dtype="float64"), **needed, **{name: value})
 
 
 def test_flags_are_booleans_and_every_setting_has_its_bounds():
     flags = {"nesterov", "proximal", "shuffle"}
-    assert flags | BOUNDS.keys() | {"optimizer"} == TRAINER_SETTINGS.keys()
+    others = {"optimizer", "schedule", "weight_decay_schedule", "dropout_schedule", "learning_rate_factors"}
+    assert flags | BOUNDS.keys() | others == TRAINER_SETTINGS.keys()
     for name in flags:
         for value in (0, 1, None, "True"):
             with pytest.raises(TypeError, match=f"^{name} must be True or False, got {value!r}"):

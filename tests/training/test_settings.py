@@ -40,10 +40,12 @@ FITS = {
 @pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
 @pytest.mark.parametrize("name", TRAINER_SETTINGS)
 def test_every_setting_of_a_trainer_changes_what_is_trained(name, fit):
-    """But the number of threads, which must not."""
+    """But the number of threads, which must not, and the running mean, which is beside it."""
     needed, value = TRAINER_SETTINGS[name]
     plain, changed = trained(fit, **needed), trained(fit, **needed, **{name: value})
-    assert differ(plain, changed) == (name != "n_threads")
+    assert differ(plain, changed) == (name not in ("n_threads", "average_decay"))
+    if name == "average_decay":
+        assert any((p != q).any() for p, q in zip(parameters(changed.average), parameters(changed.network)))
     if name in ("l1", "l2"):
         assert changed.history.penalty[-1] > plain.history.penalty[-1] == 0
 

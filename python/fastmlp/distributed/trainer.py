@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import _core, core_calls, trainer, training_data, validation
-from ..core_calls import LossNotFinite, Threads
+from ..core_calls import LossNotFinite, OnProgress, Threads
 from ..history import Callback, EpochInfo, Evaluation, History
 from ..network import Network
 from ..progress import FitProgress
 from ..streaming import Stream
 from ..threads import default_thread_count, names_a_number_of_threads
+from ..trainer_settings import OPTIONAL
 from ..training_data import TrainingData
 from .communicators import Communicator, MPICommunicator
 from .interrupts import interrupts_deferred
@@ -61,7 +62,8 @@ class Trainer(trainer.Trainer):
     network : Network
         Rank 0's parameters, optimizer state and row order are sent to the other ranks when a fit begins.
     optimizer, learning_rate, momentum, nesterov, beta_1, beta_2, epsilon, weight_decay, l1, l2, proximal, \
-shuffle, seed
+max_gradient_norm, dropout, input_dropout, schedule, weight_decay_schedule, dropout_schedule, average_decay, \
+learning_rate_factors, shuffle, seed
         As in `fastmlp.Trainer`. Each rank permutes its rows with a generator of its own, seeded by the seed, the epoch and
         the rank.
     batch_size : int >= ranks
@@ -288,6 +290,7 @@ shuffle, seed
         own: dict[str, Any] = {
             "network": repr(network),
             "instruction set": _core.current_isa(),
+            **OPTIONAL,
             **self.resumable_settings(),
             "sync_every": self._sync_every,
             **more,
@@ -340,11 +343,14 @@ shuffle, seed
         self._check_same()  # a callback may have changed them
         return super()._train_chunk(*arguments)
 
+    def _dropout_seed(self) -> int:
+        return (super()._dropout_seed() + self._communicator.rank) % 2**63  # the row numbers of ranks overlap
+
     def _train_updates(
-        self, shard: Shard, order: np.ndarray, updates: int, threads: Threads, on_progress: Callable[[float], None]
+        self, shard: Shard, order: np.ndarray, progress: np.ndarray, threads: Threads, on_progress: OnProgress
     ) -> Totals:
         run = self._run_synchronously if self._sync_every == 1 else self._run_locally
-        total = np.array(run(shard, order, updates, threads, on_progress), np.float64)
+        total = np.array(run(shard, order, progress, threads, on_progress), np.float64)
         self._communicator.allreduce_(total)
         return Totals(*map(float, total))
 
@@ -363,13 +369,13 @@ shuffle, seed
         return rows, weights
 
     def _run_synchronously(
-        self, shard: Shard, order: np.ndarray, updates: int, threads: Threads, on_progress: Callable[[float], None]
+        self, shard: Shard, order: np.ndarray, progress: np.ndarray, threads: Threads, on_progress: OnProgress
     ) -> tuple[float, float]:
-        core, settings = self.core, self._update_settings()
+        core, settings, updates = self.core, self._update_settings(progress), len(progress)
         own = int(self._rows_per_update(shard)[self._communicator.rank])
         gradients, sums, weighted_sums = core.gradient_memory(), _core.LossSum(), np.zeros(2)
         for update, (rows, divisor) in enumerate(zip(*self._divisors(shard, order, updates))):
-            own_order = order[update * own : (update + 1) * own]
+            own_order, now = order[update * own : (update + 1) * own], settings.at(update)
             before, position = np.array([sums.loss, sums.correct]), 0
             if len(own_order) == 0 or not divisor > 0:  # no rows on this rank, or no weight on any
                 gradients[:] = 0
@@ -377,7 +383,7 @@ shuffle, seed
                 plan = _core.EpochPlan(own_order, own, 1, divisor)
                 while position < len(own_order) and not self._is_interrupted():  # then no rank makes this update
                     position = core.sum_gradients(
-                        shard.data.core, plan, position, sums, threads(), core_calls.SECONDS_PER_CALL
+                        shard.data.core, plan, position, sums, threads(), core_calls.SECONDS_PER_CALL, now
                     )
                 weighted_sums += (np.array([sums.loss, sums.correct]) - before) * (rows / divisor)
             gradients[-1] = 0 if math.isfinite(sums.loss) else sums.loss
@@ -387,14 +393,14 @@ shuffle, seed
                 raise KeyboardInterrupt
             if not math.isfinite(gradients[-1]):
                 raise LossNotFinite(float(gradients[-1]), update + 1, update - 1)
-            core.update(settings, divisor, threads())
+            core.update(now, divisor, threads())
             on_progress((update + 1) / updates)
         return tuple(weighted_sums) if shard.weighted else (sums.loss, sums.correct)
 
     def _run_locally(
-        self, shard: Shard, order: np.ndarray, updates: int, threads: Threads, on_progress: Callable[[float], None]
+        self, shard: Shard, order: np.ndarray, progress: np.ndarray, threads: Threads, on_progress: OnProgress
     ) -> tuple[float, float]:
-        core, settings, rank = self.core, self._update_settings(), self._communicator.rank
+        core, updates, rank = self.core, len(progress), self._communicator.rank
         rows_per_update = self._rows_per_update(shard)
         own, loss, correct = int(rows_per_update[rank]), 0.0, 0.0
         for begin in range(0, updates, self._sync_every):
@@ -405,6 +411,7 @@ shuffle, seed
             own_order = order[begin * own : end * own]
             if len(own_order):
                 try:
+                    settings = self._update_settings(progress[begin:end])
                     sums = core_calls.train(core, shard.data, own_order, own, 1, settings, threads)
                     loss, correct = loss + sums.loss, correct + sums.correct
                 except LossNotFinite as failure:

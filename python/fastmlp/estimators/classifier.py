@@ -6,7 +6,7 @@ update computes the same formula. The same code therefore gives the same model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from ..history import Callback
+from ..schedules import Schedule
 from .fitting import FittedMLP, can_partial_fit
 from .predictions import of_one_model
 from .scikit_learn import StrOptions, fit_context
@@ -86,6 +87,13 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         matrix "balanced", or a list of one dict per label, whose factors are multiplied.
     weight_decay : float >= 0, default=0.01
         For "adamw".
+    dropout, input_dropout : float in [0, 1), default=0
+        Probability that a hidden unit, or an input, is zero in an update, as in `Trainer`. Not for "lbfgs".
+    max_gradient_norm : float > 0 or None, default=None
+        An update with a larger norm of the gradient takes it times ``max_gradient_norm / norm``. Not for "lbfgs".
+    schedule : schedule, str, callable or None, default=None
+        A factor of the learning rate in each update, as in `Trainer`, over `max_iter` epochs. Not for "lbfgs" and
+        `partial_fit`.
     activation_settings, loss_settings : dict of str to float, optional
         As in `Network`: ``loss_settings={"label_smoothing": 0.1}``, ``activation_settings={"slope": 0.2}``.
     stopping_metric : {"score", "loss"}, default="score"
@@ -182,6 +190,10 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         l1: float = 0.0,
         l2: float = 0.0,
         weight_decay: float = 0.01,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        max_gradient_norm: float | None = None,
+        schedule: Schedule | str | Callable[[float], float] | None = None,
         class_weight: dict | str | None = None,
         activation_settings: dict[str, float] | None = None,
         loss_settings: dict[str, float] | None = None,

@@ -14,7 +14,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import validate_data
 
-from .. import activations, core_calls, losses, optimizers, training_data, validation
+from .. import activations, core_calls, losses, optimizers, schedules, training_data, validation
 from ..core_calls import Threads
 from ..history import Callback, EpochInfo, History
 from ..network import Network
@@ -73,6 +73,10 @@ class FittedMLP(Predictions, Solvers, BaseEstimator, ABC):
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "input_dropout": [Interval(Real, 0, 1, closed="left")],
+        "max_gradient_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "schedule": [StrOptions(set(schedules.SCHEDULES)), callable, None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "l1": [Interval(Real, 0, None, closed="left")],
@@ -203,6 +207,7 @@ class FittedMLP(Predictions, Solvers, BaseEstimator, ABC):
         row = optimizers.TABLE.get(self.solver)
         if self.l1 and row and "momentum" in row.settings and self.momentum == 1:
             raise ValueError(f"l1={self.l1} needs a momentum below 1, got momentum={self.momentum}")
+        self._check_additions(incremental)
         eval_pair = _eval_pair(eval_set, eval_X, eval_y)
         with only_fit_of(self) as model, share_of_cores(self.n_threads) as threads:
             train = model._prepare(X, y, sample_weight, eval_pair, hidden, incremental, classes, threads)
@@ -214,6 +219,15 @@ class FittedMLP(Predictions, Solvers, BaseEstimator, ABC):
                 finally:
                     model._take_over(self)
         return self
+
+    def _check_additions(self, incremental: bool) -> None:
+        """Those that another parameter rules out."""
+        if self.solver == "lbfgs":
+            for name in ("dropout", "input_dropout", "max_gradient_norm", "schedule"):
+                if getattr(self, name):
+                    raise ValueError(f"{name} is for solvers with mini-batches, got solver='lbfgs'")
+        if self.schedule is not None and incremental:
+            raise ValueError("partial_fit does not support schedule: it sees no end of the training")
 
     def _prepare(
         self,
@@ -370,7 +384,9 @@ class FittedMLP(Predictions, Solvers, BaseEstimator, ABC):
         loss, dtype = self._loss_name(), self.coefs_[0].dtype
         self.out_activation_ = losses.TABLE[loss].scikit_learn_output
         if not incremental or not hasattr(self, "_optimizer"):
-            self._optimizer = SolverState(self._network(loss, dtype), self.get_params(deep=False))
+            drops = self.dropout or self.input_dropout  # else the generator draws what scikit-learn's does
+            seed = int(self._random_state.randint(2**31)) if drops else 0
+            self._optimizer = SolverState(self._network(loss, dtype), self.get_params(deep=False), seed)
         elif self._optimizer.network.spec != self._spec(loss, dtype):  # another activation or loss since the last call
             self._optimizer = self._optimizer.of_network(self._network(loss, dtype))
         return self._optimizer.network

@@ -7,7 +7,7 @@ update computes the same formula. The same code therefore gives the same model.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from sklearn.utils.metaestimators import available_if
 
 from .. import losses
 from ..history import Callback
+from ..schedules import Schedule
 from .fitting import FittedMLP, can_partial_fit
 from .predictions import of_one_model
 from .scikit_learn import StrOptions, fit_context
@@ -34,7 +35,8 @@ class MLPRegressor(RegressorMixin, FittedMLP):
         the mean over outputs; its gradient is that of the sum over them, as in scikit-learn.
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, \
 shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, validation_fraction, beta_1, beta_2, \
-epsilon, n_iter_no_change, max_fun, l1, l2, weight_decay, activation_settings, loss_settings, stopping_metric, n_threads
+epsilon, n_iter_no_change, max_fun, l1, l2, weight_decay, dropout, input_dropout, max_gradient_norm, schedule, \
+activation_settings, loss_settings, stopping_metric, n_threads
         As in `MLPClassifier`.
     early_stopping : bool, default=False
         As in `MLPClassifier`; the score is R^2.
@@ -92,6 +94,10 @@ best_validation_score_, history_, n_iter_, t_, n_layers_, n_outputs_, n_features
         l1: float = 0.0,
         l2: float = 0.0,
         weight_decay: float = 0.01,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        max_gradient_norm: float | None = None,
+        schedule: Schedule | str | Callable[[float], float] | None = None,
         activation_settings: dict[str, float] | None = None,
         loss_settings: dict[str, float] | None = None,
         stopping_metric: str = "score",

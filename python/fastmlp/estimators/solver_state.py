@@ -21,10 +21,12 @@ class SolverState:
     ----------
     learning_rate : float
         Of the next epoch.
+    dropout_seed : int
+        Of the masks of dropout.
     """
 
-    def __init__(self, network: Network, parameters: dict[str, Any]) -> None:
-        self.network = network
+    def __init__(self, network: Network, parameters: dict[str, Any], dropout_seed: int) -> None:
+        self.network, self.dropout_seed = network, dropout_seed
         self.learning_rate = self._initial_rate = float(parameters["learning_rate_init"])
         row = optimizers.TABLE[parameters["solver"]]
         self.rule = parameters["learning_rate"] if row.follows_schedules else "constant"

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from .. import core_calls, epoch_loop, lbfgs
-from .._core import LossSum, UpdateSettings
+from .. import core_calls, epoch_loop, lbfgs, schedules
+from .._core import LossSum, UpdateSchedule, UpdateSettings
 from ..core_calls import Threads
 from ..epoch_loop import EpochLoop
 from ..errors import DivergenceError
@@ -98,6 +98,8 @@ class Solvers(StoppingRule):
         self, network: Network, data: TrainingData, rows: np.ndarray, batch_size: int, threads: Threads, epoch: int
     ) -> dict[str, float]:
         start = time.perf_counter()
+        schedule = schedules.check_schedule("schedule", self.schedule)
+        progress = (epoch - 1 + np.arange(0, len(rows), batch_size) / len(rows)) / self.max_iter
         settings = UpdateSettings(
             self._optimizer.learning_rate,
             self.l1,
@@ -105,6 +107,11 @@ class Solvers(StoppingRule):
             self.alpha,
             proximal=True,
             measures_penalty=bool(self.alpha or self.l1 or self.l2),
+            max_gradient_norm=self.max_gradient_norm or 0.0,
+            dropout=self.dropout,
+            input_dropout=self.input_dropout,
+            dropout_seed=self._optimizer.dropout_seed,
+            schedule=UpdateSchedule(schedules.factors(schedule, progress), [], []) if schedule else None,
         )
 
         def train(updates: int, **more: bool) -> LossSum:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from .. import optimizers, validation
 from ..history import History
 from ..model_state import ModelSpec, TrainerState
+from ..schedules import Schedule
+from ..trainer_settings import OPTIONAL
 from . import model_file
 from .model_file import Arrays, Fields, Path
 
@@ -28,12 +31,16 @@ def write_trainer(state: TrainerState, path: Path) -> None:
         model_file.model_metadata(state.model.spec)
         | {f"trainer.{name}": _text(value) for name, value in state.settings.items()}
         | {f"rows.{name}": str(value) for name, value in rows.items()}
-        | {"steps": str(state.updates), "fit_begin": str(state.fit_begin)}
+        | {"steps": str(state.updates), "fit_begin": str(state.fit_begin), "fit_end": str(state.fit_end)}
     )
     model_file.write(path, "checkpoint", arrays, metadata)
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, Schedule):
+        return value.to_text()
+    if isinstance(value, tuple):  # of pairs of floats
+        return json.dumps(value)
     if isinstance(value, (bool, np.bool_)):
         return str(int(value))
     return repr(value) if isinstance(value, float) else str(value)
@@ -52,7 +59,8 @@ def read_trainer(path: Path) -> tuple[TrainerState, Fields]:
     begin = _bits(fields, "fit_begin", 62) if "fit_begin" in metadata else 0  # older files lack it
     if begin > len(history.loss):
         raise fields.error(f"fit_begin must be at most the {len(history.loss)} epochs of the history, got {begin}")
-    state = TrainerState(model, settings, updates, optimizer_arrays, _row_order(fields), history, begin)
+    end = _bits(fields, "fit_end", 62) if "fit_end" in metadata else len(history.loss)
+    state = TrainerState(model, settings, updates, optimizer_arrays, _row_order(fields), history, begin, end)
     if arrays:
         raise fields.error(f"it holds tensors that do not belong to it: {', '.join(sorted(arrays)[:5])}")
     return state, fields
@@ -68,10 +76,23 @@ def _settings(fields: Fields) -> dict[str, Any]:
     for name, setting in optimizers.TABLE[optimizer].settings.items():
         read = fields.flag if isinstance(setting, validation.Flag) else fields.number
         settings[name] = read(f"trainer.{name}")
+    for name in OPTIONAL:
+        if f"trainer.{name}" in fields:
+            settings[name] = _optional(fields, name)
     settings["batch_size"] = fields.integer("trainer.batch_size")
     accumulate = fields.text("trainer.accumulate")
     settings["accumulate"] = accumulate if accumulate == "epoch" else fields.integer("trainer.accumulate")
     return settings
+
+
+def _optional(fields: Fields, name: str) -> Any:
+    if not name.endswith("schedule") and name != "learning_rate_factors":
+        return fields.number(f"trainer.{name}")
+    text = fields.text(f"trainer.{name}")
+    try:
+        return Schedule.from_text(text) if name.endswith("schedule") else json.loads(text)
+    except (ValueError, TypeError, RecursionError) as reason:
+        raise fields.error(f"trainer.{name} is {text!r}: {reason}") from None
 
 
 def _optimizer_arrays(fields: Fields, arrays: Arrays, spec: ModelSpec) -> list[list[np.ndarray]]:

@@ -25,7 +25,7 @@ Metadata of every file, all of them text:
 
 A checkpoint also holds the settings of `Trainer` in ``trainer.<name>``, the state of the NumPy generator PCG64 that
 permutes the rows in ``rows.<name>``, the number of updates in ``steps``, that of the epochs before the last fit in
-``fit_begin`` (0 if missing), the optimizer's arrays for weights (even k) and biases (odd k) as tensors
+``fit_begin`` (0 if missing), that at its planned end in ``fit_end`` (if missing, it has ended), the optimizer's arrays for weights (even k) and biases (odd k) as tensors
 ``optimizer.<i>.<k>``, and the entries of `History` as float64 tensors ``history.<name>``.
 
 Weights and biases are finite. History and optimizer state may hold inf, such as Adam's second moments or `val_loss`.

@@ -1,0 +1,193 @@
+"""Schedules: factors of a setting that change from one update to the next.
+
+A schedule is a function of the progress of a fit, the share of its rows before an update: 0 at the first update, 1 at the end. `Trainer` multiplies the learning
+rate, the weight decay or the dropout of each update by it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from . import validation
+from .validation import Number, Setting
+
+
+def _constant(t: np.ndarray) -> np.ndarray:
+    return np.ones_like(t)
+
+
+def _step(t: np.ndarray, steps: float, factor: float) -> np.ndarray:
+    return factor ** np.floor(t * steps)
+
+
+def _exponential(t: np.ndarray, end: float) -> np.ndarray:
+    return end**t
+
+
+def _cosine(t: np.ndarray, warmup: float, end: float) -> np.ndarray:
+    falls = np.clip((t - warmup) / (1 - warmup), 0, 1)
+    rises = t / warmup if warmup else np.ones_like(t)
+    return np.where(t < warmup, rises, end + (1 - end) * 0.5 * (1 + np.cos(np.pi * falls)))
+
+
+def _one_cycle(t: np.ndarray, peak: float, start: float, end: float) -> np.ndarray:
+    rises = 1 - (1 - start) * 0.5 * (1 + np.cos(np.pi * t / peak))
+    falls = end + (1 - end) * 0.5 * (1 + np.cos(np.pi * (t - peak) / (1 - peak)))
+    return np.where(t < peak, rises, falls)
+
+
+def _coslog4(t: np.ndarray) -> np.ndarray:
+    return 0.5 * (1 - np.cos(2 * np.pi * np.log2(1 + 15 * t)))
+
+
+def _flat_cos(t: np.ndarray) -> np.ndarray:
+    return np.where(t < 0.5, 1.0, 0.5 * (1 + np.cos(np.pi * (t - 0.5) / 0.5)))
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One kind of schedule.
+
+    Attributes
+    ----------
+    function : callable
+        Gets the progress, an array of float64 in [0, 1), and the settings, and returns the factors.
+    """
+
+    name: str
+    function: Callable[..., np.ndarray]
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+
+
+TABLE = {
+    row.name: row
+    for row in (
+        _Row("constant", _constant),
+        _Row("step", _step, {"steps": Number(3, above=0), "factor": Number(0.1, minimum=0)}),
+        _Row("exponential", _exponential, {"end": Number(0.01, above=0)}),
+        _Row("cosine", _cosine, {"warmup": Number(0.0, minimum=0, below=1), "end": Number(0.0, minimum=0)}),
+        _Row(
+            "one_cycle",
+            _one_cycle,
+            {
+                "peak": Number(0.3, above=0, below=1),
+                "start": Number(0.04, minimum=0),
+                "end": Number(0.00004, minimum=0),
+            },
+        ),
+        _Row("coslog4", _coslog4),
+        _Row("flat_cos", _flat_cos),
+    )
+}
+
+SCHEDULES = tuple(TABLE)
+"""The names of the schedules."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A factor of a setting; called with the progress of a fit in [0, 1), a number or an array, it returns the factor.
+
+    The functions of this module make one. `Trainer` also accepts the name of one, or any function of the progress, which
+    a checkpoint cannot hold.
+    """
+
+    name: str
+    settings: Mapping[str, float] = field(default_factory=dict)
+    function: Callable[[float], float] | None = None  # of the user; then the name is for messages
+
+    def __call__(self, progress: Any) -> Any:
+        t = np.asarray(progress, np.float64)
+        if self.function is None:
+            factors = TABLE[self.name].function(t, **self.settings)
+        else:
+            factors = np.array([float(self.function(float(each))) for each in t.ravel()]).reshape(t.shape)
+        wrong = ~(np.isfinite(factors) & (factors >= 0))
+        if wrong.any():
+            raise ValueError(
+                f"the schedule {self!r} must return finite factors >= 0, got {factors[wrong].flat[0]:g} at progress"
+                f" {t[wrong].flat[0]:g}"
+            )
+        return factors if t.ndim else float(factors)
+
+    def __repr__(self) -> str:
+        return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in self.settings.items())})"
+
+    def to_text(self) -> str:
+        """As in checkpoints."""
+        if self.function is not None:
+            raise ValueError(
+                f"a checkpoint holds the schedules of fastmlp.schedules only, got the function {self.name}"
+            )
+        return json.dumps([self.name, dict(self.settings)])
+
+    @classmethod
+    def from_text(cls, text: str) -> Schedule:
+        """ValueError or TypeError if the text is not one of `to_text`."""
+        name, settings = json.loads(text)
+        return _schedule(name, settings)
+
+
+def check_schedule(name: str, value: Any) -> Schedule | None:
+    """None, a Schedule, the name of one, or a function of the progress."""
+    if value is None or isinstance(value, Schedule):
+        return value
+    if isinstance(value, str):
+        return Schedule(validation.check_choice(name, value, SCHEDULES), _defaults(value))
+    if callable(value):
+        return Schedule(getattr(value, "__qualname__", type(value).__name__), {}, value)
+    raise TypeError(f"{name} must be a schedule, its name, a function of the progress or None, got {value!r}")
+
+
+def factors(schedule: Schedule | None, progress: np.ndarray) -> np.ndarray:
+    """Of updates at these points of progress; empty without a schedule."""
+    return np.empty(0) if schedule is None else schedule(progress)
+
+
+def _defaults(name: str) -> dict[str, float]:
+    return {key: setting.default for key, setting in TABLE[name].settings.items()}
+
+
+def _schedule(name: str, settings: Mapping[str, Any]) -> Schedule:
+    row = TABLE[validation.check_choice("schedule", name, SCHEDULES)]
+    return Schedule(name, validation.check_part_settings("settings", row, settings, np.dtype(np.float64)))
+
+
+def constant() -> Schedule:
+    """1."""
+    return _schedule("constant", {})
+
+
+def step(steps: float = 3, factor: float = 0.1) -> Schedule:
+    """Times `factor` at each of ``steps`` equal parts of the fit but the first: 1, factor, factor^2 ..."""
+    return _schedule("step", {"steps": steps, "factor": factor})
+
+
+def exponential(end: float = 0.01) -> Schedule:
+    """``end**t``, from 1 to `end`."""
+    return _schedule("exponential", {"end": end})
+
+
+def cosine(warmup: float = 0.0, end: float = 0.0) -> Schedule:
+    """From 0 to 1 on a line over the first `warmup` of the fit, then half a cosine to `end` (Loshchilov and Hutter 2017)."""
+    return _schedule("cosine", {"warmup": warmup, "end": end})
+
+
+def one_cycle(peak: float = 0.3, start: float = 0.04, end: float = 0.00004) -> Schedule:
+    """Half a cosine from `start` up to 1 at progress `peak`, then one down to `end` (Smith and Topin 2018)."""
+    return _schedule("one_cycle", {"peak": peak, "start": start, "end": end})
+
+
+def coslog4() -> Schedule:
+    """``(1 - cos(2 pi log2(1 + 15 t))) / 2``: four cycles, each twice as long (Holzmüller et al. 2024)."""
+    return _schedule("coslog4", {})
+
+
+def flat_cos() -> Schedule:
+    """1 in the first half of the fit, then half a cosine to 0."""
+    return _schedule("flat_cos", {})

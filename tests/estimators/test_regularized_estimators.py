@@ -1,0 +1,103 @@
+"""Dropout, clipping and schedules of the estimators, against a slow implementation in NumPy."""
+
+import numpy as np
+import pytest
+from estimator_problems import diabetes, scaled
+from fastmlp import MLPClassifier, MLPRegressor, Network, schedules
+from regularized import trained_slowly
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+PROBLEMS = {MLPClassifier: scaled(load_iris), MLPRegressor: diabetes()}
+SETTINGS = {
+    "dropout": {"dropout": 0.3},
+    "input_dropout": {"input_dropout": 0.2},
+    "max_gradient_norm": {"max_gradient_norm": 0.1},
+    "schedule": {"schedule": schedules.cosine(0.3)},
+    "all": {"dropout": 0.2, "input_dropout": 0.1, "max_gradient_norm": 0.1, "schedule": schedules.flat_cos()},
+}
+
+
+def drawn(model, X, outputs):
+    """Initial network, row orders and the seed of dropout, as a fit draws them."""
+    rng = np.random.RandomState(model.random_state)
+    weights, biases, sizes = [], [], (X.shape[1], *model.hidden_layer_sizes, outputs)
+    for inputs, width in zip(sizes, sizes[1:]):
+        bound = np.sqrt(6 / (inputs + width))
+        weights.append(rng.uniform(-bound, bound, (inputs, width)))
+        biases.append(rng.uniform(-bound, bound, width))
+    seed = int(rng.randint(2**31)) if model.dropout or model.input_dropout else 0
+    orders, order = [], np.arange(len(X))
+    for _ in range(model.max_iter):
+        permutation = np.arange(len(X))
+        rng.shuffle(permutation)
+        order = order[permutation]
+        orders.append(order)
+    loss = "squared_error" if outputs == 1 else "cross_entropy"
+    net = Network(sizes, model.activation, loss, dtype="float64")
+    net.set_parameters(weights, biases)
+    return net, orders, seed
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("Mlp", PROBLEMS)
+def test_fits_follow_the_oracle(Mlp, name):
+    X, y = (np.asarray(values, float) for values in PROBLEMS[Mlp])
+    model = Mlp(
+        hidden_layer_sizes=(9, 7),
+        activation="tanh",
+        alpha=0,
+        batch_size=32,
+        max_iter=4,
+        learning_rate_init=0.02,
+        random_state=3,
+    )
+    model.set_params(**SETTINGS[name])
+    labels, outputs = (y.astype(int), len(np.unique(y))) if Mlp is MLPClassifier else (y, 1)
+    net, orders, seed = drawn(model, X, outputs)
+    expected, _, _ = trained_slowly(net, X, labels, orders, 32, "adam", 0.02, seed, SETTINGS[name])
+    model.fit(X, y)
+    for found, wanted in zip(model.coefs_ + model.intercepts_, expected[0] + expected[1], strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_copies_and_grids_keep_them(name):
+    X, y = PROBLEMS[MLPClassifier]
+    model = MLPClassifier((9,), max_iter=3, random_state=1, **SETTINGS[name])
+    assert clone(model).get_params() == model.get_params()
+    first, second = model.fit(X, y).coefs_, clone(model).fit(X, y).coefs_
+    assert all((p == q).all() for p, q in zip(first, second))
+    plain = MLPClassifier((9,), max_iter=3, random_state=1).fit(X, y)
+    assert any((p != q).any() for p, q in zip(plain.coefs_, first))
+    grid = {key: [value, MLPClassifier().get_params()[key]] for key, value in SETTINGS[name].items()}
+    assert len(GridSearchCV(clone(model), grid, cv=2).fit(X, y).cv_results_["params"]) == 2 ** len(grid)
+
+
+@pytest.mark.parametrize("name", ["dropout", "input_dropout", "max_gradient_norm"])
+def test_partial_fit_goes_on_with_new_masks(name):
+    X, y = PROBLEMS[MLPClassifier]
+    settings = dict(hidden_layer_sizes=(9,), random_state=1, shuffle=False, **SETTINGS[name])
+    whole = MLPClassifier(max_iter=3, **settings).fit(X, y)
+    parts = MLPClassifier(**settings)
+    for _ in range(3):
+        parts.partial_fit(X, y, classes=np.unique(y))
+    for p, q in zip(whole.coefs_, parts.coefs_):
+        np.testing.assert_array_equal(p, q)
+
+
+def test_what_they_rule_out_is_rejected():
+    X, y = PROBLEMS[MLPClassifier]
+    for name in ("dropout", "input_dropout", "max_gradient_norm", "schedule"):
+        model = MLPClassifier(solver="lbfgs", **SETTINGS[name])
+        with pytest.raises(ValueError, match=f"{name} is for solvers with mini-batches, got solver='lbfgs'"):
+            model.fit(X, y)
+        assert not hasattr(model, "coefs_")
+    with pytest.raises(ValueError, match="partial_fit does not support schedule"):
+        MLPClassifier(schedule="cosine").partial_fit(X, y, classes=np.unique(y))
+    for name, value in {"dropout": 1, "input_dropout": -0.1, "max_gradient_norm": 0, "schedule": "cosin"}.items():
+        with pytest.raises(ValueError, match=f"'{name}' parameter of MLPClassifier must be"):
+            MLPClassifier(**{name: value}).fit(X, y)
