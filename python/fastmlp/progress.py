@@ -53,12 +53,14 @@ class Line:
 
     def redraw(self, text: str) -> None:
         """On a terminal, replace the line by this text, at most ten times a second."""
+        if not self.on_terminal:
+            return
         import shutil  # here, to keep the package's import quick
 
         width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be redrawn
         self._text = text[:width].ljust(min(len(self._text), width))
         now = time.monotonic()
-        if self.on_terminal and now - self._last_drawn >= SECONDS_BETWEEN_REDRAWS:
+        if now - self._last_drawn >= SECONDS_BETWEEN_REDRAWS:
             self._write(f"\r{self._text}")
             self._last_drawn = now
 
