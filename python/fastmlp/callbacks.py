@@ -152,6 +152,59 @@ class LearningRateSchedule:
         info.optimizer.learning_rate = self._rate(len(info.history.loss))
 
 
+class ReduceOnPlateau:
+    """Multiplies the learning rate by a factor when a metric has not improved for some epochs.
+
+    It counts from the beginning of the fit, also after `Trainer.resume`, and anew after each reduction.
+
+    Parameters
+    ----------
+    metric : str
+        An entry of `History`. Larger is better for names that contain "accuracy" or "score", smaller for others.
+    factor : float in (0, 1)
+    patience : int >= 1
+        Epochs without improvement.
+    min_delta : float >= 0
+        Minimum difference from the best value before it that counts as an improvement.
+    min_rate : float >= 0
+        The learning rate is not reduced below it.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> halves = fastmlp.callbacks.ReduceOnPlateau("loss", factor=0.5, patience=3)
+    """
+
+    def __init__(
+        self,
+        metric: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        min_delta: float = 0.0,
+        min_rate: float = 0.0,
+    ) -> None:
+        self._metric = metric
+        self._factor = validation.check_number("factor", factor, above=0, below=1)
+        self._patience = validation.check_integer("patience", patience, 1)
+        self._min_delta = validation.check_number("min_delta", min_delta, minimum=0)
+        self._min_rate = validation.check_number("min_rate", min_rate, minimum=0)
+
+    def __call__(self, info: EpochInfo) -> None:
+        if info.optimizer is None:
+            raise TypeError("callbacks.ReduceOnPlateau needs a fit with a learning rate; L-BFGS has none")
+        values = _metric(info.history, self._metric)[info.begin :]
+        cost, best, waited = _cost(values, self._metric), float("inf"), 0
+        for epoch in range(len(values)):
+            waited = 0 if waited == self._patience else waited  # after a reduction
+            if cost(epoch) < best - self._min_delta:
+                best, waited = cost(epoch), 0
+            else:
+                waited += 1
+        rate = info.optimizer.learning_rate
+        if waited == self._patience and rate > self._min_rate:
+            info.optimizer.learning_rate = max(self._min_rate, rate * self._factor)
+
+
 def _metric(history: History, name: str) -> Sequence[float]:
     if name not in history:
         known = ", ".join(map(repr, history))

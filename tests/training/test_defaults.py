@@ -105,6 +105,7 @@ DEFAULTS = {
     "Trainer.resume": dict(n_threads=None),
     "callbacks.Checkpoint": dict(every_epochs=1, every_seconds=None, best=None),
     "callbacks.EarlyStopping": dict(metric="val_loss", patience=10, min_delta=0.0),
+    "callbacks.ReduceOnPlateau": dict(metric="val_loss", factor=0.1, patience=10, min_delta=0.0, min_rate=0.0),
     "datasets.hill_and_valley_grid": dict(points=1000),
     "datasets.load_idx": dict(classes=10),
     "datasets.load_mnist": dict(folder=None, download=True),
