@@ -113,6 +113,23 @@ void update(Trainer<T>& trainer, const UpdateSettings& settings, double gradient
     trainer.update(settings, gradient_divisor, n_threads);
 }
 
+// One update with these gradients, of each layer.
+template <class T>
+void apply(Trainer<T>& trainer, const std::vector<Array<T>>& weights, const std::vector<Array<T>>& biases,
+           const UpdateSettings& settings, int n_threads) {
+    auto& layers = trainer.network().layers();
+    require(weights.size() == layers.size() && biases.size() == layers.size(), "one array for each layer");
+    for (std::size_t i = 0; i < layers.size(); ++i)
+        require(fit_layer(layers[i], weights[i], biases[i]), "gradients have the wrong shape");
+    trainer.gradients();
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+        LayerState<T>& state = trainer.layer_states()[i];
+        pack_layer(layers[i], weights[i].data(), biases[i].data(),
+                   {state.weights_of(layers[i]).gradient, state.biases_of(layers[i]).gradient});
+    }
+    update(trainer, settings, 1.0, n_threads);
+}
+
 template <class T> void check_gradients(const Trainer<T>& trainer) {
     require(trainer.layer_states()[0].gradients().weights != nullptr, "no gradients have been summed");
 }
@@ -202,6 +219,8 @@ template <class T> void register_trainer(py::module_& m, const char* name) {
              arg("n_threads"), arg("seconds"), arg("settings") = UpdateSettings())
         .def("gradient_memory", &gradient_memory<T>)
         .def("update", &update<T>, arg("settings"), arg("gradient_divisor"), arg("n_threads"))
+        .def("apply", &apply<T>, arg("weights").noconvert(), arg("biases").noconvert(), arg("settings"),
+             arg("n_threads"))
         .def("gradients", &gradients<T>)
         .def("gradient_vector", &gradient_vector<T>)
         .def("memory", &memory<T>)

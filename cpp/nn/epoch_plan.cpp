@@ -5,6 +5,15 @@
 
 namespace fastmlp {
 
+int64_t max_micro_batch_rows(double operations_per_row) {
+    // Enough to amortise a pass over the weights (their update, gradient sums and transposed copy), few enough that
+    // inputs and activations stay near the core: 256 rows of 784 floats are 800 KiB.
+    constexpr int64_t max_rows = 256;
+    // So that a slice ends soon after its time even for huge layers: about 20 ms.
+    constexpr double max_operations = 5e9;
+    return std::clamp<int64_t>(static_cast<int64_t>(max_operations / operations_per_row), 1, max_rows);
+}
+
 EpochPlan::EpochPlan(const int64_t* order, int64_t rows, int64_t batch_size, int64_t accumulate,
                      double gradient_divisor)
     : rows_(rows),

@@ -20,6 +20,9 @@ struct MicroBatch {
     bool is_last() const { return end == update_end; }
 };
 
+// Rows of a micro-batch at most, for a network with so many operations per row.
+int64_t max_micro_batch_rows(double operations_per_row);
+
 // An update takes `accumulate` mini-batches of `batch_size` rows. The last mini-batch of an epoch may be smaller, and
 // its last update may take fewer of them.
 class EpochPlan {

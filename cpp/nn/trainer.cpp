@@ -17,27 +17,12 @@
 
 namespace fastmlp {
 
-namespace {
-
-// Rows of a micro-batch: enough to amortise a pass over the weights (their update, gradient sums and transposed copy),
-// few enough that inputs and activations stay near the core: 256 rows of 784 floats are 800 KiB.
-constexpr int64_t max_micro_batch_rows = 256;
-// Operations of a micro-batch, so that a slice ends soon after its time even for huge layers: about 20 ms.
-constexpr double max_micro_batch_operations = 5e9;
-
-int64_t rows_of_micro_batches(double operations_per_row) {
-    const double rows = max_micro_batch_operations / operations_per_row;
-    return std::clamp<int64_t>(static_cast<int64_t>(rows), 1, max_micro_batch_rows);
-}
-
-}  // namespace
-
 template <class T>
 Trainer<T>::Trainer(Network<T>& network, const OptimizerSettings& optimizer)
     : network_(network),
       kernels_(network.kernels()),
       optimizer_(optimizer),
-      max_rows_(rows_of_micro_batches(network.training_operations())) {
+      max_rows_(max_micro_batch_rows(network.training_operations())) {
     const int state_count = properties_of(optimizer.kind).state_count;
     for (const auto& layer : network.layers()) states_.emplace_back(layer, state_count, optimizer.average_decay > 0);
 }

@@ -11,6 +11,7 @@ from . import _core, core_calls, training_data, validation
 from .formats.exports import Exports
 from .history import Evaluation, Gradients
 from .model_state import ModelSpec, ModelState, checked_spec, unchanged
+from .steps import Step, input_gradient
 from .threads import default_thread_count
 
 
@@ -265,6 +266,45 @@ class Network(Exports):
             for gradient, w in zip(weight_gradients, self.weights):
                 gradient += l2 * w + l1 * np.sign(w)
         return Gradients(loss, core_calls.penalty(self, l1, l2), weight_gradients, bias_gradients)
+
+    def begin(self, X: Any, n_threads: int | None = None) -> Step:
+        """Begin a step of training with a loss of your own; `fastmlp.steps.Step.backward` and `Trainer.apply` end it.
+
+        Parameters
+        ----------
+        X : array of float32, float64 or uint8, shape (rows, features), rows >= 1
+            The rows of a batch. They are copied, multiplied by `input_scale`.
+        n_threads : int >= 1, optional
+
+        Raises
+        ------
+        ValueError, TypeError
+            If X has a wrong shape or type, is sparse, or holds NaN or inf.
+        """
+        return Step(self, X, n_threads)
+
+    def input_gradient(self, X: Any, output: int | None = None, n_threads: int | None = None) -> np.ndarray:
+        """The gradient of `forward` with respect to X, for surrogates and sensitivity.
+
+        Parameters
+        ----------
+        X : array of float32, float64 or uint8, shape (rows, features)
+        output : int in [0, outputs), optional
+            The output to differentiate. Default: each.
+        n_threads : int >= 1, optional
+
+        Returns
+        -------
+        array, shape (rows, features), or (rows, outputs, features) for each of several outputs
+            With the same bits at every position in X and for every number of threads. For the cross-entropies it is the
+            gradient of probabilities.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `begin`.
+        """
+        return input_gradient(self, X, output, n_threads)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "core": None, "spec": None, "state": self.state()}

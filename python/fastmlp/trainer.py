@@ -6,13 +6,12 @@ import contextlib
 import inspect
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from . import core_calls, epoch_loop, schedules, training_data, validation
+from . import core_calls, epoch_loop, schedules, steps, training_data, validation
 from ._core import LossSum, UpdateSchedule, UpdateSettings
 from .core_calls import OnProgress, Threads
 from .epoch_loop import EpochLoop
@@ -222,12 +221,35 @@ class Trainer(ResumableTrainer):
     def _training_data(self, X: Any, y: Any, sample_weight: Any, threads: int) -> Any:
         if not isinstance(X, Stream):
             data = training_data.training_data(self.network, X, y, sample_weight, threads, skips_columns=True)
-            _warn_of_bytes(X, self.network)
+            training_data.warn_of_bytes(X, self.network)
             return training_data.check_total_weight("X", data)
         for name, given in (("y", y), ("sample_weight", sample_weight)):
             if given is not None:
                 raise TypeError(f"{name} must be None with a Stream, whose chunks hold it, got {type(given).__name__}")
         return BoundStream(X, self.network)
+
+    def apply(self, gradients: Any, n_threads: int | None = None) -> None:
+        """Make one update with gradients that you have computed, for example by `fastmlp.steps.Step.backward`.
+
+        Parameters
+        ----------
+        gradients : StepGradients, Gradients, or another object with these attributes
+            ``weights`` and ``biases``: arrays of reals, shapes of `Network.weights` and `Network.biases`.
+        n_threads : int >= 1, optional
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an array has a wrong shape or type, or holds NaN or inf; or if the trainer has a setting that needs the
+            forward pass or an end of the training: dropout and schedules. Nothing is changed then.
+        RuntimeError
+            If a fit of this network is running.
+
+        Notes
+        -----
+        Penalties, weight decay, `max_gradient_norm` and `average_decay` act as in `fit`. The history gets no entry.
+        """
+        steps.apply(self, gradients, n_threads)
 
     def __repr__(self) -> str:
         defaults = {name: p.default for name, p in inspect.signature(Trainer).parameters.items()}
@@ -370,7 +392,7 @@ class Trainer(ResumableTrainer):
         order = self._rng.permutation(data.rows) if self.shuffle else np.arange(data.rows)
         return order.astype(np.int64, copy=False)
 
-    def _update_settings(self, progress: np.ndarray) -> UpdateSettings:
+    def update_settings(self, progress: np.ndarray) -> UpdateSettings:
         kinds = (self.schedule, self.weight_decay_schedule, self.dropout_schedule)
         schedule = UpdateSchedule(*(schedules.factors(each, progress) for each in kinds)) if any(kinds) else None
         return UpdateSettings(
@@ -404,19 +426,5 @@ class Trainer(ResumableTrainer):
         first = order[: updates * rows_of_update]
         accumulate = -(-rows_of_update // batch_size)
         return core_calls.train(
-            self.core, data, first, batch_size, accumulate, self._update_settings(progress), threads, on_progress
-        )
-
-
-def _warn_of_bytes(X: Any, network: Network) -> None:
-    """Images as bytes, without a scale: a fit with inputs of up to 255 hardly ever succeeds."""
-    if getattr(X, "dtype", None) != np.uint8 or network.input_scale != 1:
-        return
-    values = X.tocsr().data if hasattr(X, "tocsr") else X  # the maximum of a sparse matrix would change it
-    if values.size and values.max() > 127:
-        warnings.warn(
-            "X is uint8 with values above 127 and the network's input_scale is 1: pass input_scale=1/255 to Network for"
-            " images",
-            UserWarning,
-            stacklevel=5,
+            self.core, data, first, batch_size, accumulate, self.update_settings(progress), threads, on_progress
         )

@@ -412,3 +412,17 @@ def _in_dtype(name: str, array: np.ndarray, dtype: np.dtype, n_threads: int) -> 
     array = _plain(array)
     check_finite(name, array, dtype, n_threads)
     return array.astype(dtype, copy=False)
+
+
+def warn_of_bytes(X: Any, network: Any) -> None:
+    """Images as bytes, without a scale: a fit with inputs of up to 255 hardly ever succeeds."""
+    if getattr(X, "dtype", None) != np.uint8 or network.input_scale != 1:
+        return
+    values = X.tocsr().data if hasattr(X, "tocsr") else X  # the maximum of a sparse matrix would change it
+    if values.size and values.max() > 127:
+        warnings.warn(
+            "X is uint8 with values above 127 and the network's input_scale is 1: pass input_scale=1/255 to Network for"
+            " images",
+            UserWarning,
+            stacklevel=5,
+        )

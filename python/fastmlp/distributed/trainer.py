@@ -203,6 +203,10 @@ learning_rate_factors, shuffle, seed
                     raise ValueError(f"the sample weights of all ranks must have a positive sum, got {each.weight:g}")
             return self._fit_with_lock(shard, shards, epochs, callbacks, progress, n_threads)
 
+    def apply(self, gradients: Any, n_threads: int | None = None) -> None:
+        """Not for several ranks: sum the gradients yourself, and apply them with a `fastmlp.Trainer` on each rank."""
+        raise TypeError("apply needs a fastmlp.Trainer, got a distributed one")
+
     def _lock(self) -> Any:
         with self._raises_on_every_rank("could not begin its fit"):
             return super()._lock()
@@ -371,7 +375,7 @@ learning_rate_factors, shuffle, seed
     def _run_synchronously(
         self, shard: Shard, order: np.ndarray, progress: np.ndarray, threads: Threads, on_progress: OnProgress
     ) -> tuple[float, float]:
-        core, settings, updates = self.core, self._update_settings(progress), len(progress)
+        core, settings, updates = self.core, self.update_settings(progress), len(progress)
         own = int(self._rows_per_update(shard)[self._communicator.rank])
         gradients, sums, weighted_sums = core.gradient_memory(), _core.LossSum(), np.zeros(2)
         for update, (rows, divisor) in enumerate(zip(*self._divisors(shard, order, updates))):
@@ -411,7 +415,7 @@ learning_rate_factors, shuffle, seed
             own_order = order[begin * own : end * own]
             if len(own_order):
                 try:
-                    settings = self._update_settings(progress[begin:end])
+                    settings = self.update_settings(progress[begin:end])
                     sums = core_calls.train(core, shard.data, own_order, own, 1, settings, threads)
                     loss, correct = loss + sums.loss, correct + sums.correct
                 except LossNotFinite as failure:
