@@ -54,6 +54,9 @@ private:
     PyThreadState* thread_;
 };
 
+// A pass of fewer operations takes about 10 us and ends before another Python thread could begin.
+inline constexpr double short_operations = 1e6;
+
 // Whether training keeps the GIL: only for the experiment that measures what that would cost.
 inline bool training_holds_gil = false;
 

@@ -72,9 +72,6 @@ template <class T> void set_parameter_vector(Network<T>& network, const Array<T>
     set_parameters(network, parameters.data());
 }
 
-// A forward pass of fewer takes about 10 us and ends before another Python thread could begin.
-constexpr double short_operations = 1e6;
-
 template <class T>
 py::object forward(const Network<T>& network, const py::object& x, int64_t begin, int64_t end, int n_threads) {
     const Inputs all = inputs_view(x, network.inputs());

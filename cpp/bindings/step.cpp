@@ -9,9 +9,6 @@
 
 namespace fastmlp {
 
-// Fewer operations end before another Python thread could begin.
-constexpr double short_operations = 1e6;
-
 template <class T> bool is_short(const Step<T>& step, int64_t begin, int64_t end) {
     return static_cast<double>(end - begin) * step.network().training_operations() < short_operations;
 }

@@ -121,14 +121,18 @@ FAULTS = [
     Fault("P77", "if not math.isfinite(sum(latest)):", "if math.isnan(sum(latest)):"),  # inf is accepted
     Fault("P78", "loop.epoch + 1)", "loop.epoch)"),  # the iteration before the one that diverged
     # callbacks, threads, progress, plots
-    Fault("P79", "cost(epoch) < best - self._min_delta", "cost(epoch) <= best - self._min_delta"),
+    Fault(
+        "P79",
+        "for epoch in range(counted, len(values)): if cost(epoch) < best - self._min_delta:",
+        "for epoch in range(counted, len(values)): if cost(epoch) <= best - self._min_delta:",
+    ),
     Fault("P80", "for depth in range(len(parts) + 1):", "for depth in range(len(parts)):"),  # the own quota is missed
     Fault("P81", "_fits.remove(thread)", "pass"),  # later fits share the cores with those that have ended
     Fault("P82", "text[:width].ljust(min(len(self._text), width))", "text[:width]"),  # the end of a longer line stays
     Fault(
         "P83",
-        "if self.on_terminal and now - self._last_drawn >= SECONDS_BETWEEN_REDRAWS:",
-        "if self.on_terminal:",
+        "if now - self._last_drawn >= SECONDS_BETWEEN_REDRAWS:",
+        "if True:",
     ),  # redrawn more than ten times a second
     Fault("P84", "float(np.abs(sheet).max()) or 1.0", "float(sheet.max()) or 1.0"),  # white is not zero
 ]
