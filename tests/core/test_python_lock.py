@@ -36,6 +36,25 @@ def an_update(size):
     return lambda: trainer.update(_core.UpdateSettings(1e-6), 1.0, 1)
 
 
+def an_apply(size):
+    core, trainer, _ = long_network(1, widths=(64 * (size // 64), 64 * (size // 64)))
+    shapes = [core.weights(i).shape for i in range(3)]
+    gradients = [np.zeros(shape, np.float32) for shape in shapes], [np.zeros(shape[1], np.float32) for shape in shapes]
+    return lambda: trainer.apply(*gradients, _core.UpdateSettings(1e-6), 1)
+
+
+def a_step(size):
+    X = long_inputs(size)
+    step = _core.StepFloat32(long_network(1)[0], size)
+    return step, X, lambda: step.forward(X, 0, size, 1)
+
+
+def a_way_back(size):
+    step, _, forward = a_step(size)
+    forward()
+    return lambda: step.backward(np.ones((size, 10), np.float32), 0, size, True, None, 1)
+
+
 def large_network(size):
     return long_network(1, widths=(size, size))[0]
 
@@ -64,6 +83,9 @@ LONG_CALLS = {
     "Trainer.run": a_run,
     "Trainer.sum_gradients": a_sum,
     "Trainer.update": an_update,
+    "Trainer.apply": an_apply,
+    "Step.forward": lambda size: a_step(size)[2],
+    "Step.backward": a_way_back,
     "forward_plain": lambda size: (
         lambda X, w: (
             lambda: _core.forward_plain(
@@ -94,7 +116,8 @@ COPIES = {  # copies of parameters and arguments, and short answers: the lock is
     *("Trainer." + name for name in ("optimizer_state", "set_optimizer_state", "updates")),
     *("Trainer." + name for name in ("save_snapshot", "restore_snapshot")),
     *("current_isa", "available_isas", "has_openmp", "default_thread_count"),
-    *("forget_native_calls", "CsrInputs", "LossSum", "UpdateSettings"),
+    *("forget_native_calls", "CsrInputs", "LossSum", "UpdateSettings", "UpdateSchedule"),
+    *("Step.outputs", "Step.gradients"),
     *("EpochPlan", "ParameterLock"),
 }
 
@@ -103,7 +126,7 @@ def test_every_entry_point_of_the_core_is_known_here():
     names = set()
     for name, value in vars(_core).items():
         owner = name.removesuffix("Float32").removesuffix("Float64")
-        if owner in ("Network", "Trainer"):
+        if owner in ("Network", "Trainer", "Step"):
             names |= {f"{owner}.{member}" for member in vars(value) if not member.startswith("_")}
         elif (
             callable(value) and owner == name and not hasattr(value, "__members__")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse
-from fastmlp import Network, Trainer, activations, losses, ops
+from fastmlp import Network, Trainer, _core, activations, losses, ops
 from problems import DTYPES, assert_close, assert_equal_bits, parameters, problem
 from ranks import together
 from teams import TEAMS, team_of
@@ -278,3 +278,46 @@ def test_a_distributed_trainer_refuses_by_name():
             trainer.apply(net.begin(np.zeros((2, 11))).backward(np.zeros((2, 4))))
 
     together(2, work)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_core_rejects_what_it_could_not_read(dtype):
+    kind, (core_step, core_trainer) = np.dtype(dtype).type, CORES[dtype]
+    core = Network((3, 5, 2), dtype=dtype).core
+    step, X = core_step(core, 4), np.ones((4, 3), dtype)
+    ones, wide = np.ones((4, 2), dtype), np.ones((4, 3), dtype)
+    assert step.forward(X, 0, 4, 1) == 4
+    with pytest.raises(ValueError, match="no gradients have been summed"):
+        step.gradients()
+    for call, message in (
+        (lambda: core_step(core, 0), "at least one row"),
+        (lambda: step.forward(X[:3], 0, 3, 1), "must have the rows of the step"),
+        (lambda: step.forward(X[:, :2].copy(), 0, 4, 1), r"shape \(rows, 3\)"),
+        *((lambda begin=begin, end=end: step.forward(X, begin, end, 1), "rows out of range") for begin, end in RANGES),
+        *(
+            (lambda begin=begin, end=end: step.backward(ones, begin, end, True, None, 1), "rows out of range")
+            for begin, end in RANGES
+        ),
+        (lambda: step.backward(wide, 0, 4, True, None, 1), "shape of the outputs"),
+        (lambda: step.backward(ones[:3], 0, 3, True, None, 1), "shape of the outputs"),
+        (lambda: step.backward(ones, 0, 4, False, ones, 1), "shape of the inputs"),
+        (lambda: step.backward(ones, 0, 4, False, wide[:3], 1), "shape of the inputs"),
+        (lambda: core_trainer(core, _core.UpdateKind.sgd).apply([], [], _core.UpdateSettings(0.1), 1), "each layer"),
+        (
+            lambda: core_trainer(core, _core.UpdateKind.sgd).apply(
+                [wide, wide], [ones[0], ones[0]], _core.UpdateSettings(0.1), 1
+            ),
+            "wrong shape",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+    with pytest.raises(TypeError):
+        step.backward(ones.astype(kind).T.copy().T, 0, 4, True, None, 1)  # not C-contiguous
+
+
+RANGES = [(-1, 2), (0, 5), (3, 2), (2, 2)]
+CORES = {
+    "float32": (_core.StepFloat32, _core.TrainerFloat32),
+    "float64": (_core.StepFloat64, _core.TrainerFloat64),
+}
