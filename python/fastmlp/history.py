@@ -48,8 +48,16 @@ class Gradients(NamedTuple):
     biases: list[np.ndarray]
 
 
+class _Ending:
+    """What a history holds beside its lists."""
+
+    __slots__ = ("out_of_time",)
+
+    out_of_time: bool
+
+
 @dataclass(repr=False)
-class History:
+class History(_Ending):
     """The metrics of each epoch of a fit: lists with one entry per epoch, or empty where there is no such metric.
 
     Attributes
@@ -64,6 +72,8 @@ class History:
         On the validation data, after the epoch; empty without them.
     seconds : list of float
         Wall-clock time of the epoch's training, without its validation and callbacks.
+    out_of_time : bool
+        Whether the last fit ended before its last epoch because of its `max_seconds`. Checkpoints do not hold it.
 
     Notes
     -----
@@ -83,6 +93,9 @@ class History:
     val_loss: list[float] = field(default_factory=list)
     val_accuracy: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.out_of_time = False
 
     def append(self, metrics: dict[str, float]) -> None:
         """Add one epoch."""
@@ -109,7 +122,9 @@ class History:
 
     def copy(self) -> History:
         """A history of its own with the same entries."""
-        return History().extend(self)
+        history = History().extend(self)
+        history.out_of_time = self.out_of_time
+        return history
 
     def extend(self, other: History) -> History:
         """Add the epochs of another history; returns this one."""
@@ -135,7 +150,8 @@ class History:
     def __repr__(self) -> str:
         epochs = max(map(len, vars(self).values()))
         last = ", ".join(f"{name} {self[name][-1]:.4g}" for name in self)
-        return f"History({epochs} epoch{'s' * (epochs != 1)}{', last: ' * bool(last)}{last})"
+        end = ", out of time" * self.out_of_time
+        return f"History({epochs} epoch{'s' * (epochs != 1)}{', last: ' * bool(last)}{last}{end})"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from . import training_data, validation
+from . import row_subsets, training_data, validation
 from .errors import DivergenceError
 from .history import Callback, History
 from .progress import Cancelled, ManyProgress
@@ -31,6 +31,8 @@ def fit_many(
     return_diverged: bool = False,
     *,
     sample_weight: Any = None,
+    validation_split: float | None = None,
+    max_seconds: float | None = None,
 ) -> list[History] | list[Outcome]:
     """Train several networks at the same time, one per core, with the same bits as one after another.
 
@@ -41,7 +43,7 @@ def fit_many(
     ----------
     trainers : sequence of Trainer
         Trainers of different networks, which must accept the same X and y. Their own n_threads is ignored.
-    X, y, epochs, validation_data, sample_weight
+    X, y, epochs, validation_data, sample_weight, validation_split
         As in `Trainer.fit`.
     callbacks : iterable of callable
         As in `Trainer.fit`, for every network; ``info.network`` is the one that has ended an epoch. They are called one
@@ -52,6 +54,9 @@ def fit_many(
         Number of cores, and of networks in training, at the same time. Default: as for `Trainer`.
     return_diverged : bool
         True: a network that diverges does not end the others, and its `DivergenceError` is returned in its place.
+    max_seconds : float > 0, optional
+        As in `Trainer.fit`, for all networks together: the networks that one core trains one after another have equal parts
+        of it.
 
     Returns
     -------
@@ -74,12 +79,18 @@ def fit_many(
     return_diverged = validation.check_flag("return_diverged", return_diverged)
     progress = ManyProgress(verbose, len(given), epochs)
     networks = [trainer.network for trainer in given]
+    max_seconds = validation.check_max_seconds(max_seconds)
+    fraction = row_subsets.check_validation_split(validation_split, X, validation_data)
     data = share_data(networks, X, y, sample_weight, threads)
+    if fraction is not None:
+        rows, held_out = row_subsets.hold_out(data[0].rows, fraction)
+        data = [row_subsets.only(each, rows, sample_weight) for each in data]
+        validation_data = row_subsets.take_all(X, y, sample_weight, held_out)
     sets = training_data.evaluation_sets(validation_data, lambda *rows: share_data(networks, *rows, threads))
-    return _Fits(given, data, sets, epochs, checked, threads, progress, return_diverged).run()
+    return Fits(given, data, sets, epochs, checked, threads, progress, return_diverged, max_seconds).run()
 
 
-class _Fits:
+class Fits:
     """Fits in progress: a queue of trainers, and the threads that work on it."""
 
     def __init__(
@@ -91,10 +102,13 @@ class _Fits:
         callbacks: list[Callback],
         threads: int,
         progress: ManyProgress,
-        return_diverged: bool,
+        return_diverged: bool = False,
+        max_seconds: float | None = None,
     ) -> None:
         self._trainers, self._data, self._sets, self._epochs = trainers, data, sets, epochs
         self._threads, self._progress, self._return_diverged = threads, progress, return_diverged
+        one_after_another = -(-len(trainers) // threads)
+        self._max_seconds = None if max_seconds is None else max_seconds / one_after_another
         self._lock = threading.Lock()
         self._callbacks = [_one_at_a_time(callback, self._lock) for callback in callbacks]
         cost = [trainer.network.core.training_operations for trainer in trainers]
@@ -156,7 +170,13 @@ class _Fits:
         try:
             with trainer.network.core.lock_parameters():
                 outcome = trainer.run_epochs(
-                    self._data[index], sets, self._epochs, self._callbacks, self._cores_of_each, self._progress
+                    self._data[index],
+                    sets,
+                    self._epochs,
+                    self._callbacks,
+                    self._cores_of_each,
+                    self._progress,
+                    self._max_seconds,
                 )
             loss = outcome.loss[-1]
         except Cancelled:

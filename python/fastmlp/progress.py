@@ -20,6 +20,8 @@ class Progress(Protocol):
 
     def epoch_done(self, epoch: int, metrics: dict[str, float]) -> None: ...
 
+    def out_of_time(self, max_seconds: float) -> None: ...
+
 
 class Line:
     """Text on stderr; as a context manager it ends the line on a terminal even if the block raises.
@@ -95,6 +97,11 @@ class FitProgress(Line):
         self.redraw(text)
         self.add(text)
 
+    def out_of_time(self, max_seconds: float) -> None:
+        text = f"max_seconds={max_seconds:g} leave no time for another epoch"
+        self.redraw(f"{self._text.rstrip()}  {text}")
+        self.add(text)
+
 
 class Cancelled(Exception):
     """Ends the fits of a `ManyProgress` that was stopped."""
@@ -121,6 +128,9 @@ class ManyProgress(Line):
         with self._lock:
             self._epochs_done += 1
             self.redraw(self._summary())
+
+    def out_of_time(self, max_seconds: float) -> None:
+        """The line of the net that has ended counts its epochs."""
 
     def fit_done(self, description: str) -> None:
         with self._lock:

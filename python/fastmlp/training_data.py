@@ -33,6 +33,7 @@ class TrainingData(NamedTuple):
     core: Any  # the core's data set
     rows: int
     weight: float  # the sum of the sample weights; the number of rows without them
+    chosen: np.ndarray | None = None  # int64, (rows,): rows of the core's data set to train on; None: all of them
 
 
 def training_data(

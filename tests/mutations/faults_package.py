@@ -12,7 +12,7 @@ FAULTS = [
         "return any(_wants_to_stop(callback, info) for callback in callbacks)",
     ),  # callbacks after one that stops are not called
     Fault(
-        "P09", "return self._call(self._callbacks, EpochInfo(", "return self._call(self._callbacks[:1], EpochInfo("
+        "P09", "return self._call(self._callbacks, info)", "return self._call(self._callbacks[:1], info)"
     ),  # an epoch calls its first callback only
     Fault("P10", "epoch, updates_before + update)", "epoch, update)"),  # the step within the chunk
     Fault("P12", "self._checked = self._stream._same_each_epoch", "self._checked = True"),

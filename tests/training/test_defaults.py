@@ -47,6 +47,7 @@ OF_ESTIMATORS = dict(
     loss_settings=None,
     stopping_metric="score",
     n_threads=None,
+    max_seconds=None,
 )
 OF_TRAINER = dict(
     optimizer="sgd",
@@ -66,7 +67,7 @@ OF_TRAINER = dict(
     seed=0,
     n_threads=None,
 )
-OF_FIT = dict(validation_data=None, callbacks=(), verbose="auto", sample_weight=None)
+OF_FIT = dict(validation_data=None, callbacks=(), verbose="auto", sample_weight=None, max_seconds=None)
 OF_RANKS = dict(sync_every=1, communicator=None, n_threads=None)
 DEFAULTS = {
     "MLPClassifier": OF_ESTIMATORS | dict(class_weight=None),
@@ -89,7 +90,7 @@ DEFAULTS = {
     "Network.to_onnx": dict(input_type=None),
     "Network.to_state_dict": dict(fold_input_scale=False),
     "Trainer": OF_TRAINER,
-    "Trainer.fit": OF_FIT | dict(n_threads=None),
+    "Trainer.fit": OF_FIT | dict(n_threads=None, validation_split=None),
     "Trainer.resume": dict(n_threads=None),
     "callbacks.Checkpoint": dict(every_epochs=1, every_seconds=None, best=None),
     "callbacks.EarlyStopping": dict(metric="val_loss", patience=10, min_delta=0.0),
@@ -103,7 +104,7 @@ DEFAULTS = {
     "distributed.Trainer.fit": OF_FIT | dict(n_threads=None),
     "distributed.Trainer.resume": OF_RANKS,
     "fit_lbfgs": OF_FIT | dict(max_iter=1000, l1=0.0, l2=0.0, tol=1e-6, n_threads=None),
-    "fit_many": OF_FIT | dict(n_threads=None, return_diverged=False),
+    "fit_many": OF_FIT | dict(n_threads=None, return_diverged=False, validation_split=None),
     "ops.activate": dict(settings=None),
     "ops.activation_gradient": dict(settings=None, z=None),
     "ops.loss_and_gradient": dict(settings=None),

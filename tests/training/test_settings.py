@@ -195,7 +195,7 @@ def test_every_setting_of_lbfgs_changes_what_is_trained():
         return net, history
 
     plain, whole = fitted()
-    changes = {"max_iter": 7, "l1": 0.01, "l2": 0.01, "tol": 1e-2, "n_threads": 1}
+    changes = {"max_iter": 7, "l1": 0.01, "l2": 0.01, "tol": 1e-2, "max_seconds": 1e-9, "n_threads": 1}
     assert signature_of(fastmlp.fit_lbfgs).keys() - changes.keys() == {
         "network",
         "X",
@@ -209,7 +209,7 @@ def test_every_setting_of_lbfgs_changes_what_is_trained():
         net, history = fitted(**{name: value})
         same = all((p == q).all() for p, q in zip(parameters(plain), parameters(net)))
         assert same == (name == "n_threads"), name
-        if name in ("max_iter", "tol"):
+        if name in ("max_iter", "tol", "max_seconds"):
             assert len(history.loss) < len(whole.loss) and history.loss == whole.loss[: len(history.loss)]
         if name == "max_iter":
             assert len(history.loss) == 7
@@ -271,6 +271,7 @@ ESTIMATOR_SETTINGS = {
     "loss_settings": ({}, {"label_smoothing": 0.2}),
     "loss": ({}, "poisson"),
     "verbose": ({}, True),
+    "max_seconds": ({}, 1e-9),
     "n_threads": ({}, 1),
 }
 WITHOUT_EFFECT = {"verbose", "n_threads"}  # on the model
@@ -328,6 +329,7 @@ def test_every_setting_of_an_estimator_changes_the_fit_and_survives(name, capsys
         ("l2", [0, 0.1], [-1e-9, "x"]),
         ("stopping_metric", ["score", "loss"], ["accuracy", None]),
         ("n_threads", [None, 1, 1024], [0, 1025, 1.0]),
+        ("max_seconds", [None, 1, 0.5], [0, -1.0, "1"]),
     ],
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

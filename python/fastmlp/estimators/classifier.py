@@ -93,6 +93,9 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
     n_threads : int >= 1 or None, default=None
         None: the cores of the process, divided among the fits that run at the same time. The model is the same for every
         number.
+    max_seconds : float > 0 or None, default=None
+        A limit of the time from the first epoch on. The fit trains whole epochs (or iterations), at least one. It ends
+        before an epoch that would end later if it took as long as the one before it, and sets ``history_.out_of_time``.
 
     Attributes
     ----------
@@ -187,6 +190,7 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         loss_settings: dict[str, float] | None = None,
         stopping_metric: str = "score",
         n_threads: int | None = None,
+        max_seconds: float | None = None,
     ) -> None:
         self._set_parameters(locals())
 

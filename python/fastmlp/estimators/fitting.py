@@ -81,6 +81,7 @@ class FittedMLP(Predictions, Solvers, BaseEstimator, ABC):
         "loss_settings": [dict, None],
         "stopping_metric": [StrOptions({"score", "loss"})],
         "n_threads": [Interval(Integral, 1, validation.MAX_THREADS, closed="both"), None],
+        "max_seconds": [Interval(Real, 0, None, closed="neither"), None],
     }
 
     def _set_parameters(self, arguments: dict[str, Any]) -> None:

@@ -34,7 +34,8 @@ class MLPRegressor(RegressorMixin, FittedMLP):
         the mean over outputs; its gradient is that of the sum over them, as in scikit-learn.
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, \
 shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, validation_fraction, beta_1, beta_2, \
-epsilon, n_iter_no_change, max_fun, l1, l2, weight_decay, activation_settings, loss_settings, stopping_metric, n_threads
+epsilon, n_iter_no_change, max_fun, l1, l2, weight_decay, activation_settings, loss_settings, stopping_metric, n_threads, \
+max_seconds
         As in `MLPClassifier`.
     early_stopping : bool, default=False
         As in `MLPClassifier`; the score is R^2.
@@ -96,6 +97,7 @@ best_validation_score_, history_, n_iter_, t_, n_layers_, n_outputs_, n_features
         loss_settings: dict[str, float] | None = None,
         stopping_metric: str = "score",
         n_threads: int | None = None,
+        max_seconds: float | None = None,
     ) -> None:
         self._set_parameters(locals())
 
