@@ -172,7 +172,7 @@ class Trainer(ResumableTrainer):
         max_seconds : float > 0, optional
             A limit of the time from the first epoch on, validation and callbacks included. The fit trains whole epochs, at
             least one. It ends before an epoch that would end later if it took as long as the one before it, and sets
-            `History.out_of_time`.
+            ``history.out_of_time``.
 
         Returns
         -------

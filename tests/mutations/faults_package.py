@@ -99,7 +99,7 @@ FAULTS = [
     Fault(
         "P67", 'if spec.input_scale != 1: values = add("Mul"', 'if spec.input_scale > 1: values = add("Mul"'
     ),  # ONNX without a scale of 1/255
-    Fault("P68", "onnx.helper.set_model_props(graph_model, model_metadata(spec))", ""),
+    Fault("P68", "onnx.helper.set_model_props(graph_model, metadata)", ""),
     Fault("P69", "int(name[len(prefix) : -1])", "name[len(prefix) : -1]"),  # layer 10 comes before layer 2
     Fault(
         "P70", 'training_data.check_finite(name, arrays["weights.0"], spec.dtype, default_thread_count())', ""

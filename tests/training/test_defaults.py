@@ -72,6 +72,10 @@ OF_RANKS = dict(sync_every=1, communicator=None, n_threads=None)
 DEFAULTS = {
     "MLPClassifier": OF_ESTIMATORS | dict(class_weight=None),
     "MLPRegressor": OF_ESTIMATORS | dict(loss="squared_error"),
+    "Ensemble.forward": dict(n_threads=None, return_std=False),
+    "Ensemble.predict": dict(n_threads=None),
+    "Ensemble.to_c": dict(name="network"),
+    "Ensemble.to_onnx": dict(input_type=None),
     "Network": dict(
         activation="relu",
         loss="cross_entropy",
@@ -103,6 +107,7 @@ DEFAULTS = {
     "distributed.Trainer": dict(optimizer="sgd", learning_rate=0.1, batch_size=128) | OF_RANKS,
     "distributed.Trainer.fit": OF_FIT | dict(n_threads=None),
     "distributed.Trainer.resume": OF_RANKS,
+    "fit_ensemble": OF_FIT | dict(seeds=range(5), rows="all", n_threads=None),
     "fit_lbfgs": OF_FIT | dict(max_iter=1000, l1=0.0, l2=0.0, tol=1e-6, n_threads=None),
     "fit_many": OF_FIT | dict(n_threads=None, return_diverged=False, validation_split=None),
     "ops.activate": dict(settings=None),
