@@ -14,6 +14,7 @@ from .progress import Cancelled, ManyProgress
 from .threads import default_thread_count
 from .trainer import Trainer
 from .training_data import SharedData, TrainingData
+from .workers import Workers
 
 Outcome = History | DivergenceError
 
@@ -91,7 +92,7 @@ def fit_many(
 
 
 class Fits:
-    """Fits in progress: a queue of trainers, and the threads that work on it."""
+    """Fits in progress."""
 
     def __init__(
         self,
@@ -110,54 +111,15 @@ class Fits:
         one_after_another = -(-len(trainers) // threads)
         self._max_seconds = None if max_seconds is None else max_seconds / one_after_another
         self._lock = threading.Lock()
-        self._callbacks = [_one_at_a_time(callback, self._lock) for callback in callbacks]
+        self._callbacks = [one_at_a_time(callback, self._lock) for callback in callbacks]
         cost = [trainer.network.core.training_operations for trainer in trainers]
-        self._largest_first = iter(sorted(range(len(trainers)), key=lambda index: -cost[index]))
+        largest_first = sorted(range(len(trainers)), key=lambda index: -cost[index])
+        self._workers = Workers(largest_first, threads, self._fit, progress.stop)
         self._unfinished = len(trainers)
-        self._outcomes: dict[int, Outcome] = {}
-        self._failures: list[BaseException] = []
-        self._worker_ended = threading.Condition()
-        self._workers = 0  # running: each counts itself, because Ctrl-C may keep one from starting
 
     def run(self) -> list[Outcome]:
         with self._progress:
-            try:
-                for number in range(min(self._threads, len(self._trainers))):
-                    # A daemon, unlike a ThreadPoolExecutor's threads: the interpreter can end while it works.
-                    threading.Thread(target=self._work, name=f"fastmlp.fit_many-{number}", daemon=True).start()
-                self._wait_for_workers()
-            except BaseException as interruption:  # Ctrl-C, or a thread that the system refuses
-                self._failures.insert(0, interruption)
-                self._progress.stop()
-                self._wait_for_workers()
-        for failure in self._failures:
-            if not isinstance(failure, Cancelled):
-                raise failure
-        return [self._outcomes[index] for index in range(len(self._trainers))]
-
-    def _work(self) -> None:
-        with self._worker_ended:
-            self._workers += 1
-        try:
-            while not self._failures:
-                with self._lock:
-                    index = next(self._largest_first, None)
-                if index is None:
-                    break
-                self._outcomes[index] = self._fit(index)
-        except BaseException as failure:  # raised again by the thread that called fit_many
-            self._failures.append(failure)
-            self._progress.stop()
-        with self._worker_ended:
-            self._workers -= 1
-            self._worker_ended.notify()
-
-    def _wait_for_workers(self) -> None:
-        def all_ended() -> bool:
-            return self._workers == 0 and (bool(self._failures) or len(self._outcomes) == len(self._trainers))
-
-        with self._worker_ended:
-            self._worker_ended.wait_for(all_ended)
+            return self._workers.run()
 
     def _cores_of_each(self) -> int:
         return max(1, self._threads // self._unfinished)
@@ -226,7 +188,9 @@ def share_data(networks: Sequence[Any], X: Any, y: Any, sample_weight: Any, n_th
     return data
 
 
-def _one_at_a_time(callback: Callback, lock: threading.Lock) -> Callable[[Any], bool | None]:
+def one_at_a_time(callback: Callback, lock: threading.Lock) -> Callable[[Any], bool | None]:
+    """The callback for fits in several threads."""
+
     def locked(info: Any) -> bool | None:
         with lock:
             return callback(info)

@@ -51,6 +51,8 @@ def behaviour(thing):
     """What an object does, as arrays and numbers."""
     if isinstance(thing, Network):
         return [*parameters(thing), thing.predict(X)]
+    if isinstance(thing, fastmlp.Ensemble):
+        return [*thing.forward(X, return_std=True), *(array for member in thing.members for array in parameters(member))]
     if isinstance(thing, Trainer):
         thing.fit(X, Y, epochs=2)
         return [*parameters(thing.network), np.array(thing.history.loss)]
@@ -103,6 +105,7 @@ def things(tmp_path_factory):
         "network": network(),
         "network, float64": network("float64"),
         "network with settings": Network((4, 3, 2), activation="leaky_relu", activation_settings={"slope": 0.3}),
+        "Ensemble": fastmlp.Ensemble([network(), Network((4, 2), seed=2)]),
         "trainer": fitted_trainer(),
         "trainer, adam": fitted_trainer(optimizer="adam", learning_rate=0.01),
         "trainer, unfitted": Trainer(network()),

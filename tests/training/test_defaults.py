@@ -48,6 +48,8 @@ OF_ESTIMATORS = dict(
     stopping_metric="score",
     n_threads=None,
     max_seconds=None,
+    n_ensemble=1,
+    ensemble_rows="all",
 )
 OF_TRAINER = dict(
     optimizer="sgd",
@@ -76,6 +78,7 @@ DEFAULTS = {
     "Ensemble.predict": dict(n_threads=None),
     "Ensemble.to_c": dict(name="network"),
     "Ensemble.to_onnx": dict(input_type=None),
+    "MLPRegressor.predict": dict(return_std=False),
     "Network": dict(
         activation="relu",
         loss="cross_entropy",

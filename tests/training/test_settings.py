@@ -272,6 +272,8 @@ ESTIMATOR_SETTINGS = {
     "loss": ({}, "poisson"),
     "verbose": ({}, True),
     "max_seconds": ({}, 1e-9),
+    "n_ensemble": ({}, 2),
+    "ensemble_rows": (dict(n_ensemble=2), "bootstrap"),
     "n_threads": ({}, 1),
 }
 WITHOUT_EFFECT = {"verbose", "n_threads"}  # on the model
@@ -287,12 +289,16 @@ def fit_of(model):
     """Everything that a second fit and the first have made of it, which only warm starts make depend on each other."""
     y = Y if hasattr(model, "class_weight") else Y + 1.0
     model.fit(X, y).fit(X, y)
-    losses = np.array(model.validation_loss_curve_ or [], float)
-    return [*model.coefs_, *model.intercepts_, np.array([model.n_iter_, model.loss_]), losses]
+    made = []
+    for each in getattr(model, "estimators_", [model]):
+        losses = np.array(each.validation_loss_curve_ or [], float)
+        made += [*each.coefs_, *each.intercepts_, np.array([each.n_iter_, each.loss_]), losses]
+    return made
 
 
 def equal(first, second):
-    return all(a.shape == b.shape and (a == b).all() for a, b in zip(first, second, strict=True))
+    same = (a.shape == b.shape and (a == b).all() for a, b in zip(first, second))
+    return len(first) == len(second) and all(same)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -330,6 +336,8 @@ def test_every_setting_of_an_estimator_changes_the_fit_and_survives(name, capsys
         ("stopping_metric", ["score", "loss"], ["accuracy", None]),
         ("n_threads", [None, 1, 1024], [0, 1025, 1.0]),
         ("max_seconds", [None, 1, 0.5], [0, -1.0, "1"]),
+        ("n_ensemble", [1, 2], [0, 1.0, None]),
+        ("ensemble_rows", ["all", "bootstrap", "folds"], ["half", None]),
     ],
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
