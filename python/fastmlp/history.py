@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from . import history_figure
 
 OLD_NAMES = {"validation_loss": "val_loss", "validation_score": "val_score"}
 """Of estimators in version 0.1."""
@@ -146,6 +149,32 @@ class History(_Ending):
             raise ImportError("History.to_frame needs pandas: pip install pandas") from None
         columns = {name: pandas.Series(self[name], range(1, len(self[name]) + 1)) for name in self}
         return pandas.DataFrame(columns).rename_axis("epoch")
+
+    def plot(self) -> Any:
+        """Draw the losses, and the accuracies or scores, over the epochs. In a notebook, a history draws itself like this.
+
+        Returns
+        -------
+        matplotlib Figure
+            ``figure.savefig(path)`` writes it. For one metric on axes of yours: `plotting.LearningCurveDisplay`.
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib.
+        ValueError
+            If there is no epoch.
+        """
+        return history_figure.figure(self)
+
+    def _repr_png_(self) -> bytes | None:
+        """What a notebook shows; None, for the text, without matplotlib or epochs."""
+        buffer = io.BytesIO()
+        try:
+            self.plot().savefig(buffer, format="png")
+        except (ImportError, ValueError):
+            return None
+        return buffer.getvalue()
 
     def __repr__(self) -> str:
         epochs = max(map(len, vars(self).values()))

@@ -159,7 +159,8 @@ class Trainer(ResumableTrainer):
         callbacks : iterable of callable
             After each epoch each is called as ``callback(info)`` with an `EpochInfo`; the fit ends if one returns True.
         verbose : bool or "auto"
-            "auto": a progress line on stderr if that is a terminal. True: also one line per epoch where it is none.
+            "auto": a progress line on stderr if that is a terminal; in a notebook, a bar where tqdm is installed. True: also
+            one line per epoch elsewhere.
         sample_weight : array of reals, shape (samples,), optional
             A mini-batch's loss and gradient are means weighted by them. A mini-batch whose weights sum to zero has no
             data gradient. With a Stream, the chunks hold the weights.

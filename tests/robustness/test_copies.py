@@ -52,7 +52,10 @@ def behaviour(thing):
     if isinstance(thing, Network):
         return [*parameters(thing), thing.predict(X)]
     if isinstance(thing, fastmlp.Ensemble):
-        return [*thing.forward(X, return_std=True), *(array for member in thing.members for array in parameters(member))]
+        return [
+            *thing.forward(X, return_std=True),
+            *(array for member in thing.members for array in parameters(member)),
+        ]
     if isinstance(thing, Trainer):
         thing.fit(X, Y, epochs=2)
         return [*parameters(thing.network), np.array(thing.history.loss)]

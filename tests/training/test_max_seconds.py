@@ -1,5 +1,7 @@
 """max_seconds: every kind of fit ends before the epoch that would be too late, by a clock of the test."""
 
+import io
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -124,6 +126,16 @@ def test_it_is_said(clock, capfd):
     lines = capfd.readouterr().err.splitlines()
     assert [line[:9] for line in lines] == ["epoch 1/9", "epoch 2/9", "max_secon"]
     assert lines[-1] == "max_seconds=2 leave no time for another epoch"
+
+
+def test_a_terminal_shows_it_before_what_does_not_fit(clock, monkeypatch):
+    stream = io.StringIO()
+    stream.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("COLUMNS", "70")
+    trainer().fit(X, Y, epochs=9, callbacks=[clock.tick], max_seconds=2)
+    last = stream.getvalue().rpartition("\r")[2]
+    assert last.startswith("max_seconds=2 leave no time for another epoch  epoch 2/9  loss")
 
 
 @pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
