@@ -10,7 +10,7 @@ import numpy as np
 
 from . import training_data
 from .errors import ModelFileError
-from .formats import model_file, onnx_ensemble
+from .formats import c_ensemble, model_file, onnx_ensemble
 from .history import History
 from .model_state import ModelState
 from .network import Network
@@ -140,10 +140,11 @@ class Ensemble:
         return onnx_ensemble.to_onnx(self._states(), input_type)
 
     def to_c(self, name: str = "network") -> str:
-        """Not supported: a NotImplementedError. `Network.to_c` exports each member."""
-        raise NotImplementedError(
-            "an Ensemble has no to_c: export each of its members, and take the mean of their outputs"
-        )
+        """The whole ensemble as the text of one C file; argument, functions and errors are those of `Network.to_c`.
+
+        The functions of the members are in the file, too, under names that begin with ``NAME_0``, ``NAME_1`` ...
+        """
+        return c_ensemble.to_c(self._states(), name)
 
     def _states(self) -> list[ModelState]:
         return [member.state() for member in self.members]

@@ -2,10 +2,12 @@
 
 import os
 import re
+import shutil
 
 import fastmlp
 import numpy as np
 import pytest
+from compiled import needs_compiler, run_exported
 from fastmlp import Ensemble, ModelFileError, Network, Trainer, __version__
 from fastmlp.activations import TABLE as ACTIVATIONS
 from fastmlp.formats import model_file
@@ -142,7 +144,7 @@ class Mean:
 
     def __init__(self, members):
         self.__dict__.update(vars(members[0]), members=members)
-        for name in ("weights", "biases", "input_scale", "activation", "loss", "dtype"):
+        for name in ("weights", "biases", "input_scale", "activation", "loss", "dtype", "layer_sizes"):
             setattr(self, name, getattr(members[0], name))
 
     def forward(self, X):
@@ -151,20 +153,48 @@ class Mean:
     def predict(self, X):
         return Ensemble(self.members).predict(X)
 
+    def to_c(self, name):
+        return Ensemble(self.members).to_c(name)
+
+
+def mirrored_members(loss, dtype):
+    """Networks of equal weights but for their signs, so that one bound of the rounding holds for all."""
+    members = [exported_network("tanh", loss, dtype) for _ in range(3)]
+    members[1].set_parameters([-w for w in members[1].weights], members[1].biases)
+    members[2].set_parameters(members[2].weights, [-b for b in members[2].biases])
+    return members
+
 
 @pytest.mark.parametrize("input_type", [None, "uint8"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_onnxruntime_predicts_the_mean(loss, dtype, input_type):
-    """Of networks of equal weights but for their signs, so that one bound of the rounding holds for all."""
     pytest.importorskip("onnx")
-    members = [exported_network("tanh", loss, dtype) for _ in range(3)]
-    members[1].set_parameters([-w for w in members[1].weights], members[1].biases)
-    members[2].set_parameters(members[2].weights, [-b for b in members[2].biases])
+    members = mirrored_members(loss, dtype)
     X = np.random.default_rng(0).integers(0, 4, (41, 23)).astype(input_type or dtype)
     found = run(Ensemble(members).to_onnx(input_type), X)
     assert_exported(Mean(members), X, found["outputs"], found.get("classes"))
     assert ("classes" in found) == ("cross_entropy" in loss)
+
+
+@needs_compiler
+def test_c_predicts_the_mean(tmp_path):
+    """In one library with a network, which shows that their names do not collide."""
+    nets = {f"{loss}_{dtype}": Mean(mirrored_members(loss, dtype)) for loss in LOSSES for dtype in DTYPES}
+    nets["one"] = Mean([exported_network("relu", "poisson", "float32")])
+    nets["alone"] = exported_network("relu", "gamma", "float64")
+    X = np.random.default_rng(0).normal(size=(21, 23))
+    for name, (outputs, classes) in run_exported(nets, X, tmp_path).items():
+        assert_exported(nets[name], X.astype(nets[name].dtype), outputs, classes)
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler under the name of c++")
+def test_c_plus_plus_takes_it(tmp_path):
+    losses = ("cross_entropy", "binary_cross_entropy", "huber")
+    nets = {loss: Mean(mirrored_members(loss, "float32")) for loss in losses}
+    X = np.random.default_rng(0).normal(size=(5, 23)).astype("float32")
+    for name, results in run_exported(nets, X, tmp_path, ["c++", "-std=c++17", "-x", "c++"]).items():
+        assert_exported(nets[name], X, *results)
 
 
 def test_members_of_different_shapes_are_exported():
@@ -198,5 +228,6 @@ def test_onnx_and_c_refuse_by_name(monkeypatch):
     monkeypatch.setattr(onnx_graph, "MAX_MODEL_BYTES", 20_000)
     with pytest.raises(ValueError, match=re.escape("at most 20000 bytes, the limit of protobuf, got an ensemble of")):
         ensemble(count=40).to_onnx()
-    with pytest.raises(NotImplementedError, match="Ensemble has no to_c"):
-        ensemble().to_c()
+    for name in ("0", "a__b", "double"):
+        with pytest.raises(ValueError, match="name must be a C identifier"):
+            ensemble().to_c(name)
