@@ -210,6 +210,9 @@ def test_frames_keep_their_names():
     assert all(len(member.validation_loss_curve_) == 4 for member in model.estimators_)
     with pytest.raises(ValueError, match="feature names"):
         model.predict(frame[list("bacde")])
+    model.fit(X, LABELS)
+    assert not hasattr(model, "feature_names_in_")
+    np.testing.assert_array_equal(model.predict_proba(X), plain.predict_proba(X))
 
 
 def test_callbacks_come_one_at_a_time_and_stop_their_member():

@@ -2,6 +2,7 @@
 
 import io
 import sys
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,9 +18,10 @@ TARGETS = Y[:, None].astype(float)
 
 @pytest.fixture
 def clock(monkeypatch):
-    """It moves on by a second in each epoch, from the thread that calls back."""
-    now = SimpleNamespace(seconds=100.0)
-    monkeypatch.setattr(epoch_loop, "time", SimpleNamespace(perf_counter=lambda: now.seconds))
+    """It moves on by a second in each epoch, times the speed that a thread has set."""
+    now = SimpleNamespace(seconds=100.0, of_thread=threading.local())
+    read = SimpleNamespace(perf_counter=lambda: now.seconds * getattr(now.of_thread, "speed", 1.0))
+    monkeypatch.setattr(epoch_loop, "time", read)
 
     def tick(info):
         now.seconds += 1
@@ -33,9 +35,10 @@ def trainer(kind=Trainer, **more):
 
 
 def on_two_ranks(clock, **more):
-    """The clock of the second rank, which is later by a second than the first one's, decides."""
+    """The clock of the second rank decides: that of the first one is slow."""
 
     def work(communicator):
+        clock.of_thread.speed = (0.01, 1.0)[communicator.rank]
         each = trainer(distributed.Trainer, communicator=communicator)
         tick = clock.tick if communicator.rank else lambda info: None
         return each.fit(X[communicator.rank :: 2], Y[communicator.rank :: 2], callbacks=[tick], **more)

@@ -270,7 +270,7 @@ def read_any(path: Path) -> ModelState | list[ModelState]:
 def _take_members(path: Path, fields: Fields, arrays: Arrays, metadata: Metadata) -> list[ModelState]:
     own_arrays, own_metadata = _by_member(arrays), _by_member(metadata)
     count = fields.integer("members")
-    if count < 1 or own_arrays.keys() != set(map(str, range(len(own_arrays)))) or count != len(own_arrays):
+    if own_arrays.keys() != set(map(str, range(len(own_arrays)))) or count != len(own_arrays):
         raise fields.error(f"it must hold the tensors of {count} members, got those of {len(own_arrays)}")
     states = []
     for member, own in own_arrays.items():
