@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core
 from .config import show_config
+from .ensemble import Ensemble, load
 from .errors import DataFileError, DivergenceError, ModelFileError
 from .history import History
-from .network import Network, load
+from .network import Network
 from .trainer import Trainer
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:  # what __getattr__ imports
     from . import callbacks, datasets, distributed, ops, plotting, schedules, streaming, studies
+    from .ensemble_fits import fit_ensemble
     from .estimators import MLPClassifier, MLPRegressor
     from .lbfgs import fit_lbfgs
     from .many import fit_many
@@ -21,6 +23,7 @@ if TYPE_CHECKING:  # what __getattr__ imports
 __all__ = [
     "DataFileError",
     "DivergenceError",
+    "Ensemble",
     "History",
     "MLPClassifier",
     "MLPRegressor",
@@ -30,6 +33,7 @@ __all__ = [
     "callbacks",
     "datasets",
     "distributed",
+    "fit_ensemble",
     "fit_lbfgs",
     "fit_many",
     "load",
@@ -42,7 +46,13 @@ __all__ = [
 ]
 
 _MODULES = ("callbacks", "datasets", "distributed", "ops", "plotting", "schedules", "streaming", "studies")
-_MODULE_OF = {"fit_many": ".many", "MLPClassifier": ".estimators", "MLPRegressor": ".estimators", "fit_lbfgs": ".lbfgs"}
+_MODULE_OF = {
+    "fit_ensemble": ".ensemble_fits",
+    "fit_many": ".many",
+    "MLPClassifier": ".estimators",
+    "MLPRegressor": ".estimators",
+    "fit_lbfgs": ".lbfgs",
+}
 _NEEDS = {"MLPClassifier": "scikit-learn", "MLPRegressor": "scikit-learn", "fit_lbfgs": "SciPy"}
 
 _core.current_isa()  # fails at import if FASTMLP_ISA is not available

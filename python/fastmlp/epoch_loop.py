@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -32,6 +33,8 @@ class EpochLoop:
         Calls the callbacks and returns whether one wants to stop.
     begin : int, optional
         Number of epochs of `record` before this fit; all that it has by default.
+    max_seconds : float, optional
+        The loop ends before an epoch that would end later, counted from here, if it took as long as the one before it.
     """
 
     def __init__(
@@ -48,22 +51,25 @@ class EpochLoop:
         optimizer: Any = None,
         call: Callable[[list[Callback], EpochInfo], bool] | None = None,
         begin: int | None = None,
+        max_seconds: float | None = None,
     ) -> None:
         self.history, self.epoch, self.epochs = History(), 0, epochs
         self._network, self._callbacks = network, callbacks
         self._evaluate, self._divergence, self._record, self._progress = evaluate, divergence, record, progress
         self._trainer, self._optimizer, self._call = trainer, optimizer, call or call_callbacks
         self._begin = len(record.loss) if begin is None else begin
+        self._max_seconds, record.out_of_time = max_seconds, False
+        self._start = self._last_end = time.perf_counter()
 
     def run(self, train_epoch: Callable[[int], dict[str, float]]) -> bool:
-        """Call train_epoch(1), train_epoch(2) ..., which return metrics; returns whether a callback ended the fit."""
+        """Call train_epoch(1), train_epoch(2) ..., which return metrics; returns whether a callback or the time ended it."""
         while self.epoch < self.epochs:
             if self.end_epoch(train_epoch(self.epoch + 1)):
                 return True
         return False
 
     def end_epoch(self, metrics: dict[str, float]) -> bool:
-        """What follows an epoch with these metrics of the training; returns whether a callback wants to stop."""
+        """What follows an epoch with these metrics of the training; returns whether the fit ends here."""
         metrics |= self._evaluate()
         self.epoch += 1
         self.history.append(metrics)
@@ -74,7 +80,22 @@ class EpochLoop:
             if self._divergence and name.endswith("loss") and not math.isfinite(value):
                 raise self._divergence(f"the {name} is {value}")
         shown = self._network, self._trainer, self._record, self._optimizer, self._begin
-        return self._call(self._callbacks, EpochInfo(self.epoch, self.epochs, metrics, *shown))
+        info = EpochInfo(self.epoch, self.epochs, metrics, *shown)
+        return self._call(self._callbacks, info) or self._is_out_of_time(info)
+
+    def _is_out_of_time(self, info: EpochInfo) -> bool:
+        """Whether there is no time for another epoch: a callback of its own, so that ranks agree on it."""
+        if self._max_seconds is None or self.epoch == self.epochs:
+            return False
+        now = time.perf_counter()
+        is_late = now - self._start + (now - self._last_end) > self._max_seconds
+        self._last_end = now
+        if not self._call([lambda info: is_late], info):
+            return False
+        self.history.out_of_time = self._record.out_of_time = True
+        if self._progress is not None:
+            self._progress.out_of_time(self._max_seconds)
+        return True
 
 
 def call_callbacks(callbacks: list[Callback], info: EpochInfo) -> bool:

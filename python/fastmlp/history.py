@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from . import history_figure
 
 OLD_NAMES = {"validation_loss": "val_loss", "validation_score": "val_score"}
 """Of estimators in version 0.1."""
@@ -48,8 +51,16 @@ class Gradients(NamedTuple):
     biases: list[np.ndarray]
 
 
+class _Ending:
+    """What a history holds beside its lists."""
+
+    __slots__ = ("out_of_time",)
+
+    out_of_time: bool
+
+
 @dataclass(repr=False)
-class History:
+class History(_Ending):
     """The metrics of each epoch of a fit: lists with one entry per epoch, or empty where there is no such metric.
 
     Attributes
@@ -64,6 +75,8 @@ class History:
         On the validation data, after the epoch; empty without them.
     seconds : list of float
         Wall-clock time of the epoch's training, without its validation and callbacks.
+    out_of_time : bool
+        Whether the last fit ended before its last epoch because of its `max_seconds`. Checkpoints do not hold it.
 
     Notes
     -----
@@ -83,6 +96,9 @@ class History:
     val_loss: list[float] = field(default_factory=list)
     val_accuracy: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.out_of_time = False
 
     def append(self, metrics: dict[str, float]) -> None:
         """Add one epoch."""
@@ -109,7 +125,9 @@ class History:
 
     def copy(self) -> History:
         """A history of its own with the same entries."""
-        return History().extend(self)
+        history = History().extend(self)
+        history.out_of_time = self.out_of_time
+        return history
 
     def extend(self, other: History) -> History:
         """Add the epochs of another history; returns this one."""
@@ -132,10 +150,37 @@ class History:
         columns = {name: pandas.Series(self[name], range(1, len(self[name]) + 1)) for name in self}
         return pandas.DataFrame(columns).rename_axis("epoch")
 
+    def plot(self) -> Any:
+        """Draw the losses, and the accuracies or scores, over the epochs. In a notebook, a history draws itself like this.
+
+        Returns
+        -------
+        matplotlib Figure
+            ``figure.savefig(path)`` writes it. For one metric on axes of yours: `plotting.LearningCurveDisplay`.
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib.
+        ValueError
+            If there is no epoch.
+        """
+        return history_figure.figure(self)
+
+    def _repr_png_(self) -> bytes | None:
+        """What a notebook shows; None, for the text, without matplotlib or epochs."""
+        buffer = io.BytesIO()
+        try:
+            self.plot().savefig(buffer, format="png")
+        except (ImportError, ValueError):
+            return None
+        return buffer.getvalue()
+
     def __repr__(self) -> str:
         epochs = max(map(len, vars(self).values()))
         last = ", ".join(f"{name} {self[name][-1]:.4g}" for name in self)
-        return f"History({epochs} epoch{'s' * (epochs != 1)}{', last: ' * bool(last)}{last})"
+        end = ", out of time" * self.out_of_time
+        return f"History({epochs} epoch{'s' * (epochs != 1)}{', last: ' * bool(last)}{last}{end})"
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ def fit_lbfgs(
     n_threads: int | None = None,
     sample_weight: Any = None,
     verbose: bool | str = "auto",
+    max_seconds: float | None = None,
 ) -> History:
     """Train with L-BFGS (Byrd, Lu, Nocedal, Zhu 1995), a full-batch method for small, smooth problems.
 
@@ -54,7 +55,7 @@ def fit_lbfgs(
     tol : float >= 0
         The search ends when no component of the (projected) gradient is larger, or when the loss no longer changes in
         double precision.
-    validation_data, callbacks, verbose
+    validation_data, callbacks, verbose, max_seconds
         As in `Trainer.fit`; an iteration counts as an epoch.
     n_threads : int >= 1, optional
         As in `Trainer`.
@@ -98,6 +99,7 @@ def fit_lbfgs(
     callbacks = validation.check_callbacks(callbacks)
     threads = validation.check_threads(n_threads) or default_thread_count()
     progress = FitProgress(verbose, max_iter)
+    max_seconds = validation.check_max_seconds(max_seconds)
     data = training_data.training_data(network, X, y, sample_weight, threads, skips_columns=True)
     data = training_data.check_total_weight("X", data)
     sets = training_data.evaluation_sets(
@@ -113,6 +115,7 @@ def fit_lbfgs(
             divergence=lambda what: divergence_error(what, loop.epoch),
             record=History(),
             progress=progress,
+            max_seconds=max_seconds,
         )
         result = minimize(network, data, l1, l2, 1.0, options, share, loop)
     if result is not None and not math.isfinite(result.fun):

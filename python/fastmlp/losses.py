@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+
 from .validation import Number, Setting
 
 
@@ -60,6 +62,12 @@ class Loss:
     @property
     def has_labels(self) -> bool:
         return self.targets is None
+
+    def decide(self, outputs: np.ndarray) -> np.ndarray:
+        """What `Network.predict` makes of outputs, shape (samples, outputs)."""
+        if self.decision == "argmax":
+            return outputs.argmax(axis=1)
+        return (outputs > 0.5).astype(np.int64) if self.decision == "threshold" else outputs
 
 
 _SMOOTHING = {"label_smoothing": Number(0.0, minimum=0, below=1)}

@@ -7,13 +7,14 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from . import training_data, validation
+from . import row_subsets, training_data, validation
 from .errors import DivergenceError
 from .history import Callback, History
 from .progress import Cancelled, ManyProgress
 from .threads import default_thread_count
 from .trainer import Trainer
 from .training_data import SharedData, TrainingData
+from .workers import Workers
 
 Outcome = History | DivergenceError
 
@@ -31,6 +32,8 @@ def fit_many(
     return_diverged: bool = False,
     *,
     sample_weight: Any = None,
+    validation_split: float | None = None,
+    max_seconds: float | None = None,
 ) -> list[History] | list[Outcome]:
     """Train several networks at the same time, one per core, with the same bits as one after another.
 
@@ -41,7 +44,7 @@ def fit_many(
     ----------
     trainers : sequence of Trainer
         Trainers of different networks, which must accept the same X and y. Their own n_threads is ignored.
-    X, y, epochs, validation_data, sample_weight
+    X, y, epochs, validation_data, sample_weight, validation_split
         As in `Trainer.fit`.
     callbacks : iterable of callable
         As in `Trainer.fit`, for every network; ``info.network`` is the one that has ended an epoch. They are called one
@@ -52,6 +55,9 @@ def fit_many(
         Number of cores, and of networks in training, at the same time. Default: as for `Trainer`.
     return_diverged : bool
         True: a network that diverges does not end the others, and its `DivergenceError` is returned in its place.
+    max_seconds : float > 0, optional
+        As in `Trainer.fit`, for all networks together: the networks that one core trains one after another have equal parts
+        of it.
 
     Returns
     -------
@@ -74,13 +80,19 @@ def fit_many(
     return_diverged = validation.check_flag("return_diverged", return_diverged)
     progress = ManyProgress(verbose, len(given), epochs)
     networks = [trainer.network for trainer in given]
+    max_seconds = validation.check_max_seconds(max_seconds)
+    fraction = row_subsets.check_validation_split(validation_split, X, validation_data)
     data = share_data(networks, X, y, sample_weight, threads)
+    if fraction is not None:
+        rows, held_out = row_subsets.hold_out(data[0].rows, fraction)
+        data = [row_subsets.only(each, rows, sample_weight) for each in data]
+        validation_data = row_subsets.take_all(X, y, sample_weight, held_out)
     sets = training_data.evaluation_sets(validation_data, lambda *rows: share_data(networks, *rows, threads))
-    return _Fits(given, data, sets, epochs, checked, threads, progress, return_diverged).run()
+    return Fits(given, data, sets, epochs, checked, threads, progress, return_diverged, max_seconds).run()
 
 
-class _Fits:
-    """Fits in progress: a queue of trainers, and the threads that work on it."""
+class Fits:
+    """Fits in progress."""
 
     def __init__(
         self,
@@ -91,59 +103,23 @@ class _Fits:
         callbacks: list[Callback],
         threads: int,
         progress: ManyProgress,
-        return_diverged: bool,
+        return_diverged: bool = False,
+        max_seconds: float | None = None,
     ) -> None:
         self._trainers, self._data, self._sets, self._epochs = trainers, data, sets, epochs
         self._threads, self._progress, self._return_diverged = threads, progress, return_diverged
+        one_after_another = -(-len(trainers) // threads)
+        self._max_seconds = None if max_seconds is None else max_seconds / one_after_another
         self._lock = threading.Lock()
-        self._callbacks = [_one_at_a_time(callback, self._lock) for callback in callbacks]
+        self._callbacks = [one_at_a_time(callback, self._lock) for callback in callbacks]
         cost = [trainer.network.core.training_operations for trainer in trainers]
-        self._largest_first = iter(sorted(range(len(trainers)), key=lambda index: -cost[index]))
+        largest_first = sorted(range(len(trainers)), key=lambda index: -cost[index])
+        self._workers = Workers(largest_first, threads, self._fit, progress.stop)
         self._unfinished = len(trainers)
-        self._outcomes: dict[int, Outcome] = {}
-        self._failures: list[BaseException] = []
-        self._worker_ended = threading.Condition()
-        self._workers = 0  # running: each counts itself, because Ctrl-C may keep one from starting
 
     def run(self) -> list[Outcome]:
         with self._progress:
-            try:
-                for number in range(min(self._threads, len(self._trainers))):
-                    # A daemon, unlike a ThreadPoolExecutor's threads: the interpreter can end while it works.
-                    threading.Thread(target=self._work, name=f"fastmlp.fit_many-{number}", daemon=True).start()
-                self._wait_for_workers()
-            except BaseException as interruption:  # Ctrl-C, or a thread that the system refuses
-                self._failures.insert(0, interruption)
-                self._progress.stop()
-                self._wait_for_workers()
-        for failure in self._failures:
-            if not isinstance(failure, Cancelled):
-                raise failure
-        return [self._outcomes[index] for index in range(len(self._trainers))]
-
-    def _work(self) -> None:
-        with self._worker_ended:
-            self._workers += 1
-        try:
-            while not self._failures:
-                with self._lock:
-                    index = next(self._largest_first, None)
-                if index is None:
-                    break
-                self._outcomes[index] = self._fit(index)
-        except BaseException as failure:  # raised again by the thread that called fit_many
-            self._failures.append(failure)
-            self._progress.stop()
-        with self._worker_ended:
-            self._workers -= 1
-            self._worker_ended.notify()
-
-    def _wait_for_workers(self) -> None:
-        def all_ended() -> bool:
-            return self._workers == 0 and (bool(self._failures) or len(self._outcomes) == len(self._trainers))
-
-        with self._worker_ended:
-            self._worker_ended.wait_for(all_ended)
+            return self._workers.run()
 
     def _cores_of_each(self) -> int:
         return max(1, self._threads // self._unfinished)
@@ -156,7 +132,13 @@ class _Fits:
         try:
             with trainer.network.core.lock_parameters():
                 outcome = trainer.run_epochs(
-                    self._data[index], sets, self._epochs, self._callbacks, self._cores_of_each, self._progress
+                    self._data[index],
+                    sets,
+                    self._epochs,
+                    self._callbacks,
+                    self._cores_of_each,
+                    self._progress,
+                    self._max_seconds,
                 )
             loss = outcome.loss[-1]
         except Cancelled:
@@ -206,7 +188,9 @@ def share_data(networks: Sequence[Any], X: Any, y: Any, sample_weight: Any, n_th
     return data
 
 
-def _one_at_a_time(callback: Callback, lock: threading.Lock) -> Callable[[Any], bool | None]:
+def one_at_a_time(callback: Callback, lock: threading.Lock) -> Callable[[Any], bool | None]:
+    """The callback for fits in several threads."""
+
     def locked(info: Any) -> bool | None:
         with lock:
             return callback(info)

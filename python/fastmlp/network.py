@@ -218,11 +218,7 @@ class Network(Exports):
 
         For the other losses the same as `forward`.
         """
-        outputs = self.forward(X, n_threads)
-        decision = self.spec.loss_row.decision
-        if decision == "argmax":
-            return outputs.argmax(axis=1)
-        return (outputs > 0.5).astype(np.int64) if decision == "threshold" else outputs
+        return self.spec.loss_row.decide(self.forward(X, n_threads))
 
     @validation.checks_arguments()
     def evaluate(self, X: Any, y: Any, n_threads: int | None = None, *, sample_weight: Any = None) -> Evaluation:
@@ -325,6 +321,3 @@ class Network(Exports):
             f"Network({spec.layer_sizes}, activation={spec.activation!r}, loss={spec.loss!r}, "
             f"dtype={spec.dtype.name!r}{more})"
         )
-
-
-load = Network.load

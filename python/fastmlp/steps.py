@@ -50,6 +50,9 @@ class Step:
                 raise ValueError("X was changed by another thread while it was read")
         self.outputs: np.ndarray = self._core.outputs()
 
+    def __getstate__(self) -> Any:
+        raise TypeError("a step cannot be copied or pickled: call begin again")
+
     def _rows_per_call(self) -> int:
         return max(1, int(core_calls.OPERATIONS_PER_CALL / self._network.core.training_operations))
 

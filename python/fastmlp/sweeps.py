@@ -126,10 +126,10 @@ def _train_on_workers(nets: Sequence[Net], study: Study, backend: Any, workers: 
     tasks = (delayed(_train_one)(net, *common) for net in nets)
     one_by_one = getattr(backend, "supports_return_generator", False)
     outcomes: list[Outcome] = []
-    with Line(study.verbose) as line:
+    with Line(study.verbose, len(nets), "net") as line:
         for outcome in Parallel(return_as="generator" if one_by_one else "list")(tasks):
             outcomes.append(outcome)
-            line.redraw(f"{len(outcomes)}/{len(nets)} nets")
+            line.redraw(f"{len(outcomes)}/{len(nets)} nets", len(outcomes))
             line.add(f"{len(outcomes)}/{len(nets)} nets")
     return outcomes
 

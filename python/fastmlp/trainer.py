@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import core_calls, epoch_loop, schedules, steps, training_data, validation
+from . import core_calls, epoch_loop, row_subsets, schedules, steps, training_data, validation
 from ._core import LossSum, UpdateSchedule, UpdateSettings
 from .core_calls import OnProgress, Threads
 from .epoch_loop import EpochLoop
@@ -163,6 +163,8 @@ class Trainer(ResumableTrainer):
         *,
         sample_weight: Any = None,
         n_threads: int | None = None,
+        validation_split: float | None = None,
+        max_seconds: float | None = None,
     ) -> History:
         """Train for `epochs` more epochs; optimizer state and shuffling continue from the previous fit.
 
@@ -182,12 +184,21 @@ class Trainer(ResumableTrainer):
         callbacks : iterable of callable
             After each epoch each is called as ``callback(info)`` with an `EpochInfo`; the fit ends if one returns True.
         verbose : bool or "auto"
-            "auto": a progress line on stderr if that is a terminal. True: also one line per epoch where it is none.
+            "auto": a progress line on stderr if that is a terminal; in a notebook, a bar where tqdm is installed. True: also
+            one line per epoch elsewhere.
         sample_weight : array of reals, shape (samples,), optional
             A mini-batch's loss and gradient are means weighted by them. A mini-batch whose weights sum to zero has no
             data gradient. With a Stream, the chunks hold the weights.
         n_threads : int >= 1, optional
             For this fit, in place of the trainer's.
+        validation_split : float in (0, 1), optional
+            Instead of validation_data: this share of the rows is not trained on, but validated on. The rows are drawn at
+            random and depend on nothing but their number and the share: those of each fit are the same, also after
+            `resume` and for trainers of other seeds. Not for a Stream.
+        max_seconds : float > 0, optional
+            A limit of the time from the first epoch on, validation and callbacks included. The fit trains whole epochs, at
+            least one. It ends before an epoch that would end later if it took as long as the one before it, and sets
+            ``history.out_of_time``.
 
         Returns
         -------
@@ -212,11 +223,17 @@ class Trainer(ResumableTrainer):
         n_threads = validation.check_threads(n_threads) or self.n_threads
         threads = n_threads or default_thread_count()
         progress = FitProgress(verbose, epochs)
+        max_seconds = validation.check_max_seconds(max_seconds)
+        fraction = row_subsets.check_validation_split(validation_split, X, validation_data)
         data = self._training_data(X, y, sample_weight, threads)
+        if fraction is not None:
+            rows, held_out = row_subsets.hold_out(data.rows, fraction)
+            data = row_subsets.only(data, rows, sample_weight)
+            validation_data = row_subsets.take_all(X, y, sample_weight, held_out)
         sets = training_data.evaluation_sets(
             validation_data, lambda *rows: training_data.evaluation_data(self.network, *rows, threads)
         )
-        return self._fit_with_lock(data, sets, epochs, callbacks, progress, n_threads)
+        return self._fit_with_lock(data, sets, epochs, callbacks, progress, n_threads, max_seconds)
 
     def _training_data(self, X: Any, y: Any, sample_weight: Any, threads: int) -> Any:
         if not isinstance(X, Stream):
@@ -264,9 +281,10 @@ class Trainer(ResumableTrainer):
         callbacks: list[Callback],
         progress: FitProgress,
         n_threads: int | None,
+        max_seconds: float | None,
     ) -> History:
         with self._lock(), share_of_cores(n_threads) as threads, progress:
-            return self.run_epochs(data, sets, epochs, callbacks, threads, progress)
+            return self.run_epochs(data, sets, epochs, callbacks, threads, progress, max_seconds)
 
     def _lock(self) -> Any:
         return self.network.core.lock_parameters()
@@ -279,6 +297,7 @@ class Trainer(ResumableTrainer):
         callbacks: list[Callback],
         threads: Threads,
         progress: Progress,
+        max_seconds: float | None,
     ) -> History:
         """`fit` with checked arguments, for the thread that holds the lock of the network's parameters.
 
@@ -309,6 +328,7 @@ class Trainer(ResumableTrainer):
             optimizer=self,
             call=self._call_callbacks,
             begin=self._fit_begin,
+            max_seconds=max_seconds,
         )
         loop.run(train_epoch)
         return loop.history
@@ -390,7 +410,7 @@ class Trainer(ResumableTrainer):
 
     def _order(self, data: Any) -> np.ndarray:
         order = self._rng.permutation(data.rows) if self.shuffle else np.arange(data.rows)
-        return order.astype(np.int64, copy=False)
+        return order.astype(np.int64, copy=False) if data.chosen is None else data.chosen[order]
 
     def update_settings(self, progress: np.ndarray) -> UpdateSettings:
         kinds = (self.schedule, self.weight_decay_schedule, self.dropout_schedule)

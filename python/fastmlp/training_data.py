@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -33,6 +34,7 @@ class TrainingData(NamedTuple):
     core: Any  # the core's data set
     rows: int
     weight: float  # the sum of the sample weights; the number of rows without them
+    chosen: np.ndarray | None = None  # int64, (rows,): rows of the core's data set to train on; None: all of them
 
 
 def training_data(

@@ -213,6 +213,10 @@ def check_part_settings(name: str, part: Any, given: Any, dtype: np.dtype) -> di
     }
 
 
+def check_max_seconds(max_seconds: Any) -> float | None:
+    return None if max_seconds is None else check_number("max_seconds", max_seconds, above=0)
+
+
 def check_seed(seed: Any) -> int:
     return check_integer("seed", seed, 0)
 

@@ -106,7 +106,7 @@ FAULTS = [
         "X28", "roundings = 4 * float(np.finfo(dtype).eps)", "roundings = 0 * float(np.finfo(dtype).eps)"
     ),  # X whose scaled value overflows passes the check
     Fault(
-        "X29", 'add("Greater", [values, "half"], "likely")', 'add("GreaterOrEqual", [values, "half"], "likely")'
+        "X29", 'make("Greater", [outputs, "half"]', 'make("GreaterOrEqual", [outputs, "half"]'
     ),  # ONNX: a probability of exactly 1/2 is a yes
     Fault("X30", '"n_threads", *other', '"n_threads", "proximal", *other'),  # ranks may differ in proximal unnoticed
     # the second of them; more than half are faults of the other lists again

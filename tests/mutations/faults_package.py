@@ -12,7 +12,7 @@ FAULTS = [
         "return any(_wants_to_stop(callback, info) for callback in callbacks)",
     ),  # callbacks after one that stops are not called
     Fault(
-        "P09", "return self._call(self._callbacks, EpochInfo(", "return self._call(self._callbacks[:1], EpochInfo("
+        "P09", "return self._call(self._callbacks, info)", "return self._call(self._callbacks[:1], info)"
     ),  # an epoch calls its first callback only
     Fault("P10", "epoch, updates_before + update)", "epoch, update)"),  # the step within the chunk
     Fault("P12", "self._checked = self._stream._same_each_epoch", "self._checked = True"),
@@ -99,7 +99,7 @@ FAULTS = [
     Fault(
         "P67", 'if spec.input_scale != 1: values = add("Mul"', 'if spec.input_scale > 1: values = add("Mul"'
     ),  # ONNX without a scale of 1/255
-    Fault("P68", "onnx.helper.set_model_props(graph_model, model_metadata(spec))", ""),
+    Fault("P68", "onnx.helper.set_model_props(graph_model, metadata)", ""),
     Fault("P69", "int(name[len(prefix) : -1])", "name[len(prefix) : -1]"),  # layer 10 comes before layer 2
     Fault(
         "P70", 'training_data.check_finite(name, arrays["weights.0"], spec.dtype, default_thread_count())', ""

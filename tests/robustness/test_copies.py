@@ -51,6 +51,11 @@ def behaviour(thing):
     """What an object does, as arrays and numbers."""
     if isinstance(thing, Network):
         return [*parameters(thing), thing.predict(X)]
+    if isinstance(thing, fastmlp.Ensemble):
+        return [
+            *thing.forward(X, return_std=True),
+            *(array for member in thing.members for array in parameters(member)),
+        ]
     if isinstance(thing, Trainer):
         thing.fit(X, Y, epochs=2)
         return [*parameters(thing.network), np.array(thing.history.loss)]
@@ -76,9 +81,11 @@ def behaviour(thing):
         return [np.array(thing)]
     if isinstance(thing, fastmlp.history.Gradients):
         return [np.array(thing[:2]), *thing.weights, *thing.biases]
+    if isinstance(thing, fastmlp.schedules.Schedule):
+        return [thing(np.linspace(0, 0.9, 10))]
     if isinstance(thing, Exception):
         return [np.array([ord(letter) for letter in f"{thing}{sorted(vars(thing).items())}"])]
-    if isinstance(thing, callbacks.LearningRateSchedule):
+    if isinstance(thing, (callbacks.LearningRateSchedule, callbacks.ReduceOnPlateau)):
         trainer = Trainer(network())
         trainer.fit(X, Y, epochs=3, callbacks=[thing])
         return [np.array(trainer.learning_rate)]
@@ -100,9 +107,12 @@ def things(tmp_path_factory):
     best = callbacks.Checkpoint(folder / "a", best="loss")
     Trainer(network()).fit(X, Y, epochs=1, callbacks=[best])
     return {
+        "plateau": callbacks.ReduceOnPlateau("loss", 0.5, patience=1, min_delta=9),
+        "schedule": fastmlp.schedules.cosine(0.1),
         "network": network(),
         "network, float64": network("float64"),
         "network with settings": Network((4, 3, 2), activation="leaky_relu", activation_settings={"slope": 0.3}),
+        "Ensemble": fastmlp.Ensemble([network(), Network((4, 2), seed=2)]),
         "trainer": fitted_trainer(),
         "trainer, adam": fitted_trainer(optimizer="adam", learning_rate=0.01),
         "trainer, unfitted": Trainer(network()),

@@ -51,6 +51,9 @@ OF_ESTIMATORS = dict(
     loss_settings=None,
     stopping_metric="score",
     n_threads=None,
+    max_seconds=None,
+    n_ensemble=1,
+    ensemble_rows="all",
 )
 OF_TRAINER = dict(
     optimizer="sgd",
@@ -78,11 +81,16 @@ OF_TRAINER = dict(
     seed=0,
     n_threads=None,
 )
-OF_FIT = dict(validation_data=None, callbacks=(), verbose="auto", sample_weight=None)
+OF_FIT = dict(validation_data=None, callbacks=(), verbose="auto", sample_weight=None, max_seconds=None)
 OF_RANKS = dict(sync_every=1, communicator=None, n_threads=None)
 DEFAULTS = {
     "MLPClassifier": OF_ESTIMATORS | dict(class_weight=None),
     "MLPRegressor": OF_ESTIMATORS | dict(loss="squared_error"),
+    "Ensemble.forward": dict(n_threads=None, return_std=False),
+    "Ensemble.predict": dict(n_threads=None),
+    "Ensemble.to_c": dict(name="network"),
+    "Ensemble.to_onnx": dict(input_type=None),
+    "MLPRegressor.predict": dict(return_std=False),
     "Network": dict(
         activation="relu",
         loss="cross_entropy",
@@ -105,7 +113,7 @@ DEFAULTS = {
     "Network.input_gradient": dict(output=None, n_threads=None),
     "Trainer.apply": dict(n_threads=None),
     "distributed.Trainer.apply": dict(n_threads=None),
-    "Trainer.fit": OF_FIT | dict(n_threads=None),
+    "Trainer.fit": OF_FIT | dict(n_threads=None, validation_split=None),
     "Trainer.resume": dict(n_threads=None),
     "callbacks.Checkpoint": dict(every_epochs=1, every_seconds=None, best=None),
     "callbacks.EarlyStopping": dict(metric="val_loss", patience=10, min_delta=0.0),
@@ -119,8 +127,9 @@ DEFAULTS = {
     "distributed.Trainer": dict(optimizer="sgd", learning_rate=0.1, batch_size=128) | OF_RANKS,
     "distributed.Trainer.fit": OF_FIT | dict(n_threads=None),
     "distributed.Trainer.resume": OF_RANKS,
+    "fit_ensemble": OF_FIT | dict(seeds=range(5), rows="all", n_threads=None),
     "fit_lbfgs": OF_FIT | dict(max_iter=1000, l1=0.0, l2=0.0, tol=1e-6, n_threads=None),
-    "fit_many": OF_FIT | dict(n_threads=None, return_diverged=False),
+    "fit_many": OF_FIT | dict(n_threads=None, return_diverged=False, validation_split=None),
     "ops.activate": dict(settings=None),
     "ops.activation_gradient": dict(settings=None, z=None),
     "ops.loss_and_gradient": dict(settings=None),

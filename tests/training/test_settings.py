@@ -197,7 +197,7 @@ def test_every_setting_of_lbfgs_changes_what_is_trained():
         return net, history
 
     plain, whole = fitted()
-    changes = {"max_iter": 7, "l1": 0.01, "l2": 0.01, "tol": 1e-2, "n_threads": 1}
+    changes = {"max_iter": 7, "l1": 0.01, "l2": 0.01, "tol": 1e-2, "max_seconds": 1e-9, "n_threads": 1}
     assert signature_of(fastmlp.fit_lbfgs).keys() - changes.keys() == {
         "network",
         "X",
@@ -211,7 +211,7 @@ def test_every_setting_of_lbfgs_changes_what_is_trained():
         net, history = fitted(**{name: value})
         same = all((p == q).all() for p, q in zip(parameters(plain), parameters(net)))
         assert same == (name == "n_threads"), name
-        if name in ("max_iter", "tol"):
+        if name in ("max_iter", "tol", "max_seconds"):
             assert len(history.loss) < len(whole.loss) and history.loss == whole.loss[: len(history.loss)]
         if name == "max_iter":
             assert len(history.loss) == 7
@@ -269,10 +269,17 @@ ESTIMATOR_SETTINGS = {
     "class_weight": ({}, {0: 3.0}),
     "stopping_metric": (HELD_OUT, "loss"),
     "weight_decay": (dict(solver="adamw"), 0.5),
+    "dropout": ({}, 0.3),
+    "input_dropout": ({}, 0.3),
+    "max_gradient_norm": ({}, 0.01),
+    "schedule": ({}, "cosine"),
     "activation_settings": (dict(activation="elu"), {"alpha": 0.3}),
     "loss_settings": ({}, {"label_smoothing": 0.2}),
     "loss": ({}, "poisson"),
     "verbose": ({}, True),
+    "max_seconds": ({}, 1e-9),
+    "n_ensemble": ({}, 2),
+    "ensemble_rows": (dict(n_ensemble=2), "bootstrap"),
     "n_threads": ({}, 1),
 }
 WITHOUT_EFFECT = {"verbose", "n_threads"}  # on the model
@@ -288,12 +295,16 @@ def fit_of(model):
     """Everything that a second fit and the first have made of it, which only warm starts make depend on each other."""
     y = Y if hasattr(model, "class_weight") else Y + 1.0
     model.fit(X, y).fit(X, y)
-    losses = np.array(model.validation_loss_curve_ or [], float)
-    return [*model.coefs_, *model.intercepts_, np.array([model.n_iter_, model.loss_]), losses]
+    made = []
+    for each in getattr(model, "estimators_", [model]):
+        losses = np.array(each.validation_loss_curve_ or [], float)
+        made += [*each.coefs_, *each.intercepts_, np.array([each.n_iter_, each.loss_]), losses]
+    return made
 
 
 def equal(first, second):
-    return all(a.shape == b.shape and (a == b).all() for a, b in zip(first, second, strict=True))
+    same = (a.shape == b.shape and (a == b).all() for a, b in zip(first, second))
+    return len(first) == len(second) and all(same)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -328,8 +339,15 @@ def test_every_setting_of_an_estimator_changes_the_fit_and_survives(name, capsys
     [
         ("l1", [0, 0.1], [-1e-9, "x"]),
         ("l2", [0, 0.1], [-1e-9, "x"]),
+        ("dropout", [0, 0.99], [-1e-9, 1]),
+        ("input_dropout", [0, 0.99], [-1e-9, 1]),
+        ("max_gradient_norm", [None, 1e-9], [0, -1.0]),
+        ("schedule", [None, "cosine", np.cos], ["cosin", 1]),
         ("stopping_metric", ["score", "loss"], ["accuracy", None]),
         ("n_threads", [None, 1, 1024], [0, 1025, 1.0]),
+        ("max_seconds", [None, 1, 0.5], [0, -1.0, "1"]),
+        ("n_ensemble", [1, 2], [0, 1.0, None]),
+        ("ensemble_rows", ["all", "bootstrap", "folds"], ["half", None]),
     ],
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -1,5 +1,7 @@
 """Steps with losses of the user's own: gradients against the oracle, updates against Trainer.fit, errors."""
 
+import copy
+import pickle
 import threading
 
 import fastmlp
@@ -170,6 +172,12 @@ def test_checkpoints_between_updates_are_exact(tmp_path):
 
 
 # Errors
+
+
+@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_steps_are_not_copied(make):
+    with pytest.raises(TypeError, match="a step cannot be copied or pickled: call begin again"):
+        make(Network(SIZES).begin(np.zeros((2, 11))))
 
 
 def test_parameters_that_have_changed_are_noticed():

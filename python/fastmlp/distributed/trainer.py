@@ -142,6 +142,7 @@ learning_rate_factors, shuffle, seed
         *,
         sample_weight: Any = None,
         n_threads: int | None = None,
+        max_seconds: float | None = None,
     ) -> History:
         """Train together for `epochs` more epochs; every rank calls this.
 
@@ -161,6 +162,8 @@ learning_rate_factors, shuffle, seed
             The weights of this rank's rows; on every rank or on none.
         n_threads : int >= 1, optional
             For this fit on this rank, in place of the trainer's.
+        max_seconds : float > 0, optional
+            As in `fastmlp.Trainer.fit`. All ranks end after the same epoch, the first one that is too late on any rank.
 
         Returns
         -------
@@ -183,6 +186,7 @@ learning_rate_factors, shuffle, seed
                 epochs = validation.check_integer("epochs", epochs, 1)
                 callbacks = validation.check_callbacks(callbacks)
                 n_threads = validation.check_threads(n_threads) or self.n_threads
+                max_seconds = validation.check_max_seconds(max_seconds)
                 progress = FitProgress(verbose if self._communicator.rank == 0 else False, epochs)
                 shard = self._shard(X, y, sample_weight)
                 shards = training_data.evaluation_sets(
@@ -192,6 +196,7 @@ learning_rate_factors, shuffle, seed
                 epochs=epochs,
                 validation_data={name: each.weighted for name, each in shards.items()},
                 sample_weight=shard.weighted,
+                max_seconds=max_seconds,
             )
             for each in (shard, *shards.values()):
                 own_weight = 0.0 if each.data is None else each.data.weight
@@ -201,7 +206,7 @@ learning_rate_factors, shuffle, seed
                     raise ValueError(f"the ranks must have at least one row together, got {each.rows}")
                 if not each.weight > 0:
                     raise ValueError(f"the sample weights of all ranks must have a positive sum, got {each.weight:g}")
-            return self._fit_with_lock(shard, shards, epochs, callbacks, progress, n_threads)
+            return self._fit_with_lock(shard, shards, epochs, callbacks, progress, n_threads, max_seconds)
 
     def apply(self, gradients: Any, n_threads: int | None = None) -> None:
         """Not for several ranks: sum the gradients yourself, and apply them with a `fastmlp.Trainer` on each rank."""
@@ -290,15 +295,8 @@ learning_rate_factors, shuffle, seed
         return content.tobytes().decode()
 
     def _check_same(self, **more: Any) -> None:
-        network = self.network
-        own: dict[str, Any] = {
-            "network": repr(network),
-            "instruction set": _core.current_isa(),
-            **OPTIONAL,
-            **self.resumable_settings(),
-            "sync_every": self._sync_every,
-            **more,
-        }
+        own = {"network": repr(self.network), "instruction set": _core.current_isa()}
+        own |= {**OPTIONAL, **self.resumable_settings(), "sync_every": self._sync_every, **more}
         own = {name: str(value) for name, value in own.items()}
         first = json.loads(self._rank_0s(json.dumps(own)))
         different = [name for name in {**first, **own} if first.get(name) != own.get(name)]

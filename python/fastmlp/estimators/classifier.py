@@ -101,6 +101,15 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
     n_threads : int >= 1 or None, default=None
         None: the cores of the process, divided among the fits that run at the same time. The model is the same for every
         number.
+    max_seconds : float > 0 or None, default=None
+        A limit of the time from the first epoch on. The fit trains whole epochs (or iterations), at least one. It ends
+        before an epoch that would end later if it took as long as the one before it, and sets ``history_.out_of_time``. The members of an
+        ensemble that one core fits one after another have equal parts of it.
+    n_ensemble : int >= 1, default=1
+        Number of networks whose mean predicts, each with a seed drawn from `random_state`. They are fitted at the same
+        time, one per core. 1: one network, as in scikit-learn. More: not with warm_start and partial_fit.
+    ensemble_rows : {"all", "bootstrap", "folds"}, default="all"
+        The rows that a member is fitted on, as in `fit_ensemble`. "folds" sets `out_of_fold_`.
 
     Attributes
     ----------
@@ -133,6 +142,11 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
     feature_names_in_ : array of str
         The column names of a data frame.
     out_activation_ : {"softmax", "logistic"}
+    estimators_ : list of MLPClassifier
+        The members of an ensemble, which has none of the attributes from `coefs_` to `t_` itself but `loss_`, their mean,
+        and `n_iter_`, their largest.
+    out_of_fold_ : array, shape (samples, classes)
+        With ``ensemble_rows="folds"``: the probabilities for each row of fit's X by the member that was not fitted on it.
 
     Notes
     -----
@@ -199,6 +213,9 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         loss_settings: dict[str, float] | None = None,
         stopping_metric: str = "score",
         n_threads: int | None = None,
+        max_seconds: float | None = None,
+        n_ensemble: int = 1,
+        ensemble_rows: str = "all",
     ) -> None:
         self._set_parameters(locals())
 
@@ -213,8 +230,10 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
 
         For a label indicator matrix: that each label is present.
         """
-        p = self._outputs(X)
-        return np.hstack([1 - p, p]) if p.shape[1] == 1 else p
+        return self._as_out_of_fold(self._outputs(X))
+
+    def _as_out_of_fold(self, outputs: np.ndarray) -> np.ndarray:
+        return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """The logarithms of `predict_proba`."""

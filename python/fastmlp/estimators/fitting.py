@@ -20,6 +20,7 @@ from ..history import Callback, EpochInfo, History
 from ..network import Network
 from ..threads import share_of_cores
 from ..training_data import TrainingData
+from .ensembles import EnsembleFit
 from .predictions import Predictions, only_fit_of
 from .scikit_learn import Interval, Options, StrOptions, check_sample_weight, fit_context
 from .solver_state import SolverState
@@ -44,10 +45,12 @@ def can_partial_fit(estimator: Any) -> bool:
         raise AttributeError(
             "partial_fit needs solver='sgd', 'adam' or 'adamw', got solver='lbfgs', which uses all rows at once"
         )
+    if estimator.n_ensemble > 1:
+        raise AttributeError(f"partial_fit trains one network, got n_ensemble={estimator.n_ensemble}")
     return True
 
 
-class FittedMLP(Predictions, Solvers, BaseEstimator, ABC):
+class FittedMLP(Predictions, Solvers, EnsembleFit, BaseEstimator, ABC):
     """The common part of the classifier and the regressor: everything but labels, targets and scores."""
 
     _parameter_constraints: dict = {
@@ -85,6 +88,9 @@ class FittedMLP(Predictions, Solvers, BaseEstimator, ABC):
         "loss_settings": [dict, None],
         "stopping_metric": [StrOptions({"score", "loss"})],
         "n_threads": [Interval(Integral, 1, validation.MAX_THREADS, closed="both"), None],
+        "max_seconds": [Interval(Real, 0, None, closed="neither"), None],
+        "n_ensemble": [Interval(Integral, 1, None, closed="left")],
+        "ensemble_rows": [StrOptions({"all", "bootstrap", "folds"})],
     }
 
     def _set_parameters(self, arguments: dict[str, Any]) -> None:
@@ -196,6 +202,7 @@ class FittedMLP(Predictions, Solvers, BaseEstimator, ABC):
         callbacks: Iterable[Callback],
         incremental: bool,
         classes: Any = None,  # in the first call of partial_fit: all classes of all calls
+        chosen: np.ndarray | None = None,  # the rows that a member of an ensemble is fitted on; None: all
     ) -> Any:
         callbacks = validation.check_callbacks(callbacks)
         hidden = self.hidden_layer_sizes
@@ -209,8 +216,10 @@ class FittedMLP(Predictions, Solvers, BaseEstimator, ABC):
             raise ValueError(f"l1={self.l1} needs a momentum below 1, got momentum={self.momentum}")
         self._check_additions(incremental)
         eval_pair = _eval_pair(eval_set, eval_X, eval_y)
+        if self.n_ensemble > 1:
+            return self._fit_members(X, y, sample_weight, eval_pair, callbacks)
         with only_fit_of(self) as model, share_of_cores(self.n_threads) as threads:
-            train = model._prepare(X, y, sample_weight, eval_pair, hidden, incremental, classes, threads)
+            train = model._prepare(X, y, sample_weight, eval_pair, hidden, incremental, classes, threads, chosen)
             network = model.network_in_training
             with network.core.lock_parameters():  # callbacks have access to the network
                 network.set_trusted(model.coefs_, model.intercepts_)
@@ -239,6 +248,7 @@ class FittedMLP(Predictions, Solvers, BaseEstimator, ABC):
         incremental: bool,
         classes: Any,
         threads: Threads,
+        chosen: np.ndarray | None,
     ) -> Callable[[list[Callback]], None]:
         """Everything before the first step, on a copy of the estimator, so that an error changes nothing.
 
@@ -252,6 +262,9 @@ class FittedMLP(Predictions, Solvers, BaseEstimator, ABC):
         encoded = self._encode(y)
         self.n_outputs_ = self._outputs_of(encoded)
         weights = self._row_weights(X, y, sample_weight)
+        if chosen is not None and self.solver == "lbfgs":  # which takes all rows
+            counts = np.bincount(chosen, minlength=len(y))
+            weights = counts if weights is None else weights * counts
         if eval_set is not None:
             eval_set = self._check_eval_set(eval_set)
         sizes = [X.shape[1], *hidden, self.n_outputs_]
@@ -267,7 +280,7 @@ class FittedMLP(Predictions, Solvers, BaseEstimator, ABC):
             self._copy_curves()
         network = self.network_in_training = self._network_to_train(incremental)
         data = self._data(network, X, encoded, weights, threads(), skips_columns=True)
-        rows, held_out = self._split(network, X, encoded, weights, eval_set, threads())
+        rows, held_out = self._split(network, X, encoded, weights, eval_set, threads(), chosen)
         if self.solver == "lbfgs":
             return lambda callbacks: self._fit_lbfgs(network, data, held_out, callbacks, threads)
         return lambda callbacks: self._fit_stochastic(network, data, rows, held_out, callbacks, incremental, threads)
@@ -322,6 +335,8 @@ class FittedMLP(Predictions, Solvers, BaseEstimator, ABC):
             raise
 
     def _initialize(self, layer_sizes: Sequence[int], dtype: np.dtype, evaluated: bool) -> None:
+        for name in ("estimators_", "out_of_fold_"):
+            vars(self).pop(name, None)  # of an ensemble that was fitted before
         self.n_iter_ = 0
         self.t_ = 0
         self.n_layers_ = len(layer_sizes)
@@ -399,19 +414,23 @@ class FittedMLP(Predictions, Solvers, BaseEstimator, ABC):
         weights: np.ndarray | None,
         eval_set: tuple[Any, np.ndarray] | None,
         threads: int,
+        chosen: np.ndarray | None,
     ) -> tuple[np.ndarray, HeldOut | None]:
         """The rows to train on, and those to evaluate after each epoch."""
-        rows = np.arange(X.shape[0])
+        rows = np.arange(X.shape[0]) if chosen is None else chosen
         if eval_set is not None:
             return rows, self._held_out(network, *eval_set, None, True, threads)
         if not self.early_stopping or self.solver == "lbfgs":
             return rows, None
+        different = np.unique(rows)
         rows, held_out = train_test_split(
-            rows,
+            different,
             random_state=self._random_state,
             test_size=self.validation_fraction,
-            stratify=self._stratification(encoded),
+            stratify=self._stratification(encoded[different]),
         )
+        if chosen is not None:  # a row that was drawn twice is trained on twice, or held out
+            rows = chosen[np.isin(chosen, rows)]
         if len(held_out) < 2:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."

@@ -13,8 +13,23 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import activations, core_calls, losses, training_data, validation
+from ..ensemble import Ensemble, mean_and_spread
 from ..model_state import ModelSpec, ModelState
 from ..network import Network
+
+
+OF_ONE_NETWORK = {
+    "coefs_",
+    "intercepts_",
+    "loss_curve_",
+    "best_loss_",
+    "best_validation_score_",
+    "validation_scores_",
+    "validation_loss_curve_",
+    "history_",
+    "t_",
+}
+"""Attributes that each member of an ensemble has, and the ensemble has not."""
 
 
 class Fit(NamedTuple):
@@ -74,17 +89,25 @@ class Predictions:
     n_threads: int | None
     _loss_name: Callable[[], str]
 
+    def __getattr__(self, name: str) -> Any:
+        """Of attributes that are missing."""
+        if name in OF_ONE_NETWORK and "estimators_" in vars(self):
+            raise AttributeError(f"an ensemble has no {name}: each of its estimators_ has its own")
+        return object.__getattribute__(self, name)
+
     @of_one_model
-    def to_network(self) -> Network:
+    def to_network(self) -> Network | Ensemble:
         """The fitted model as a `fastmlp.Network`, with copies of its parameters.
 
         Returns
         -------
-        Network
+        Network, or Ensemble with n_ensemble above 1
             Its `Network.forward` returns the numbers of ``predict_proba`` (one column in the binary case) or of `predict`,
             without scikit-learn's checks: microseconds for a single row.
         """
         check_is_fitted(self)
+        if "estimators_" in vars(self):
+            return Ensemble([member.to_network() for member in self.estimators_])
         return self._network(self._loss_of_predictions(), np.result_type(*self.coefs_), clips_loss=False)
 
     def _loss_of_predictions(self) -> str:
@@ -122,7 +145,17 @@ class Predictions:
         self.coefs_ = [w.astype(dtype, copy=False) for w in network.weights]
         self.intercepts_ = [b.astype(dtype, copy=False) for b in network.biases]
 
+    def _mean_and_spread(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Of the outputs of an ensemble's members."""
+        check_is_fitted(self)
+        if "estimators_" not in vars(self):
+            raise ValueError("return_std=True needs an ensemble, got the fit of one network: pass n_ensemble")
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
+        return mean_and_spread([member._outputs(X) for member in self.estimators_])
+
     def _outputs(self, X: Any) -> np.ndarray:
+        if "estimators_" in vars(self):
+            return self._mean_and_spread(X)[0]
         # coefs_ are plain arrays that users may change, so they are read where they are, in each call
         if self._needs_no_check(X):
             outputs = self._forward(X)
@@ -138,7 +171,7 @@ class Predictions:
 
     def _needs_no_check(self, X: Any) -> bool:
         """scikit-learn's checks, which take longer than a row, would find nothing, but for values that are not finite."""
-        if not (type(X) is np.ndarray or (issparse(X) and X.format == "csr")) or hasattr(self, "feature_names_in_"):
+        if not (type(X) is np.ndarray or (issparse(X) and X.format == "csr")) or "feature_names_in_" in vars(self):
             return False
         fits = X.ndim == 2 and X.shape[0] > 0 and X.shape[1] == getattr(self, "n_features_in_", None)
         return fits and X.dtype in (np.float64, np.float32) and hasattr(self, "coefs_")

@@ -36,7 +36,7 @@ class MLPRegressor(RegressorMixin, FittedMLP):
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, \
 shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, validation_fraction, beta_1, beta_2, \
 epsilon, n_iter_no_change, max_fun, l1, l2, weight_decay, dropout, input_dropout, max_gradient_norm, schedule, \
-activation_settings, loss_settings, stopping_metric, n_threads
+activation_settings, loss_settings, stopping_metric, n_threads, max_seconds, n_ensemble, ensemble_rows
         As in `MLPClassifier`.
     early_stopping : bool, default=False
         As in `MLPClassifier`; the score is R^2.
@@ -47,6 +47,10 @@ activation_settings, loss_settings, stopping_metric, n_threads
 best_validation_score_, history_, n_iter_, t_, n_layers_, n_outputs_, n_features_in_, feature_names_in_
         As in `MLPClassifier`.
     out_activation_ : {"identity", "exp"}
+    estimators_ : list of MLPRegressor
+        As in `MLPClassifier`.
+    out_of_fold_ : array, shape (samples,) or (samples, outputs)
+        With ``ensemble_rows="folds"``: the prediction for each row of fit's X by the member that was not fitted on it.
 
     Examples
     --------
@@ -102,13 +106,25 @@ best_validation_score_, history_, n_iter_, t_, n_layers_, n_outputs_, n_features
         loss_settings: dict[str, float] | None = None,
         stopping_metric: str = "score",
         n_threads: int | None = None,
+        max_seconds: float | None = None,
+        n_ensemble: int = 1,
+        ensemble_rows: str = "all",
     ) -> None:
         self._set_parameters(locals())
 
     @of_one_model
-    def predict(self, X: Any) -> np.ndarray:
-        """The predicted values, shape (samples,) or (samples, outputs)."""
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """The predicted values, shape (samples,) or (samples, outputs).
+
+        With return_std, of an ensemble: a pair, with the standard deviation over its members as second.
+        """
+        if return_std:
+            mean, spread = self._mean_and_spread(X)
+            return self._decode(mean), self._decode(spread)
         return self._decode(self._outputs(X))
+
+    def _as_out_of_fold(self, outputs: np.ndarray) -> np.ndarray:
+        return self._decode(outputs)
 
     @available_if(can_partial_fit)
     @fit_context(prefer_skip_nested_validation=True)

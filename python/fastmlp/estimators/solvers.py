@@ -75,9 +75,12 @@ class Solvers(StoppingRule):
             divergence=None if self.early_stopping else divergence,
             record=self._history(),
             optimizer=self._optimizer,
+            max_seconds=self.max_seconds,
         )
         try:
-            if not loop.run(train_epoch) and not incremental:
+            ends_early = loop.run(train_epoch)
+            self._report_end(loop)
+            if not ends_early and not incremental:
                 _warn(
                     f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization"
                     " hasn't converged yet.",
@@ -141,6 +144,10 @@ class Solvers(StoppingRule):
             print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
         return self.loss_
 
+    def _report_end(self, loop: EpochLoop) -> None:
+        if self.verbose and loop.history.out_of_time:
+            print(f"max_seconds={self.max_seconds:g} leave no time for another iteration. Stopping.")
+
     def _divergence(self, what: str, epoch: int, update: int) -> DivergenceError:
         return epoch_loop.divergence_error(what, epoch, update, self._optimizer.learning_rate, NOT_FINITE)
 
@@ -165,11 +172,13 @@ class Solvers(StoppingRule):
             evaluate=lambda: self._evaluate(network, held_out, threads()),
             divergence=lambda what: lbfgs.divergence_error(what, loop.epoch, NOT_FINITE),
             record=self._history(),
+            max_seconds=self.max_seconds,
         )
         options = {"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": self.tol}
         l2 = self.l2 + self.alpha / data.weight
         try:
             result = lbfgs.minimize(network, data, self.l1, l2, self._loss_factor(network), options, threads, loop)
+            self._report_end(loop)
             if result is not None:
                 self.n_iter_ = check_optimize_result("lbfgs", result, self.max_iter)
                 self.loss_ = float(result.fun)

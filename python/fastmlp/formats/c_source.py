@@ -110,17 +110,14 @@ def to_c(model: ModelState, name: str) -> str:
     name = check_name(name)
     spec, arrays = model.spec, model.finite_arrays("exported")
     sizes, itemsize, loss = spec.layer_sizes, spec.dtype.itemsize, spec.loss_row
-    c_type, f = ("float", "f") if itemsize == 4 else ("double", "")
-    names = {"name": name, "type": c_type, "f": f, "columns": sizes[-1], "half": f"0.5{f}"}
+    names = {"name": name, "columns": sizes[-1], **type_names(spec.dtype)}
+    c_type, f = names["type"], names["f"]
     buffers = {side: max(sizes[1:-1][k::2], default=0) for k, side in enumerate(("even", "odd"))}
 
-    declarations = [f"void {name}_forward(const {c_type} *inputs, {c_type} *outputs)"]
-    stack, predict, classes = sum(buffers.values()), "", ""
+    declarations, predict = functions(spec, names)
+    stack, classes = sum(buffers.values()), ""
     if loss.decision is not None:
-        declaration, meaning = PREDICTIONS[loss.decision]
-        declarations.append(declaration.format(**names))
-        predict = f"\n{declarations[1]} {{\n{PREDICT[loss.decision].format(**names)}}}\n"
-        classes = f" * classes      {meaning}\n"
+        classes = f" * classes      {PREDICTIONS[loss.decision][1]}\n"
         stack += sizes[-1]
     scale = spec.dtype.type(spec.input_scale)
     scaling = f" *              (this file multiplies them by {float(spec.input_scale)!r})\n" if scale != 1 else ""
@@ -144,6 +141,25 @@ def to_c(model: ModelState, name: str) -> str:
         forward=f"{declarations[0]} {{\n{_forward_body(spec, names, buffers, scale)}}}",
         predict=predict,
     )
+
+
+def type_names(dtype: np.dtype) -> dict[str, Any]:
+    """How C writes a type and its numbers."""
+    return (
+        {"type": "float", "f": "f", "half": "0.5f"}
+        if dtype == np.float32
+        else {"type": "double", "f": "", "half": "0.5"}
+    )
+
+
+def functions(spec: ModelSpec, names: dict[str, Any]) -> tuple[list[str], str]:
+    """The declarations of NAME_forward and, for losses with classes, NAME_predict; the definition of the latter."""
+    forward = "void {name}_forward(const {type} *inputs, {type} *outputs)".format(**names)
+    decision = spec.loss_row.decision
+    if decision is None:
+        return [forward], ""
+    declaration = PREDICTIONS[decision][0].format(**names)
+    return [forward, declaration], f"\n{declaration} {{\n{PREDICT[decision].format(**names)}}}\n"
 
 
 def _forward_body(spec: ModelSpec, names: dict[str, Any], buffers: dict[str, int], scale: np.floating) -> str:

@@ -1,4 +1,4 @@
-"""Model files and checkpoints: safetensors files whose content is described here, format version 1.
+"""Model files and checkpoints: safetensors files whose content is described here, format version 1 (ensembles: 2).
 
 Tensors of every file, for layer i from 0 on, of the network's dtype (F32 or F64), row-major and little-endian:
 
@@ -12,7 +12,7 @@ Metadata of every file, all of them text:
 =====================  ==================================================
 ``format``             ``fastmlp``
 ``format_version``     ``1``
-``content``            ``network`` or ``checkpoint``
+``content``            ``network``, ``checkpoint`` or ``ensemble``
 ``written_by``         the version of fastmlp, for information
 ``layer_sizes``        ``784, 128, 10``
 ``activation``         as in `Network`
@@ -28,6 +28,10 @@ permutes the rows in ``rows.<name>``, the number of updates in ``steps``, that o
 ``fit_begin`` (0 if missing), that at its planned end in ``fit_end`` (if missing, it has ended), the optimizer's arrays for weights (even k) and biases (odd k) as tensors
 ``optimizer.<i>.<k>``, and the entries of `History` as float64 tensors ``history.<name>``.
 
+An ensemble holds the number of its networks in ``members``, and for member j all of the above, from ``layer_sizes`` on,
+and its tensors, under names that begin with ``members.<j>.``. Its format version is 2, so that programs that know no
+ensembles say so.
+
 Weights and biases are finite. History and optimizer state may hold inf, such as Adam's second moments or `val_loss`.
 
 Nothing in a file is executed, and the memory that reading needs is bounded by the file's size.
@@ -37,7 +41,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +53,7 @@ from ..version import __version__
 from .atomic_write import write_file
 
 FORMAT_VERSION = 1
+ENSEMBLE_VERSION = 2  # of files of ensembles alone
 MAX_HEADER_BYTES = 1 << 24  # a hundred thousand layers
 MAX_MESSAGE_LENGTH = 300  # characters after the path: the file may hold arbitrarily long text
 
@@ -69,7 +74,7 @@ def write(path: Path, content: str, arrays: Mapping[str, np.ndarray], metadata: 
     """Write the file, or leave an existing one unchanged (OSError); ValueError if `read` would reject it."""
     head = {
         "format": "fastmlp",
-        "format_version": str(FORMAT_VERSION),
+        "format_version": str(_version(content)),
         "content": content,
         "written_by": f"fastmlp {__version__}",
     }
@@ -113,14 +118,16 @@ def read(path: Path) -> tuple[Arrays, Metadata]:
         raise _error(name, f"is not a whole safetensors file: {reason}") from None
     if metadata.get("format") != "fastmlp":
         raise _error(name, f"is not a model file of fastmlp: its format is {metadata.get('format')!r}")
-    version = metadata.get("format_version")
-    if version != str(FORMAT_VERSION):
-        raise _error(
-            name, f"has format version {version!r}; this fastmlp reads version {FORMAT_VERSION}: use a later one"
-        )
+    version, known = metadata.get("format_version"), _version(metadata.get("content"))
+    if version != str(known):
+        raise _error(name, f"has format version {version!r}; this fastmlp reads version {known}: use a later one")
     if others:
         raise _error(name, f"must hold tensors of F32 or F64, got {others}")
     return arrays, metadata
+
+
+def _version(content: str | None) -> int:
+    return ENSEMBLE_VERSION if content == "ensemble" else FORMAT_VERSION
 
 
 def _error(name: str, what: str) -> ModelFileError:
@@ -232,18 +239,72 @@ def _part_settings(fields: Fields, kind: str, part: Any) -> dict[str, float]:
 
 
 def read_model(path: Path) -> ModelState:
-    """What `fastmlp.load` makes a network of."""
+    """What `Network.load` makes a network of."""
+    model = read_any(path)
+    if not isinstance(model, ModelState):
+        raise _error(os.fsdecode(path), "holds an ensemble; fastmlp.load reads it")
+    return model
+
+
+def read_ensemble(path: Path) -> list[ModelState]:
+    """What `Ensemble.load` makes an ensemble of."""
+    models = read_any(path)
+    if isinstance(models, ModelState):
+        raise _error(os.fsdecode(path), "holds one network, no ensemble; fastmlp.load reads it")
+    return models
+
+
+def read_any(path: Path) -> ModelState | list[ModelState]:
+    """The network of a model file or a checkpoint, or the members of an ensemble."""
     arrays, metadata = read(path)
     fields = Fields(path, metadata)
+    if metadata.get("content") == "ensemble":
+        return _take_members(path, fields, arrays, metadata)
     state = take_model(fields, arrays)
     unknown = [name for name in arrays if metadata.get("content") != "checkpoint" or not _of_checkpoint(name)]
     if unknown:
-        raise fields.error(f"it holds tensors that do not belong to it: {', '.join(sorted(unknown)[:5])}")
+        raise _strangers(fields, unknown)
     return state
+
+
+def _take_members(path: Path, fields: Fields, arrays: Arrays, metadata: Metadata) -> list[ModelState]:
+    own_arrays, own_metadata = _by_member(arrays), _by_member(metadata)
+    count = fields.integer("members")
+    if own_arrays.keys() != set(map(str, range(len(own_arrays)))) or count != len(own_arrays):
+        raise fields.error(f"it must hold the tensors of {count} members, got those of {len(own_arrays)}")
+    states = []
+    for member, own in own_arrays.items():
+        its_fields = Fields(path, own_metadata.get(member, {}))
+        states.append(take_model(its_fields, own))
+        if own:
+            raise _strangers(its_fields, own)
+    return states
+
+
+def _by_member(entries: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Those whose names are ``members.<j>.<name>``, by j and name, in ascending order of j; others have j ``""``."""
+    members: dict[str, dict[str, Any]] = {}
+    for name, value in entries.items():
+        head, _, rest = name.removeprefix("members.").partition(".")
+        members.setdefault(head if name.startswith("members.") else "", {})[rest] = value
+    return dict(sorted(members.items(), key=lambda item: (len(item[0]), item[0])))
+
+
+def _strangers(fields: Fields, names: Iterable[str]) -> ModelFileError:
+    return fields.error(f"it holds tensors that do not belong to it: {', '.join(sorted(names)[:5])}")
 
 
 def _of_checkpoint(name: str) -> bool:
     return name.startswith(("optimizer.", "history."))
+
+
+def write_ensemble(states: Sequence[ModelState], path: Path) -> None:
+    """What `Ensemble.save` does."""
+    arrays, metadata = {}, {"members": str(len(states))}
+    for j, state in enumerate(states):
+        arrays |= {f"members.{j}.{name}": array for name, array in state.finite_arrays("saved").items()}
+        metadata |= {f"members.{j}.{name}": text for name, text in model_metadata(state.spec).items()}
+    write(path, "ensemble", arrays, metadata)
 
 
 def write_model(state: ModelState, path: Path) -> None:

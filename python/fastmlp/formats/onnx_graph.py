@@ -17,7 +17,7 @@ MAX_MODEL_BYTES = 2**31 - 1  # of one protobuf message
 INPUT_TYPES = ("float32", "float64", "uint8")
 
 
-def _onnx() -> Any:
+def load_onnx() -> Any:
     try:
         import onnx
     except ModuleNotFoundError as missing:
@@ -32,7 +32,7 @@ def to_onnx(model: ModelState, input_type: str | None) -> Any:
     spec = model.spec
     input_type = spec.dtype.name if input_type is None else input_type
     input_type = validation.check_choice("input_type", input_type, INPUT_TYPES)
-    onnx = _onnx()
+    onnx = load_onnx()
     _check_size(spec)
     if spec.dtype.name not in spec.activation_row.onnx_dtypes:
         supported = " or ".join(spec.activation_row.onnx_dtypes)
@@ -60,6 +60,11 @@ def to_onnx(model: ModelState, input_type: str | None) -> Any:
         outputs,
         [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items() if name in used],
     )
+    return finished(onnx, graph, model_metadata(spec))
+
+
+def finished(onnx: Any, graph: Any, metadata: dict[str, str]) -> Any:
+    """The checked model of a graph."""
     graph_model = onnx.helper.make_model(
         graph,
         producer_name="fastmlp",
@@ -67,7 +72,7 @@ def to_onnx(model: ModelState, input_type: str | None) -> Any:
         ir_version=IR_VERSION,
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
     )
-    onnx.helper.set_model_props(graph_model, model_metadata(spec))
+    onnx.helper.set_model_props(graph_model, metadata)
     onnx.checker.check_model(graph_model, full_check=True)
     return graph_model
 
@@ -103,18 +108,28 @@ def _nodes(onnx: Any, spec: ModelSpec, input_type: str) -> list[Any]:
         if i < last:
             values = activate(spec.activation_row, values, f"activations.{i}")
     values = activate(activations.TABLE[spec.loss_row.output], values, "outputs")
+    return nodes + decision_nodes(onnx, spec, values)
+
+
+def decision_nodes(onnx: Any, spec: ModelSpec, outputs: str) -> list[Any]:
+    """From the outputs to "classes"; none for losses without classes."""
+    make = onnx.helper.make_node
     if spec.loss_row.decision == "argmax":
-        add("ArgMax", [values], "classes", axis=1, keepdims=0)
-    elif spec.loss_row.decision == "threshold":
-        add("Cast", [add("Greater", [values, "half"], "likely")], "classes", to=onnx.TensorProto.INT64)
-    return nodes
+        return [make("ArgMax", [outputs], ["classes"], name="classes", axis=1, keepdims=0)]
+    if spec.loss_row.decision == "threshold":
+        likely = make("Greater", [outputs, "half"], ["likely"], name="likely")
+        return [likely, make("Cast", ["likely"], ["classes"], name="classes", to=onnx.TensorProto.INT64)]
+    return []
 
 
 def _check_size(spec: ModelSpec) -> None:
     besides = 4096 + 1024 * len(spec.layer_sizes)  # names, nodes and metadata: a few hundred bytes for a layer
-    needed = spec.parameter_count * spec.dtype.itemsize + besides
+    check_size(spec.parameter_count * spec.dtype.itemsize + besides, "a network")
+
+
+def check_size(needed: int, what: str) -> None:
     if needed > MAX_MODEL_BYTES:
         raise ValueError(
-            f"an ONNX model must have at most {MAX_MODEL_BYTES} bytes, the limit of protobuf, got a network of {needed}: "
-            "Network.save has no such limit"
+            f"an ONNX model must have at most {MAX_MODEL_BYTES} bytes, the limit of protobuf, got {what} of {needed}: "
+            "save has no such limit"
         )
