@@ -17,6 +17,9 @@ from . import validation
 from .validation import Number, Setting
 
 
+__all__ = ["Schedule", "constant", "coslog4", "cosine", "exponential", "flat_cos", "one_cycle", "step"]
+
+
 def _constant(t: np.ndarray) -> np.ndarray:
     return np.ones_like(t)
 

@@ -413,6 +413,7 @@ class Trainer(ResumableTrainer):
         return order.astype(np.int64, copy=False) if data.chosen is None else data.chosen[order]
 
     def update_settings(self, progress: np.ndarray) -> UpdateSettings:
+        """What the core needs for updates at these points of the progress of a fit, shape (updates,)."""
         kinds = (self.schedule, self.weight_decay_schedule, self.dropout_schedule)
         schedule = UpdateSchedule(*(schedules.factors(each, progress) for each in kinds)) if any(kinds) else None
         return UpdateSettings(

@@ -1,5 +1,7 @@
 """Dropout, clipping and schedules of the estimators, against a slow implementation in NumPy."""
 
+import warnings
+
 import numpy as np
 import pytest
 from estimator_problems import diabetes, scaled
@@ -7,6 +9,7 @@ from fastmlp import MLPClassifier, MLPRegressor, Network, schedules
 from regularized import trained_slowly
 from sklearn.base import clone
 from sklearn.datasets import load_iris
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -101,3 +104,12 @@ def test_what_they_rule_out_is_rejected():
     for name, value in {"dropout": 1, "input_dropout": -0.1, "max_gradient_norm": 0, "schedule": "cosin"}.items():
         with pytest.raises(ValueError, match=f"'{name}' parameter of MLPClassifier must be"):
             MLPClassifier(**{name: value}).fit(X, y)
+
+
+def test_a_schedule_ends_without_a_warning():
+    X, y = PROBLEMS[MLPClassifier]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        MLPClassifier((3,), max_iter=2, schedule="cosine").fit(X, y)
+    with pytest.warns(ConvergenceWarning):
+        MLPClassifier((3,), max_iter=2).fit(X, y)

@@ -92,8 +92,8 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
     max_gradient_norm : float > 0 or None, default=None
         An update with a larger norm of the gradient takes it times ``max_gradient_norm / norm``. Not for "lbfgs".
     schedule : schedule, str, callable or None, default=None
-        A factor of the learning rate in each update, as in `Trainer`, over `max_iter` epochs. Not for "lbfgs" and
-        `partial_fit`.
+        A factor of the learning rate in each update, as in `Trainer`, over `max_iter` epochs, whose end then raises no
+        warning. Not for "lbfgs" and `partial_fit`.
     activation_settings, loss_settings : dict of str to float, optional
         As in `Network`: ``loss_settings={"label_smoothing": 0.1}``, ``activation_settings={"slope": 0.2}``.
     stopping_metric : {"score", "loss"}, default="score"

@@ -80,7 +80,7 @@ class Solvers(StoppingRule):
         try:
             ends_early = loop.run(train_epoch)
             self._report_end(loop)
-            if not ends_early and not incremental:
+            if not ends_early and not incremental and self.schedule is None:  # its end is that of the fit
                 _warn(
                     f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization"
                     " hasn't converged yet.",

@@ -87,9 +87,11 @@ def test_members_are_estimators_of_their_own(Mlp, y, rows, kind, weighted):
 @pytest.mark.parametrize("Mlp, y", TARGETS.values(), ids=TARGETS)
 def test_lbfgs_weighs_the_rows_that_it_sees(Mlp, y, rows):
     settings = {**SETTINGS, "solver": "lbfgs", "max_iter": 15}
-    model = Mlp(n_ensemble=2, ensemble_rows=rows, **settings).fit(X, y)
+    weights = np.linspace(0.5, 2, 60)
+    model = Mlp(n_ensemble=2, ensemble_rows=rows, **settings).fit(X, y, sample_weight=weights)
     for member, chosen in zip(model.estimators_, rows_of_members(model)):
-        single = Mlp(**{**settings, "random_state": member.random_state}).fit(X[chosen], y[chosen])
+        single = Mlp(**{**settings, "random_state": member.random_state})
+        single.fit(X[chosen], y[chosen], sample_weight=weights[chosen])
         for p, q in zip(parameters(member), parameters(single)):
             np.testing.assert_allclose(p, q, rtol=1e-5, atol=1e-5)
 
