@@ -21,7 +21,7 @@ THREADED = (64, 300, 50, 10)  # wide enough that each thread has panels of its o
 
 
 def _with_rate(settings, oracle):
-    rate = 0.02 if settings["optimizer"] == "adam" else 0.1
+    rate = 0.02 if settings["optimizer"] in ("adam", "nadam", "rmsprop") else 0.1
     return {**settings, "learning_rate": rate}, lambda: oracle(rate)
 
 
@@ -36,6 +36,8 @@ TRAINER_SETTINGS = {
     "batch_size": ({}, 7),
     "momentum": ({}, 0.6),
     "nesterov": ({"momentum": 0.6}, True),
+    "rho": ({"optimizer": "rmsprop"}, 0.7),
+    "momentum_decay": ({"optimizer": "nadam"}, 2.0),
     "beta_1": ({"optimizer": "adam"}, 0.7),
     "beta_2": ({"optimizer": "adam"}, 0.9),
     "epsilon": ({"optimizer": "adam"}, 1e-2),

@@ -373,6 +373,54 @@ class AdamW(Adam):
         super().step(params, grads)
 
 
+class RMSprop:
+    """Tieleman & Hinton 2012, as in PyTorch: epsilon beside sqrt(v)."""
+
+    def __init__(self, learning_rate, rho=0.99, epsilon=1e-8):
+        self.learning_rate, self.rho, self.epsilon = learning_rate, rho, epsilon
+        self.squares = []
+
+    def reach(self, params):
+        return [self.learning_rate / (np.sqrt(v) + self.epsilon) for v in self.squares]
+
+    def step(self, params, grads):
+        self.squares = self.squares or [np.zeros_like(w) for w in params]
+        for w, g, v in zip(params, grads, self.squares, strict=True):
+            v[:] = self.rho * v + (1 - self.rho) * g * g
+            w -= self.learning_rate * g / (np.sqrt(v) + self.epsilon)
+
+
+class NAdam(Adam):
+    """Dozat 2016, in the form of PyTorch: a schedule of the momentum, epsilon beside the corrected root."""
+
+    def __init__(self, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8, momentum_decay=0.004):
+        super().__init__(learning_rate, beta_1, beta_2, epsilon)
+        self.momentum_decay, self.product = momentum_decay, 1.0
+
+    def momentum(self, t):
+        return self.beta_1 * (1 - 0.5 * 0.96 ** (t * self.momentum_decay))
+
+    def rates(self):
+        now, following = self.momentum(self.t), self.momentum(self.t + 1)
+        return (1 - now) / (1 - self.product), following / (1 - self.product * following)
+
+    def reach(self, params):
+        correction = 1 - self.beta_2**self.t
+        return [self.learning_rate * sum(self.rates()) / (np.sqrt(v / correction) + self.epsilon) for v in self.squares]
+
+    def step(self, params, grads):
+        self.means = self.means or [np.zeros_like(w) for w in params]
+        self.squares = self.squares or [np.zeros_like(w) for w in params]
+        self.t += 1
+        self.product *= self.momentum(self.t)
+        of_gradient, of_mean = self.rates()
+        for w, g, m, v in zip(params, grads, self.means, self.squares, strict=True):
+            m[:] = self.beta_1 * m + (1 - self.beta_1) * g
+            v[:] = self.beta_2 * v + (1 - self.beta_2) * g * g
+            root = np.sqrt(v / (1 - self.beta_2**self.t)) + self.epsilon
+            w -= self.learning_rate * (of_gradient * g + of_mean * m) / root
+
+
 # The settings of a Trainer, and the optimizer of a learning rate.
 OPTIMIZERS = {
     "sgd": (dict(optimizer="sgd"), SGD),
@@ -383,6 +431,12 @@ OPTIMIZERS = {
         dict(optimizer="adam", beta_1=0.8, beta_2=0.97, epsilon=1e-3),
         lambda rate: Adam(rate, 0.8, 0.97, 1e-3),
     ),
+    "nadam": (dict(optimizer="nadam"), NAdam),
+    "nadam, own momentum": (
+        dict(optimizer="nadam", beta_1=0.8, epsilon=1e-3, momentum_decay=3.0),
+        lambda rate: NAdam(rate, 0.8, 0.999, 1e-3, 3.0),
+    ),
+    "rmsprop": (dict(optimizer="rmsprop", rho=0.9), lambda rate: RMSprop(rate, 0.9)),
     "adamw": (dict(optimizer="adamw", weight_decay=0.3), lambda rate: AdamW(rate, weight_decay=0.3)),
 }
 

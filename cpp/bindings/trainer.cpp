@@ -49,7 +49,7 @@ UpdateSettings settings_at(const UpdateSettings& settings, int64_t update) {
 
 template <class T>
 std::unique_ptr<Trainer<T>> new_trainer(Network<T>& network, UpdateKind kind, double momentum, bool nesterov,
-                                        double beta_1, double beta_2, double epsilon, double weight_decay,
+                                        double beta_1, double beta_2, double epsilon, double weight_decay, double rho, double momentum_decay,
                                         double average_decay, const std::vector<std::pair<double, double>>& rate_factors) {
     OptimizerSettings settings;
     settings.kind = kind;
@@ -59,6 +59,8 @@ std::unique_ptr<Trainer<T>> new_trainer(Network<T>& network, UpdateKind kind, do
     settings.beta_2 = beta_2;
     settings.epsilon = epsilon;
     settings.weight_decay = weight_decay;
+    settings.rho = rho;
+    settings.momentum_decay = momentum_decay;
     settings.average_decay = average_decay;
     require(rate_factors.empty() || rate_factors.size() == network.layers().size(), "one pair of factors for each layer");
     for (const auto& [weights, biases] : rate_factors) settings.rate_factors.push_back({weights, biases});
@@ -211,7 +213,7 @@ template <class T> void register_trainer(py::module_& m, const char* name) {
     py::class_<Trainer<T>>(m, name)
         .def(py::init(&new_trainer<T>), py::keep_alive<1, 2>(), arg("network"), arg("kind"), arg("momentum") = 0.0,
              arg("nesterov") = false, arg("beta_1") = 0.9, arg("beta_2") = 0.999, arg("epsilon") = 1e-8,
-             arg("weight_decay") = 0.0, arg("average_decay") = 0.0,
+             arg("weight_decay") = 0.0, arg("rho") = 0.99, arg("momentum_decay") = 0.0, arg("average_decay") = 0.0,
              arg("rate_factors") = std::vector<std::pair<double, double>>())
         .def("run", &run<T>, arg("data"), arg("plan"), arg("settings"), arg("position"), arg("sum"), arg("n_threads"),
              arg("seconds"))

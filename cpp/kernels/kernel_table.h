@@ -18,6 +18,7 @@ inline constexpr int alignment_bytes = 64;  // a cache line, and the widest vect
 
 // What one update does to a parameter, with g the gradient of the mean data loss.
 template <class T> struct UpdateRule {
+    T gradient_rate;   // for nadam: of the gradient itself; learning_rate is that of its running mean
     T learning_rate;   // for adam: corrected for the bias of the running means at this update
     T l1, l2;          // g += l2 * w + l1 * sign(w), with sign(0) = 0
     T soft_threshold;  // then |w| decreases by it, to 0 at least; for adam by it / (sqrt(second moment) + epsilon)
@@ -25,6 +26,7 @@ template <class T> struct UpdateRule {
     bool nesterov;
     T beta_1, one_minus_beta_1;  // of adam; 1 - beta is computed in double: 1 - 0.999f has an error of 1e-5
     T beta_2, one_minus_beta_2;
+    T rho, one_minus_rho;  // of rmsprop
     T epsilon;
     T decay;  // for adamw: the factor of the parameters
 };

@@ -90,7 +90,8 @@ constexpr KernelTable table = [] {
     });
     for_each_kind<UpdateKind>([&](auto kind) {
         using U = UpdateOf<float, kind.value>;
-        t.updates[kind.index] = {U::state_count, U::moves_without_gradient, U::overlaps_with_product, U::corrects_bias};
+        t.updates[kind.index] = {U::state_count, U::moves_without_gradient, U::overlaps_with_product,
+                                 U::schedules_momentum, U::corrects_bias};
     });
     return t;
 }();

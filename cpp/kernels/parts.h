@@ -32,7 +32,7 @@ enum class Loss {
     gamma,
     count
 };
-enum class UpdateKind { sgd, momentum, adam, adamw, count };
+enum class UpdateKind { sgd, momentum, adam, adamw, nadam, rmsprop, count };
 enum class InputKind { uint8, float32, float64, count };
 
 // How many kinds an enum has.
@@ -107,6 +107,10 @@ constexpr const char* name_of(UpdateKind kind) {
             return "adam";
         case UpdateKind::adamw:
             return "adamw";
+        case UpdateKind::nadam:
+            return "nadam";
+        case UpdateKind::rmsprop:
+            return "rmsprop";
         case UpdateKind::count:
             break;
     }
@@ -134,6 +138,7 @@ struct UpdateProperties {
     int state_count;              // arrays as large as the parameters: at most 2
     bool moves_without_gradient;  // a zero gradient still changes parameters or state
     bool overlaps_with_product;   // slow enough to be computed during the product of the next tile
+    bool schedules_momentum;      // as nadam does; beta_1 is its limit
     bool corrects_bias;           // the learning rate corrects the bias of running means with decays beta_1 and beta_2
 };
 

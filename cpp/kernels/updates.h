@@ -13,7 +13,8 @@ template <class T, UpdateKind kind> struct UpdateOf;
 
 template <class T> struct UpdateOf<T, UpdateKind::sgd> {
     static constexpr int state_count = 0;
-    static constexpr bool moves_without_gradient = false, overlaps_with_product = false, corrects_bias = false;
+    static constexpr bool moves_without_gradient = false, overlaps_with_product = false, corrects_bias = false,
+                          schedules_momentum = false;
     static Vec<T> step(Vec<T> w, Vec<T> g, Vec<T>*, const UpdateRule<T>& rule) {
         return fma(Vec<T>::broadcast(-rule.learning_rate), g, w);
     }
@@ -22,7 +23,8 @@ template <class T> struct UpdateOf<T, UpdateKind::sgd> {
 
 template <class T> struct UpdateOf<T, UpdateKind::momentum> {
     static constexpr int state_count = 1;  // the velocity
-    static constexpr bool moves_without_gradient = true, overlaps_with_product = false, corrects_bias = false;
+    static constexpr bool moves_without_gradient = true, overlaps_with_product = false, corrects_bias = false,
+                          schedules_momentum = false;
     static Vec<T> step(Vec<T> w, Vec<T> g, Vec<T>* state, const UpdateRule<T>& rule) {
         using V = Vec<T>;
         const V momentum = V::broadcast(rule.momentum), move = V::broadcast(-rule.learning_rate) * g;
@@ -35,7 +37,8 @@ template <class T> struct UpdateOf<T, UpdateKind::momentum> {
 template <class T> struct UpdateOf<T, UpdateKind::adam> {
     static constexpr int state_count = 2;  // the running means of the gradient and of its square
     // its roots and divisions take a third as long as the sums of a batch of 128, and overlap with them
-    static constexpr bool moves_without_gradient = true, overlaps_with_product = true, corrects_bias = true;
+    static constexpr bool moves_without_gradient = true, overlaps_with_product = true, corrects_bias = true,
+                          schedules_momentum = false;
     [[gnu::always_inline]] static Vec<T> step(Vec<T> w, Vec<T> g, Vec<T>* state, const UpdateRule<T>& rule) {
         using V = Vec<T>;
         state[0] = fma(V::broadcast(rule.beta_1), state[0], V::broadcast(rule.one_minus_beta_1) * g);
@@ -46,7 +49,7 @@ template <class T> struct UpdateOf<T, UpdateKind::adam> {
         return Vec<T>::broadcast(rule.soft_threshold) / root(state, rule);
     }
 
-private:
+protected:
     static Vec<T> root(const Vec<T>* state, const UpdateRule<T>& rule) {
         return sqrt(state[1]) + Vec<T>::broadcast(rule.epsilon);
     }
@@ -56,6 +59,38 @@ private:
 template <class T> struct UpdateOf<T, UpdateKind::adamw> : UpdateOf<T, UpdateKind::adam> {
     [[gnu::always_inline]] static Vec<T> step(Vec<T> w, Vec<T> g, Vec<T>* state, const UpdateRule<T>& rule) {
         return UpdateOf<T, UpdateKind::adam>::step(Vec<T>::broadcast(rule.decay) * w, g, state, rule);
+    }
+};
+
+// Adam with Nesterov's momentum (Dozat 2016); the rates contain the schedule of the momentum.
+template <class T> struct UpdateOf<T, UpdateKind::nadam> : UpdateOf<T, UpdateKind::adam> {
+    static constexpr bool corrects_bias = false, schedules_momentum = true;
+    [[gnu::always_inline]] static Vec<T> step(Vec<T> w, Vec<T> g, Vec<T>* state, const UpdateRule<T>& rule) {
+        using V = Vec<T>;
+        state[0] = fma(V::broadcast(rule.beta_1), state[0], V::broadcast(rule.one_minus_beta_1) * g);
+        state[1] = fma(V::broadcast(rule.beta_2), state[1], V::broadcast(rule.one_minus_beta_2) * (g * g));
+        const V move = fma(V::broadcast(rule.learning_rate), state[0], V::broadcast(rule.gradient_rate) * g);
+        return w - move / UpdateOf<T, UpdateKind::adam>::root(state, rule);
+    }
+};
+
+// The gradient divided by the root of its mean square (Tieleman and Hinton 2012).
+template <class T> struct UpdateOf<T, UpdateKind::rmsprop> {
+    static constexpr int state_count = 1;  // the running mean of the gradient's square
+    static constexpr bool moves_without_gradient = true, overlaps_with_product = true, corrects_bias = false,
+                          schedules_momentum = false;
+    [[gnu::always_inline]] static Vec<T> step(Vec<T> w, Vec<T> g, Vec<T>* state, const UpdateRule<T>& rule) {
+        using V = Vec<T>;
+        state[0] = fma(V::broadcast(rule.rho), state[0], V::broadcast(rule.one_minus_rho) * (g * g));
+        return w - V::broadcast(rule.learning_rate) * g / root(state, rule);
+    }
+    static Vec<T> threshold(const Vec<T>* state, const UpdateRule<T>& rule) {
+        return Vec<T>::broadcast(rule.soft_threshold) / root(state, rule);
+    }
+
+private:
+    static Vec<T> root(const Vec<T>* state, const UpdateRule<T>& rule) {
+        return sqrt(state[0]) + Vec<T>::broadcast(rule.epsilon);
     }
 };
 

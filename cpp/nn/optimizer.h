@@ -21,6 +21,8 @@ struct OptimizerSettings {
     bool nesterov = false;
     double beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-8;
     double weight_decay = 0;                // of adamw
+    double rho = 0.99;                      // of rmsprop
+    double momentum_decay = 0;              // of nadam
     double average_decay = 0;               // above 0: a running mean of the parameters is kept
     std::vector<RateFactors> rate_factors;  // of the learning rate, of each layer; empty: 1
 };
@@ -145,6 +147,25 @@ inline double l2_of_update(const UpdateSettings& settings, double gradient_divis
     return settings.l2 + (gradient_divisor > 0 ? settings.alpha / gradient_divisor : 0);
 }
 
+// The factors of the learning rate in update t of nadam, from 1 on, in PyTorch's form.
+struct NadamRates {
+    double gradient, mean;
+
+    NadamRates(const OptimizerSettings& optimizer, int64_t t) {
+        const double shrinks = std::pow(0.96, optimizer.momentum_decay);
+        double power = 1, product = 1, momentum = 0;
+        for (int64_t i = 1; i <= t && product > 1e-18; ++i) {  // a smaller product changes no bit of 1 - product
+            power *= shrinks;
+            momentum = optimizer.beta_1 * (1 - 0.5 * power);
+            product *= momentum;
+        }
+        momentum = optimizer.beta_1 * (1 - 0.5 * std::pow(shrinks, static_cast<double>(t)));
+        const double next = optimizer.beta_1 * (1 - 0.5 * std::pow(shrinks, static_cast<double>(t + 1)));
+        gradient = (1 - momentum) / (1 - product);
+        mean = next / (1 - product * next);
+    }
+};
+
 // The rules of one update, of weights and of biases, which no penalty moves.
 template <class T> struct UpdateRules {
     UpdateRule<T> weights, biases;
@@ -154,9 +175,11 @@ template <class T> struct UpdateRules {
         UpdateRules scaled = *this;
         const T factor = static_cast<T>(factors.weights);
         scaled.weights.learning_rate *= factor;
+        scaled.weights.gradient_rate *= factor;
         scaled.weights.soft_threshold *= factor;
         scaled.weights.decay = 1 - (1 - weights.decay) * factor;
         scaled.biases.learning_rate *= static_cast<T>(factors.biases);
+        scaled.biases.gradient_rate *= static_cast<T>(factors.biases);
         return scaled;
     }
 };
@@ -174,7 +197,16 @@ UpdateRules<T> update_rules(const OptimizerSettings& optimizer, const UpdateSett
         const double t = static_cast<double>(update);
         rate *= std::sqrt(1 - std::pow(optimizer.beta_2, t)) / (1 - std::pow(optimizer.beta_1, t));
     }
+    double epsilon = optimizer.epsilon, gradient_rate = 0;
+    if (properties_of(optimizer.kind).schedules_momentum) {
+        const NadamRates rates(optimizer, update);
+        const double correction = std::sqrt(1 - std::pow(optimizer.beta_2, static_cast<double>(update)));
+        gradient_rate = rate * rates.gradient * correction;
+        rate *= rates.mean * correction;
+        epsilon *= correction;  // sqrt(v / c^2) + epsilon is (sqrt(v) + epsilon * c) / c
+    }
     UpdateRule<T> rule{};
+    rule.gradient_rate = static_cast<T>(gradient_rate);
     rule.learning_rate = static_cast<T>(rate);
     rule.momentum = static_cast<T>(optimizer.momentum);
     rule.nesterov = optimizer.nesterov;
@@ -182,7 +214,9 @@ UpdateRules<T> update_rules(const OptimizerSettings& optimizer, const UpdateSett
     rule.one_minus_beta_1 = static_cast<T>(1 - optimizer.beta_1);
     rule.beta_2 = static_cast<T>(optimizer.beta_2);
     rule.one_minus_beta_2 = static_cast<T>(1 - optimizer.beta_2);
-    rule.epsilon = static_cast<T>(optimizer.epsilon);
+    rule.rho = static_cast<T>(optimizer.rho);
+    rule.one_minus_rho = static_cast<T>(1 - optimizer.rho);
+    rule.epsilon = static_cast<T>(epsilon);
     rule.decay = 1;
     UpdateRules<T> rules{rule, rule};
     rules.weights.decay =
@@ -191,7 +225,7 @@ UpdateRules<T> update_rules(const OptimizerSettings& optimizer, const UpdateSett
     if (!settings.proximal)
         rules.weights.l1 = static_cast<T>(settings.l1);
     else if (settings.l1 != 0)  // without l1, momentum may be 1
-        rules.weights.soft_threshold = static_cast<T>(rate * settings.l1 / (1 - optimizer.momentum));
+        rules.weights.soft_threshold = static_cast<T>((rate + gradient_rate) * settings.l1 / (1 - optimizer.momentum));
     return rules;
 }
 

@@ -46,6 +46,8 @@ class UpdateKind(enum.Enum):
     momentum = 1
     adam = 2
     adamw = 3
+    nadam = 4
+    rmsprop = 5
     __pybind11_native_enum__: object
 
 class UpdateSchedule(metaclass=_Class):
@@ -171,6 +173,8 @@ class _Trainer(Generic[_T], metaclass=_Class):
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         weight_decay: float = 0.0,
+        rho: float = 0.99,
+        momentum_decay: float = 0.0,
         average_decay: float = 0.0,
         rate_factors: Sequence[tuple[float, float]] = ...,
     ) -> None: ...

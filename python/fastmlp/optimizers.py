@@ -55,6 +55,12 @@ TABLE = {
             follows_schedules=True,
         ),
         Optimizer("adam", _ADAM, lambda settings: "adam"),
+        Optimizer("nadam", {**_ADAM, "momentum_decay": Number(0.004, minimum=0)}, lambda settings: "nadam"),
+        Optimizer(
+            "rmsprop",
+            {"rho": Number(0.99, minimum=0, below=1), "epsilon": _ADAM["epsilon"]},
+            lambda settings: "rmsprop",
+        ),
         Optimizer("adamw", {**_ADAM, "weight_decay": Number(0.01, minimum=0)}, lambda settings: "adamw"),
     )
 }

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from . import core_calls, epoch_loop, row_subsets, schedules, steps, training_data, validation
-from ._core import LossSum, UpdateSchedule, UpdateSettings
+from . import core_calls, epoch_loop, row_subsets, steps, training_data, validation
+from ._core import LossSum
 from .core_calls import OnProgress, Threads
 from .epoch_loop import EpochLoop
 from .errors import DivergenceError
@@ -36,7 +36,7 @@ class Trainer(ResumableTrainer):
     ----------
     network : Network
         The network to train, in place.
-    optimizer : {"sgd", "adam", "adamw"}
+    optimizer : {"sgd", "adam", "adamw", "nadam", "rmsprop"}
         The update rule, in scikit-learn's conventions.
 
         - "sgd": ``w -= learning_rate * g``. With momentum ``velocity = momentum * velocity - learning_rate * g``,
@@ -44,6 +44,11 @@ class Trainer(ResumableTrainer):
         - "adam" (Kingma and Ba 2015): with m and v the running means of g and g^2 and t the number of updates,
           ``w -= learning_rate * sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + epsilon)``.
         - "adamw" (Loshchilov and Hutter 2019): the same after ``w *= 1 - learning_rate * weight_decay``, for weights only.
+        - "nadam" (Dozat 2016), in PyTorch's form: Adam with Nesterov's momentum. With
+          ``mu_t = beta_1 * (1 - 0.96**(momentum_decay * t) / 2)`` and p_t their product, g and m in
+          ``(1 - mu_t) / (1 - p_t) * g + mu_{t+1} / (1 - p_{t+1}) * m`` take the place of ``m / (1 - beta_1^t)``.
+        - "rmsprop" (Tieleman and Hinton 2012), in PyTorch's form: with v the running mean of g^2,
+          ``w -= learning_rate * g / (sqrt(v) + epsilon)``.
     learning_rate : float > 0
     batch_size : int >= 1
         Rows of a mini-batch. The last one of an epoch may be smaller; its gradient is the mean over its own rows.
@@ -51,10 +56,14 @@ class Trainer(ResumableTrainer):
         For "sgd".
     nesterov : bool
         Nesterov's variant of momentum, for "sgd".
+    rho : float in [0, 1)
+        Decay rate of the running mean of the squared gradient, for "rmsprop".
+    momentum_decay : float >= 0
+        How fast the momentum of "nadam" grows to beta_1.
     beta_1, beta_2 : float in [0, 1)
-        Decay rates of the running means of gradient and squared gradient, for "adam" and "adamw".
+        Decay rates of the running means of gradient and squared gradient, for "adam", "adamw" and "nadam".
     epsilon : float > 0
-        Added to the root of the squared gradient's mean, for "adam" and "adamw".
+        Added to the root of the squared gradient's mean, for all but "sgd".
     weight_decay : float >= 0
         For "adamw". Unlike `l2`, it is no part of the gradient, whose size Adam divides by.
     l1, l2 : float >= 0
@@ -121,6 +130,8 @@ class Trainer(ResumableTrainer):
         *,
         momentum: float = 0.0,
         nesterov: bool = False,
+        rho: float = 0.99,
+        momentum_decay: float = 0.004,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
@@ -411,27 +422,6 @@ class Trainer(ResumableTrainer):
     def _order(self, data: Any) -> np.ndarray:
         order = self._rng.permutation(data.rows) if self.shuffle else np.arange(data.rows)
         return order.astype(np.int64, copy=False) if data.chosen is None else data.chosen[order]
-
-    def update_settings(self, progress: np.ndarray) -> UpdateSettings:
-        """What the core needs for updates at these points of the progress of a fit, shape (updates,)."""
-        kinds = (self.schedule, self.weight_decay_schedule, self.dropout_schedule)
-        schedule = UpdateSchedule(*(schedules.factors(each, progress) for each in kinds)) if any(kinds) else None
-        return UpdateSettings(
-            self.learning_rate,
-            self.l1,
-            self.l2,
-            proximal=self.proximal,
-            max_gradient_norm=self.max_gradient_norm or 0.0,
-            dropout=self.dropout,
-            input_dropout=self.input_dropout,
-            dropout_seed=self._dropout_seed(),
-            schedule=schedule,
-        )
-
-    def _dropout_seed(self) -> int:
-        """The increment of the generator of the row orders: it belongs to the seed, never changes, and is saved."""
-        increment: Any = self._rng.bit_generator.state["state"]
-        return (increment["inc"] >> 1) % 2**63
 
     def _train_updates(
         self,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 
 from . import optimizers, schedules, validation
+from ._core import UpdateSchedule, UpdateSettings
 from .schedules import Schedule
 
 T = TypeVar("T")
@@ -147,6 +149,8 @@ class TrainerSettings:
     learning_rate_factors = Setting["Factors | None"]("As passed to the constructor.")
     momentum = Setting[float]("As passed to the constructor.")
     nesterov = Setting[bool]("As passed to the constructor.")
+    rho = Setting[float]("As passed to the constructor.")
+    momentum_decay = Setting[float]("As passed to the constructor.")
     beta_1 = Setting[float]("As passed to the constructor.")
     beta_2 = Setting[float]("As passed to the constructor.")
     epsilon = Setting[float]("As passed to the constructor.")
@@ -178,3 +182,23 @@ class TrainerSettings:
         if factors and not isinstance(factors[0], tuple):
             factors = (factors,) * (len(self.network.layer_sizes) - 1)
         return {**own, "average_decay": self.average_decay or 0.0, "rate_factors": list(factors)}
+
+    def update_settings(self, progress: np.ndarray) -> UpdateSettings:
+        """What the core needs for updates at these points of the progress of a fit, shape (updates,)."""
+        kinds = (self.schedule, self.weight_decay_schedule, self.dropout_schedule)
+        schedule = UpdateSchedule(*(schedules.factors(each, progress) for each in kinds)) if any(kinds) else None
+        return UpdateSettings(
+            self.learning_rate,
+            self.l1,
+            self.l2,
+            proximal=self.proximal,
+            max_gradient_norm=self.max_gradient_norm or 0.0,
+            dropout=self.dropout,
+            input_dropout=self.input_dropout,
+            dropout_seed=self._dropout_seed(),
+            schedule=schedule,
+        )
+
+    @abstractmethod
+    def _dropout_seed(self) -> int:
+        """Of all updates."""

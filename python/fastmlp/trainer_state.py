@@ -43,6 +43,11 @@ class ResumableTrainer(TrainerSettings):
         """The network that is trained."""
         return self._network
 
+    def _dropout_seed(self) -> int:
+        """The increment of the generator of the row orders: it belongs to the seed, never changes, and is saved."""
+        increment: Any = self._rng.bit_generator.state["state"]
+        return (increment["inc"] >> 1) % 2**63
+
     @property
     def average(self) -> Network:
         """A new network with the running mean of the parameters; ValueError without `average_decay`."""

@@ -72,8 +72,8 @@ FAULTS = [
     ),  # the sign of a weight of 0 is -1
     Fault(
         "K35",
-        "Vec<T>::broadcast(rule.soft_threshold) / root(state, rule)",
-        "Vec<T>::broadcast(rule.soft_threshold)",
+        "return Vec<T>::broadcast(rule.soft_threshold) / root(state, rule); } protected:",
+        "return Vec<T>::broadcast(rule.soft_threshold); } protected:",
     ),  # Adam
     Fault(
         "K36",

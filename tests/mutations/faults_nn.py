@@ -36,7 +36,9 @@ FAULTS = [
         "const T scale = T(1) / static_cast<T>(gradient_divisor);",
     ),  # NaN from a batch whose weights sum to zero
     Fault("N14", "static_cast<T>(1 - optimizer.beta_2)", "T(1) - static_cast<T>(optimizer.beta_2)"),  # rounded before
-    Fault("N15", "rate * settings.l1 / (1 - optimizer.momentum)", "rate * settings.l1"),  # proximal with momentum
+    Fault(
+        "N15", "(rate + gradient_rate) * settings.l1 / (1 - optimizer.momentum)", "(rate + gradient_rate) * settings.l1"
+    ),  # proximal with momentum
     Fault(
         "N16", "biases_of(network_.layers()[i]), own.biases)", "biases_of(network_.layers()[i]), own.weights)"
     ),  # ranks: biases, too

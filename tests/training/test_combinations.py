@@ -107,14 +107,18 @@ def test_fits_have_the_same_bits_for_every_team(case, dtype):
 
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_float32_fits_stay_near_float64_ones(isa, case):
-    """A few parameters may differ by more, where rounding decides the side of a kink, such as that of |w|."""
+    """A few parameters may differ by more, where rounding decides the side of a kink, such as that of |w|.
+
+    Under l1 by its subgradient all weights may end near that kink, so they are compared with those before.
+    """
     tolerance = 1e-2 if case["penalty"].startswith("l1") else 2e-3
     X, _, y = data_of(case["data"], case["loss"])
     single, double = network_of(case, "float32"), network_of(case)
     for net in (single, double):
         trainer_of(case, net).fit(X, y, epochs=2)
-    for p, q in zip(parameters(single), parameters(double), strict=True):
-        assert np.linalg.norm(p - q) <= tolerance * np.linalg.norm(q)
+    for p, q, before in zip(parameters(single), parameters(double), parameters(network_of(case)), strict=True):
+        size = max(map(np.linalg.norm, (q, before))) if case["penalty"] == "l1" else np.linalg.norm(q)
+        assert np.linalg.norm(p - q) <= tolerance * size
 
 
 WEIGHTED = all_pairs(

@@ -36,8 +36,9 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
     activation : str, default="relu"
         Of the hidden layers: identity, logistic, tanh, relu, and, beyond scikit-learn, leaky_relu, elu,
         selu, gelu, gelu_tanh, silu, mish or softplus.
-    solver : {"lbfgs", "sgd", "adam", "adamw"}, default="adam"
-        "lbfgs" uses all rows in each step and suits small data. "adamw" is Adam with `weight_decay`, as in `Trainer`.
+    solver : {"lbfgs", "sgd", "adam", "adamw", "nadam", "rmsprop"}, default="adam"
+        "lbfgs" uses all rows in each step and suits small data. "adamw" is Adam with
+        `weight_decay`; "nadam" and "rmsprop" have the defaults of `Trainer`.
     alpha : float >= 0, default=1e-4
         Adds ``alpha/2 * sum(w**2)``, divided by the rows of the mini-batch (or the sum of their weights), to the loss. Its
         strength depends on the batch size; that of `l2` does not.

@@ -43,7 +43,8 @@ def _eval_pair(eval_set: Any, eval_X: Any, eval_y: Any) -> tuple[Any, Any] | Non
 def can_partial_fit(estimator: Any) -> bool:
     if estimator.solver == "lbfgs":
         raise AttributeError(
-            "partial_fit needs solver='sgd', 'adam' or 'adamw', got solver='lbfgs', which uses all rows at once"
+            f"partial_fit needs a solver of {', '.join(map(repr, optimizers.OPTIMIZERS))}, got 'lbfgs', which uses all rows"
+            " at once"
         )
     if estimator.n_ensemble > 1:
         raise AttributeError(f"partial_fit trains one network, got n_ensemble={estimator.n_ensemble}")

@@ -60,7 +60,10 @@ class SolverState:
 def _update_rule(parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The core's update rule for an estimator's parameters; scikit-learn's momentum may be 1, a Trainer's may not."""
     row = optimizers.TABLE[parameters["solver"]]
-    settings = {name: parameters[SCIKIT_LEARN_NAMES.get(name, name)] for name in row.settings}
+    settings = {
+        name: parameters.get(SCIKIT_LEARN_NAMES.get(name, name), setting.default)
+        for name, setting in row.settings.items()
+    }
     if not settings.get("momentum", True):
         settings["nesterov"] = False
     return row.kind(settings), settings
