@@ -14,12 +14,13 @@ def bound(dtype="float64", loss="cross_entropy", sizes=SIZES, rows=20, kind=_cor
     return core, trainer, dataset(core, dtype, loss, sizes, rows)
 
 
-def new_network(dtype, sizes=SIZES, loss="cross_entropy", clips_loss=False, activation_settings=(), loss_settings=()):
-    """A core network of relu with weights that are all zero."""
+def new_network(
+    dtype, sizes=SIZES, loss="cross_entropy", clips_loss=False, activation_settings=(), loss_settings=(), hidden=None
+):
+    """A core network of relu with weights that are all zero; with so many activations."""
     return getattr(_core, f"Network{dtype.capitalize()}")(
         [*sizes],
-        _core.Activation.relu,
-        [*activation_settings],
+        [(_core.Activation.relu, [*activation_settings])] * (len(sizes) - 2 if hidden is None else hidden),
         getattr(_core.Loss, loss),
         [*loss_settings] or [setting.default for setting in losses.TABLE[loss].settings.values()],
         1.0,

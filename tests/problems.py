@@ -97,13 +97,18 @@ def row_orders(seed, rows, epochs):
     return [rng.permutation(rows) for _ in range(epochs)]
 
 
+def activations_of(net):
+    """For the oracle: of each hidden layer, with its settings; any for a linear network."""
+    hidden = net.spec.hidden_activations
+    return [reference.with_settings(reference.ACTIVATIONS, row.name, **settings) for row, settings in hidden] or "relu"
+
+
 def assert_exported(net, X, outputs, classes=None):
     """What another program made of X in the net's dtype is `forward` and `predict` but for rounding."""
     expected, eps = net.forward(X), np.finfo(net.dtype).eps
     scaled = np.asarray(X, float) * net.input_scale
     weights, biases = ([array.astype(float) for array in arrays] for arrays in (net.weights, net.biases))
-    activation = reference.with_settings(reference.ACTIVATIONS, net.activation, **net.spec.activation_settings)
-    bound = reference.rounding_bound(weights, biases, scaled, activation, net.loss, eps)
+    bound = reference.rounding_bound(weights, biases, scaled, activations_of(net), net.loss, eps)
     assert outputs.dtype == net.dtype and outputs.shape == expected.shape
     assert (np.abs(outputs.astype(float) - expected) <= bound).all()
     if net.loss == "cross_entropy":

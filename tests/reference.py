@@ -4,7 +4,8 @@ The fast core is compared with this file, so nothing here is clever. A network i
 weights[i] of shape (inputs, outputs) and biases[i] of shape (outputs,). A batch X has one sample
 per row. Layer i computes a_i = f(a_(i-1) @ weights[i] + biases[i]); the last layer has no f of its
 own: each loss has an output function for it. Rows may have weights: a mean over rows is then the weighted one.
-An activation or a loss is a name, or a row of its table with settings, from `with_settings`.
+An activation or a loss is a name, or a row of its table with settings, from `with_settings`. A list of activations
+holds one for each hidden layer.
 """
 
 import functools
@@ -121,6 +122,13 @@ def row_of(table, part):
     return table[part] if isinstance(part, str) else part
 
 
+def rows_of(activation, hidden_layers):
+    """The row of each hidden layer; of one at least, because the weights of a linear model start as if it had one."""
+    each = activation if isinstance(activation, list) else [activation] * max(hidden_layers, 1)
+    assert len(each) == max(hidden_layers, 1)
+    return [row_of(ACTIVATIONS, part) for part in each]
+
+
 def softmax(z):
     exponentials = np.exp(z - z.max(axis=1, keepdims=True))  # the shift changes nothing but overflow
     return exponentials / exponentials.sum(axis=1, keepdims=True)
@@ -228,10 +236,10 @@ def layer_outputs(weights, biases, X, activation):
 
 def layer_values(weights, biases, X, activation):
     """`layer_outputs`, and [z_1, ..., z]: the sums of each layer."""
-    outputs, sums = [np.asarray(X, dtype=np.float64)], []
+    outputs, sums, rows = [np.asarray(X, dtype=np.float64)], [], rows_of(activation, len(weights) - 1)
     for i, (w, b) in enumerate(zip(weights, biases, strict=True)):
         sums.append(outputs[-1] @ w + b)
-        outputs.append(sums[-1] if i == len(weights) - 1 else row_of(ACTIVATIONS, activation).value(sums[-1]))
+        outputs.append(sums[-1] if i == len(weights) - 1 else rows[i].value(sums[-1]))
     return outputs, sums
 
 
@@ -253,16 +261,16 @@ def rounding_bound(weights, biases, X, activation, loss, eps):
     A sum of k products errs by sqrt(k) eps times the sum of their sizes, in any order, as roundings do not lean to one
     side (Higham and Mary 2019), and carries on what its terms have erred before. Elementary functions may err by 8 eps.
     """
-    functions, row = 8 * eps, row_of(ACTIVATIONS, activation)
-    steepest = np.abs(row.derivative(np.linspace(-9, 9, 1801))).max()
+    functions, rows = 8 * eps, rows_of(activation, len(weights) - 1)
     a, error = X, eps * np.abs(X)  # converted and scaled
     for i, (w, b) in enumerate(zip(weights, biases)):
         rounding = np.sqrt(len(w) + 1) * eps * (np.abs(a) @ np.abs(w) + np.abs(b))
         error = np.sqrt(error**2 @ w**2) + rounding
         a = a @ w + b
         if i < len(weights) - 1:
-            a = row.value(a)
-            error = error * max(steepest, 1.0) + row.rounding * eps * np.abs(a)
+            steepest = np.abs(rows[i].derivative(np.linspace(-9, 9, 1801))).max()
+            a = rows[i].value(a)
+            error = error * max(steepest, 1.0) + rows[i].rounding * eps * np.abs(a)
     if loss == "cross_entropy":  # differences of z move the logarithm of a probability
         moved = 2 * error.max(axis=1, keepdims=True) + eps * np.ptp(a, axis=1)[:, None]
         error = softmax(a) * (np.expm1(moved) + functions + a.shape[1] * eps)
@@ -275,6 +283,7 @@ def rounding_bound(weights, biases, X, activation, loss, eps):
 
 def loss_and_gradients(weights, biases, X, y, activation, loss, l1=0.0, l2=0.0, sample_weight=None):
     outputs, sums = layer_values(weights, biases, X, activation)
+    rows = rows_of(activation, len(weights) - 1)
     data_loss, delta = row_of(LOSSES, loss).value(
         outputs.pop(), y, sample_weight
     )  # delta: d loss / d z of the layer in hand
@@ -285,7 +294,7 @@ def loss_and_gradients(weights, biases, X, y, activation, loss, l1=0.0, l2=0.0, 
         grad_biases.insert(0, delta.sum(axis=0))
         sums.pop()
         if outputs:  # the data itself needs no gradient
-            delta = (delta @ w.T) * row_of(ACTIVATIONS, activation).derivative(sums[-1])
+            delta = (delta @ w.T) * rows[len(sums) - 1].derivative(sums[-1])
     return Gradients(data_loss, penalty(weights, l1, l2), grad_weights, grad_biases)
 
 
@@ -442,11 +451,12 @@ OPTIMIZERS = {
 
 
 def initial_parameters(layer_sizes, activation, seed):
-    """Uniform weights of the variance of He, LeCun or Glorot; biases zero."""
-    rng = np.random.default_rng(seed)
+    """Uniform weights of the variance of He, LeCun or Glorot for the layer's activation, that of the output layer for
+    the one before it; biases zero."""
+    rng, rows = np.random.default_rng(seed), rows_of(activation, len(layer_sizes) - 2)
     weights, biases = [], []
-    for inputs, outputs in zip(layer_sizes[:-1], layer_sizes[1:], strict=True):
-        fan_in = row_of(ACTIVATIONS, activation).fan_in
+    for i, (inputs, outputs) in enumerate(zip(layer_sizes[:-1], layer_sizes[1:], strict=True)):
+        fan_in = rows[min(i, len(rows) - 1)].fan_in
         bound = np.sqrt(3 * fan_in / inputs if fan_in else 6 / (inputs + outputs))
         weights.append(rng.uniform(-bound, bound, (inputs, outputs)))
         biases.append(np.zeros(outputs))

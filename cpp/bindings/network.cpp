@@ -34,13 +34,24 @@ private:
     LockOwner* owner_;
 };
 
+// The activation of each hidden layer, with its settings.
+using HiddenActivations = std::vector<std::pair<Activation, std::vector<double>>>;
+
 template <class T>
-std::unique_ptr<Network<T>> new_network(const std::vector<int64_t>& sizes, Activation activation,
-                                        const std::vector<double>& activation_settings, Loss loss,
-                                        const std::vector<double>& loss_settings, double input_scale, bool clips_loss) {
+std::vector<Epilogue<T>> epilogues_of(const HiddenActivations& activations, const KernelTable& table) {
+    std::vector<Epilogue<T>> epilogues;
+    for (const auto& [activation, settings] : activations)
+        epilogues.emplace_back(activation, settings_of<T>(activation, settings), kernels_of<T>(table));
+    return epilogues;
+}
+
+template <class T>
+std::unique_ptr<Network<T>> new_network(const std::vector<int64_t>& sizes, const HiddenActivations& activations,
+                                        Loss loss, const std::vector<double>& loss_settings, double input_scale,
+                                        bool clips_loss) {
     const LossFunction<T> function{loss, settings_of<T>(loss, loss_settings), clips_loss};
-    return std::make_unique<Network<T>>(sizes, activation, settings_of<T>(activation, activation_settings), function,
-                                        input_scale, current_table());
+    const KernelTable& table = current_table();
+    return std::make_unique<Network<T>>(sizes, epilogues_of<T>(activations, table), function, input_scale, table);
 }
 
 template <class T> Array<T> weights_of(const Network<T>& network, std::size_t index) {
@@ -120,9 +131,10 @@ template <class T> bool is_finite(const Network<T>& network) {
 // Of weights and biases as they lie in NumPy's arrays; None if an input is not finite.
 template <class T>
 py::object forward_plain_of(const std::vector<Array<T>>& weights, const std::vector<Array<T>>& biases,
-                            Activation activation, const std::vector<double>& activation_settings, Loss loss,
-                            const py::object& x, int64_t begin, int64_t end, int n_threads) {
+                            const HiddenActivations& activations, Loss loss, const py::object& x, int64_t begin,
+                            int64_t end, int n_threads) {
     require(!weights.empty() && weights.size() == biases.size(), "one array of biases for each of weights");
+    require(activations.size() + 1 == weights.size(), "each hidden layer needs one activation");
     std::vector<PlainLayer<T>> layers;
     for (std::size_t i = 0; i < weights.size(); ++i) {
         const MatrixView<const T> view = matrix_view(weights[i], "weights");
@@ -135,7 +147,7 @@ py::object forward_plain_of(const std::vector<Array<T>>& weights, const std::vec
     require(0 <= begin && begin <= end && end <= all.rows, "rows out of range");
     const Inputs inputs = all.part(begin, end);
     const KernelTable& table = current_table();
-    const Epilogue<T> hidden(activation, settings_of<T>(activation, activation_settings), kernels_of<T>(table));
+    const std::vector<Epilogue<T>> hidden = epilogues_of<T>(activations, table);
     Array<T> out = new_matrix<T>(inputs.rows, layers.back().weights.columns);
     T* data = out.mutable_data();
     double operations = 0;
@@ -155,12 +167,11 @@ py::object forward_plain_of(const std::vector<Array<T>>& weights, const std::vec
 template <class T> void register_network(py::module_& m, const char* name) {
     using py::arg;
     m.def("forward_plain", &forward_plain_of<T>, arg("weights").noconvert(), arg("biases").noconvert(),
-          arg("activation"), arg("activation_settings"), arg("loss"), arg("inputs"), arg("begin"), arg("end"),
-          arg("n_threads"));
+          arg("activations"), arg("loss"), arg("inputs"), arg("begin"), arg("end"), arg("n_threads"));
     py::class_<Network<T>> network(m, name);
     network
-        .def(py::init(&new_network<T>), arg("sizes"), arg("activation"), arg("activation_settings"), arg("loss"),
-             arg("loss_settings"), arg("input_scale"), arg("clips_loss") = false)
+        .def(py::init(&new_network<T>), arg("sizes"), arg("activations"), arg("loss"), arg("loss_settings"),
+             arg("input_scale"), arg("clips_loss") = false)
         .def_property_readonly("training_operations", &Network<T>::training_operations)
         .def_property_readonly("forward_operations", &Network<T>::forward_operations)
         .def("weights", &weights_of<T>, arg("layer"))

@@ -11,15 +11,16 @@ namespace fastmlp {
 constexpr int64_t block_rows = 128;
 
 template <class T>
-Network<T>::Network(const std::vector<int64_t>& sizes, Activation hidden, const PartSettings<T>& activation_settings,
+Network<T>::Network(const std::vector<int64_t>& sizes, const std::vector<Epilogue<T>>& hidden,
                     const LossFunction<T>& loss, double input_scale, const KernelTable& table)
     : sizes_(sizes), loss_(loss), input_scale_(static_cast<T>(input_scale)), table_(&table) {
     if (sizes.size() < 2) throw std::invalid_argument("a network needs at least two layer sizes");
     for (const int64_t size : sizes)
         if (size < 1 || size > INT32_MAX) throw std::invalid_argument("layer sizes must lie in [1, 2^31)");
-    const Epilogue<T> of_hidden(hidden, activation_settings, kernels()), of_output(Activation::identity, {}, kernels());
+    if (hidden.size() + 2 != sizes.size()) throw std::invalid_argument("each hidden layer needs one activation");
+    const Epilogue<T> of_output(Activation::identity, {}, kernels());
     for (std::size_t i = 0; i + 1 < sizes.size(); ++i)
-        layers_.emplace_back(sizes[i], sizes[i + 1], i + 2 < sizes.size() ? of_hidden : of_output, kernels());
+        layers_.emplace_back(sizes[i], sizes[i + 1], i < hidden.size() ? hidden[i] : of_output, kernels());
 }
 
 template <class T> double Network<T>::forward_operations() const {

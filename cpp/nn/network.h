@@ -19,9 +19,10 @@ struct LockOwner {
 
 template <class T> class Network {
 public:
-    // sizes: features, hidden widths, outputs. Throws std::invalid_argument, std::bad_alloc.
-    Network(const std::vector<int64_t>& sizes, Activation hidden, const PartSettings<T>& activation_settings,
-            const LossFunction<T>& loss, double input_scale, const KernelTable& table);
+    // sizes: features, hidden widths, outputs; hidden: of each hidden layer. Throws std::invalid_argument,
+    // std::bad_alloc.
+    Network(const std::vector<int64_t>& sizes, const std::vector<Epilogue<T>>& hidden, const LossFunction<T>& loss,
+            double input_scale, const KernelTable& table);
 
     int64_t inputs() const { return sizes_.front(); }
     int64_t outputs() const { return sizes_.back(); }

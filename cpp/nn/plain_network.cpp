@@ -9,8 +9,8 @@ namespace {
 
 template <class T> class PlainForward {
 public:
-    PlainForward(const std::vector<PlainLayer<T>>& layers, const Epilogue<T>& hidden, Loss loss, const Inputs& inputs,
-                 T* out, const Kernels<T>& kernels)
+    PlainForward(const std::vector<PlainLayer<T>>& layers, const std::vector<Epilogue<T>>& hidden, Loss loss,
+                 const Inputs& inputs, T* out, const Kernels<T>& kernels)
         : layers_(layers),
           hidden_(hidden),
           last_(Activation::identity, {}, kernels),
@@ -117,7 +117,7 @@ private:
         return in;
     }
 
-    const Epilogue<T>& epilogue(std::size_t layer) const { return layer + 1 == layers_.size() ? last_ : hidden_; }
+    const Epilogue<T>& epilogue(std::size_t layer) const { return layer < hidden_.size() ? hidden_[layer] : last_; }
 
     // Each worker computes some of the outputs.
     void layer_in_place(const Worker& worker, std::size_t i, MatrixView<const T> in, MatrixView<T> z) noexcept {
@@ -219,7 +219,7 @@ private:
     }
 
     const std::vector<PlainLayer<T>>& layers_;
-    const Epilogue<T>& hidden_;
+    const std::vector<Epilogue<T>>& hidden_;
     const Epilogue<T> last_;
     void (*predict_)(T*, int64_t, int64_t, int64_t);
     const Inputs& inputs_;
@@ -235,15 +235,15 @@ private:
 }  // namespace
 
 template <class T>
-bool forward_plain(const std::vector<PlainLayer<T>>& layers, const Epilogue<T>& hidden, Loss loss, const Inputs& inputs,
-                   T* out, const KernelTable& table, int n_threads) {
+bool forward_plain(const std::vector<PlainLayer<T>>& layers, const std::vector<Epilogue<T>>& hidden, Loss loss,
+                   const Inputs& inputs, T* out, const KernelTable& table, int n_threads) {
     if (inputs.rows == 0) return true;
     return PlainForward<T>(layers, hidden, loss, inputs, out, kernels_of<T>(table)).run(n_threads);
 }
 
-template bool forward_plain(const std::vector<PlainLayer<float>>&, const Epilogue<float>&, Loss, const Inputs&, float*,
-                            const KernelTable&, int);
-template bool forward_plain(const std::vector<PlainLayer<double>>&, const Epilogue<double>&, Loss, const Inputs&,
-                            double*, const KernelTable&, int);
+template bool forward_plain(const std::vector<PlainLayer<float>>&, const std::vector<Epilogue<float>>&, Loss,
+                            const Inputs&, float*, const KernelTable&, int);
+template bool forward_plain(const std::vector<PlainLayer<double>>&, const std::vector<Epilogue<double>>&, Loss,
+                            const Inputs&, double*, const KernelTable&, int);
 
 }  // namespace fastmlp

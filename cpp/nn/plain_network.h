@@ -18,9 +18,10 @@ template <class T> struct PlainLayer {
 };
 
 // out (rows, outputs), unpadded: what the loss compares with labels or targets. Returns whether all inputs are finite
-// numbers; if not, `out` is undefined. The layers' sizes must match. Throws std::bad_alloc.
+// numbers; if not, `out` is undefined. The layers' sizes must match; hidden: of each hidden layer. Throws
+// std::bad_alloc.
 template <class T>
-bool forward_plain(const std::vector<PlainLayer<T>>& layers, const Epilogue<T>& hidden, Loss loss, const Inputs& inputs,
-                   T* out, const KernelTable& table, int n_threads);
+bool forward_plain(const std::vector<PlainLayer<T>>& layers, const std::vector<Epilogue<T>>& hidden, Loss loss,
+                   const Inputs& inputs, T* out, const KernelTable& table, int n_threads);
 
 }  // namespace fastmlp

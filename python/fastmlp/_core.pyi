@@ -122,8 +122,7 @@ class _Network(Generic[_T], metaclass=_Class):
     def __init__(
         self,
         sizes: list[int],
-        activation: Activation,
-        activation_settings: list[float],
+        activations: list[tuple[Activation, list[float]]],
         loss: Loss,
         loss_settings: list[float],
         input_scale: float,
@@ -241,8 +240,7 @@ class TrainerFloat64(_Trainer[np.float64]): ...
 def forward_plain(
     weights: list[NDArray[_T]],
     biases: list[NDArray[_T]],
-    activation: Activation,
-    activation_settings: list[float],
+    activations: list[tuple[Activation, list[float]]],
     loss: Loss,
     inputs: _Inputs,
     begin: int,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from .validation import Number, Setting
+import numpy as np
+
+from .validation import Number, Setting, check_choice, check_part_settings
 
 
 @dataclass(frozen=True)
@@ -126,3 +129,55 @@ TABLE = {
 
 ACTIVATIONS = tuple(name for name, row in TABLE.items() if row.for_hidden)
 """The names of the activations for hidden layers."""
+
+Names = str | tuple[str, ...]
+Settings = Mapping[str, float] | tuple[Mapping[str, float], ...]
+
+
+def check_hidden(activation: Any, settings: Any, hidden_layers: int, dtype: np.dtype) -> tuple[Names, Settings]:
+    """The arguments activation and activation_settings of `Network`: one name and its settings for all hidden layers.
+
+    Only where these differ, two tuples with one entry for each hidden layer.
+    """
+    if not isinstance(activation, (list, tuple)) and not isinstance(settings, (list, tuple)):
+        name = check_choice("activation", activation, ACTIVATIONS)
+        return name, check_part_settings("activation_settings", TABLE[name], settings, dtype)
+    names = _of_each("activation", activation, hidden_layers) or ACTIVATIONS[:1]
+    given = _of_each("activation_settings", settings, hidden_layers) or [None]
+    pairs = []
+    for i, (name, of_layer) in enumerate(zip(names, given)):
+        name = check_choice(f"activation[{i}]", name, ACTIVATIONS)
+        pairs.append((name, check_part_settings(f"activation_settings[{i}]", TABLE[name], of_layer, dtype)))
+    if all(pair == pairs[0] for pair in pairs):
+        return pairs[0]
+    return tuple(name for name, _ in pairs), tuple(of_layer for _, of_layer in pairs)
+
+
+def _of_each(name: str, value: Any, hidden_layers: int) -> Sequence[Any]:
+    if not isinstance(value, (list, tuple)):
+        return [value] * max(hidden_layers, 1)  # the initial weights of a linear model depend on an activation, too
+    if len(value) != hidden_layers:
+        raise ValueError(
+            f"{name} must have one entry for each hidden layer, {hidden_layers} of them, got {len(value)}: {value!r}"
+        )
+    return value
+
+
+def of_hidden(
+    activation: Names, settings: Settings, hidden_layers: int
+) -> list[tuple[Activation, Mapping[str, float]]]:
+    """Each hidden layer's activation and its settings, of what `check_hidden` returned."""
+    if isinstance(activation, str):
+        return [(TABLE[activation], settings)] * hidden_layers  # type: ignore[list-item]
+    return [(TABLE[name], of_layer) for name, of_layer in zip(activation, settings)]  # type: ignore[misc]
+
+
+def text_of(activation: str | Sequence[str]) -> str:
+    """One text for one name or several."""
+    return activation if isinstance(activation, str) else ", ".join(activation)
+
+
+def of_initial_weights(activation: Names, layers: int) -> list[Activation]:
+    """The activation that the initial weights of each layer are for: the output layer's are for the last hidden one."""
+    names = [activation] * layers if isinstance(activation, str) else [*activation, activation[-1]]
+    return [TABLE[name] for name in names]

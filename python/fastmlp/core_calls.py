@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from . import _core, training_data
+from .activations import Activation
 from .history import Evaluation
 from .threads import default_thread_count
 from .training_data import TrainingData
@@ -48,11 +49,15 @@ def evaluate(network: Any, data: TrainingData, n_threads: int) -> Evaluation:
     return Evaluation(sums.loss / data.weight, sums.correct / data.weight if has_accuracy(network) else math.nan)
 
 
+def core_activations(hidden: Sequence[tuple[Activation, Mapping[str, float]]]) -> list[tuple[Any, list[float]]]:
+    """The activations of hidden layers, and their settings, as the core takes them."""
+    return [(getattr(_core.Activation, row.name), list(settings.values())) for row, settings in hidden]
+
+
 def forward_plain(
     weights: Any,
     biases: Any,
-    activation: str,
-    activation_settings: Mapping[str, float],
+    hidden: Sequence[tuple[Activation, Mapping[str, float]]],
     loss: str,
     dtype: np.dtype,
     X: Any,
@@ -63,8 +68,7 @@ def forward_plain(
     threads = n_threads or default_thread_count()
     weights = [np.ascontiguousarray(array, dtype) for array in weights]
     biases = [np.ascontiguousarray(array, dtype) for array in biases]
-    settings = list(activation_settings.values())
-    call = (weights, biases, getattr(_core.Activation, activation), settings, getattr(_core.Loss, loss), X)
+    call = (weights, biases, core_activations(hidden), getattr(_core.Loss, loss), X)
     step, parts = max(1024, int(OPERATIONS_PER_CALL / 2 / sum(array.size for array in weights))), []
     for begin in range(0, len(X), step):
         parts.append(_core.forward_plain(*call, begin, min(begin + step, len(X)), threads))

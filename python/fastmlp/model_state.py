@@ -18,12 +18,12 @@ class ModelSpec:
     """What a network is, without its parameters; each field as in `Network`."""
 
     layer_sizes: tuple[int, ...]
-    activation: str
+    activation: activations.Names  # a tuple, one for each hidden layer, only where these or their settings differ
     loss: str
     dtype: np.dtype
     input_scale: float = 1.0
     clips_loss: bool = False  # reported losses count a probability as at least eps, as scikit-learn's do
-    activation_settings: Mapping[str, float] = field(default_factory=dict)
+    activation_settings: activations.Settings = field(default_factory=dict)  # a tuple if activation is one
     loss_settings: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -40,8 +40,9 @@ class ModelSpec:
         return losses.TABLE[self.loss]
 
     @property
-    def activation_row(self) -> activations.Activation:
-        return activations.TABLE[self.activation]
+    def hidden_activations(self) -> list[tuple[activations.Activation, Mapping[str, float]]]:
+        """The activation of each hidden layer, and its settings."""
+        return activations.of_hidden(self.activation, self.activation_settings, len(self.layer_sizes) - 2)
 
 
 def checked_spec(
@@ -57,18 +58,17 @@ def checked_spec(
     """The spec of these arguments of `Network`, or its ValueError, TypeError or MemoryError."""
     dtype = validation.check_dtype(dtype)
     layer_sizes = validation.check_layer_sizes(layer_sizes, dtype)
-    activation = validation.check_choice("activation", activation, activations.ACTIVATIONS)
+    names, settings = activations.check_hidden(activation, activation_settings, len(layer_sizes) - 2, dtype)
     loss = validation.check_choice("loss", loss, losses.LOSSES)
-    check_settings = validation.check_part_settings
     return ModelSpec(
         layer_sizes,
-        activation,
+        names,
         loss,
         dtype,
         validation.check_scale("input_scale", input_scale, dtype),
         clips_loss,
-        check_settings("activation_settings", activations.TABLE[activation], activation_settings, dtype),
-        check_settings("loss_settings", losses.TABLE[loss], loss_settings, dtype),
+        settings,
+        validation.check_part_settings("loss_settings", losses.TABLE[loss], loss_settings, dtype),
     )
 
 

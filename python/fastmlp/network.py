@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, core_calls, training_data, validation
+from . import _core, activations, core_calls, training_data, validation
 from .formats.exports import Exports
 from .history import Evaluation, Gradients
 from .model_state import ModelSpec, ModelState, checked_spec, unchanged
@@ -16,15 +16,15 @@ from .threads import default_thread_count
 
 
 class Network(Exports):
-    """A multilayer perceptron: dense layers with one activation between them.
+    """A multilayer perceptron: dense layers with activations between them.
 
     Parameters
     ----------
     layer_sizes : sequence of int >= 1, at least two
         Features, hidden widths, outputs. ``(784, 10)`` is a linear model.
-    activation : str
-        Of the hidden layers: relu, leaky_relu (setting ``slope`` >= 0, default 0.01), elu (``alpha`` >= 0, default 1),
-        selu, gelu, gelu_tanh, silu, mish, softplus, tanh, logistic or identity.
+    activation : str, or list or tuple of str
+        Of all hidden layers, or of each: relu, leaky_relu (setting ``slope`` >= 0, default 0.01), elu (``alpha`` >= 0,
+        default 1), selu, gelu, gelu_tanh, silu, mish, softplus, tanh, logistic or identity.
     loss : str, the mean over rows of a sum over outputs p, with targets t and d = p - t
         - ``cross_entropy``: softmax outputs, integer labels, ``-log p[label]``. ``binary_cross_entropy``: logistic outputs,
           t in [0, 1], ``-t log p - (1 - t) log(1 - p)``. Setting ``label_smoothing`` in [0, 1), default 0.
@@ -36,12 +36,14 @@ class Network(Exports):
         The type of parameters, computation and results.
     seed : int >= 0
         Seed of the initial weights: uniform in +-sqrt(6 / inputs) for relu to mish (He et al. 2015), but sqrt(3 / inputs)
-        for selu, and +-sqrt(6 / (inputs + outputs)) otherwise (Glorot and Bengio 2010). Biases start at zero.
+        for selu, and +-sqrt(6 / (inputs + outputs)) otherwise (Glorot and Bengio 2010), by the layer's activation and, for
+        the output layer, by that of the last hidden layer. Biases start at zero.
     input_scale : float
         Factor of the inputs, applied as they are read. It belongs to the model: uint8 images with
         ``input_scale=1/255`` never need a float copy of the data set.
     activation_settings, loss_settings : dict of str to float, optional
-        Settings of the activation and of the loss, for those that have any.
+        Settings of the activation and of the loss, for those that have any. One dict of activation_settings is for all
+        hidden layers, a list or tuple has a dict or None for each.
 
     Raises
     ------
@@ -67,20 +69,21 @@ class Network(Exports):
     def __init__(
         self,
         layer_sizes: Sequence[int],
-        activation: str = "relu",
+        activation: str | Sequence[str] = "relu",
         loss: str = "cross_entropy",
         dtype: Any = "float32",
         seed: int = 0,
         input_scale: float = 1.0,
         *,
-        activation_settings: Mapping[str, float] | None = None,
+        activation_settings: Mapping[str, float] | Sequence[Mapping[str, float] | None] | None = None,
         loss_settings: Mapping[str, float] | None = None,
     ) -> None:
         spec = checked_spec(layer_sizes, activation, loss, dtype, input_scale, activation_settings, loss_settings)
         rng = np.random.default_rng(validation.check_seed(seed))
         self._create(spec)
-        for i, (inputs, outputs) in enumerate(spec.shapes):
-            bound = spec.activation_row.initial_bound(inputs, outputs)
+        rows = activations.of_initial_weights(spec.activation, len(spec.shapes))
+        for i, (row, (inputs, outputs)) in enumerate(zip(rows, spec.shapes)):
+            bound = row.initial_bound(inputs, outputs)
             weights = rng.uniform(-bound, bound, (inputs, outputs)).astype(spec.dtype)
             self.core.set_layer(i, weights, np.zeros(outputs, spec.dtype))
 
@@ -89,8 +92,7 @@ class Network(Exports):
         core_type = _core.NetworkFloat32 if spec.dtype == np.float32 else _core.NetworkFloat64
         self.core = core_type(  # the network of the C++ core
             list(spec.layer_sizes),
-            getattr(_core.Activation, spec.activation),
-            list(spec.activation_settings.values()),
+            core_calls.core_activations(spec.hidden_activations),
             getattr(_core.Loss, spec.loss),
             list(spec.loss_settings.values()),
             spec.input_scale,
@@ -122,8 +124,8 @@ class Network(Exports):
         return self.spec.layer_sizes
 
     @property
-    def activation(self) -> str:
-        """The name of the activation of the hidden layers."""
+    def activation(self) -> str | tuple[str, ...]:
+        """The name of the activation of all hidden layers; a tuple, one for each, where these or their settings differ."""
         return self.spec.activation
 
     @property
@@ -314,10 +316,16 @@ class Network(Exports):
     def __repr__(self) -> str:
         spec = self.spec
         more = "" if spec.input_scale == 1 else f", input_scale={spec.input_scale!r}"
-        for name, row in (("activation_settings", spec.activation_row), ("loss_settings", spec.loss_row)):
-            own = {key: value for key, value in getattr(spec, name).items() if value != row.settings[key].default}
-            more += f", {name}={own!r}" if own else ""
+        each = activations.of_hidden(spec.activation, spec.activation_settings, 1)  # one of a linear model, too
+        own: Any = [_not_default(*of_layer) or None for of_layer in each]
+        own = own[0] if isinstance(spec.activation, str) else own if any(own) else None
+        for name, given in (("activation", own), ("loss", _not_default(spec.loss_row, spec.loss_settings))):
+            more += f", {name}_settings={given!r}" if given else ""
         return (
             f"Network({spec.layer_sizes}, activation={spec.activation!r}, loss={spec.loss!r}, "
             f"dtype={spec.dtype.name!r}{more})"
         )
+
+
+def _not_default(part: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if value != part.settings[name].default}

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import validation
+from . import activations, validation
 from .core_calls import has_accuracy
 from .errors import DivergenceError
 from .history import Callback, EpochInfo
@@ -71,8 +71,14 @@ def new_trainer(configuration: Mapping[str, Any], seed: int) -> Trainer:
 
 
 def _columns(configuration: Mapping[str, Any]) -> Row:
-    """The columns of a row: its "loss" is that of the epoch, not the name of the loss function."""
-    return {"loss_function" if name == "loss" else name: value for name, value in configuration.items()}
+    """The columns of a row: its "loss" is that of the epoch, not the name of the loss function.
+
+    Several activations are one text, so that rows can be grouped and sorted by it.
+    """
+    columns = {"loss_function" if name == "loss" else name: value for name, value in configuration.items()}
+    if "activation" in columns:
+        columns["activation"] = activations.text_of(columns["activation"])
+    return columns
 
 
 def _train_here(nets: Sequence[Net], study: Study) -> list[Outcome]:

@@ -223,6 +223,8 @@ REJECTED = {
     "network, one size": lambda core, trainer, data: new_network("float64", [5]),
     "network, a size of 0": lambda core, trainer, data: new_network("float64", [5, 0, 3]),
     "network, a size of 2**31": lambda core, trainer, data: new_network("float64", [5, 2**31, 3]),
+    "network, an activation for no layer": lambda core, trainer, data: new_network("float64", hidden=2),
+    "network, a hidden layer without one": lambda core, trainer, data: new_network("float64", hidden=0),
     "network, a setting of relu": lambda core, trainer, data: new_network("float64", activation_settings=[0.1]),
     "network, a setting of cross_entropy": lambda core, trainer, data: new_network("float64", loss_settings=[0.1, 0.1]),
 }

@@ -57,7 +57,7 @@ def gradient_error_bounds(weights, biases, X, y, activation, loss, dtype):
     within its error of 0 may take the other side. The bounds are 4 standard deviations of errors
     that were themselves taken at the upper end, not at a typical one.
     """
-    eps, deviations = float(np.finfo(dtype).eps), 4.0
+    eps, deviations, rows = float(np.finfo(dtype).eps), 4.0, reference.rows_of(activation, len(weights) - 1)
     outputs, variances, slope_variances, slopes = [np.asarray(X, np.float64)], [np.zeros(X.shape)], [], []
     for i, (w, b) in enumerate(zip(weights, biases, strict=True)):
         a, v_a = outputs[-1], variances[-1]
@@ -65,7 +65,7 @@ def gradient_error_bounds(weights, biases, X, y, activation, loss, dtype):
         v_z = v_a @ w**2 + (len(w) + 1) * (eps * (np.abs(a) @ np.abs(w) + np.abs(b))) ** 2
         if i == len(weights) - 1:
             break
-        row = reference.ACTIVATIONS[activation]
+        row = rows[i]
         a, slope = row.value(z), row.derivative(z)
         at_kink = row.kink * (np.abs(z) <= deviations * np.sqrt(v_z))
         if row.kink:
@@ -130,6 +130,7 @@ def oracle_with_bounds(layer_sizes, batch, activation, loss, dtype, l1, l2):
     net = random_network(layer_sizes, activation, loss, dtype)
     X, y = random_data(layer_sizes, batch, loss, dtype)
     weights, biases = wide(net.weights), wide(net.biases)
+    activation = list(activation) if isinstance(activation, tuple) else activation
     expected = reference.loss_and_gradients(weights, biases, X.astype(float), y, activation, loss, l1, l2)
     return expected, gradient_error_bounds(weights, biases, X, y, activation, loss, dtype)
 
@@ -138,8 +139,20 @@ def oracle_with_bounds(layer_sizes, batch, activation, loss, dtype, l1, l2):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_gradients_match_oracle(isa, dtype, activation, loss):
+    assert_gradients_match(CASES, dtype, activation, loss)
+
+
+@pytest.mark.parametrize("first", range(len(ACTIVATIONS)))
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gradients_of_several_activations_match_oracle(isa, dtype, first):
+    """Each activation is in some case the first, the middle and the last one."""
+    several = tuple((ACTIVATIONS * 2)[first + i] for i in (0, 5, 1))
+    assert_gradients_match([((33, 31, 17, 25, 10), 29, 0.02, 0.3)], dtype, several, "squared_error")
+
+
+def assert_gradients_match(cases, dtype, activation, loss):
     eps = np.finfo(dtype).eps
-    for layer_sizes, batch, l1, l2 in CASES:
+    for layer_sizes, batch, l1, l2 in cases:
         net = random_network(layer_sizes, activation, loss, dtype)
         X, y = random_data(layer_sizes, batch, loss, dtype)
         result = net.loss_and_gradients(X, y, l1=l1, l2=l2)

@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse
 from fastmlp import Network, _core, training_data
 from fastmlp.activations import ACTIVATIONS, TABLE
+from fastmlp.core_calls import core_activations
 from fastmlp.losses import LOSSES
 from teams import TEAMS, team_of
 
@@ -19,12 +20,11 @@ def network(sizes, activation="relu", loss="squared_error", dtype="float64"):
     return net
 
 
-def forward(net, X, begin=0, end=None, n_threads=1, weights=None, biases=None):
+def forward(net, X, begin=0, end=None, n_threads=1, weights=None, biases=None, hidden=None):
     return _core.forward_plain(
         net.weights if weights is None else weights,
         net.biases if biases is None else biases,
-        getattr(_core.Activation, net.activation),
-        list(net.spec.activation_settings.values()),
+        core_activations(net.spec.hidden_activations) if hidden is None else hidden,
         getattr(_core.Loss, net.loss),
         X,
         begin,
@@ -105,6 +105,9 @@ def test_wrong_shapes_and_types_are_rejected():
         dict(weights=weights[:1]),
         dict(weights=[], biases=[]),
         dict(biases=[biases[0], biases[1][:2]]),
+        dict(hidden=[]),
+        dict(hidden=[(_core.Activation.relu, [])] * 2),
+        dict(hidden=[(_core.Activation.relu, [0.1])]),
         dict(biases=[biases[0][:, None], biases[1]]),
         dict(begin=-1),
         dict(end=3),

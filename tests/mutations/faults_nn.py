@@ -77,4 +77,7 @@ FAULTS = [
     Fault("N31", "column < 0 || column >= columns", "column < 0 || column > columns"),  # one column beyond the last
     Fault("N32", "ascending_ &= column > last;", "ascending_ &= column >= last;"),  # columns named twice pass
     Fault("N33", "std::upper_bound(row_starts_", "std::lower_bound(row_starts_"),  # a row's first value: the row before
+    # one activation for each hidden layer
+    Fault("N34", "i < hidden.size() ? hidden[i] : of_output", "i < hidden.size() ? hidden[0] : of_output"),
+    Fault("N35", "layer < hidden_.size() ? hidden_[layer] : last_", "layer < hidden_.size() ? hidden_[0] : last_"),
 ]

@@ -135,4 +135,10 @@ FAULTS = [
         "if True:",
     ),  # redrawn more than ten times a second
     Fault("P84", "float(np.abs(sheet).max()) or 1.0", "float(sheet.max()) or 1.0"),  # white is not zero
+    # one activation for each hidden layer
+    Fault("P85", "[*activation, activation[-1]]", "[*activation, activation[0]]"),  # the output layer's initial weights
+    Fault("P86", "ACTIVATIONS_VERSION return ENSEMBLE_VERSION", "FORMAT_VERSION return ENSEMBLE_VERSION"),  # older readers call the file damaged
+    Fault("P87", '''return "" if isinstance(spec.activation, str) else f"activations.{layer}."''', '''return ""'''),
+    Fault("P88", """columns["activation"] = activations.text_of(columns["activation"])""", "pass"),
+    Fault("P89", "if all(pair == pairs[0] for pair in pairs):", "if all(name == names[0] for name in names):"),
 ]

@@ -9,7 +9,16 @@ import pytest
 import reference
 from compiled import needs_compiler, run_exported
 from fastmlp import Network, Trainer, activations, fit_many
-from problems import DTYPES, assert_close, assert_equal_bits, assert_exported, parameters, problem, row_orders
+from problems import (
+    DTYPES,
+    activations_of,
+    assert_close,
+    assert_equal_bits,
+    assert_exported,
+    parameters,
+    problem,
+    row_orders,
+)
 
 SIZES = (11, 17, 9, 4)
 PARTS = [
@@ -36,7 +45,7 @@ def network(argument, kind, row, name, dtype="float64", **more):
 def oracle_of(net):
     """Names of activation and loss for the oracle, with the settings of this network bound."""
     return (
-        reference.with_settings(reference.ACTIVATIONS, net.activation, **net.spec.activation_settings),
+        activations_of(net),
         reference.with_settings(reference.LOSSES, net.loss, **net.spec.loss_settings),
     )
 

@@ -6,7 +6,7 @@ update computes the same formula. The same code therefore gives the same model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,9 +33,9 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
     ----------
     hidden_layer_sizes : array-like of int >= 1, default=(100,)
         Widths of the hidden layers.
-    activation : str, default="relu"
-        Of the hidden layers: identity, logistic, tanh, relu, and, beyond scikit-learn, leaky_relu, elu,
-        selu, gelu, gelu_tanh, silu, mish or softplus.
+    activation : str, or list or tuple of str, default="relu"
+        Of all hidden layers: identity, logistic, tanh, relu, and, beyond scikit-learn, leaky_relu, elu,
+        selu, gelu, gelu_tanh, silu, mish or softplus; or one of these for each hidden layer.
     solver : {"lbfgs", "sgd", "adam", "adamw", "nadam", "rmsprop"}, default="adam"
         "lbfgs" uses all rows in each step and suits small data. "adamw" is Adam with
         `weight_decay`; "nadam" and "rmsprop" have the defaults of `Trainer`.
@@ -96,7 +96,8 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         A factor of the learning rate in each update, as in `Trainer`, over `max_iter` epochs, whose end then raises no
         warning. Not for "lbfgs" and `partial_fit`.
     activation_settings, loss_settings : dict of str to float, optional
-        As in `Network`: ``loss_settings={"label_smoothing": 0.1}``, ``activation_settings={"slope": 0.2}``.
+        As in `Network`: ``loss_settings={"label_smoothing": 0.1}``, ``activation_settings={"slope": 0.2}``, or a list with
+        a dict or None for each hidden layer.
     stopping_metric : {"score", "loss"}, default="score"
         The metric of early stopping.
     n_threads : int >= 1 or None, default=None
@@ -179,7 +180,7 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
+        activation: str | Sequence[str] = "relu",
         *,
         solver: str = "adam",
         alpha: float = 0.0001,
@@ -210,7 +211,7 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         max_gradient_norm: float | None = None,
         schedule: Schedule | str | Callable[[float], float] | None = None,
         class_weight: dict | str | None = None,
-        activation_settings: dict[str, float] | None = None,
+        activation_settings: dict[str, float] | Sequence[dict[str, float] | None] | None = None,
         loss_settings: dict[str, float] | None = None,
         stopping_metric: str = "score",
         n_threads: int | None = None,

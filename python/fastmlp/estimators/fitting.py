@@ -56,7 +56,7 @@ class FittedMLP(Predictions, Solvers, EnsembleFit, BaseEstimator, ABC):
 
     _parameter_constraints: dict = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions(set(activations.ACTIVATIONS))],
+        "activation": [StrOptions(set(activations.ACTIVATIONS)), list, tuple],
         "solver": [StrOptions(SOLVERS)],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -85,7 +85,7 @@ class FittedMLP(Predictions, Solvers, EnsembleFit, BaseEstimator, ABC):
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "l1": [Interval(Real, 0, None, closed="left")],
         "l2": [Interval(Real, 0, None, closed="left")],
-        "activation_settings": [dict, None],
+        "activation_settings": [dict, list, tuple, None],
         "loss_settings": [dict, None],
         "stopping_metric": [StrOptions({"score", "loss"})],
         "n_threads": [Interval(Integral, 1, validation.MAX_THREADS, closed="both"), None],
@@ -343,9 +343,10 @@ class FittedMLP(Predictions, Solvers, EnsembleFit, BaseEstimator, ABC):
         self.n_layers_ = len(layer_sizes)
         self.out_activation_ = losses.TABLE[self._loss_name()].scikit_learn_output
         self.coefs_, self.intercepts_ = [], []
-        factor = activations.TABLE[self.activation].scikit_learn_factor
-        for inputs, outputs in zip(layer_sizes, layer_sizes[1:]):
-            bound = np.sqrt(factor / (inputs + outputs))
+        activation, _ = self._activation_of(len(layer_sizes) - 2, dtype)
+        rows = activations.of_initial_weights(activation, len(layer_sizes) - 1)
+        for row, inputs, outputs in zip(rows, layer_sizes, layer_sizes[1:]):
+            bound = np.sqrt(row.scikit_learn_factor / (inputs + outputs))
             self.coefs_.append(self._random_state.uniform(-bound, bound, (inputs, outputs)).astype(dtype))
             self.intercepts_.append(self._random_state.uniform(-bound, bound, outputs).astype(dtype))
         self.history_ = History()

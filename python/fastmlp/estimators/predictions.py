@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -83,7 +83,7 @@ class Predictions:
 
     coefs_: list[np.ndarray]
     intercepts_: list[np.ndarray]
-    activation: str
+    activation: str | Sequence[str]
     out_activation_: str
     n_outputs_: int
     n_threads: int | None
@@ -126,19 +126,19 @@ class Predictions:
         sizes = (self.coefs_[0].shape[0], *(w.shape[1] for w in self.coefs_))
         check = validation.check_part_settings
         loss_settings = self.loss_settings if loss == self._loss_name() else None
+        activation, activation_settings = self._activation_of(len(sizes) - 2, dtype)
         return ModelSpec(
             sizes,
-            self.activation,
+            activation,
             loss,
             dtype,
             clips_loss=clips_loss,
-            activation_settings=self._activation_settings(dtype),
+            activation_settings=activation_settings,
             loss_settings=check("loss_settings", losses.TABLE[loss], loss_settings, dtype),
         )
 
-    def _activation_settings(self, dtype: np.dtype) -> dict[str, float]:
-        row = activations.TABLE[self.activation]
-        return validation.check_part_settings("activation_settings", row, self.activation_settings, dtype)
+    def _activation_of(self, hidden_layers: int, dtype: np.dtype) -> tuple[activations.Names, activations.Settings]:
+        return activations.check_hidden(self.activation, self.activation_settings, hidden_layers, dtype)
 
     def take_parameters(self, network: Network) -> None:
         dtype = np.float32 if self.coefs_[0].dtype == np.float32 else np.float64
@@ -180,10 +180,9 @@ class Predictions:
         """None if a value of X is not finite."""
         dtype = np.dtype(np.float32 if np.result_type(X.dtype, *self.coefs_) == np.float32 else np.float64)
         loss = self._loss_of_predictions()
-        settings = self._activation_settings(dtype)
-        return core_calls.forward_plain(
-            self.coefs_, self.intercepts_, self.activation, settings, loss, dtype, X, self.n_threads
-        )
+        hidden_layers = len(self.coefs_) - 1
+        hidden = activations.of_hidden(*self._activation_of(hidden_layers, dtype), hidden_layers)
+        return core_calls.forward_plain(self.coefs_, self.intercepts_, hidden, loss, dtype, X, self.n_threads)
 
     def _loss_factor(self, network: Network) -> float:
         """scikit-learn's squared error is the mean over the outputs, although its gradient is that of the sum."""

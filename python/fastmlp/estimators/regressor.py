@@ -7,7 +7,7 @@ update computes the same formula. The same code therefore gives the same model.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,7 +72,7 @@ best_validation_score_, history_, n_iter_, t_, n_layers_, n_outputs_, n_features
         self,
         loss: str = "squared_error",
         hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
+        activation: str | Sequence[str] = "relu",
         *,
         solver: str = "adam",
         alpha: float = 0.0001,
@@ -102,7 +102,7 @@ best_validation_score_, history_, n_iter_, t_, n_layers_, n_outputs_, n_features
         input_dropout: float = 0.0,
         max_gradient_norm: float | None = None,
         schedule: Schedule | str | Callable[[float], float] | None = None,
-        activation_settings: dict[str, float] | None = None,
+        activation_settings: dict[str, float] | Sequence[dict[str, float] | None] | None = None,
         loss_settings: dict[str, float] | None = None,
         stopping_metric: str = "score",
         n_threads: int | None = None,

@@ -126,7 +126,7 @@ def to_c(model: ModelState, name: str) -> str:
         name=name,
         macro=name.upper(),
         sizes="-".join(map(str, sizes)),
-        activation=spec.activation,
+        activation=activations.text_of(spec.activation),
         loss=loss.name,
         type=c_type,
         inputs=sizes[0],
@@ -171,14 +171,16 @@ def _forward_body(spec: ModelSpec, names: dict[str, Any], buffers: dict[str, int
     ]
     lines, source = ["".join(kept) + "    int i, j;\n"], "inputs"
     output = activations.TABLE[spec.loss_row.output]
-    settings = {name: _hexadecimal(value) + f for name, value in spec.activation_settings.items()}
+    parts = [*spec.hidden_activations, (output, {})]
     for i, (rows, columns) in enumerate(spec.shapes):
         last = i == len(spec.shapes) - 1
         target = "outputs" if last else ("even", "odd")[i % 2]
         factor = f"{_hexadecimal(float(scale))}{f} * " if i == 0 and scale != 1 else ""
         layer = {**names, "rows": rows, "columns": columns, "i": i, "source": source, "target": target, "scale": factor}
         lines.append(LAYER.format(**layer))
-        statement = (output if last else spec.activation_row).c.format(x=f"{target}[j]", f=f, **settings)
+        part, settings = parts[i]
+        numbers = {name: _hexadecimal(value) + f for name, value in settings.items()}
+        statement = part.c.format(x=f"{target}[j]", f=f, **numbers)
         if statement:
             lines.append(f"    for (j = 0; j < {columns}; ++j) {statement}\n")
         source = target

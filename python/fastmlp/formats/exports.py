@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -128,11 +128,11 @@ class Exports:
         cls: type[N],
         state: Any,
         *,
-        activation: str,
+        activation: str | Sequence[str],
         loss: str,
         input_scale: float = 1.0,
         dtype: Any = None,
-        activation_settings: Mapping[str, float] | None = None,
+        activation_settings: Mapping[str, float] | Sequence[Mapping[str, float] | None] | None = None,
         loss_settings: Mapping[str, float] | None = None,
     ) -> N:
         """A network with the parameters of a state dict, PyTorch's or `to_state_dict`'s.

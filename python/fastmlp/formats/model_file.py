@@ -1,4 +1,4 @@
-"""Model files and checkpoints: safetensors files whose content is described here, format version 1 (ensembles: 2).
+"""Model files and checkpoints: safetensors files whose content is described here, in format versions 1 to 3.
 
 Tensors of every file, for layer i from 0 on, of the network's dtype (F32 or F64), row-major and little-endian:
 
@@ -11,15 +11,16 @@ Metadata of every file, all of them text:
 
 =====================  ==================================================
 ``format``             ``fastmlp``
-``format_version``     ``1``
+``format_version``     ``1``; of an ensemble ``2``; ``3`` if the hidden layers of a network have several activations
 ``content``            ``network``, ``checkpoint`` or ``ensemble``
 ``written_by``         the version of fastmlp, for information
 ``layer_sizes``        ``784, 128, 10``
-``activation``         as in `Network`
+``activation``         as in `Network`; in version 3 ``relu, elu``, one of each hidden layer
 ``loss``               as in `Network`
 ``input_scale``        the shortest decimal of the float64
 ``clips_loss``         ``0``, or ``1``: reported losses as scikit-learn's
-``activation.<name>``  a setting of the activation, if it has any
+``activation.<name>``  a setting of the activation, if it has any; in version 3, of hidden layer i from 0 on,
+                       ``activation.<i>.<name>``
 ``loss.<name>``        a setting of the loss, if it has any
 =====================  ==================================================
 
@@ -54,6 +55,7 @@ from .atomic_write import write_file
 
 FORMAT_VERSION = 1
 ENSEMBLE_VERSION = 2  # of files of ensembles alone
+ACTIVATIONS_VERSION = 3  # of files with a network of several activations alone
 MAX_HEADER_BYTES = 1 << 24  # a hundred thousand layers
 MAX_MESSAGE_LENGTH = 300  # characters after the path: the file may hold arbitrarily long text
 
@@ -74,7 +76,7 @@ def write(path: Path, content: str, arrays: Mapping[str, np.ndarray], metadata: 
     """Write the file, or leave an existing one unchanged (OSError); ValueError if `read` would reject it."""
     head = {
         "format": "fastmlp",
-        "format_version": str(_version(content)),
+        "format_version": str(_version(content, metadata)),
         "content": content,
         "written_by": f"fastmlp {__version__}",
     }
@@ -118,7 +120,7 @@ def read(path: Path) -> tuple[Arrays, Metadata]:
         raise _error(name, f"is not a whole safetensors file: {reason}") from None
     if metadata.get("format") != "fastmlp":
         raise _error(name, f"is not a model file of fastmlp: its format is {metadata.get('format')!r}")
-    version, known = metadata.get("format_version"), _version(metadata.get("content"))
+    version, known = metadata.get("format_version"), _version(metadata.get("content"), metadata)
     if version != str(known):
         raise _error(name, f"has format version {version!r}; this fastmlp reads version {known}: use a later one")
     if others:
@@ -126,7 +128,10 @@ def read(path: Path) -> tuple[Arrays, Metadata]:
     return arrays, metadata
 
 
-def _version(content: str | None) -> int:
+def _version(content: str | None, metadata: Mapping[str, Any]) -> int:
+    """The lowest, so that older programs read all that they can, and of the rest say that they are older."""
+    if any(name.rpartition(".")[2] == "activation" and "," in str(text) for name, text in metadata.items()):
+        return ACTIVATIONS_VERSION
     return ENSEMBLE_VERSION if content == "ensemble" else FORMAT_VERSION
 
 
@@ -191,14 +196,22 @@ def _take_finite(fields: Fields, arrays: Arrays, name: str, shape: tuple[int, ..
 
 def model_metadata(spec: ModelSpec) -> Metadata:
     """The entries of the metadata that describe a network."""
+    settings = spec.activation_settings
+    parts = (
+        {f"activation.{i}": of_layer for i, of_layer in enumerate(settings)}
+        if isinstance(settings, tuple)
+        else {"activation": settings}
+    )
+    parts["loss"] = spec.loss_settings
     return {
         "layer_sizes": ", ".join(map(str, spec.layer_sizes)),
-        "activation": spec.activation,
+        "activation": activations.text_of(spec.activation),
         "loss": spec.loss,
         "input_scale": repr(float(spec.input_scale)),
         "clips_loss": str(int(spec.clips_loss)),
-        **{f"activation.{name}": repr(float(value)) for name, value in spec.activation_settings.items()},
-        **{f"loss.{name}": repr(float(value)) for name, value in spec.loss_settings.items()},
+        **{
+            f"{kind}.{name}": repr(float(value)) for kind, settings in parts.items() for name, value in settings.items()
+        },
     }
 
 
@@ -213,15 +226,19 @@ def take_model(fields: Fields, arrays: Arrays) -> ModelState:
     shapes = list(zip(layer_sizes, layer_sizes[1:]))
     weights = [_take_finite(fields, arrays, f"weights.{i}", shape, dtype) for i, shape in enumerate(shapes)]
     biases = [_take_finite(fields, arrays, f"biases.{i}", shape[1:], dtype) for i, shape in enumerate(shapes)]
-    activation, loss = fields.text("activation"), fields.text("loss")
+    names, loss = fields.text("activation").split(", "), fields.text("loss")
     try:
+        settings = [
+            _part_settings(fields, f"activation.{i}" if len(names) > 1 else "activation", activations.TABLE.get(name))
+            for i, name in enumerate(names)
+        ]
         spec = checked_spec(
             layer_sizes,
-            activation,
+            names[0] if len(names) == 1 else names,
             loss,
             dtype,
             fields.number("input_scale"),
-            _part_settings(fields, "activation", activations.TABLE.get(activation)),
+            settings[0] if len(names) == 1 else settings,
             _part_settings(fields, "loss", losses.TABLE.get(loss)),
             fields.flag("clips_loss"),
         )

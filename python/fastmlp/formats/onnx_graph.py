@@ -34,19 +34,21 @@ def to_onnx(model: ModelState, input_type: str | None) -> Any:
     input_type = validation.check_choice("input_type", input_type, INPUT_TYPES)
     onnx = load_onnx()
     _check_size(spec)
-    if spec.dtype.name not in spec.activation_row.onnx_dtypes:
-        supported = " or ".join(spec.activation_row.onnx_dtypes)
-        raise ValueError(
-            f"a network with activation={spec.activation!r} must be {supported} to be exported, because onnxruntime computes"
-            f" no other type of it, got {spec.dtype}"
-        )
+    constants: dict[str, float] = {}
+    for i, (row, settings) in enumerate(spec.hidden_activations):
+        if spec.dtype.name not in row.onnx_dtypes:
+            supported = " or ".join(row.onnx_dtypes)
+            raise ValueError(
+                f"a network with activation={row.name!r} must be {supported} to be exported, because onnxruntime computes"
+                f" no other type of it, got {spec.dtype}"
+            )
+        constants |= {_prefix(spec, i) + name: value for name, value in settings.items()}
+        constants |= {str(each): each for _, *inputs in row.onnx for each in inputs if isinstance(each, float)}
     arrays = model.finite_arrays("exported")
     arrays["input_scale"] = np.array(spec.input_scale, spec.dtype)
     arrays["half"] = np.array(0.5, spec.dtype)
-    arrays |= {name: np.array(value, spec.dtype) for name, value in spec.activation_settings.items()}
+    arrays |= {name: np.array(value, spec.dtype) for name, value in constants.items()}
     nodes = _nodes(onnx, spec, input_type)
-    numbers = [each for _, *inputs in spec.activation_row.onnx for each in inputs if isinstance(each, float)]
-    arrays |= {str(number): np.array(number, spec.dtype) for number in numbers}
     used = {name for node in nodes for name in node.input}
     tensor_type, tensor = onnx.helper.np_dtype_to_tensor_dtype, onnx.helper.make_tensor_value_info
     outputs = [tensor("outputs", tensor_type(spec.dtype), ["rows", spec.layer_sizes[-1]])]
@@ -91,10 +93,11 @@ def _nodes(onnx: Any, spec: ModelSpec, input_type: str) -> list[Any]:
     if spec.input_scale != 1:
         values = add("Mul", [values, "input_scale"], "scaled_inputs")
 
-    def activate(row: activations.Activation, x: str, output: str) -> str:
+    def activate(row: activations.Activation, prefix: str, x: str, output: str) -> str:
         found: list[str] = []
         for operator, *inputs in row.onnx:
-            names = [x if each == "x" else found[each] if isinstance(each, int) else str(each) for each in inputs]
+            known = {"x": x, **{name: prefix + name for name in row.settings}}
+            names = [found[each] if isinstance(each, int) else known.get(str(each), str(each)) for each in inputs]
             found.append(
                 add(str(operator), names, output if len(found) + 1 == len(row.onnx) else f"{output}.{len(found)}")
             )
@@ -106,8 +109,8 @@ def _nodes(onnx: Any, spec: ModelSpec, input_type: str) -> list[Any]:
         values = add("MatMul", [values, f"weights.{i}"], f"products.{i}")
         values = add("Add", [values, f"biases.{i}"], f"sums.{i}")
         if i < last:
-            values = activate(spec.activation_row, values, f"activations.{i}")
-    values = activate(activations.TABLE[spec.loss_row.output], values, "outputs")
+            values = activate(spec.hidden_activations[i][0], _prefix(spec, i), values, f"activations.{i}")
+    values = activate(activations.TABLE[spec.loss_row.output], "", values, "outputs")
     return nodes + decision_nodes(onnx, spec, values)
 
 
@@ -120,6 +123,11 @@ def decision_nodes(onnx: Any, spec: ModelSpec, outputs: str) -> list[Any]:
         likely = make("Greater", [outputs, "half"], ["likely"], name="likely")
         return [likely, make("Cast", ["likely"], ["classes"], name="classes", to=onnx.TensorProto.INT64)]
     return []
+
+
+def _prefix(spec: ModelSpec, layer: int) -> str:
+    """Of the names of a hidden layer's settings, where they may differ."""
+    return "" if isinstance(spec.activation, str) else f"activations.{layer}."
 
 
 def _check_size(spec: ModelSpec) -> None:

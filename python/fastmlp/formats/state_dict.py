@@ -35,14 +35,14 @@ def to_state_dict(model: ModelState, fold_input_scale: bool) -> dict[str, np.nda
 
 
 def from_state_dict(
-    state: Any, activation: str, loss: str, dtype: Any, input_scale: float, *settings: Any
+    state: Any, activation: Any, loss: str, dtype: Any, input_scale: float, *settings: Any
 ) -> ModelState:
     """What `Network.from_state_dict` makes a network of."""
-    validation.check_choice("activation", activation, activations.ACTIVATIONS)
     validation.check_choice("loss", loss, losses.LOSSES)
     arrays = _arrays(state)
     layers = _layers(arrays)
     dtype = _common_dtype(arrays) if dtype is None else validation.check_dtype(dtype)
+    activations.check_hidden(activation, settings[0] if settings else None, len(layers) - 1, dtype)
     validation.check_scale("input_scale", input_scale, dtype)
     weights: list[np.ndarray] = []
     biases: list[np.ndarray] = []
