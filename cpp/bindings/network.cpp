@@ -49,7 +49,8 @@ template <class T>
 std::unique_ptr<Network<T>> new_network(const std::vector<int64_t>& sizes, const HiddenActivations& activations,
                                         Loss loss, const std::vector<double>& loss_settings, double input_scale,
                                         bool clips_loss) {
-    const LossFunction<T> function{loss, settings_of<T>(loss, loss_settings), clips_loss};
+    require(!sizes.empty(), "a network needs at least two layer sizes");
+    const LossFunction<T> function = loss_function<T>(loss, loss_settings, sizes.back(), clips_loss);
     const KernelTable& table = current_table();
     return std::make_unique<Network<T>>(sizes, epilogues_of<T>(activations, table), function, input_scale, table);
 }

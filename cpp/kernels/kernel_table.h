@@ -87,6 +87,7 @@ template <class T> struct LossBatch {
     T scale;
     T max_term;             // upper bound of a term of the cross-entropies
     const T* settings;      // of the loss
+    const T* levels;        // (outputs), padded, of losses that take levels; null: all outputs have that of the settings
     T* loss;                // (rows)
     std::int32_t* correct;  // (rows), of losses on labels: whether the first largest column is the label
 };

@@ -86,7 +86,7 @@ constexpr KernelTable table = [] {
     });
     for_each_kind<Loss>([&](auto kind) {
         using L = LossOf<float, kind.value>;
-        t.losses[kind.index] = {L::uses_labels, L::setting_count};
+        t.losses[kind.index] = {L::uses_labels, L::takes_levels, L::setting_count};
     });
     for_each_kind<UpdateKind>([&](auto kind) {
         using U = UpdateOf<float, kind.value>;

@@ -36,7 +36,7 @@ template <class T, Loss kind> struct LossOf;
 
 // -sum q log softmax(z), with q = 1 - label_smoothing for the label, plus label_smoothing / outputs for every column
 template <class T> struct LossOf<T, Loss::cross_entropy> {
-    static constexpr bool uses_labels = true;
+    static constexpr bool uses_labels = true, takes_levels = false;
     static constexpr int setting_count = 1;  // label_smoothing in [0, 1)
 
     static void predict(T* z, int64_t stride, int64_t rows, int64_t outputs) {
@@ -104,7 +104,7 @@ private:
 
 // 1/2 sum (z - target)^2
 template <class T> struct LossOf<T, Loss::squared_error> {
-    static constexpr bool uses_labels = false;
+    static constexpr bool uses_labels = false, takes_levels = false;
     static constexpr int setting_count = 0;
     using Output = ActivationOf<T, Activation::identity>;
     using Sum = SumInOrder<T>;
@@ -119,7 +119,7 @@ template <class T> struct LossOf<T, Loss::squared_error> {
 // term overflows: p is 1 or e over 1 + e, -log p and -log(1 - p) are max(z, 0) - z * target and log(1 + e). With
 // label_smoothing, the targets are moved by that share of the way to 1/2.
 template <class T> struct LossOf<T, Loss::binary_cross_entropy> {
-    static constexpr bool uses_labels = false;
+    static constexpr bool uses_labels = false, takes_levels = false;
     static constexpr int setting_count = 1;  // label_smoothing in [0, 1)
     using Output = ActivationOf<T, Activation::logistic>;
     using Sum = SumByLane<T>;
@@ -136,7 +136,7 @@ template <class T> struct LossOf<T, Loss::binary_cross_entropy> {
 
 // Half the deviance, sum e^z - target * z + target * log(target) - target: 0 where e^z is the target.
 template <class T> struct LossOf<T, Loss::poisson> {
-    static constexpr bool uses_labels = false;
+    static constexpr bool uses_labels = false, takes_levels = false;
     static constexpr int setting_count = 0;
     using Output = ActivationOf<T, Activation::exponential>;
     using Sum = SumByLane<T>;
@@ -153,7 +153,7 @@ template <class T> struct LossOf<T, Loss::poisson> {
 
 // sum |z - target|; its gradient is 0 at 0
 template <class T> struct LossOf<T, Loss::absolute_error> {
-    static constexpr bool uses_labels = false;
+    static constexpr bool uses_labels = false, takes_levels = false;
     static constexpr int setting_count = 0;
     using Output = ActivationOf<T, Activation::identity>;
     using Sum = SumByLane<T>;
@@ -168,7 +168,7 @@ template <class T> struct LossOf<T, Loss::absolute_error> {
 
 // sum d^2 / 2 where |d| <= delta, else delta * (|d| - delta / 2), d = z - target (Huber 1964)
 template <class T> struct LossOf<T, Loss::huber> {
-    static constexpr bool uses_labels = false;
+    static constexpr bool uses_labels = false, takes_levels = false;
     static constexpr int setting_count = 1;  // delta > 0
     using Output = ActivationOf<T, Activation::identity>;
     using Sum = SumByLane<T>;
@@ -184,14 +184,14 @@ template <class T> struct LossOf<T, Loss::huber> {
 // sum level * (target - z) where z is below the target, else (1 - level) * (z - target): least at that quantile of the
 // targets (Koenker and Bassett 1978); its gradient is 0 at 0
 template <class T> struct LossOf<T, Loss::quantile> {
-    static constexpr bool uses_labels = false;
+    static constexpr bool uses_labels = false, takes_levels = true;
     static constexpr int setting_count = 1;  // level in (0, 1)
     using Output = ActivationOf<T, Activation::identity>;
     using Sum = SumByLane<T>;
-    static LossTerm<T> term(Vec<T> z, Vec<T> target, int64_t, const LossBatch<T>& batch) {
+    static LossTerm<T> term(Vec<T> z, Vec<T> target, int64_t column, const LossBatch<T>& batch) {
         using V = Vec<T>;
-        const V zero = V::zero(), below = V::broadcast(-batch.settings[0]), above = V::broadcast(1 - batch.settings[0]);
-        const V difference = z - target;
+        const V level = batch.levels ? V::load(batch.levels + column) : V::broadcast(batch.settings[0]);
+        const V zero = V::zero(), below = zero - level, above = V::broadcast(1) - level, difference = z - target;
         const V slope = select_less(zero, difference, above, select_less(difference, zero, below, difference));
         return {slope * difference, slope};  // of NaN, NaN
     }
@@ -200,7 +200,7 @@ template <class T> struct LossOf<T, Loss::quantile> {
 
 // Half the gamma deviance, sum target / e^z + z - log(target) - 1: 0 where e^z is the target.
 template <class T> struct LossOf<T, Loss::gamma> {
-    static constexpr bool uses_labels = false;
+    static constexpr bool uses_labels = false, takes_levels = false;
     static constexpr int setting_count = 0;
     using Output = ActivationOf<T, Activation::exponential>;
     using Sum = SumByLane<T>;

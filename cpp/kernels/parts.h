@@ -130,7 +130,8 @@ struct ActivationProperties {
 };
 
 struct LossProperties {
-    bool uses_labels;  // one class label per row; otherwise one target per output
+    bool uses_labels;   // one class label per row; otherwise one target per output
+    bool takes_levels;  // its setting may be another one for each output
     int setting_count;
 };
 

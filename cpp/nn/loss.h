@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "dataset.h"
 
@@ -38,7 +39,8 @@ template <class T> T max_term(bool clipped) {
 template <class T> struct LossFunction {
     Loss kind;
     PartSettings<T> settings;
-    bool clipped;  // a term of the cross-entropies costs at most max_term
+    bool clipped;           // a term of the cross-entropies costs at most max_term
+    std::vector<T> levels;  // of each output, padded to whole vectors; empty: all have that of the settings
 };
 
 // z (rows, outputs) becomes the gradient of its rows' weighted losses times `scale`; what they cost goes to `losses`,
@@ -57,6 +59,7 @@ void loss_and_gradient(const LossFunction<T>& loss, const Kernels<T>& kernels, M
     batch.scale = scale;
     batch.max_term = max_term<T>(loss.clipped);
     batch.settings = loss.settings.value;
+    batch.levels = loss.levels.empty() ? nullptr : loss.levels.data();
     batch.loss = losses.loss.data() + first;
     batch.correct = losses.correct.data() + first;
     kernels.loss[static_cast<int>(loss.kind)](batch);

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .validation import Number, Setting
+from .validation import Levels, Number, Setting
 
 
 class Interval(NamedTuple):
@@ -112,7 +112,7 @@ TABLE = {
             None,
             "quantiles, in the unit of the targets",
             "identity",
-            settings={"level": Number(0.5, above=0, below=1)},
+            settings={"level": Levels(0.5)},
         ),
         Loss("poisson", "exponential", Interval(0), None, "expected counts, in the unit of the targets", "exp"),
         Loss(
@@ -126,6 +126,12 @@ LOSSES = tuple(TABLE)
 
 REGRESSION_LOSSES = tuple(name for name, row in TABLE.items() if row.targets and row.decision is None)
 """The names of the losses of `MLPRegressor`."""
+
+
+def levels_of(loss: Loss, settings: Mapping[str, Any]) -> tuple[float, ...]:
+    """The levels of a loss with these settings; empty if it has none."""
+    found = [settings[name] for name, setting in loss.settings.items() if isinstance(setting, Levels)]
+    return () if not found else found[0] if isinstance(found[0], tuple) else (found[0],)
 
 
 def of_scikit_learn_output(name: str) -> Loss:

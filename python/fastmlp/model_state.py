@@ -24,12 +24,22 @@ class ModelSpec:
     input_scale: float = 1.0
     clips_loss: bool = False  # reported losses count a probability as at least eps, as scikit-learn's do
     activation_settings: activations.Settings = field(default_factory=dict)  # a tuple if activation is one
-    loss_settings: Mapping[str, float] = field(default_factory=dict)
+    loss_settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
         """(inputs, outputs) of each layer."""
         return list(zip(self.layer_sizes, self.layer_sizes[1:]))
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Of the outputs of one target, where the loss has several; otherwise empty."""
+        levels = losses.levels_of(self.loss_row, self.loss_settings)
+        return levels if len(levels) > 1 else ()
+
+    @property
+    def core_loss_settings(self) -> list[float]:
+        return list(self.levels or self.loss_settings.values())
 
     @property
     def parameter_count(self) -> int:
@@ -60,7 +70,7 @@ def checked_spec(
     layer_sizes = validation.check_layer_sizes(layer_sizes, dtype)
     names, settings = activations.check_hidden(activation, activation_settings, len(layer_sizes) - 2, dtype)
     loss = validation.check_choice("loss", loss, losses.LOSSES)
-    return ModelSpec(
+    spec = ModelSpec(
         layer_sizes,
         names,
         loss,
@@ -70,6 +80,12 @@ def checked_spec(
         settings,
         validation.check_part_settings("loss_settings", losses.TABLE[loss], loss_settings, dtype),
     )
+    if spec.levels and layer_sizes[-1] % len(spec.levels):
+        raise ValueError(
+            f"layer_sizes must end with a multiple of the {len(spec.levels)} levels, one output for each level of a target,"
+            f" got {layer_sizes}"
+        )
+    return spec
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,8 @@ class Network(Exports):
           t in [0, 1], ``-t log p - (1 - t) log(1 - p)``. Setting ``label_smoothing`` in [0, 1), default 0.
         - ``squared_error``: linear outputs, ``d^2 / 2``. ``absolute_error``: ``|d|``. ``huber``: ``d^2 / 2`` up to
           ``|d| = delta``, linear beyond; setting ``delta`` > 0, default 1. ``quantile``: ``-level * d`` for d < 0, else
-          ``(1 - level) * d``; setting ``level`` in (0, 1), default 0.5.
+          ``(1 - level) * d``; setting ``level`` in (0, 1), default 0.5,
+          or several, ascending: then each target has an output for each level, all levels of the first target first.
         - ``poisson``: p = e^z, t >= 0, ``t log(t / p) - t + p``. ``gamma``: t > 0, ``t / p - log(t / p) - 1``.
     dtype : {"float32", "float64"}
         The type of parameters, computation and results.
@@ -94,7 +95,7 @@ class Network(Exports):
             list(spec.layer_sizes),
             core_calls.core_activations(spec.hidden_activations),
             getattr(_core.Loss, spec.loss),
-            list(spec.loss_settings.values()),
+            spec.core_loss_settings,
             spec.input_scale,
             spec.clips_loss,
         )

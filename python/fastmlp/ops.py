@@ -135,7 +135,12 @@ def _loss(loss: str, settings: Any, **arguments: Any) -> LossAndGradient:
 def _part(name: str, table: Any, choices: Any, value: Any, settings: Any) -> tuple[Any, Any]:
     """The row of a part, and what makes its checked settings for a dtype."""
     part = table[validation.check_choice(name, value, choices)]
-    return part, lambda dtype: list(validation.check_part_settings("settings", part, settings, dtype).values())
+
+    def numbers(dtype: np.dtype) -> list[float]:
+        checked = validation.check_part_settings("settings", part, settings, dtype).values()
+        return [number for value in checked for number in (value if isinstance(value, tuple) else (value,))]
+
+    return part, numbers
 
 
 def _matrices(**arguments: Any) -> list[np.ndarray]:

@@ -124,7 +124,9 @@ class SharedData:
         """The data for one network."""
         spec, threads = network.spec, self._n_threads
         X, nonzero = self._once((spec.layer_sizes[0], spec.dtype, spec.input_scale), lambda: self._inputs(spec))
-        y = self._once((spec.loss, spec.layer_sizes[-1], spec.dtype), lambda: check_y(spec, self._y, len(X), threads))
+        y = self._once(
+            (spec.loss, spec.layer_sizes[-1], spec.dtype, spec.levels), lambda: check_y(spec, self._y, len(X), threads)
+        )
         weights = None
         if self._sample_weight is not None:
             weights = self._once(spec.dtype, lambda: check_sample_weight(self._sample_weight, len(X), spec.dtype))
@@ -145,7 +147,10 @@ def check_y(spec: ModelSpec, y: Any, rows: int, n_threads: int) -> np.ndarray:
     loss = spec.loss_row
     if loss.targets is None:
         return check_labels(y, rows, spec.layer_sizes[-1], loss.name)
-    y = check_targets(y, rows, spec.layer_sizes[-1], spec.dtype, n_threads)
+    repeated = max(1, len(spec.levels))
+    y = check_targets(y, rows, spec.layer_sizes[-1] // repeated, spec.dtype, n_threads)
+    if repeated > 1:
+        y = np.repeat(y, repeated, axis=1)
     if math.isfinite(loss.targets.minimum):
         check_range("y", y, loss.targets, loss.name)
     return y

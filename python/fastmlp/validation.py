@@ -195,7 +195,23 @@ class Flag(NamedTuple):
         return check_flag(name, value)
 
 
-Setting = Number | Flag
+class Levels(NamedTuple):
+    """A setting that is a number in (0, 1), or several ascending ones, each for an output of its own."""
+
+    default: float
+
+    def check(self, name: str, value: Any, dtype: np.dtype) -> float | tuple[float, ...]:
+        if isinstance(value, str) or not isinstance(value, (Sequence, np.ndarray)):
+            return check_number(name, value, above=0, below=1, dtype=dtype)
+        levels = tuple(
+            check_number(f"{name}[{i}]", each, above=0, below=1, dtype=dtype) for i, each in enumerate(value)
+        )
+        if not levels or any(b <= a for a, b in zip(levels, levels[1:])):
+            raise ValueError(f"{name} must be a number or ascending numbers, got {value!r}")
+        return levels[0] if len(levels) == 1 else levels
+
+
+Setting = Number | Flag | Levels
 
 
 def check_part_settings(name: str, part: Any, given: Any, dtype: np.dtype) -> dict[str, float]:

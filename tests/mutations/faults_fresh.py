@@ -93,7 +93,9 @@ FAULTS = [
         "X23", "raise Stop\n        clock = time.perf_counter()", "raise Stop"
     ),  # L-BFGS: seconds add up, with callbacks
     Fault(
-        "X24", "(spec.loss, spec.layer_sizes[-1], spec.dtype)", "(spec.layer_sizes[-1], spec.dtype)"
+        "X24",
+        "(spec.loss, spec.layer_sizes[-1], spec.dtype, spec.levels)",
+        "(spec.layer_sizes[-1], spec.dtype, spec.levels)",
     ),  # fit_many checks y's range for the first loss only
     Fault("X25", "_same_each_epoch = False", "_same_each_epoch = True"),  # later epochs of chunks go unchecked
     Fault("X26", "_DEFLATE_LIMIT = 1032", "_DEFLATE_LIMIT = 1000"),  # a .gz of all black images is refused
@@ -179,7 +181,7 @@ FAULTS = [
         "Y23", "self._checked = self._stream._same_each_epoch", "self._checked = True"
     ),  # own streams: values unchecked from epoch 2
     Fault(
-        "Y24", "r2_score(encoded, outputs, sample_weight=weights)", "r2_score(encoded, outputs)"
+        "Y24", "self._targets(outputs), sample_weight=weights)", "self._targets(outputs))"
     ),  # early stopping's R^2 without weights
     Fault(
         "Y25", "np.result_type(*self.coefs_), clips_loss=False)", "np.result_type(*self.coefs_))"
@@ -244,7 +246,7 @@ FAULTS = [
         "Z12", "weight > 0 ? rows / weight : 0", "rows / weight"
     ),  # a mini-batch whose sample weights are all zero makes the epoch's loss nan
     Fault(
-        "Z13", "settings_of<T>(loss, loss_settings), clips_loss};", "settings_of<T>(loss, loss_settings), false};"
+        "Z13", "sizes.back(), clips_loss);", "sizes.back(), false);"
     ),  # the estimators' validation loss is not clipped at the dtype's epsilon: inf or larger than scikit-learn's
     # cpp/bindings
     Fault(

@@ -34,9 +34,7 @@ FAULTS = [
     Fault(
         "P38", "not np.array_equal(known, unique_labels(classes))", "not np.array_equal(known, classes)"
     ),  # the same classes in another order are refused
-    Fault(
-        "P39", "r2_score(encoded, outputs, sample_weight=weights)", "r2_score(outputs, encoded, sample_weight=weights)"
-    ),
+    Fault("P39", "r2_score(encoded, self._targets(outputs),", "r2_score(self._targets(outputs), encoded,"),
     Fault("P40", "== encoded).all(axis=1)", "== encoded).any(axis=1)"),  # one right label of several is a hit
     # Trainer, Network
     Fault("P41", "update, update - 2)", "update, update - 1)"),  # weights after the update that diverged
@@ -137,7 +135,9 @@ FAULTS = [
     Fault("P84", "float(np.abs(sheet).max()) or 1.0", "float(sheet.max()) or 1.0"),  # white is not zero
     # one activation for each hidden layer
     Fault("P85", "[*activation, activation[-1]]", "[*activation, activation[0]]"),  # the output layer's initial weights
-    Fault("P86", "ACTIVATIONS_VERSION return ENSEMBLE_VERSION", "FORMAT_VERSION return ENSEMBLE_VERSION"),  # older readers call the file damaged
+    Fault(
+        "P86", "ACTIVATIONS_VERSION return ENSEMBLE_VERSION", "FORMAT_VERSION return ENSEMBLE_VERSION"
+    ),  # older readers call the file damaged
     Fault("P87", '''return "" if isinstance(spec.activation, str) else f"activations.{layer}."''', '''return ""'''),
     Fault("P88", """columns["activation"] = activations.text_of(columns["activation"])""", "pass"),
     Fault("P89", "if all(pair == pairs[0] for pair in pairs):", "if all(name == names[0] for name in names):"),

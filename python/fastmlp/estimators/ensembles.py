@@ -18,7 +18,7 @@ from ..threads import default_thread_count
 from ..workers import Workers
 from .predictions import only_fit_of
 
-OF_ALL_MEMBERS = ("classes_", "_label_binarizer", "n_outputs_", "n_layers_", "out_activation_")
+OF_ALL_MEMBERS = ("classes_", "_label_binarizer", "n_outputs_", "_fitted_levels", "n_layers_", "out_activation_")
 """What the ensemble has from its first member."""
 
 OF_INPUTS = ("n_features_in_", "feature_names_in_")

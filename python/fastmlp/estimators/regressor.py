@@ -14,8 +14,9 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 
-from .. import losses
+from .. import losses, validation
 from ..history import Callback
 from ..schedules import Schedule
 from .fitting import FittedMLP, can_partial_fit
@@ -67,6 +68,7 @@ best_validation_score_, history_, n_iter_, t_, n_layers_, n_outputs_, n_features
         "loss": [StrOptions(set(losses.REGRESSION_LOSSES))],
     }
     _y_numeric = True
+    _fitted_levels: tuple[float, ...] = ()  # of the quantiles
 
     def __init__(
         self,
@@ -113,8 +115,51 @@ best_validation_score_, history_, n_iter_, t_, n_layers_, n_outputs_, n_features
         self._set_parameters(locals())
 
     @of_one_model
+    def predict_quantiles(self, X: Any) -> np.ndarray:
+        """The quantiles of all levels, ascending, shape (samples, levels) or (samples, targets, levels).
+
+        Quantiles that cross are exchanged (Chernozhukov et al. 2010).
+
+        Raises
+        ------
+        ValueError
+            If the fit was not one of loss="quantile".
+        """
+        check_is_fitted(self)
+        if not self._fitted_levels:
+            raise ValueError(f"predict_quantiles needs a fit with loss='quantile', got loss={self.loss!r}")
+        outputs = self._outputs(X)
+        quantiles = np.sort(outputs.reshape(len(outputs), -1, len(self._fitted_levels)), axis=2)
+        return quantiles[:, 0] if quantiles.shape[1] == 1 else quantiles
+
+    @of_one_model
+    def predict_interval(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        """The smallest and the largest of several quantiles.
+
+        With ``MLPRegressor(loss="quantile", loss_settings={"level": (0.05, 0.5, 0.95)})`` nine of ten targets are expected
+        to lie between them.
+
+        Returns
+        -------
+        lower, upper : array, shapes of `predict`
+
+        Raises
+        ------
+        ValueError
+            If the fit was not one of several quantiles.
+        """
+        check_is_fitted(self)
+        if len(self._fitted_levels) < 2:
+            raise ValueError(
+                "predict_interval needs a fit with loss='quantile' and several levels, such as loss_settings={'level':"
+                f" (0.05, 0.95)}}, got loss={self.loss!r} with {self.loss_settings!r}"
+            )
+        quantiles = self.predict_quantiles(X)
+        return quantiles[..., 0], quantiles[..., -1]
+
+    @of_one_model
     def predict(self, X: Any, return_std: bool = False) -> Any:
-        """The predicted values, shape (samples,) or (samples, outputs).
+        """The predicted values, shape (samples,) or (samples, targets); of several quantiles the one nearest to the median.
 
         With return_std, of an ensemble: a pair, with the standard deviation over its members as second.
         """
@@ -153,18 +198,32 @@ best_validation_score_, history_, n_iter_, t_, n_layers_, n_outputs_, n_features
 
     def _encode_eval_set(self, y: np.ndarray) -> np.ndarray:
         encoded = self._encode(y)
-        if encoded.shape[1] != self.n_outputs_:
-            raise ValueError(f"eval_set must have {self.n_outputs_} targets a row like fit's y, got {encoded.shape[1]}")
+        targets = self.n_outputs_ // max(1, len(self._fitted_levels))
+        if encoded.shape[1] != targets:
+            raise ValueError(f"eval_set must have {targets} targets a row like fit's y, got {encoded.shape[1]}")
         return encoded
 
     def _outputs_of(self, encoded: np.ndarray) -> int:
-        return encoded.shape[1]
+        row = losses.TABLE[self.loss]
+        settings = validation.check_part_settings("loss_settings", row, self.loss_settings, np.dtype(np.float64))
+        self._fitted_levels = losses.levels_of(row, settings)
+        return encoded.shape[1] * max(1, len(self._fitted_levels))
 
     def _loss_name(self) -> str:
         return self.loss
 
+    def _targets(self, outputs: np.ndarray) -> np.ndarray:
+        """One column for each target: of several quantiles the one nearest to the median."""
+        if len(self._fitted_levels) < 2:
+            return outputs
+        nearest = int(np.argmin(np.abs(np.array(self._fitted_levels) - 0.5)))
+        return outputs[:, nearest :: len(self._fitted_levels)]
+
     def _decode(self, outputs: np.ndarray) -> np.ndarray:
+        outputs = self._targets(outputs)
         return outputs.ravel() if outputs.shape[1] == 1 else outputs
 
     def _score(self, encoded: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
-        return r2_score(encoded, outputs, sample_weight=weights) if np.isfinite(outputs).all() else math.nan
+        if not np.isfinite(outputs).all():
+            return math.nan
+        return r2_score(encoded, self._targets(outputs), sample_weight=weights)

@@ -21,7 +21,7 @@ Metadata of every file, all of them text:
 ``clips_loss``         ``0``, or ``1``: reported losses as scikit-learn's
 ``activation.<name>``  a setting of the activation, if it has any; in version 3, of hidden layer i from 0 on,
                        ``activation.<i>.<name>``
-``loss.<name>``        a setting of the loss, if it has any
+``loss.<name>``        a setting of the loss, if it has any; several levels as ``0.1, 0.5, 0.9``
 =====================  ==================================================
 
 A checkpoint also holds the settings of `Trainer` in ``trainer.<name>``, the state of the NumPy generator PCG64 that
@@ -209,10 +209,12 @@ def model_metadata(spec: ModelSpec) -> Metadata:
         "loss": spec.loss,
         "input_scale": repr(float(spec.input_scale)),
         "clips_loss": str(int(spec.clips_loss)),
-        **{
-            f"{kind}.{name}": repr(float(value)) for kind, settings in parts.items() for name, value in settings.items()
-        },
+        **{f"{kind}.{name}": _text(value) for kind, settings in parts.items() for name, value in settings.items()},
     }
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(repr, value)) if isinstance(value, tuple) else repr(float(value))
 
 
 def take_model(fields: Fields, arrays: Arrays) -> ModelState:
@@ -249,10 +251,20 @@ def take_model(fields: Fields, arrays: Arrays) -> ModelState:
     return ModelState(spec, weights, biases)
 
 
-def _part_settings(fields: Fields, kind: str, part: Any) -> dict[str, float]:
+def _part_settings(fields: Fields, kind: str, part: Any) -> dict[str, Any]:
     """Those that are there: a setting may be younger than the file."""
     given = [name for name in part.settings if f"{kind}.{name}" in fields] if part else []
-    return {name: fields.number(f"{kind}.{name}") for name in given}
+    return {name: _number_or_numbers(fields, f"{kind}.{name}") for name in given}
+
+
+def _number_or_numbers(fields: Fields, name: str) -> Any:
+    text = fields.text(name)
+    if ", " not in text:
+        return fields.number(name)
+    try:
+        return tuple(float(each) for each in text.split(", "))
+    except ValueError:
+        raise fields.error(f"{name} must be numbers, got {text!r}") from None
 
 
 def read_model(path: Path) -> ModelState:
