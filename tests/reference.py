@@ -4,8 +4,8 @@ The fast core is compared with this file, so nothing here is clever. A network i
 weights[i] of shape (inputs, outputs) and biases[i] of shape (outputs,). A batch X has one sample
 per row. Layer i computes a_i = f(a_(i-1) @ weights[i] + biases[i]); the last layer has no f of its
 own: each loss has an output function for it. Rows may have weights: a mean over rows is then the weighted one.
-An activation or a loss is a name, or a row of its table with settings, from `with_settings`. A list of activations
-holds one for each hidden layer.
+An activation or a loss is a name, or a row of its table with settings, from `with_settings`. A list or tuple of
+activations holds one for each hidden layer.
 """
 
 import functools
@@ -124,7 +124,8 @@ def row_of(table, part):
 
 def rows_of(activation, hidden_layers):
     """The row of each hidden layer; of one at least, because the weights of a linear model start as if it had one."""
-    each = activation if isinstance(activation, list) else [activation] * max(hidden_layers, 1)
+    is_one = isinstance(activation, str | Activation)
+    each = [activation] * max(hidden_layers, 1) if is_one else activation
     assert len(each) == max(hidden_layers, 1)
     return [row_of(ACTIVATIONS, part) for part in each]
 

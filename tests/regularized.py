@@ -30,18 +30,17 @@ def factors_of_units(rate, seed, update, layer, rows, units):
 
 def gradients(weights, biases, X, y, activation, loss, masks):
     """The mean loss, and the gradients of weights and biases."""
-    value, derivative = reference.ACTIVATIONS[activation].value, reference.ACTIVATIONS[activation].derivative
-    entered, sums = [X * masks[0]], []
+    entered, sums, rows = [X * masks[0]], [], reference.rows_of(activation, len(weights) - 1)
     for i, (w, b) in enumerate(zip(weights, biases)):
         sums.append(entered[-1] @ w + b)
         if i + 1 < len(weights):
-            entered.append(value(sums[-1]) * masks[i + 1])
+            entered.append(rows[i].value(sums[-1]) * masks[i + 1])
     mean, delta = reference.LOSSES[loss].value(sums[-1], y)
     grads = []
     for i in reversed(range(len(weights))):
         grads.insert(0, (entered[i].T @ delta, delta.sum(axis=0)))
         if i:
-            delta = (delta @ weights[i].T) * masks[i] * derivative(sums[i - 1])
+            delta = (delta @ weights[i].T) * masks[i] * rows[i - 1].derivative(sums[i - 1])
     return mean, grads
 
 

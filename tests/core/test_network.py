@@ -130,7 +130,6 @@ def oracle_with_bounds(layer_sizes, batch, activation, loss, dtype, l1, l2):
     net = random_network(layer_sizes, activation, loss, dtype)
     X, y = random_data(layer_sizes, batch, loss, dtype)
     weights, biases = wide(net.weights), wide(net.biases)
-    activation = list(activation) if isinstance(activation, tuple) else activation
     expected = reference.loss_and_gradients(weights, biases, X.astype(float), y, activation, loss, l1, l2)
     return expected, gradient_error_bounds(weights, biases, X, y, activation, loss, dtype)
 

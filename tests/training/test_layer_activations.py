@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import reference
 from compiled import needs_compiler, run_exported
-from fastmlp import ModelFileError, Network, Trainer, distributed, fit_lbfgs, fit_many, plotting, studies
+from fastmlp import Ensemble, ModelFileError, Network, Trainer, distributed, fit_lbfgs, fit_many, plotting, studies
 from fastmlp.activations import ACTIVATIONS, TABLE
 from fastmlp.formats import model_file
 from problems import DTYPES, activations_of, assert_close, assert_equal_bits, assert_exported, parameters, problem
 from problems import row_orders
+from onnx_models import run
 from ranks import Ranks, together
 from teams import TEAMS, team_of
 
@@ -99,7 +100,7 @@ def test_no_team_changes_a_bit(activation, settings, dtype, workers):
 @pytest.mark.parametrize("activation, settings", [mixture(i) for i in range(COUNT)])
 def test_initial_weights_are_for_the_activation_of_the_layer(activation, settings):
     net = Network(SIZES, activation, dtype="float64", seed=7, activation_settings=settings)
-    weights, biases = reference.initial_parameters(SIZES, list(activation), 7)
+    weights, biases = reference.initial_parameters(SIZES, activation, 7)
     assert_equal_bits(parameters(net), weights + biases)
 
 
@@ -173,6 +174,18 @@ def test_c_keeps_the_activations(dtype, tmp_path):
         assert f"{', '.join(nets[name].activation)} between them" in nets[name].to_c()
 
 
+def test_ensembles_keep_the_activations(tmp_path):
+    pytest.importorskip("onnxruntime")
+    several = Ensemble([network(*given, "float32") for given in (OWN_SLOPES, mixture(5), ("relu", None))])
+    X, _ = problem(37, dtype="float32", layer_sizes=SIZES)
+    several.save(tmp_path / "net.safetensors")
+    loaded = fastmlp.load(tmp_path / "net.safetensors")
+    assert [net.spec for net in loaded.members] == [net.spec for net in several.members]
+    assert_equal_bits(loaded.forward(X), several.forward(X))
+    np.testing.assert_allclose(run(several.to_onnx(), X)["outputs"], several.forward(X), rtol=1e-4, atol=1e-6)
+    assert header_of(several, tmp_path)[0]["format_version"] == "3"
+
+
 def header_of(net, folder):
     net.save(folder / "net.safetensors")
     content = (folder / "net.safetensors").read_bytes()
@@ -181,12 +194,12 @@ def header_of(net, folder):
 
 
 def test_files_of_one_activation_are_those_of_before(tmp_path):
-    """Only what a reader of version 1 cannot know has version 2, so that it says that a later one is needed."""
+    """Only what older readers cannot know has another version, so that they say that a later one is needed."""
     one, _ = header_of(network("leaky_relu", {"slope": 0.3}), tmp_path)
     assert one["format_version"] == "1" and one["activation"] == "leaky_relu" and one["activation.slope"] == "0.3"
     assert header_of(network(["leaky_relu"] * 3, [{"slope": 0.3}] * 3), tmp_path)[0] == one
     several, _ = header_of(network(["relu", "elu", "elu"], [None, {"alpha": 0.3}, None]), tmp_path)
-    changed = {"format_version": "2", "activation": "relu, elu, elu", "activation.1.alpha": "0.3"}
+    changed = {"format_version": "3", "activation": "relu, elu, elu", "activation.1.alpha": "0.3"}
     del one["activation.slope"]
     assert several == {**one, **changed, "activation.2.alpha": "1.0"}
 

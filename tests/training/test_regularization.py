@@ -44,7 +44,7 @@ SETTINGS = {
 CASES = all_pairs(
     settings=list(SETTINGS),
     optimizer=list(reference.OPTIMIZERS),
-    activation=list(activations.ACTIVATIONS),
+    activation=[*activations.ACTIVATIONS, ("silu", "tanh")],
     loss=["cross_entropy", "squared_error", "binary_cross_entropy", "huber"],
     batch_size=[16, 90],
 )
