@@ -119,10 +119,12 @@ template <class T> struct Kernels {
 
     void (*loss[count_of<Loss>])(const LossBatch<T>& batch);
 
-    // out (columns) = in (columns) times 0 or `scale`: 0 with probability threshold / 2^32, by key and number of the unit,
-    // which is units[j], or first_unit + j if `units` is null; may be in place; any number of columns
-    void (*dropout)(T* out, const T* in, int64_t columns, std::uint64_t key, int64_t first_unit,
-                    const std::int32_t* units, std::uint32_t threshold, T scale);
+    // out (rows, columns) = in (rows, columns) times 0 or `scale`: 0 with probability threshold / 2^32, by key, row and unit,
+    // which is units[j], or first_unit + j if `units` is null; may be in place; any number of
+    // columns, and rows padded to whole vectors
+    void (*dropout)(T* out, int64_t out_stride, const T* in, int64_t in_stride, int64_t rows, int64_t columns,
+                    std::uint64_t key, int64_t first_row, int64_t first_unit, const std::int32_t* units,
+                    std::uint32_t threshold, T scale);
 
     // z (rows, outputs) becomes what the loss compares with labels or targets; padding is overwritten
     void (*predict[count_of<Loss>])(T* z, int64_t stride, int64_t rows, int64_t outputs);

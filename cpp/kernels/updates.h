@@ -40,16 +40,19 @@ template <class T> struct UpdateOf<T, UpdateKind::adam> {
     static constexpr bool moves_without_gradient = true, overlaps_with_product = true, corrects_bias = true,
                           schedules_momentum = false;
     [[gnu::always_inline]] static Vec<T> step(Vec<T> w, Vec<T> g, Vec<T>* state, const UpdateRule<T>& rule) {
-        using V = Vec<T>;
-        state[0] = fma(V::broadcast(rule.beta_1), state[0], V::broadcast(rule.one_minus_beta_1) * g);
-        state[1] = fma(V::broadcast(rule.beta_2), state[1], V::broadcast(rule.one_minus_beta_2) * (g * g));
-        return w - V::broadcast(rule.learning_rate) * state[0] / root(state, rule);
+        return w - move(g, state, rule);
     }
     static Vec<T> threshold(const Vec<T>* state, const UpdateRule<T>& rule) {
         return Vec<T>::broadcast(rule.soft_threshold) / root(state, rule);
     }
 
 protected:
+    [[gnu::always_inline]] static Vec<T> move(Vec<T> g, Vec<T>* state, const UpdateRule<T>& rule) {
+        using V = Vec<T>;
+        state[0] = fma(V::broadcast(rule.beta_1), state[0], V::broadcast(rule.one_minus_beta_1) * g);
+        state[1] = fma(V::broadcast(rule.beta_2), state[1], V::broadcast(rule.one_minus_beta_2) * (g * g));
+        return V::broadcast(rule.learning_rate) * state[0] / root(state, rule);
+    }
     static Vec<T> root(const Vec<T>* state, const UpdateRule<T>& rule) {
         return sqrt(state[1]) + Vec<T>::broadcast(rule.epsilon);
     }
@@ -58,7 +61,8 @@ protected:
 // The parameters also shrink by a factor, which no running mean sees (Loshchilov and Hutter 2019).
 template <class T> struct UpdateOf<T, UpdateKind::adamw> : UpdateOf<T, UpdateKind::adam> {
     [[gnu::always_inline]] static Vec<T> step(Vec<T> w, Vec<T> g, Vec<T>* state, const UpdateRule<T>& rule) {
-        return UpdateOf<T, UpdateKind::adam>::step(Vec<T>::broadcast(rule.decay) * w, g, state, rule);
+        const Vec<T> move = UpdateOf<T, UpdateKind::adam>::move(g, state, rule);
+        return fma(Vec<T>::broadcast(rule.decay), w, Vec<T>::zero() - move);
     }
 };
 

@@ -40,9 +40,8 @@ public:
     // place. Columns are padded to whole vectors.
     void apply(MatrixView<const T> in, int64_t row, int64_t first_unit, MatrixView<T> out,
                const std::int32_t* units = nullptr) const noexcept {
-        for (int64_t i = 0; i < in.rows; ++i)
-            apply_(out.row(i), in.row(i), in.columns, mixed(key_ + static_cast<std::uint64_t>(first_row_ + row + i)),
-                   first_unit, units, threshold_, scale_);
+        apply_(out.data, out.stride, in.data, in.stride, in.rows, in.columns, key_, first_row_ + row, first_unit, units,
+               threshold_, scale_);
     }
 
 private:
