@@ -105,7 +105,7 @@ py::tuple loss_on_labels(const Array<T>& z, const Array<std::int64_t>& labels, L
     require(properties_of(kind).uses_labels, "the loss takes targets, not integer labels");
     require(labels.ndim() == 1 && labels.shape(0) == view.rows, "labels must have one entry per row of z");
     const std::vector<std::int32_t> checked = checked_labels(labels.data(), view.rows, view.columns);
-    return mean_loss<T>(loss_function<T>(kind, settings, z.ndim() == 2 ? z.shape(1) : 0, false), z, checked.data(), nullptr);
+    return mean_loss<T>(loss_function<T>(kind, settings, view.columns, false), z, checked.data(), nullptr);
 }
 
 template <class T>
@@ -114,7 +114,7 @@ py::tuple loss_on_targets(const Array<T>& z, const Array<T>& targets, Loss kind,
     require(!properties_of(kind).uses_labels, "the loss takes integer labels, not targets");
     require(a.rows == b.rows && a.columns == b.columns, "z and targets must have equal shapes");
     const Pin pin(targets);
-    return mean_loss<T>(loss_function<T>(kind, settings, z.ndim() == 2 ? z.shape(1) : 0, false), z, nullptr, targets.data());
+    return mean_loss<T>(loss_function<T>(kind, settings, a.columns, false), z, nullptr, targets.data());
 }
 
 template <class T> void register_ops_of(py::module_& m) {

@@ -49,8 +49,9 @@ UpdateSettings settings_at(const UpdateSettings& settings, int64_t update) {
 
 template <class T>
 std::unique_ptr<Trainer<T>> new_trainer(Network<T>& network, UpdateKind kind, double momentum, bool nesterov,
-                                        double beta_1, double beta_2, double epsilon, double weight_decay, double rho, double momentum_decay,
-                                        double average_decay, const std::vector<std::pair<double, double>>& rate_factors) {
+                                        double beta_1, double beta_2, double epsilon, double weight_decay, double rho,
+                                        double momentum_decay, double average_decay,
+                                        const std::vector<std::pair<double, double>>& rate_factors) {
     OptimizerSettings settings;
     settings.kind = kind;
     settings.momentum = momentum;
@@ -62,7 +63,8 @@ std::unique_ptr<Trainer<T>> new_trainer(Network<T>& network, UpdateKind kind, do
     settings.rho = rho;
     settings.momentum_decay = momentum_decay;
     settings.average_decay = average_decay;
-    require(rate_factors.empty() || rate_factors.size() == network.layers().size(), "one pair of factors for each layer");
+    require(rate_factors.empty() || rate_factors.size() == network.layers().size(),
+            "one pair of factors for each layer");
     for (const auto& [weights, biases] : rate_factors) settings.rate_factors.push_back({weights, biases});
     return std::make_unique<Trainer<T>>(network, settings);
 }

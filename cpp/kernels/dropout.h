@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernel_table.h"
+#include "mixing.h"
 #include "simd/simd.h"
 
 namespace fastmlp::FASTMLP_ISA {
@@ -15,14 +16,6 @@ inline std::uint32_t dropout_bits(std::uint64_t key, std::uint32_t unit) {
     return x ^ x >> 15;
 }
 
-// The key of a row, by the mixing function of SplitMix64 (Steele, Lea and Flood 2014).
-inline std::uint64_t dropout_key(std::uint64_t key, std::int64_t row) {
-    std::uint64_t x = key + static_cast<std::uint64_t>(row) + 0x9E3779B97F4A7C15u;
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ x >> 27) * 0x94D049BB133111EBu;
-    return x ^ x >> 31;
-}
-
 template <class T>
 void dropout_kernel(T* out, int64_t out_stride, const T* in, int64_t in_stride, int64_t rows, int64_t columns,
                     std::uint64_t key, int64_t first_row, int64_t first_unit, const std::int32_t* units,
@@ -31,7 +24,7 @@ void dropout_kernel(T* out, int64_t out_stride, const T* in, int64_t in_stride, 
     constexpr int64_t block = 64;
     alignas(alignment_bytes) T factors[block] = {};
     for (int64_t i = 0; i < rows; ++i, out += out_stride, in += in_stride) {
-        const std::uint64_t of_row = dropout_key(key, first_row + i);
+        const std::uint64_t of_row = mixed(key + static_cast<std::uint64_t>(first_row + i));
         const auto factor = [&](int64_t unit) {
             return dropout_bits(of_row, static_cast<std::uint32_t>(unit)) >= threshold ? scale : T(0);
         };

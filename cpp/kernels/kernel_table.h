@@ -87,7 +87,7 @@ template <class T> struct LossBatch {
     T scale;
     T max_term;             // upper bound of a term of the cross-entropies
     const T* settings;      // of the loss
-    const T* levels;        // (outputs), padded, of losses that take levels; null: all outputs have that of the settings
+    const T* levels;        // (outputs), padded, of losses that take them; null: all have that of the settings
     T* loss;                // (rows)
     std::int32_t* correct;  // (rows), of losses on labels: whether the first largest column is the label
 };
@@ -119,9 +119,9 @@ template <class T> struct Kernels {
 
     void (*loss[count_of<Loss>])(const LossBatch<T>& batch);
 
-    // out (rows, columns) = in (rows, columns) times 0 or `scale`: 0 with probability threshold / 2^32, by key, row and unit,
-    // which is units[j], or first_unit + j if `units` is null; may be in place; any number of
-    // columns, and rows padded to whole vectors
+    // out (rows, columns) = in (rows, columns) times 0 or `scale`: 0 with probability threshold / 2^32, by key, row and
+    // unit, which is units[j], or first_unit + j if `units` is null; may be in place; any number of columns, and rows
+    // padded to whole vectors
     void (*dropout)(T* out, int64_t out_stride, const T* in, int64_t in_stride, int64_t rows, int64_t columns,
                     std::uint64_t key, int64_t first_row, int64_t first_unit, const std::int32_t* units,
                     std::uint32_t threshold, T scale);

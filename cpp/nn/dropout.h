@@ -7,17 +7,10 @@
 #include <algorithm>
 
 #include "../kernels/dispatch.h"
+#include "../kernels/mixing.h"
 #include "../linalg/matrix.h"
 
 namespace fastmlp {
-
-// The mixing function of SplitMix64 (Steele, Lea and Flood 2014).
-inline std::uint64_t mixed(std::uint64_t x) {
-    x += 0x9E3779B97F4A7C15u;
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ x >> 27) * 0x94D049BB133111EBu;
-    return x ^ x >> 31;
-}
 
 template <class T> class Dropout {
 public:
@@ -36,12 +29,12 @@ public:
           scale_(static_cast<T>(1 / (1 - rate))) {}
 
     explicit operator bool() const noexcept { return apply_; }
-    // out = in times the mask, for rows `row` on and units `first_unit` on; or the units that `units` numbers. May be in
-    // place. Columns are padded to whole vectors.
+    // out = in times the mask, for rows `row` on and units `first_unit` on, or the units that `units` numbers. It may be
+    // in place. Rows are padded to whole vectors.
     void apply(MatrixView<const T> in, int64_t row, int64_t first_unit, MatrixView<T> out,
                const std::int32_t* units = nullptr) const noexcept {
-        apply_(out.data, out.stride, in.data, in.stride, in.rows, in.columns, key_, first_row_ + row, first_unit, units,
-               threshold_, scale_);
+        apply_(out.data, out.stride, in.data, in.stride, in.rows, in.columns, key_, first_row_ + row, first_unit,
+               units, threshold_, scale_);
     }
 
 private:

@@ -49,7 +49,7 @@ struct UpdateSettings {
     double weight_decay_factor = 1;
     double max_gradient_norm = 0;  // above 0: of all parameters together; a longer gradient of the data loss is scaled
     double dropout = 0, input_dropout = 0;  // probabilities to drop a hidden unit, an input
-    std::uint64_t dropout_key = 0;  // of all updates
+    std::uint64_t dropout_key = 0;  // the seed; in a micro-batch, the key of its update
     const UpdateSchedule* schedule = nullptr;
 
     // Those of update `update` of the epoch, from 0 on, without a schedule.
@@ -116,7 +116,7 @@ public:
         for (std::size_t i = 0; i < optimizer_states_; ++i) block.state[i] = states_[i].biases.data();
         return block;
     }
-    // Calls f(buffer) for each array of the optimizer's state.
+    // Calls f(buffer) for each array of the optimizer's state, and of the mean.
     template <class F> void for_each_state(F f) {
         for (State& state : states_) {
             f(state.weights);
@@ -153,14 +153,12 @@ struct NadamRates {
 
     NadamRates(const OptimizerSettings& optimizer, int64_t t) {
         const double shrinks = std::pow(0.96, optimizer.momentum_decay);
-        double power = 1, product = 1, momentum = 0;
-        for (int64_t i = 1; i <= t && product > 1e-18; ++i) {  // a smaller product changes no bit of 1 - product
-            power *= shrinks;
-            momentum = optimizer.beta_1 * (1 - 0.5 * power);
-            product *= momentum;
-        }
-        momentum = optimizer.beta_1 * (1 - 0.5 * std::pow(shrinks, static_cast<double>(t)));
-        const double next = optimizer.beta_1 * (1 - 0.5 * std::pow(shrinks, static_cast<double>(t + 1)));
+        const auto momentum_of = [&](double power) { return optimizer.beta_1 * (1 - 0.5 * power); };
+        double product = 1, power = 1;  // of the momenta so far, of `shrinks`
+        for (int64_t i = 1; i <= t && product > 1e-18; ++i)  // a smaller product changes no bit of 1 - product
+            product *= momentum_of(power *= shrinks);
+        const double now = std::pow(shrinks, static_cast<double>(t));
+        const double momentum = momentum_of(now), next = momentum_of(now * shrinks);
         gradient = (1 - momentum) / (1 - product);
         mean = next / (1 - product * next);
     }

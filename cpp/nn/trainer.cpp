@@ -203,8 +203,8 @@ void Trainer<T>::backward(const Worker& worker, const MicroBatch& batch, BatchBu
         const MatrixView<T> gradient = (i + 1 == layers.size() ? outputs_[i] : gradients_[i]).first_rows(batch.rows());
         const MatrixView<const T> in = inputs_of(i, batch, buffers, active);
         if (i > 0)
-            layers[i].input_gradient(worker, gradient, states_[i].transposed(), outputs_[i - 1].first_rows(batch.rows()),
-                                     layers[i - 1].epilogue(), activation_inputs_[i - 1].view(),
+            layers[i].input_gradient(worker, gradient, states_[i].transposed(),
+                                     outputs_[i - 1].first_rows(batch.rows()), layers[i - 1].epilogue(), activation_inputs_[i - 1].view(),
                                      gradients_[i - 1].first_rows(batch.rows()), dropout_of(i, batch, settings));
         sink.set_rules(rules_of(i, rules));
         const ParameterBlock<T> weights = states_[i].weights_of(layers[i]), biases = states_[i].biases_of(layers[i]);
@@ -234,7 +234,8 @@ void Trainer<T>::clip_and_update(const Worker& worker, const UpdateRules<T>& rul
     worker.wait_for_all();
     T scale = 1;
     if (max_gradient_norm > 0) {
-        gradient_norms_.measure(worker, kernels_, network_.layers(), [&](std::size_t i) { return states_[i].gradients(); });
+        gradient_norms_.measure(worker, kernels_, network_.layers(),
+                                [&](std::size_t i) { return states_[i].gradients(); });
         worker.wait_for_all();
         const double norm = std::sqrt(gradient_norms_.squares());
         if (!(norm <= max_gradient_norm)) scale = static_cast<T>(max_gradient_norm / norm);

@@ -36,7 +36,7 @@ class Ensemble:
     Parameters
     ----------
     members : sequence of Network, at least one
-        With the same numbers of features and outputs, the same loss and the same dtype. They are not copied.
+        With the same numbers of features and outputs, the same loss, the same levels of quantiles and the same dtype. They are not copied.
 
     Attributes
     ----------
@@ -159,8 +159,9 @@ class Ensemble:
 
 
 def _problem(network: Network) -> str:
-    sizes = network.layer_sizes
-    return f"{sizes[0]} features, {sizes[-1]} outputs, {network.loss}, {network.dtype}"
+    sizes, levels = network.layer_sizes, network.spec.levels
+    loss = f"{network.loss} at {levels}" if levels else network.loss
+    return f"{sizes[0]} features, {sizes[-1]} outputs, {loss}, {network.dtype}"
 
 
 def load(path: str | os.PathLike[str]) -> Network:

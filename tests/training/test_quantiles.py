@@ -139,6 +139,13 @@ def test_targets_have_a_column_for_each_target_not_for_each_output():
     assert_equal_bits(parameters(net), before)
 
 
+def test_members_of_an_ensemble_must_have_the_same_levels():
+    others = Network((11, 17, 6), "tanh", "quantile", dtype="float64", loss_settings={"level": (0.1, 0.5, 0.9)})
+    with pytest.raises(ValueError, match=r"quantile at \(0.1, 0.25, 0.9\).* quantile at \(0.1, 0.5, 0.9\)"):
+        fastmlp.Ensemble([network(), others])
+    assert len(fastmlp.Ensemble([network(), network(seed=4)])) == 2
+
+
 # The estimator
 
 

@@ -61,8 +61,8 @@ class Trainer(trainer.Trainer):
     ----------
     network : Network
         Rank 0's parameters, optimizer state and row order are sent to the other ranks when a fit begins.
-    optimizer, learning_rate, momentum, nesterov, beta_1, beta_2, epsilon, weight_decay, l1, l2, proximal, \
-max_gradient_norm, dropout, input_dropout, schedule, weight_decay_schedule, dropout_schedule, average_decay, \
+    optimizer, learning_rate, momentum, nesterov, rho, momentum_decay, beta_1, beta_2, epsilon, weight_decay, l1, \
+l2, proximal, max_gradient_norm, dropout, input_dropout, schedule, weight_decay_schedule, dropout_schedule, average_decay, \
 learning_rate_factors, shuffle, seed
         As in `fastmlp.Trainer`. Each rank permutes its rows with a generator of its own, seeded by the seed, the epoch and
         the rank.

@@ -67,13 +67,13 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         Nesterov's variant of momentum, for "sgd".
     early_stopping : bool, default=False
         Stop by the score of held-out rows instead of the training loss, and keep the best weights. The rows are `fit`'s
-        eval_set, or a split, stratified for two classes. For "sgd" and "adam".
+        eval_set, or a split, stratified for two classes. Not for "lbfgs".
     validation_fraction : float in [0, 1), default=0.1
         Fraction of the rows in that split.
     beta_1, beta_2 : float in [0, 1), default=0.9, 0.999
-        Decay rates of the running means of gradient and squared gradient, for "adam".
+        Decay rates of the running means of gradient and squared gradient, for "adam", "adamw" and "nadam".
     epsilon : float > 0, default=1e-8
-        Added to the root of the squared gradient's mean, for "adam".
+        Added to the root of the squared gradient's mean, for all solvers but "lbfgs" and "sgd".
     n_iter_no_change : int >= 1 or inf, default=10
         Epochs without improvement before the fit ends.
     max_fun : int >= 1, default=15000
