@@ -26,6 +26,7 @@ std::unique_ptr<BoundDataset<T>> new_dataset(const Network<T>& network, const py
                                              const py::object& nonzero, const std::optional<Array<T>>& sample_weights) {
     auto data = std::make_unique<BoundDataset<T>>();
     data->inputs = inputs_view(inputs, network.inputs());
+    network.standardization().check(data->inputs);
     data->inputs_owner = inputs;
     data->inputs_pin = pin_inputs(inputs);
     data->outputs = network.outputs();
@@ -34,7 +35,7 @@ std::unique_ptr<BoundDataset<T>> new_dataset(const Network<T>& network, const py
         const auto& bits = nonzero.cast<const NonzeroBits&>();
         require(bits.empty() || bits.describes(data->inputs), "nonzero must be of the same inputs");
         data->nonzero_owner = nonzero;
-        data->nonzero = bits.empty() ? nullptr : &bits;
+        data->nonzero = bits.empty() || network.standardization().subtracts() ? nullptr : &bits;
     }
     if (sample_weights) {
         require(sample_weights->ndim() == 1 && sample_weights->shape(0) == data->inputs.rows,

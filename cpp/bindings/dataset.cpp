@@ -17,6 +17,15 @@ py::tuple position(const CsrInputs& inputs, int64_t value) {
     return py::make_tuple(inputs.indices.row_of(value), inputs.indices.column_of(value));
 }
 
+// The row and the column of each value.
+py::tuple positions(const CsrInputs& inputs) {
+    const Inputs view = inputs.view();
+    Array<int64_t> rows(inputs.values.shape(0));
+    for (int64_t row = 0; row < view.rows; ++row)
+        std::fill(rows.mutable_data() + view.first_value(row), rows.mutable_data() + view.first_value(row + 1), row);
+    return py::make_tuple(rows, Array<std::int32_t>(inputs.values.shape(0), view.column_index));
+}
+
 template <class T> void register_dataset(py::module_& m, const char* name) {
     py::class_<BoundDataset<T>>(m, name).def_property_readonly(
         "rows", [](const BoundDataset<T>& data) { return data.inputs.rows; });
@@ -32,7 +41,8 @@ void register_datasets(py::module_& m) {
         .def_property_readonly(
             "shape", [](const CsrInputs& inputs) { return py::make_tuple(inputs.view().rows, inputs.view().columns); })
         .def("__len__", [](const CsrInputs& inputs) { return inputs.view().rows; })
-        .def("position", &position, arg("value"));
+        .def("position", &position, arg("value"))
+        .def("positions", &positions);
     py::class_<NonzeroBits>(m, "NonzeroBits").def(py::init(&find_nonzero), arg("inputs"), arg("n_threads"));
     register_dataset<float>(m, "DatasetFloat32");
     register_dataset<double>(m, "DatasetFloat64");

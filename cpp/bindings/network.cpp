@@ -87,6 +87,7 @@ template <class T> void set_parameter_vector(Network<T>& network, const Array<T>
 template <class T>
 py::object forward(const Network<T>& network, const py::object& x, int64_t begin, int64_t end, int n_threads) {
     const Inputs all = inputs_view(x, network.inputs());
+    network.standardization().check(all);
     require(0 <= begin && begin <= end && end <= all.rows, "rows out of range");
     const Inputs inputs = all.part(begin, end);
     Array<T> out = new_matrix<T>(inputs.rows, network.outputs());
@@ -115,6 +116,19 @@ void evaluate(const Network<T>& network, const BoundDataset<T>& data, int64_t be
     sum = total;
 }
 
+// Of (mean, deviation), both of all columns, or None.
+Standardization standardization_of(const py::object& given, int64_t columns) {
+    if (given.is_none()) return {};
+    const auto [mean, deviation] = given.cast<std::pair<Array<double>, Array<double>>>();
+    require(mean.ndim() == 1 && mean.shape(0) == columns && deviation.ndim() == 1 && deviation.shape(0) == columns,
+            "mean and deviation must have one entry per column");
+    return {mean.data(), deviation.data(), columns};
+}
+
+template <class T> void standardize(Network<T>& network, const py::object& standardization) {
+    network.standardize(standardization_of(standardization, network.inputs()));
+}
+
 template <class T> py::tuple weight_norms(const Network<T>& network) {
     double sums[2];
     {
@@ -132,8 +146,8 @@ template <class T> bool is_finite(const Network<T>& network) {
 // Of weights and biases as they lie in NumPy's arrays; None if an input is not finite.
 template <class T>
 py::object forward_plain_of(const std::vector<Array<T>>& weights, const std::vector<Array<T>>& biases,
-                            const HiddenActivations& activations, Loss loss, const py::object& x, int64_t begin,
-                            int64_t end, int n_threads) {
+                            const HiddenActivations& activations, Loss loss, const py::object& standardization,
+                            const py::object& x, int64_t begin, int64_t end, int n_threads) {
     require(!weights.empty() && weights.size() == biases.size(), "one array of biases for each of weights");
     require(activations.size() + 1 == weights.size(), "each hidden layer needs one activation");
     std::vector<PlainLayer<T>> layers;
@@ -145,6 +159,8 @@ py::object forward_plain_of(const std::vector<Array<T>>& weights, const std::vec
         layers.push_back({view, biases[i].data()});
     }
     const Inputs all = inputs_view(x, layers.front().weights.rows);
+    const Standardization checked = standardization_of(standardization, all.columns);
+    checked.check(all);
     require(0 <= begin && begin <= end && end <= all.rows, "rows out of range");
     const Inputs inputs = all.part(begin, end);
     const KernelTable& table = current_table();
@@ -155,12 +171,12 @@ py::object forward_plain_of(const std::vector<Array<T>>& weights, const std::vec
     for (const auto& layer : layers) operations += 2.0 * static_cast<double>(layer.weights.rows * layer.weights.columns);
     bool finite;
     if (static_cast<double>(inputs.rows) * operations < short_operations) {
-        finite = forward_plain(layers, hidden, loss, inputs, data, table, n_threads);
+        finite = forward_plain(layers, hidden, loss, checked, inputs, data, table, n_threads);
     } else {
         std::vector<Pin> pins{pin_inputs(x)};
         for (std::size_t i = 0; i < weights.size(); ++i) pins.emplace_back(weights[i]), pins.emplace_back(biases[i]);
         const ReleasedGil released;
-        finite = forward_plain(layers, hidden, loss, inputs, data, table, n_threads);
+        finite = forward_plain(layers, hidden, loss, checked, inputs, data, table, n_threads);
     }
     return finite ? py::object(out) : py::none();
 }
@@ -168,7 +184,7 @@ py::object forward_plain_of(const std::vector<Array<T>>& weights, const std::vec
 template <class T> void register_network(py::module_& m, const char* name) {
     using py::arg;
     m.def("forward_plain", &forward_plain_of<T>, arg("weights").noconvert(), arg("biases").noconvert(),
-          arg("activations"), arg("loss"), arg("inputs"), arg("begin"), arg("end"), arg("n_threads"));
+          arg("activations"), arg("loss"), arg("standardization"), arg("inputs"), arg("begin"), arg("end"), arg("n_threads"));
     py::class_<Network<T>> network(m, name);
     network
         .def(py::init(&new_network<T>), arg("sizes"), arg("activations"), arg("loss"), arg("loss_settings"),
@@ -186,6 +202,7 @@ template <class T> void register_network(py::module_& m, const char* name) {
              arg("sample_weights").noconvert() = py::none())
         .def("forward", &forward<T>, arg("inputs"), arg("begin"), arg("end"), arg("n_threads"))
         .def("evaluate", &evaluate<T>, arg("data"), arg("begin"), arg("end"), arg("sum"), arg("n_threads"))
+        .def("standardize", &standardize<T>, arg("standardization"))
         .def("weight_norms", &weight_norms<T>)
         .def("is_finite", &is_finite<T>)
         .def(

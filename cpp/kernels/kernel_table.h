@@ -152,6 +152,11 @@ template <class T> struct Kernels {
     // out (columns) = in (columns) * scale; any number of columns
     void (*convert[count_of<InputKind>])(T* out, const void* in, int64_t columns, T scale);
 
+    // out (count) = (in (count) - mean) * factor, where value j is of column j; or in * factor, of column columns[j], unless
+    // that is null; computed in double
+    void (*standardize[count_of<InputKind>])(T* out, const void* in, int64_t count, const std::int32_t* columns,
+                                             const double* mean, const double* factor);
+
     // row = those of its columns whose bit is set in `mask`, one after another; the rest of the row is undefined
     void (*compress)(T* row, const std::uint64_t* mask, int64_t columns);
 

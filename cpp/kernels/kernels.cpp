@@ -61,7 +61,10 @@ template <class T> constexpr Kernels<T> all_kernels() {
         k.update[kind.index] = update_kernel<T, kind.value>;
         k.update_tile[kind.index] = update_tile_kernel<T, kind.value>;
     });
-    for_each_kind<InputKind>([&](auto kind) { k.convert[kind.index] = convert_kernel<T, kind.value>; });
+    for_each_kind<InputKind>([&](auto kind) {
+        k.convert[kind.index] = convert_kernel<T, kind.value>;
+        k.standardize[kind.index] = standardize_kernel<T, kind.value>;
+    });
     k.dropout = dropout_kernel<T>;
     k.column_sums = column_sums_kernel<T>;
     k.add = add_kernel<T>;

@@ -117,6 +117,16 @@ template <class T, InputKind kind> void convert_kernel(T* out, const void* in, i
     for (int64_t j = 0; j < columns; ++j) out[j] = static_cast<T>(x[j]) * scale;
 }
 
+template <class T, InputKind kind>
+void standardize_kernel(T* out, const void* in, int64_t count, const std::int32_t* columns, const double* mean,
+                        const double* factor) {
+    const auto* x = static_cast<const typename InputOf<kind>::type*>(in);
+    if (columns)
+        for (int64_t j = 0; j < count; ++j) out[j] = static_cast<T>(static_cast<double>(x[j]) * factor[columns[j]]);
+    else
+        for (int64_t j = 0; j < count; ++j) out[j] = static_cast<T>((static_cast<double>(x[j]) - mean[j]) * factor[j]);
+}
+
 // In place: a store ends where the columns already read end, or before.
 template <class T> void compress_kernel(T* row, const std::uint64_t* mask, int64_t columns) {
     using V = Vec<T>;

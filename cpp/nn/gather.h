@@ -2,10 +2,11 @@
 #pragma once
 
 #include "columns.h"
+#include "input_reader.h"
 
 namespace fastmlp {
 
-// Copies rows order[first + i] of the inputs, scaled, into row i of `out`. The caller computes tiles meanwhile, so that
+// Copies rows order[first + i] of the inputs, as `reader` reads them, into row i of `out`. The caller computes tiles meanwhile, so that
 // memory brings the next rows: shuffled rows come from DRAM and the hardware cannot predict them; copied at once, they
 // take an eighth of a training step. Three things make them cheap:
 //   - the lines of a row are prefetched one by one over a whole tile: fifty at once stall the core
@@ -15,16 +16,15 @@ namespace fastmlp {
 template <class T> class RowGather {
 public:
     // `order` null means rows first, first + 1, ... With `active`, only these columns are kept; CSR inputs need it.
-    RowGather(const Kernels<T>& kernels, const Inputs& inputs, const int64_t* order, int64_t first, int64_t rows,
-              T scale, MatrixView<T> out, const ActiveColumns* active = nullptr) noexcept
-        : convert_(kernels.convert[static_cast<int>(inputs.kind)]),
+    RowGather(const Kernels<T>& kernels, const InputReader<T>& reader, const Inputs& inputs, const int64_t* order,
+              int64_t first, int64_t rows, MatrixView<T> out, const ActiveColumns* active = nullptr) noexcept
+        : reader_(reader),
           compress_(kernels.compress),
           active_(active),
           inputs_(inputs),
           order_(order),
           first_(first),
           rows_(rows),
-          scale_(scale),
           out_(out) {}
 
     // The caller will compute this many tiles, with prefetch() before and copy_ready() after each.
@@ -72,7 +72,7 @@ private:
                 scatter(row, source(copied_));
                 continue;
             }
-            convert_(row, inputs_.row(source(copied_)), inputs_.columns, scale_);
+            reader_.read_row(inputs_, source(copied_), row);
             if (active_) compress_(row, active_->mask(), inputs_.columns);
         }
     }
@@ -84,13 +84,13 @@ private:
         const int64_t end = inputs_.first_value(source + 1);
         for (int64_t begin = inputs_.first_value(source); begin < end; begin += block) {
             const int64_t count = std::min(block, end - begin);
-            convert_(values, inputs_.value(begin), count, scale_);
+            reader_.read_values(inputs_, begin, count, values);
             const std::int32_t* columns = inputs_.column_index + begin;
             for (int64_t i = 0; i < count; ++i) row[active_->position_of(columns[i])] = values[i];
         }
     }
 
-    void (*convert_)(T*, const void*, int64_t, T);
+    InputReader<T> reader_;
     void (*compress_)(T*, const std::uint64_t*, int64_t);
     const ActiveColumns* active_;
     Inputs inputs_;
@@ -99,7 +99,6 @@ private:
     int64_t pages_prefetched_ = 0, lines_prefetched_ = 0, ready_ = 0, copied_ = 0;  // in rows
     int64_t rows_per_tile_ = 1, tiles_per_row_ = 1;
     int64_t part_ = 0;  // of row lines_prefetched_, in tiles_per_row_ parts: the next to prefetch
-    T scale_;
     MatrixView<T> out_;
 };
 

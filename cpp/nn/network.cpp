@@ -23,6 +23,15 @@ Network<T>::Network(const std::vector<int64_t>& sizes, const std::vector<Epilogu
         layers_.emplace_back(sizes[i], sizes[i + 1], i < hidden.size() ? hidden[i] : of_output, kernels());
 }
 
+template <class T> void Network<T>::standardize(const Standardization& given) {
+    if (standardization_.mean.size() != given.mean.size()) {
+        standardization_ = given;
+    } else {  // a prediction in another thread may read the vectors
+        std::copy(given.mean.begin(), given.mean.end(), standardization_.mean.begin());
+        std::copy(given.factor.begin(), given.factor.end(), standardization_.factor.begin());
+    }
+}
+
 template <class T> double Network<T>::forward_operations() const {
     double sum = 0;
     for (const auto& layer : layers_)
@@ -42,7 +51,8 @@ void Network<T>::for_each_block(const Inputs& inputs, int n_threads, OnInputs on
     n_threads = static_cast<int>(
         std::min<int64_t>(useful_threads(n_threads, forward_operations() * static_cast<double>(inputs.rows)),
                           std::max<int64_t>(1, blocks)));
-    const bool direct = !inputs.sparse() && input_scale_ == 1 &&
+    const InputReader<T> reader = this->reader();
+    const bool direct = !inputs.sparse() && reader.changes_nothing() &&
                         inputs.kind == (sizeof(T) == 4 ? InputKind::float32 : InputKind::float64);
     const int64_t max_width = *std::max_element(sizes_.begin() + 1, sizes_.end());
     const int64_t columns = direct ? 0 : inputs.max_columns(rows);
@@ -58,7 +68,7 @@ void Network<T>::for_each_block(const Inputs& inputs, int n_threads, OnInputs on
         if (!direct) {
             const MatrixView<T> converted{memory, part.size(), found ? found->count() : columns,
                                           padded_stride<T>(columns)};
-            RowGather<T>(kernels(), inputs, nullptr, part.begin, part.size(), input_scale_, converted, found)
+            RowGather<T>(kernels(), reader, inputs, nullptr, part.begin, part.size(), converted, found)
                 .copy_all();
             in = converted;
         }

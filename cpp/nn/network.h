@@ -28,7 +28,10 @@ public:
     int64_t outputs() const { return sizes_.back(); }
     const LossFunction<T>& loss() const { return loss_; }
     bool uses_labels() const { return properties_of(loss_.kind).uses_labels; }  // otherwise targets
-    T input_scale() const { return input_scale_; }
+    InputReader<T> reader() const { return {kernels(), input_scale_, standardization_}; }
+    const Standardization& standardization() const { return standardization_; }
+    // Of the inputs, from now on.
+    void standardize(const Standardization& standardization);
     LockOwner& lock_owner() { return lock_owner_; }
     const Kernels<T>& kernels() const { return kernels_of<T>(*table_); }
     std::vector<DenseLayer<T>>& layers() { return layers_; }
@@ -60,6 +63,7 @@ private:
     std::vector<int64_t> sizes_;
     LossFunction<T> loss_;
     T input_scale_;
+    Standardization standardization_;
     const KernelTable* table_;
     std::vector<DenseLayer<T>> layers_;
     LockOwner lock_owner_;

@@ -10,7 +10,7 @@ namespace {
 template <class T> class PlainForward {
 public:
     PlainForward(const std::vector<PlainLayer<T>>& layers, const std::vector<Epilogue<T>>& hidden, Loss loss,
-                 const Inputs& inputs, T* out, const Kernels<T>& kernels)
+                 const Standardization& standardization, const Inputs& inputs, T* out, const Kernels<T>& kernels)
         : layers_(layers),
           hidden_(hidden),
           last_(Activation::identity, {}, kernels),
@@ -18,7 +18,9 @@ public:
           inputs_(inputs),
           out_(out),
           kernels_(kernels),
-          in_place_(inputs.kind == (sizeof(T) == 4 ? InputKind::float32 : InputKind::float64)) {
+          reader_(kernels, T(1), standardization),
+          in_place_(reader_.changes_nothing() &&
+                    inputs.kind == (sizeof(T) == 4 ? InputKind::float32 : InputKind::float64)) {
         for (const auto& layer : layers) {
             const int64_t outputs = layer.weights.columns;
             max_width_ = std::max(max_width_, outputs);
@@ -107,8 +109,7 @@ private:
         if (!in_place_) {
             const MatrixView<T> to = converted_.first_rows(chunk.size());
             for (int64_t i = mine.begin; i < mine.end; ++i)
-                kernels_.convert[static_cast<int>(inputs_.kind)](to.row(i), inputs_.row(chunk.begin + i),
-                                                                 inputs_.columns, T(1));
+                reader_.read_row(inputs_, chunk.begin + i, to.row(i));
             in = to;
         }
         for (int64_t i = mine.begin; i < mine.end; ++i)
@@ -139,7 +140,7 @@ private:
         for (int64_t i = mine.begin; i < mine.end; ++i) {
             const int64_t begin = inputs_.first_value(chunk.begin + i);
             const int64_t count = inputs_.first_value(chunk.begin + i + 1) - begin;
-            kernels_.convert[static_cast<int>(inputs_.kind)](values, inputs_.value(begin), count, T(1));
+            reader_.read_values(inputs_, begin, count, values);
             if (!kernels_.finite(values, count)) all_finite_ = false;
             std::fill_n(z.row(i), padded, T(0));
             kernels_.add_rows(z.row(i), 0, 1, weights.columns, count, values, 0, weights.data, weights.stride,
@@ -225,7 +226,8 @@ private:
     const Inputs& inputs_;
     T* const out_;
     const Kernels<T>& kernels_;
-    const bool in_place_;  // the inputs are of type T
+    const InputReader<T> reader_;
+    const bool in_place_;  // the inputs are of type T, and not standardized
     int64_t max_width_ = 1, max_inputs_ = 1, chunk_rows_ = 1;
     std::vector<Buffer<T>> biases_;
     Matrix<T> sides_[2], converted_;
@@ -236,14 +238,15 @@ private:
 
 template <class T>
 bool forward_plain(const std::vector<PlainLayer<T>>& layers, const std::vector<Epilogue<T>>& hidden, Loss loss,
-                   const Inputs& inputs, T* out, const KernelTable& table, int n_threads) {
+                   const Standardization& standardization, const Inputs& inputs, T* out, const KernelTable& table,
+                   int n_threads) {
     if (inputs.rows == 0) return true;
-    return PlainForward<T>(layers, hidden, loss, inputs, out, kernels_of<T>(table)).run(n_threads);
+    return PlainForward<T>(layers, hidden, loss, standardization, inputs, out, kernels_of<T>(table)).run(n_threads);
 }
 
 template bool forward_plain(const std::vector<PlainLayer<float>>&, const std::vector<Epilogue<float>>&, Loss,
-                            const Inputs&, float*, const KernelTable&, int);
+                            const Standardization&, const Inputs&, float*, const KernelTable&, int);
 template bool forward_plain(const std::vector<PlainLayer<double>>&, const std::vector<Epilogue<double>>&, Loss,
-                            const Inputs&, double*, const KernelTable&, int);
+                            const Standardization&, const Inputs&, double*, const KernelTable&, int);
 
 }  // namespace fastmlp

@@ -7,8 +7,8 @@
 
 #include <vector>
 
-#include "dataset.h"
 #include "epilogue.h"
+#include "input_reader.h"
 
 namespace fastmlp {
 
@@ -22,6 +22,7 @@ template <class T> struct PlainLayer {
 // std::bad_alloc.
 template <class T>
 bool forward_plain(const std::vector<PlainLayer<T>>& layers, const std::vector<Epilogue<T>>& hidden, Loss loss,
-                   const Inputs& inputs, T* out, const KernelTable& table, int n_threads);
+                   const Standardization& standardization, const Inputs& inputs, T* out, const KernelTable& table,
+                   int n_threads);
 
 }  // namespace fastmlp

@@ -40,10 +40,10 @@ template <class T> void Step<T>::reserve_for_backward(bool sums, bool in_gradien
 template <class T>
 void Step<T>::forward_batch(const Worker& worker, const Inputs& inputs, const MicroBatch& batch) noexcept {
     const MatrixView<T> own_inputs = part(inputs_, batch);
+    const InputReader<T> reader = network_.reader();
     const Range mine = worker.share(batch.rows());
     for (int64_t i = mine.begin; i < mine.end; ++i) {
-        kernels_.convert[static_cast<int>(inputs.kind)](own_inputs.row(i), inputs.row(batch.begin + i), inputs.columns,
-                                                        network_.input_scale());
+        reader.read_row(inputs, batch.begin + i, own_inputs.row(i));
         if (!kernels_.finite(own_inputs.row(i), inputs.columns)) finite_ = false;
     }
     worker.wait_for_all();
@@ -112,9 +112,10 @@ void Step<T>::backward_batch(const Worker& worker, const MicroBatch& batch, Matr
     }
     if (!in_gradient) return;
     const MatrixView<T> from = in_gradient_.first_rows(batch.rows());
+    const InputReader<T> reader = network_.reader();
     for (int64_t i = mine.begin; i < mine.end; ++i)
         for (int64_t j = 0; j < from.columns; ++j)
-            in_gradient[(batch.begin + i) * from.columns + j] = from.row(i)[j] * network_.input_scale();
+            in_gradient[(batch.begin + i) * from.columns + j] = from.row(i)[j] * reader.factor(j);
     worker.wait_for_all();
 }
 

@@ -114,8 +114,8 @@ RowGather<T> Trainer<T>::gather(const Worker& worker, const Epoch& epoch, const 
     }
     MatrixView<T> inputs = to.inputs.view();
     inputs.data = inputs.row(mine.begin);
-    return {kernels_,    epoch.data.inputs,      epoch.plan.order(), batch.begin + mine.begin,
-            mine.size(), network_.input_scale(), inputs,             active_columns(worker, to)};
+    return {kernels_,    network_.reader(), epoch.data.inputs, epoch.plan.order(), batch.begin + mine.begin,
+            mine.size(), inputs,            active_columns(worker, to)};
 }
 
 template <class T>

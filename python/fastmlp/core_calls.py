@@ -11,6 +11,7 @@ import numpy as np
 from . import _core, training_data
 from .activations import Activation
 from .history import Evaluation
+from .model_state import Standardization
 from .threads import default_thread_count
 from .training_data import TrainingData
 
@@ -60,6 +61,7 @@ def forward_plain(
     hidden: Sequence[tuple[Activation, Mapping[str, float]]],
     loss: str,
     dtype: np.dtype,
+    standardization: Standardization | None,
     X: Any,
     n_threads: int | None,
 ) -> np.ndarray | None:
@@ -68,13 +70,15 @@ def forward_plain(
     threads = n_threads or default_thread_count()
     weights = [np.ascontiguousarray(array, dtype) for array in weights]
     biases = [np.ascontiguousarray(array, dtype) for array in biases]
-    call = (weights, biases, core_activations(hidden), getattr(_core.Loss, loss), X)
+    moments = None if standardization is None else (standardization.input_mean, standardization.input_std)
+    call = (weights, biases, core_activations(hidden), getattr(_core.Loss, loss), moments, X)
     step, parts = max(1024, int(OPERATIONS_PER_CALL / 2 / sum(array.size for array in weights))), []
     for begin in range(0, len(X), step):
         parts.append(_core.forward_plain(*call, begin, min(begin + step, len(X)), threads))
         if parts[-1] is None:
             return None
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    outputs = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return outputs if standardization is None else standardization.in_units_of_targets(outputs)
 
 
 def has_accuracy(network: Any) -> bool:

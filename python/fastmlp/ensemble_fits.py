@@ -13,6 +13,7 @@ from .history import Callback, History
 from .many import Fits, share_data
 from .network import Network
 from .progress import ManyProgress
+from .standardization import learned
 from .threads import default_thread_count
 
 ROWS = ("all", "bootstrap", "folds")
@@ -86,16 +87,23 @@ def fit_ensemble(
     progress = ManyProgress(verbose, len(given), epochs)
     trainers = [sweeps.new_trainer(settings, seed) for seed in given]
     networks = [trainer.network for trainer in trainers]
-    data = share_data(networks, X, y, sample_weight, threads)
-    total, parts = data[0].rows, []
-    if rows == "folds":
-        parts = row_subsets.folds(total, len(given))
-        chosen = [np.setdiff1d(np.arange(total), part, assume_unique=True) for part in parts]
-    elif rows == "bootstrap":
-        chosen = [row_subsets.bootstrap(total, seed) for seed in given]
-    if rows != "all":
-        data = [row_subsets.only(each, own, sample_weight) for each, own in zip(data, chosen)]
-    sets = training_data.evaluation_sets(validation_data, lambda *rows: share_data(networks, *rows, threads))
+    parts: list[np.ndarray] = []  # the folds
+
+    def trained(count: int) -> list[np.ndarray | None]:
+        if rows == "bootstrap":
+            return [row_subsets.bootstrap(count, seed) for seed in given]
+        if rows == "all":
+            return [None] * len(given)
+        parts[:] = row_subsets.folds(count, len(given))
+        return [np.setdiff1d(np.arange(count), part, assume_unique=True) for part in parts]
+
+    with learned(networks, X, y, sample_weight, threads, trained):
+        data = share_data(networks, X, y, sample_weight, threads)
+        data = [
+            each if own is None else row_subsets.only(each, own, sample_weight)
+            for each, own in zip(data, trained(data[0].rows))
+        ]
+        sets = training_data.evaluation_sets(validation_data, lambda *rows: share_data(networks, *rows, threads))
     ensemble = Ensemble(networks)
     outcomes = Fits(trainers, data, sets, epochs, checked, threads, progress, max_seconds=max_seconds).run()
     ensemble.histories = [outcome for outcome in outcomes if isinstance(outcome, History)]

@@ -17,6 +17,7 @@ from .errors import DivergenceError
 from .history import Callback, History
 from .network import Network
 from .progress import FitProgress
+from .standardization import learned
 from .threads import default_thread_count, share_of_cores
 from .training_data import TrainingData
 
@@ -100,11 +101,12 @@ def fit_lbfgs(
     threads = validation.check_threads(n_threads) or default_thread_count()
     progress = FitProgress(verbose, max_iter)
     max_seconds = validation.check_max_seconds(max_seconds)
-    data = training_data.training_data(network, X, y, sample_weight, threads, skips_columns=True)
-    data = training_data.check_total_weight("X", data)
-    sets = training_data.evaluation_sets(
-        validation_data, lambda *rows: training_data.evaluation_data(network, *rows, threads)
-    )
+    with learned([network], X, y, sample_weight, threads):
+        data = training_data.training_data(network, X, y, sample_weight, threads, skips_columns=True)
+        data = training_data.check_total_weight("X", data)
+        sets = training_data.evaluation_sets(
+            validation_data, lambda *rows: training_data.evaluation_data(network, *rows, threads)
+        )
     options = {"maxiter": max_iter, "maxfun": 100 * max_iter, "gtol": tol, "ftol": float(np.finfo(float).eps)}
     with network.core.lock_parameters(), share_of_cores(n_threads) as share, progress:
         loop = EpochLoop(

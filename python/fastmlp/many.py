@@ -7,13 +7,15 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from . import row_subsets, training_data, validation
+from . import _core, row_subsets, training_data, validation
 from .errors import DivergenceError
 from .history import Callback, History
+from .model_state import ModelSpec
 from .progress import Cancelled, ManyProgress
+from .standardization import learned
 from .threads import default_thread_count
 from .trainer import Trainer
-from .training_data import SharedData, TrainingData
+from .training_data import TrainingData
 from .workers import Workers
 
 Outcome = History | DivergenceError
@@ -82,12 +84,14 @@ def fit_many(
     networks = [trainer.network for trainer in given]
     max_seconds = validation.check_max_seconds(max_seconds)
     fraction = row_subsets.check_validation_split(validation_split, X, validation_data)
-    data = share_data(networks, X, y, sample_weight, threads)
-    if fraction is not None:
-        rows, held_out = row_subsets.hold_out(data[0].rows, fraction)
-        data = [row_subsets.only(each, rows, sample_weight) for each in data]
-        validation_data = row_subsets.take_all(X, y, sample_weight, held_out)
-    sets = training_data.evaluation_sets(validation_data, lambda *rows: share_data(networks, *rows, threads))
+    trained = None if fraction is None else lambda count: [row_subsets.hold_out(count, fraction)[0]] * len(networks)
+    with learned(networks, X, y, sample_weight, threads, trained):
+        data = share_data(networks, X, y, sample_weight, threads)
+        if fraction is not None:
+            rows, held_out = row_subsets.hold_out(data[0].rows, fraction)
+            data = [row_subsets.only(each, rows, sample_weight) for each in data]
+            validation_data = row_subsets.take_all(X, y, sample_weight, held_out)
+        sets = training_data.evaluation_sets(validation_data, lambda *rows: share_data(networks, *rows, threads))
     return Fits(given, data, sets, epochs, checked, threads, progress, return_diverged, max_seconds).run()
 
 
@@ -174,6 +178,40 @@ def _check_trainers(trainers: Any) -> list[Trainer]:
                 f"trainers must train different networks, but trainers[{first}] and trainers[{index}] share one"
             )
     return checked
+
+
+class SharedData:
+    """One X and y for several networks: what they can share is converted, checked and searched for zero columns once."""
+
+    def __init__(self, X: Any, y: Any, sample_weight: Any, n_threads: int) -> None:
+        self._X, self._y, self._sample_weight, self._n_threads = X, y, sample_weight, n_threads
+        self._kept: dict[Any, Any] = {}
+
+    def of(self, network: Any) -> TrainingData:
+        """The data for one network."""
+        spec, threads, standardization = network.spec, self._n_threads, network.standardization
+        X, nonzero = self._once((spec.layer_sizes[0], spec.dtype, spec.input_scale), lambda: self._inputs(spec))
+        if standardization is not None:
+            training_data.check_standardized(X, spec.dtype, threads, standardization)
+        y = self._once(
+            (spec.loss, spec.layer_sizes[-1], spec.dtype, spec.levels, standardization),
+            lambda: training_data.check_y(spec, self._y, len(X), threads, standardization),
+        )
+        weights = None
+        if self._sample_weight is not None:
+            weights = self._once(
+                spec.dtype, lambda: training_data.check_sample_weight(self._sample_weight, len(X), spec.dtype)
+            )
+        return training_data.bind(network, X, y, weights, nonzero)
+
+    def _inputs(self, spec: ModelSpec) -> tuple[Any, Any]:
+        self._X = training_data.check_inputs(spec, self._X, self._n_threads)  # the next network starts from this
+        return self._X, _core.NonzeroBits(self._X, self._n_threads)
+
+    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
 
 
 def share_data(networks: Sequence[Any], X: Any, y: Any, sample_weight: Any, n_threads: int) -> list[TrainingData]:

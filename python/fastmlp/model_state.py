@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +27,7 @@ class ModelSpec:
     clips_loss: bool = False  # reported losses count a probability as at least eps, as scikit-learn's do
     activation_settings: activations.Settings = field(default_factory=dict)  # a tuple if activation is one
     loss_settings: Mapping[str, Any] = field(default_factory=dict)
+    standardize: bool = False
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
@@ -50,6 +53,11 @@ class ModelSpec:
         return losses.TABLE[self.loss]
 
     @property
+    def has_real_targets(self) -> bool:
+        """Whether the targets may be any real numbers, so that they may be standardized."""
+        return self.loss_row.targets is not None and math.isinf(self.loss_row.targets.minimum)
+
+    @property
     def hidden_activations(self) -> list[tuple[activations.Activation, Mapping[str, float]]]:
         """The activation of each hidden layer, and its settings."""
         return activations.of_hidden(self.activation, self.activation_settings, len(self.layer_sizes) - 2)
@@ -64,6 +72,7 @@ def checked_spec(
     activation_settings: Any = None,
     loss_settings: Any = None,
     clips_loss: bool = False,
+    standardize: Any = False,
 ) -> ModelSpec:
     """The spec of these arguments of `Network`, or its ValueError, TypeError or MemoryError."""
     dtype = validation.check_dtype(dtype)
@@ -79,13 +88,54 @@ def checked_spec(
         clips_loss,
         settings,
         validation.check_part_settings("loss_settings", losses.TABLE[loss], loss_settings, dtype),
+        validation.check_flag("standardize", standardize),
     )
+    if spec.standardize and spec.input_scale != 1:
+        raise ValueError(
+            f"standardize=True needs input_scale=1, because it scales the inputs itself, got {spec.input_scale!r}"
+        )
     if spec.levels and layer_sizes[-1] % len(spec.levels):
         raise ValueError(
             f"layer_sizes must end with a multiple of the {len(spec.levels)} levels, one output for each level of a target,"
             f" got {layer_sizes}"
         )
     return spec
+
+
+@dataclass(frozen=True, eq=False)
+class Standardization:
+    """Means and standard deviations; a network computes with (x - mean) / std.
+
+    Attributes
+    ----------
+    input_mean, input_std : array of float64, shape (features,)
+        The means are zero if they were computed from a sparse matrix, which stays sparse then.
+    target_mean, target_std : array of float64, shape (outputs,), or None
+        Of the targets, for the losses of real targets.
+    """
+
+    input_mean: np.ndarray
+    input_std: np.ndarray
+    target_mean: np.ndarray | None = None
+    target_std: np.ndarray | None = None
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """By their names, those that are there."""
+        return {name: array for name, array in vars(self).items() if array is not None}
+
+    def __repr__(self) -> str:
+        digest = hashlib.sha256(b"".join(array.tobytes() for array in self.arrays().values())).hexdigest()
+        return f"<Standardization of {len(self.input_mean)} inputs, digest {digest[:8]}>"
+
+    def of_targets(self, y: np.ndarray) -> np.ndarray:
+        """Targets (rows, outputs) as the network is trained on them, in float64."""
+        return y if self.target_std is None else (y - self.target_mean) / self.target_std
+
+    def in_units_of_targets(self, outputs: np.ndarray) -> np.ndarray:
+        """What the network has computed, in the units of the targets it was given, in the same dtype."""
+        return (
+            outputs if self.target_std is None else (outputs * self.target_std + self.target_mean).astype(outputs.dtype)
+        )
 
 
 @dataclass(frozen=True)
@@ -95,6 +145,11 @@ class ModelState:
     spec: ModelSpec
     weights: Sequence[np.ndarray]  # shapes (inputs, outputs), row-major, of the spec's dtype
     biases: Sequence[np.ndarray]  # shapes (outputs,)
+    standardization: Standardization | None = None  # None before the first fit, and without standardize
+
+    def saved_arrays(self) -> dict[str, np.ndarray]:
+        """All arrays by their names in model files; ValueError if one is not finite."""
+        return self.finite_arrays("saved") | (self.standardization.arrays() if self.standardization else {})
 
     def finite_arrays(self, purpose: str) -> dict[str, np.ndarray]:
         """Weights and biases by their names in model files; ValueError if one is not finite."""

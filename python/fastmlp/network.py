@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from . import _core, activations, core_calls, training_data, validation
+from . import _core, activations, core_calls, standardization, training_data, validation
 from .formats.exports import Exports
 from .history import Evaluation, Gradients
-from .model_state import ModelSpec, ModelState, checked_spec, unchanged
+from .model_state import ModelSpec, ModelState, Standardization, checked_spec, unchanged
 from .steps import Step, input_gradient
 from .threads import default_thread_count
 
@@ -42,6 +43,11 @@ class Network(Exports):
     input_scale : float
         Factor of the inputs, applied as they are read. It belongs to the model: uint8 images with
         ``input_scale=1/255`` never need a float copy of the data set.
+    standardize : bool
+        The first fit learns the mean and the standard deviation of each column of X, and of y for losses of real targets,
+        from the rows that it trains on; a constant column has the deviation 1. From then on they belong to the model: it
+        computes with ``(x - mean) / std``, its outputs are in the units of y, and its losses are those of the standardized
+        targets. A sparse X is scaled, but no mean is subtracted. `learn_standardization` learns them without a fit.
     activation_settings, loss_settings : dict of str to float, optional
         Settings of the activation and of the loss, for those that have any. One dict of activation_settings is for all
         hidden layers, a list or tuple has a dict or None for each.
@@ -78,8 +84,18 @@ class Network(Exports):
         *,
         activation_settings: Mapping[str, float] | Sequence[Mapping[str, float] | None] | None = None,
         loss_settings: Mapping[str, float] | None = None,
+        standardize: bool = False,
     ) -> None:
-        spec = checked_spec(layer_sizes, activation, loss, dtype, input_scale, activation_settings, loss_settings)
+        spec = checked_spec(
+            layer_sizes,
+            activation,
+            loss,
+            dtype,
+            input_scale,
+            activation_settings,
+            loss_settings,
+            standardize=standardize,
+        )
         rng = np.random.default_rng(validation.check_seed(seed))
         self._create(spec)
         rows = activations.of_initial_weights(spec.activation, len(spec.shapes))
@@ -90,6 +106,7 @@ class Network(Exports):
 
     def _create(self, spec: ModelSpec) -> None:
         self.spec = spec  # what the network is, without its parameters
+        self._standardization: Standardization | None = None
         core_type = _core.NetworkFloat32 if spec.dtype == np.float32 else _core.NetworkFloat64
         self.core = core_type(  # the network of the C++ core
             list(spec.layer_sizes),
@@ -105,14 +122,19 @@ class Network(Exports):
     def from_state(cls, state: ModelState) -> Network:
         """The network of a ``fastmlp.model_state.ModelState``, whose arrays are trusted."""
         network = cls.__new__(cls)
-        network._create(state.spec)
-        network.set_trusted(state.weights, state.biases)
+        network._take_state(state)
         return network
+
+    def _take_state(self, state: ModelState) -> None:
+        self._create(state.spec)
+        self.set_trusted(state.weights, state.biases)
+        if state.standardization is not None:
+            self.take_standardization(state.standardization)
 
     def state(self) -> ModelState:
         """The network as a value, with copies of its parameters; RuntimeError if a fit runs in another thread."""
         with unchanged(self.core):
-            return ModelState(self.spec, self.weights, self.biases)
+            return ModelState(self.spec, self.weights, self.biases, self._standardization)
 
     def set_trusted(self, weights: Sequence[np.ndarray], biases: Sequence[np.ndarray]) -> None:
         """`set_parameters` without checks and without the lock: for the package itself."""
@@ -143,6 +165,21 @@ class Network(Exports):
     def input_scale(self) -> float:
         """The factor of the inputs."""
         return self.spec.input_scale
+
+    @property
+    def standardize(self) -> bool:
+        """Whether the network standardizes its inputs, and its targets if they are real numbers, from its first fit on."""
+        return self.spec.standardize
+
+    @property
+    def standardization(self) -> Standardization | None:
+        """The means and standard deviations that the network has learned, or None."""
+        return self._standardization
+
+    @property
+    def lacks_standardization(self) -> bool:
+        """Whether the next fit is to learn it."""
+        return self.spec.standardize and self._standardization is None
 
     @property
     def weights(self) -> list[np.ndarray]:
@@ -181,6 +218,44 @@ class Network(Exports):
         with self.core.lock_parameters():
             self.set_trusted(new_weights, new_biases)
 
+    @validation.checks_arguments()
+    def learn_standardization(
+        self, X: Any, y: Any = None, *, sample_weight: Any = None, n_threads: int | None = None
+    ) -> None:
+        """Learn the means and standard deviations of these rows, as the first fit does with ``standardize=True``.
+
+        For fits that see the rows in parts: of a `fastmlp.streaming.Stream`, of several ranks (the same sample on each), or of your own loss.
+
+        Parameters
+        ----------
+        X, y, sample_weight, n_threads
+            As in `Trainer.fit`. Without y the targets stay as they are.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is invalid, or the network has an input_scale; nothing is changed then.
+        RuntimeError
+            If a fit of this network is running.
+        """
+        if self.input_scale != 1:
+            raise ValueError(f"learn_standardization needs a network with input_scale=1, got {self.input_scale!r}")
+        threads = validation.check_threads(n_threads) or default_thread_count()
+        self.take_standardization(standardization.of_rows(self.spec, X, y, sample_weight, threads))
+
+    def take_standardization(self, learned: Standardization) -> None:
+        """Of checked values: for the package itself."""
+        with self.core.lock_parameters():
+            self.core.standardize((learned.input_mean, learned.input_std))
+            self.spec, self._standardization = replace(self.spec, standardize=True), learned
+
+    def forget_standardization(self) -> None:
+        """As before the first fit: for the package itself."""
+        features = self.layer_sizes[0]
+        with self.core.lock_parameters():
+            self.core.standardize((np.zeros(features), np.ones(features)))
+            self._standardization = None
+
     def forward(self, X: Any, n_threads: int | None = None) -> np.ndarray:
         """The outputs for each row.
 
@@ -211,10 +286,11 @@ class Network(Exports):
         for i in range(0, len(X), step):
             part = self.core.forward(X, i, min(i + step, len(X)), threads)
             if part is None:  # the core checks values as it reads them; the message comes from here
-                training_data.check_inputs(self.spec, X, threads)
+                training_data.check_inputs(self.spec, X, threads, self._standardization)
                 raise ValueError("X was changed by another thread while it was read")
             parts.append(part)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        outputs = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return outputs if self._standardization is None else self._standardization.in_units_of_targets(outputs)
 
     def predict(self, X: Any, n_threads: int | None = None) -> np.ndarray:
         """The most probable class of each row, shape (samples,), int64; for ``binary_cross_entropy`` of each output.
@@ -311,12 +387,12 @@ class Network(Exports):
     def __setstate__(self, attributes: dict[str, Any]) -> None:
         state = attributes.pop("state")
         self.__dict__.update(attributes)
-        self._create(state.spec)
-        self.set_trusted(state.weights, state.biases)  # unchecked: the network of a failed fit may be pickled, too
+        self._take_state(state)  # unchecked: the network of a failed fit may be pickled, too
 
     def __repr__(self) -> str:
         spec = self.spec
         more = "" if spec.input_scale == 1 else f", input_scale={spec.input_scale!r}"
+        more += ", standardize=True" if spec.standardize else ""
         each = activations.of_hidden(spec.activation, spec.activation_settings, 1)  # one of a linear model, too
         own: Any = [_not_default(*of_layer) or None for of_layer in each]
         own = own[0] if isinstance(spec.activation, str) else own if any(own) else None

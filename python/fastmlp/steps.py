@@ -32,7 +32,7 @@ class Step:
     Attributes
     ----------
     outputs : array, shape (rows, outputs)
-        The values z of the output layer, before softmax, logistic or exp.
+        The values z of the output layer, before softmax, logistic or exp; of a standardized network in the units of y.
     """
 
     def __init__(self, network: Any, X: Any, n_threads: int | None = None) -> None:
@@ -46,9 +46,12 @@ class Step:
         while begin < len(X):
             begin = self._core.forward(X, begin, min(begin + self._rows_per_call(), len(X)), self._threads)
             if begin < 0:
-                training_data.check_inputs(network.spec, X, self._threads)
+                training_data.check_inputs(network.spec, X, self._threads, network.standardization)
                 raise ValueError("X was changed by another thread while it was read")
+        self._standardization = network.standardization
         self.outputs: np.ndarray = self._core.outputs()
+        if self._standardization is not None:
+            self.outputs = self._standardization.in_units_of_targets(self.outputs)
 
     def __getstate__(self) -> Any:
         raise TypeError("a step cannot be copied or pickled: call begin again")
@@ -90,6 +93,8 @@ class Step:
         gradient = training_data.check_parameter("grad_outputs", gradient, shape, dtype, self._threads)
         if network.core.parameters_version != self._version or network.core.is_locked_elsewhere():
             raise RuntimeError("the parameters have changed since the step began: call begin again")
+        if self._standardization is not None and self._standardization.target_std is not None:
+            gradient = (gradient * self._standardization.target_std).astype(dtype)
         in_gradient = np.empty((self._rows, network.layer_sizes[0]), network.dtype) if inputs else None
         begin = 0
         while begin < self._rows:

@@ -20,6 +20,7 @@ from .history import Callback, EpochInfo, Evaluation, History
 from .network import Network
 from .progress import FitProgress, Progress
 from .schedules import Schedule
+from .standardization import learned
 from .streaming import BoundStream, Stream
 from .threads import default_thread_count, share_of_cores
 from .trainer_settings import Factors
@@ -236,14 +237,16 @@ class Trainer(ResumableTrainer):
         progress = FitProgress(verbose, epochs)
         max_seconds = validation.check_max_seconds(max_seconds)
         fraction = row_subsets.check_validation_split(validation_split, X, validation_data)
-        data = self._training_data(X, y, sample_weight, threads)
-        if fraction is not None:
-            rows, held_out = row_subsets.hold_out(data.rows, fraction)
-            data = row_subsets.only(data, rows, sample_weight)
-            validation_data = row_subsets.take_all(X, y, sample_weight, held_out)
-        sets = training_data.evaluation_sets(
-            validation_data, lambda *rows: training_data.evaluation_data(self.network, *rows, threads)
-        )
+        trained = None if fraction is None else lambda count: [row_subsets.hold_out(count, fraction)[0]]
+        with learned([self.network], X, y, sample_weight, threads, trained):
+            data = self._training_data(X, y, sample_weight, threads)
+            if fraction is not None:
+                rows, held_out = row_subsets.hold_out(data.rows, fraction)
+                data = row_subsets.only(data, rows, sample_weight)
+                validation_data = row_subsets.take_all(X, y, sample_weight, held_out)
+            sets = training_data.evaluation_sets(
+                validation_data, lambda *rows: training_data.evaluation_data(self.network, *rows, threads)
+            )
         return self._fit_with_lock(data, sets, epochs, callbacks, progress, n_threads, max_seconds)
 
     def _training_data(self, X: Any, y: Any, sample_weight: Any, threads: int) -> Any:

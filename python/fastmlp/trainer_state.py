@@ -6,6 +6,7 @@ import copy
 import functools
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from . import core_calls, optimizers, validation
 from .formats import checkpoint
 from .history import History
-from .model_state import ModelState, TrainerState, unchanged
+from .model_state import TrainerState, unchanged
 from .network import Network
 from .trainer_settings import TrainerSettings
 
@@ -58,7 +59,7 @@ class ResumableTrainer(TrainerSettings):
         if updates == 0:
             return Network.from_state(state)
         weights, biases = zip(*(layer[-2:] for layer in arrays))
-        return Network.from_state(ModelState(state.spec, weights, biases))
+        return Network.from_state(replace(state, weights=weights, biases=biases))
 
     @property
     def history(self) -> History:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
-import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from . import _core, validation
-from .model_state import ModelSpec
+from . import _core, frames, validation
+from .model_state import ModelSpec, Standardization
 
 Checked = TypeVar("Checked")
 
@@ -62,9 +61,12 @@ def training_data(
     weight_name : str
         Of sample_weight, in messages.
     """
-    spec = network.spec
-    X = check_input_array(X, spec.layer_sizes[0]) if checked else check_inputs(spec, X, n_threads)
-    y = check_y(spec, y, len(X), n_threads)
+    spec, standardization = network.spec, network.standardization
+    if checked and standardization is None:
+        X = check_input_array(X, spec.layer_sizes[0])
+    else:
+        X = check_inputs(spec, X, n_threads, standardization)
+    y = check_y(spec, y, len(X), n_threads, standardization)
     weights = None if sample_weight is None else check_sample_weight(sample_weight, len(X), spec.dtype, weight_name)
     return bind(network, X, y, weights, _core.NonzeroBits(X, n_threads) if skips_columns else None)
 
@@ -113,44 +115,27 @@ def check_total_weight(name: str, data: TrainingData) -> TrainingData:
     return data
 
 
-class SharedData:
-    """One X and y for several networks: what they can share is converted, checked and searched for zero columns once."""
-
-    def __init__(self, X: Any, y: Any, sample_weight: Any, n_threads: int) -> None:
-        self._X, self._y, self._sample_weight, self._n_threads = X, y, sample_weight, n_threads
-        self._kept: dict[Any, Any] = {}
-
-    def of(self, network: Any) -> TrainingData:
-        """The data for one network."""
-        spec, threads = network.spec, self._n_threads
-        X, nonzero = self._once((spec.layer_sizes[0], spec.dtype, spec.input_scale), lambda: self._inputs(spec))
-        y = self._once(
-            (spec.loss, spec.layer_sizes[-1], spec.dtype, spec.levels), lambda: check_y(spec, self._y, len(X), threads)
-        )
-        weights = None
-        if self._sample_weight is not None:
-            weights = self._once(spec.dtype, lambda: check_sample_weight(self._sample_weight, len(X), spec.dtype))
-        return bind(network, X, y, weights, nonzero)
-
-    def _inputs(self, spec: ModelSpec) -> tuple[Any, Any]:
-        self._X = check_inputs(spec, self._X, self._n_threads)  # converted once: the next network starts from this
-        return self._X, _core.NonzeroBits(self._X, self._n_threads)
-
-    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
-        if key not in self._kept:
-            self._kept[key] = make()
-        return self._kept[key]
-
-
-def check_y(spec: ModelSpec, y: Any, rows: int, n_threads: int) -> np.ndarray:
-    """Labels or targets, whichever the loss compares with."""
+def check_y(
+    spec: ModelSpec,
+    y: Any,
+    rows: int,
+    n_threads: int,
+    standardization: Standardization | None = None,
+    dtype: Any = None,
+) -> np.ndarray:
+    """Labels or targets, whichever the loss compares with; targets in the network's dtype, or in `dtype`."""
     loss = spec.loss_row
     if loss.targets is None:
         return check_labels(y, rows, spec.layer_sizes[-1], loss.name)
     repeated = max(1, len(spec.levels))
-    y = check_targets(y, rows, spec.layer_sizes[-1] // repeated, spec.dtype, n_threads)
+    standardizes = standardization is not None and standardization.target_std is not None
+    dtype = np.dtype(np.float64) if standardizes else dtype or spec.dtype
+    y = check_targets(y, rows, spec.layer_sizes[-1] // repeated, dtype, n_threads)
     if repeated > 1:
         y = np.repeat(y, repeated, axis=1)
+    if standardizes:
+        with np.errstate(all="ignore"):
+            y = _in_dtype("standardized y", standardization.of_targets(y), spec.dtype, n_threads)
     if math.isfinite(loss.targets.minimum):
         check_range("y", y, loss.targets, loss.name)
     return y
@@ -174,15 +159,16 @@ def check_sample_weight(sample_weight: Any, rows: int, dtype: np.dtype, name: st
     return np.ascontiguousarray(weights, dtype)
 
 
-def check_inputs(spec: ModelSpec, X: Any, n_threads: int) -> np.ndarray | _core.CsrInputs:
-    """X as `check_input_array` returns it; each value and its product with input_scale a finite number of the dtype."""
+def check_inputs(
+    spec: ModelSpec, X: Any, n_threads: int, standardization: Standardization | None = None
+) -> np.ndarray | _core.CsrInputs:
+    """X as `check_input_array` returns it; each value, as read, scaled and standardized, a finite number of the dtype."""
     X, dtype, scale = check_input_array(X, spec.layer_sizes[0]), spec.dtype, spec.input_scale
     values = X.values if isinstance(X, _core.CsrInputs) else X
-    if values.dtype == np.uint8:
-        return X
     position_of = None if values is X else X.position
-    check_finite("X", values, dtype, n_threads, position_of)
-    if abs(scale) > 1:
+    if values.dtype != np.uint8:
+        check_finite("X", values, dtype, n_threads, position_of)
+    if abs(scale) > 1 and values.dtype != np.uint8:
         roundings = 4 * float(np.finfo(dtype).eps)  # of the scale, the value, their product, and this quotient
         maximum = float(np.finfo(dtype).max) / abs(scale) * (1 - roundings)
         index = _core.first_not_finite(values, maximum, n_threads)
@@ -191,7 +177,32 @@ def check_inputs(spec: ModelSpec, X: Any, n_threads: int) -> np.ndarray | _core.
                 f"X times input_scale={scale:g} must be within the range of {dtype}, which ends at X = {maximum:g}, got "
                 + _value_at(values, index, position_of)
             )
+    if standardization is not None:
+        check_standardized(X, dtype, n_threads, standardization)
     return X
+
+
+def check_standardized(X: Any, dtype: np.dtype, n_threads: int, standardization: Standardization) -> None:
+    """Raises ValueError if a value leaves the range of the dtype when it is standardized."""
+    mean, std = standardization.input_mean, standardization.input_std
+    with np.errstate(all="ignore"):
+        roundings = 8 * float(np.finfo(dtype).eps)
+        limits = float(np.finfo(dtype).max) * (1 - roundings) * std - np.abs(mean)  # of the values of each column
+    values, lowest = X.values if isinstance(X, _core.CsrInputs) else X, float(limits.min())
+    if values.dtype == np.uint8:
+        if lowest >= 255:
+            return
+    elif lowest > 0:
+        if _core.first_not_finite(values, min(lowest, float(np.finfo(values.dtype).max)), n_threads) < 0:
+            return
+    bad = np.abs(values) > (limits if values is X else limits[X.positions()[1]])
+    if bad.any():
+        index = int(bad.argmax())
+        row, column = np.unravel_index(index, X.shape) if values is X else X.position(index)
+        raise ValueError(
+            f"X must stay within the range of {dtype} when it is standardized, got {values.flat[index]} at [{row}, {column}],"
+            f" where the mean is {mean[column]:g} and the standard deviation {std[column]:g}"
+        )
 
 
 def check_input_array(X: Any, features: int) -> np.ndarray | _core.CsrInputs:
@@ -365,37 +376,8 @@ def as_array(name: str, values: Any) -> np.ndarray:
         raise ValueError(f"{name} must have no masked entries, got {masked} of them")
     array = np.asarray(values)
     if array.dtype.kind == "O" and hasattr(values, "columns"):
-        return _of_frame(name, values)
-    return _of_column(name, values) if array.dtype.kind == "O" and hasattr(values, "dtype") else array
-
-
-def _of_frame(name: str, frame: Any) -> np.ndarray:
-    """The values of a data frame of pandas or polars whose columns have several types, or types that NumPy lacks."""
-    columns = [
-        _of_column(f"{name}[{column!r}]", frame.iloc[:, i] if hasattr(frame, "iloc") else frame[:, i])
-        for i, column in enumerate(frame.columns)
-    ]
-    return np.stack(columns, axis=1) if columns else np.empty((len(frame), 0))
-
-
-def _of_column(name: str, column: Any) -> np.ndarray:
-    """The numbers of a column of pandas or polars; missing ones are NaN."""
-    array = np.asarray(column)
-    if array.dtype.kind in "biuf":
-        return array
-    numbers = column
-    if hasattr(column, "cat") and hasattr(column, "iloc"):  # pandas' categories, which may be numbers
-        numbers = column.astype(column.cat.categories.dtype) if column.cat.categories.dtype.kind in "biuf" else None
-    elif not re.match(r"u?int|float|double|bool|decimal", str(column.dtype).lower()):
-        numbers = None
-    if numbers is None:
-        raise TypeError(f"{name} must hold real numbers, got a column of type {column.dtype}")
-    if not hasattr(numbers, "isna"):  # polars
-        return np.array([np.nan if value is None else value for value in array], np.float64)
-    missing = bool(numbers.isna().any())
-    if not missing and re.match(r"u?int|bool", str(numbers.dtype).lower()):
-        return numbers.to_numpy(dtype=np.int64)  # labels stay integers
-    return numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+        return frames.of_frame(name, values)
+    return frames.of_column(name, values) if array.dtype.kind == "O" and hasattr(values, "dtype") else array
 
 
 def real_array(name: str, values: Any) -> np.ndarray:

@@ -26,6 +26,7 @@ def forward(net, X, begin=0, end=None, n_threads=1, weights=None, biases=None, h
         net.biases if biases is None else biases,
         core_activations(net.spec.hidden_activations) if hidden is None else hidden,
         getattr(_core.Loss, net.loss),
+        None,
         X,
         begin,
         len(X) if end is None else end,

@@ -87,7 +87,7 @@ LONG_CALLS = {
     "Step.forward": lambda size: a_step(size)[2],
     "Step.backward": a_way_back,
     "forward_plain": lambda size: (
-        lambda X, w: lambda: _core.forward_plain([w], [np.zeros(512)], [], _core.Loss.poisson, X, 0, len(X), 1)
+        lambda X, w: lambda: _core.forward_plain([w], [np.zeros(512)], [], _core.Loss.poisson, None, X, 0, len(X), 1)
     )(np.zeros((8 * size, 512)), np.eye(512)),
     "NonzeroBits": lambda size: (lambda X: lambda: _core.NonzeroBits(X, 1))(np.eye(8 * size, 512, dtype=np.float32)),
     "first_not_finite": lambda size: (lambda X: lambda: _core.first_not_finite(X, 1e38, 1))(long_inputs(8 * size)),
@@ -105,7 +105,7 @@ LONG_CALLS = {
     "read_pieces": a_read,
 }
 COPIES = {  # copies of parameters and arguments, and short answers: the lock is held, so no other thread changes them
-    *("Network." + name for name in ("weights", "biases", "set_layer", "parameter_vector", "dataset")),
+    *("Network." + name for name in ("weights", "biases", "set_layer", "parameter_vector", "dataset", "standardize")),
     *("Network." + name for name in ("training_operations", "forward_operations")),
     *("Network." + name for name in ("lock_parameters", "parameters_version", "is_locked_elsewhere")),
     *("Trainer." + name for name in ("gradient_memory", "gradients", "gradient_vector", "memory", "set_memory")),

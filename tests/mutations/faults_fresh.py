@@ -94,8 +94,8 @@ FAULTS = [
     ),  # L-BFGS: seconds add up, with callbacks
     Fault(
         "X24",
-        "(spec.loss, spec.layer_sizes[-1], spec.dtype, spec.levels)",
-        "(spec.layer_sizes[-1], spec.dtype, spec.levels)",
+        "(spec.loss, spec.layer_sizes[-1], spec.dtype, spec.levels, standardization)",
+        "(spec.layer_sizes[-1], spec.dtype, spec.levels, standardization)",
     ),  # fit_many checks y's range for the first loss only
     Fault("X25", "_same_each_epoch = False", "_same_each_epoch = True"),  # later epochs of chunks go unchecked
     Fault("X26", "_DEFLATE_LIMIT = 1032", "_DEFLATE_LIMIT = 1000"),  # a .gz of all black images is refused
@@ -331,8 +331,8 @@ FAULTS = [
     ),  # a call with fewer threads than an earlier one in the same Python thread runs on more worke
     Fault(
         "V08",
-        "convert_(values, inputs_.value(begin), count, scale_);",
-        "convert_(values, inputs_.row(source), count, scale_);",
+        "reader_.read_values(inputs_, begin, count, values);\n            const std::int32_t* columns",
+        "reader_.read_values(inputs_, inputs_.first_value(source), count, values);\n            const std::int32_t* columns",
     ),  # CSR rows with more than 64 stored values: their later values are those of the row's first
     Fault(
         "V09", "if (batch.sample_weights.size() < rows)", "if (!batch.sample_weights.size())"

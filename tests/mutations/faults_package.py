@@ -40,7 +40,11 @@ FAULTS = [
     Fault("P41", "update, update - 2)", "update, update - 1)"),  # weights after the update that diverged
     Fault("P42", "return self._history.copy()", "return self._history"),  # Trainer.history is no copy
     Fault("P43", "if core.parameters_version == before: return", "return"),  # a fit within a save goes unnoticed
-    Fault("P44", "with self.core.lock_parameters():", "with contextlib.nullcontext():"),  # set_parameters during a fit
+    Fault(
+        "P44",
+        "with self.core.lock_parameters():\n            self.set_trusted",
+        "with contextlib.nullcontext():\n            self.set_trusted",
+    ),  # set_parameters during a fit
     # ranks
     Fault("P45", "(rank < batch % size)", "(rank <= batch % size)"),  # batches of one row too many
     Fault("P46", "core.updates = updates_before + end - begin", ""),  # a rank without rows counts no updates
@@ -67,7 +71,7 @@ FAULTS = [
     Fault("P54", "(3 * cross.sum())", "(2 * cross.sum())"),  # digits are not centred by mass
     Fault("P55", "if size > max_bytes:", "if size >= max_bytes:"),
     # checks
-    Fault("P56", "if abs(scale) > 1:", "if scale > 1:"),  # a scale of -1e30 overflows unnoticed
+    Fault("P56", "if abs(scale) > 1 and", "if scale > 1 and"),  # a scale of -1e30 overflows unnoticed
     Fault("P57", "< below for each in (number, rounded)", "< below for each in (number,)"),  # 1e-50 is 0 in float32
     Fault(
         "P58",

@@ -71,6 +71,7 @@ NETWORK_SETTINGS = {
     "dtype": "float64",
     "seed": 5,
     "input_scale": 0.7,
+    "standardize": True,
 }
 
 
@@ -82,6 +83,8 @@ def outputs_of(net):
 def test_every_setting_of_a_network_changes_its_outputs_and_is_what_it_says(name):
     assert NETWORK_SETTINGS.keys() | {"activation_settings", "loss_settings"} == signature_of(Network).keys()
     plain, changed = Network(SIZES), Network(**{"layer_sizes": SIZES, name: NETWORK_SETTINGS[name]})
+    if name == "standardize":
+        changed.learn_standardization(X)
     assert (outputs_of(plain) != outputs_of(changed)).any()
     if name != "seed":
         assert getattr(changed, name) == NETWORK_SETTINGS[name]
@@ -269,6 +272,7 @@ ESTIMATOR_SETTINGS = {
     "class_weight": ({}, {0: 3.0}),
     "stopping_metric": (HELD_OUT, "loss"),
     "weight_decay": (dict(solver="adamw"), 0.5),
+    "standardize": ({}, True),
     "dropout": ({}, 0.3),
     "input_dropout": ({}, 0.3),
     "max_gradient_norm": ({}, 0.01),

@@ -18,6 +18,7 @@ from ..core_calls import LossNotFinite, OnProgress, Threads
 from ..history import Callback, EpochInfo, Evaluation, History
 from ..network import Network
 from ..progress import FitProgress
+from ..standardization import check_known
 from ..streaming import Stream
 from ..threads import default_thread_count, names_a_number_of_threads
 from ..trainer_settings import OPTIONAL
@@ -188,6 +189,7 @@ learning_rate_factors, shuffle, seed
                 n_threads = validation.check_threads(n_threads) or self.n_threads
                 max_seconds = validation.check_max_seconds(max_seconds)
                 progress = FitProgress(verbose if self._communicator.rank == 0 else False, epochs)
+                check_known(self.network, "a distributed Trainer")
                 shard = self._shard(X, y, sample_weight)
                 shards = training_data.evaluation_sets(
                     validation_data, lambda *rows: self._shard(*rows, skips_columns=False)
@@ -295,8 +297,9 @@ learning_rate_factors, shuffle, seed
         return content.tobytes().decode()
 
     def _check_same(self, **more: Any) -> None:
-        own = {"network": repr(self.network), "instruction set": _core.current_isa()}
-        own |= {**OPTIONAL, **self.resumable_settings(), "sync_every": self._sync_every, **more}
+        net = {"network": repr(self.network), "standardization": self.network.standardization}
+        own = {**net, "instruction set": _core.current_isa(), "sync_every": self._sync_every}
+        own |= {**OPTIONAL, **self.resumable_settings(), **more}
         own = {name: str(value) for name, value in own.items()}
         first = json.loads(self._rank_0s(json.dumps(own)))
         different = [name for name in {**first, **own} if first.get(name) != own.get(name)]

@@ -88,6 +88,12 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         matrix "balanced", or a list of one dict per label, whose factors are multiplied.
     weight_decay : float >= 0, default=0.01
         For "adamw".
+    standardize : bool, default=False
+        The fit learns the mean and the standard deviation of each column of X, and of y in the regressor for losses of
+        real targets, from the rows that it trains on, with their weights; a constant column has the deviation 1. The model
+        computes with ``(x - mean) / std``, to which `coefs_` belong, and predicts in the units of y; losses are those of
+        the standardized targets. A sparse X is scaled, but no mean is subtracted. `partial_fit` learns them in its first
+        call.
     dropout, input_dropout : float in [0, 1), default=0
         Probability that a hidden unit, or an input, is zero in an update, as in `Trainer`. Not for "lbfgs".
     max_gradient_norm : float > 0 or None, default=None
@@ -136,6 +142,8 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         Per epoch or iteration: loss (of the data), penalty, seconds (of the training alone), and with held-out rows
         val_score and, with an eval_set or stopping_metric="loss", val_loss. If some calls have an eval_set and others
         have none, the lists have different lengths.
+    standardization_ : Standardization or None
+        What the fit has learned with ``standardize=True``, as `Network.standardization`.
     n_iter_ : int
         Epochs or iterations of the last call.
     t_ : int
@@ -206,6 +214,7 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         l1: float = 0.0,
         l2: float = 0.0,
         weight_decay: float = 0.01,
+        standardize: bool = False,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
         max_gradient_norm: float | None = None,

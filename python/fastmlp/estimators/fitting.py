@@ -14,9 +14,10 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import validate_data
 
-from .. import activations, core_calls, losses, optimizers, schedules, training_data, validation
+from .. import activations, core_calls, losses, optimizers, schedules, standardization, training_data, validation
 from ..core_calls import Threads
 from ..history import Callback, EpochInfo, History
+from ..model_state import Standardization
 from ..network import Network
 from ..threads import share_of_cores
 from ..training_data import TrainingData
@@ -77,6 +78,7 @@ class FittedMLP(Predictions, Solvers, EnsembleFit, BaseEstimator, ABC):
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "standardize": ["boolean"],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "input_dropout": [Interval(Real, 0, 1, closed="left")],
         "max_gradient_norm": [Interval(Real, 0, None, closed="neither"), None],
@@ -280,8 +282,18 @@ class FittedMLP(Predictions, Solvers, EnsembleFit, BaseEstimator, ABC):
         else:
             self._copy_curves()
         network = self.network_in_training = self._network_to_train(incremental)
+        rows, held_out_rows = self._split(encoded, eval_set, chosen)
+        if first_pass and self.standardize:
+            counted = None if self.solver == "lbfgs" else rows
+            self.standardization_ = standardization.of_rows(network.spec, X, encoded, weights, threads(), counted)
+            network.take_standardization(self.standardization_)
         data = self._data(network, X, encoded, weights, threads(), skips_columns=True)
-        rows, held_out = self._split(network, X, encoded, weights, eval_set, threads(), chosen)
+        held_out = None
+        if eval_set is not None:
+            held_out = self._held_out(network, *eval_set, None, True, threads())
+        elif held_out_rows is not None:
+            of_rows = [None if each is None else each[held_out_rows] for each in (X, encoded, weights)]
+            held_out = self._held_out(network, *of_rows, self.stopping_metric == "loss", threads())
         if self.solver == "lbfgs":
             return lambda callbacks: self._fit_lbfgs(network, data, held_out, callbacks, threads)
         return lambda callbacks: self._fit_stochastic(network, data, rows, held_out, callbacks, incremental, threads)
@@ -338,6 +350,7 @@ class FittedMLP(Predictions, Solvers, EnsembleFit, BaseEstimator, ABC):
     def _initialize(self, layer_sizes: Sequence[int], dtype: np.dtype, evaluated: bool) -> None:
         for name in ("estimators_", "out_of_fold_"):
             vars(self).pop(name, None)  # of an ensemble that was fitted before
+        self.standardization_: Standardization | None = None
         self.n_iter_ = 0
         self.t_ = 0
         self.n_layers_ = len(layer_sizes)
@@ -409,20 +422,11 @@ class FittedMLP(Predictions, Solvers, EnsembleFit, BaseEstimator, ABC):
         return self._optimizer.network
 
     def _split(
-        self,
-        network: Network,
-        X: Any,
-        encoded: np.ndarray,
-        weights: np.ndarray | None,
-        eval_set: tuple[Any, np.ndarray] | None,
-        threads: int,
-        chosen: np.ndarray | None,
-    ) -> tuple[np.ndarray, HeldOut | None]:
+        self, encoded: np.ndarray, eval_set: tuple[Any, np.ndarray] | None, chosen: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """The rows to train on, and those to evaluate after each epoch."""
-        rows = np.arange(X.shape[0]) if chosen is None else chosen
-        if eval_set is not None:
-            return rows, self._held_out(network, *eval_set, None, True, threads)
-        if not self.early_stopping or self.solver == "lbfgs":
+        rows = np.arange(len(encoded)) if chosen is None else chosen
+        if eval_set is not None or not self.early_stopping or self.solver == "lbfgs":
             return rows, None
         different = np.unique(rows)
         rows, held_out = train_test_split(
@@ -437,6 +441,4 @@ class FittedMLP(Predictions, Solvers, EnsembleFit, BaseEstimator, ABC):
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
-        held_weights = None if weights is None else weights[held_out]
-        with_loss = self.stopping_metric == "loss"
-        return rows, self._held_out(network, X[held_out], encoded[held_out], held_weights, with_loss, threads)
+        return rows, held_out

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import activations, core_calls, losses, training_data, validation
 from ..ensemble import Ensemble, mean_and_spread
-from ..model_state import ModelSpec, ModelState
+from ..model_state import ModelSpec, ModelState, Standardization
 from ..network import Network
 
 
@@ -28,6 +28,7 @@ OF_ONE_NETWORK = {
     "validation_loss_curve_",
     "history_",
     "t_",
+    "standardization_",
 }
 """Attributes that each member of an ensemble has, and the ensemble has not."""
 
@@ -118,7 +119,11 @@ class Predictions:
         return loss.name
 
     def _network(self, loss: str, dtype: np.dtype, clips_loss: bool = True) -> Network:
-        return Network.from_state(ModelState(self._spec(loss, dtype, clips_loss), self.coefs_, self.intercepts_))
+        spec = self._spec(loss, dtype, clips_loss)
+        return Network.from_state(ModelState(spec, self.coefs_, self.intercepts_, self._learned_standardization()))
+
+    def _learned_standardization(self) -> Standardization | None:
+        return vars(self).get("standardization_")
 
     def _spec(self, loss: str, dtype: np.dtype, clips_loss: bool = True) -> ModelSpec:
         """Of a network whose reported loss is clipped, as scikit-learn's is."""
@@ -135,6 +140,7 @@ class Predictions:
             clips_loss=clips_loss,
             activation_settings=activation_settings,
             loss_settings=check("loss_settings", losses.TABLE[loss], loss_settings, dtype),
+            standardize=self._learned_standardization() is not None,
         )
 
     def _activation_of(self, hidden_layers: int, dtype: np.dtype) -> tuple[activations.Names, activations.Settings]:
@@ -165,7 +171,8 @@ class Predictions:
         X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
         outputs = self._forward(X)
         if outputs is None:  # with assume_finite=True, or beyond the range of coefs_
-            training_data.check_inputs(self._spec(self._loss_of_predictions(), self.coefs_[0].dtype), X, 1)
+            spec = self._spec(self._loss_of_predictions(), self.coefs_[0].dtype)
+            training_data.check_inputs(spec, X, 1, self._learned_standardization())
             raise ValueError("X was changed by another thread while it was read")
         return outputs
 
@@ -182,7 +189,8 @@ class Predictions:
         loss = self._loss_of_predictions()
         hidden_layers = len(self.coefs_) - 1
         hidden = activations.of_hidden(*self._activation_of(hidden_layers, dtype), hidden_layers)
-        return core_calls.forward_plain(self.coefs_, self.intercepts_, hidden, loss, dtype, X, self.n_threads)
+        model = (self.coefs_, self.intercepts_, hidden, loss, dtype, self._learned_standardization())
+        return core_calls.forward_plain(*model, X, self.n_threads)
 
     def _loss_factor(self, network: Network) -> float:
         """scikit-learn's squared error is the mean over the outputs, although its gradient is that of the sum."""

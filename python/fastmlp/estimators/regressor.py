@@ -36,7 +36,7 @@ class MLPRegressor(RegressorMixin, FittedMLP):
         the mean over outputs; its gradient is that of the sum over them, as in scikit-learn.
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, \
 shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, validation_fraction, beta_1, beta_2, \
-epsilon, n_iter_no_change, max_fun, l1, l2, weight_decay, dropout, input_dropout, max_gradient_norm, schedule, \
+epsilon, n_iter_no_change, max_fun, l1, l2, weight_decay, standardize, dropout, input_dropout, max_gradient_norm, schedule, \
 activation_settings, loss_settings, stopping_metric, n_threads, max_seconds, n_ensemble, ensemble_rows
         As in `MLPClassifier`.
     early_stopping : bool, default=False
@@ -45,7 +45,7 @@ activation_settings, loss_settings, stopping_metric, n_threads, max_seconds, n_e
     Attributes
     ----------
     coefs_, intercepts_, loss_, loss_curve_, best_loss_, validation_scores_, validation_loss_curve_, \
-best_validation_score_, history_, n_iter_, t_, n_layers_, n_outputs_, n_features_in_, feature_names_in_
+best_validation_score_, history_, standardization_, n_iter_, t_, n_layers_, n_outputs_, n_features_in_, feature_names_in_
         As in `MLPClassifier`.
     out_activation_ : {"identity", "exp"}
     estimators_ : list of MLPRegressor
@@ -100,6 +100,7 @@ best_validation_score_, history_, n_iter_, t_, n_layers_, n_outputs_, n_features
         l1: float = 0.0,
         l2: float = 0.0,
         weight_decay: float = 0.01,
+        standardize: bool = False,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
         max_gradient_norm: float | None = None,

@@ -63,7 +63,7 @@ extern "C" {{
 LAYER = """\
     for (j = 0; j < {columns}; ++j) {target}[j] = {name}_biases_{i}[j];
     for (i = 0; i < {rows}; ++i) {{
-        const {type} x = {scale}{source}[i];
+        const {type} x = {x};
         for (j = 0; j < {columns}; ++j) {target}[j] += x * {name}_weights_{i}[i][j];
     }}
 """
@@ -74,6 +74,10 @@ SOFTMAX = """\
         if (outputs[j] > largest) largest = outputs[j];
     for (j = 0; j < {columns}; ++j) sum += outputs[j] = exp{f}(outputs[j] - largest);
     for (j = 0; j < {columns}; ++j) outputs[j] /= sum;
+"""
+
+IN_UNITS_OF_TARGETS = """\
+    for (j = 0; j < {columns}; ++j) outputs[j] = ({type})(outputs[j] * {name}_target_std[j] + {name}_target_mean[j]);
 """
 
 PREDICT = {
@@ -119,8 +123,16 @@ def to_c(model: ModelState, name: str) -> str:
     if loss.decision is not None:
         classes = f" * classes      {PREDICTIONS[loss.decision][1]}\n"
         stack += sizes[-1]
-    scale = spec.dtype.type(spec.input_scale)
-    scaling = f" *              (this file multiplies them by {float(spec.input_scale)!r})\n" if scale != 1 else ""
+    standardization = model.standardization
+    scaling = (
+        f" *              (this file multiplies them by {float(spec.input_scale)!r})\n" if spec.input_scale != 1 else ""
+    )
+    texts = [_array(f"{name}_{key.replace('.', '_')}", c_type, f, array) for key, array in arrays.items()]
+    if standardization is not None:
+        scaling = " *              (this file standardizes them)\n"
+        doubles = {**standardization.arrays(), "input_factor": 1 / standardization.input_std}
+        del doubles["input_std"]
+        texts += [_array(f"{name}_{key}", "double", "", array) for key, array in doubles.items()]
     return FILE.format(
         version=__version__,
         name=name,
@@ -137,8 +149,8 @@ def to_c(model: ModelState, name: str) -> str:
         constants=spec.parameter_count * itemsize,
         stack=stack * itemsize,
         declarations="".join(f"{declaration};\n" for declaration in declarations).rstrip(),
-        arrays="\n\n".join(_array(f"{name}_{key.replace('.', '_')}", c_type, f, a) for key, a in arrays.items()),
-        forward=f"{declarations[0]} {{\n{_forward_body(spec, names, buffers, scale)}}}",
+        arrays="\n\n".join(texts),
+        forward=f"{declarations[0]} {{\n{_forward_body(model, names, buffers)}}}",
         predict=predict,
     )
 
@@ -162,8 +174,16 @@ def functions(spec: ModelSpec, names: dict[str, Any]) -> tuple[list[str], str]:
     return [forward, declaration], f"\n{declaration} {{\n{PREDICT[decision].format(**names)}}}\n"
 
 
-def _forward_body(spec: ModelSpec, names: dict[str, Any], buffers: dict[str, int], scale: np.floating) -> str:
-    f, c_type = names["f"], names["type"]
+def _input_expression(model: ModelState, names: dict[str, Any]) -> str:
+    """An input as the first layer takes it."""
+    scale = model.spec.dtype.type(model.spec.input_scale)
+    if model.standardization is not None:
+        return "({type})(((double)inputs[i] - {name}_input_mean[i]) * {name}_input_factor[i])".format(**names)
+    return "inputs[i]" if scale == 1 else f"{_hexadecimal(float(scale))}{names['f']} * inputs[i]"
+
+
+def _forward_body(model: ModelState, names: dict[str, Any], buffers: dict[str, int]) -> str:
+    spec, f, c_type = model.spec, names["f"], names["type"]
     kept = [
         f"    {c_type} {side}[{width}]; /* activations of layers {first}, {first + 2} ... */\n"
         for first, (side, width) in enumerate(buffers.items())
@@ -175,8 +195,8 @@ def _forward_body(spec: ModelSpec, names: dict[str, Any], buffers: dict[str, int
     for i, (rows, columns) in enumerate(spec.shapes):
         last = i == len(spec.shapes) - 1
         target = "outputs" if last else ("even", "odd")[i % 2]
-        factor = f"{_hexadecimal(float(scale))}{f} * " if i == 0 and scale != 1 else ""
-        layer = {**names, "rows": rows, "columns": columns, "i": i, "source": source, "target": target, "scale": factor}
+        x = _input_expression(model, names) if i == 0 else f"{source}[i]"
+        layer = {**names, "rows": rows, "columns": columns, "i": i, "target": target, "x": x}
         lines.append(LAYER.format(**layer))
         part, settings = parts[i]
         numbers = {name: _hexadecimal(value) + f for name, value in settings.items()}
@@ -186,6 +206,8 @@ def _forward_body(spec: ModelSpec, names: dict[str, Any], buffers: dict[str, int
         source = target
     if output.is_of_row:
         lines.append(SOFTMAX.format(**names))
+    if model.standardization is not None and model.standardization.target_std is not None:
+        lines.append(IN_UNITS_OF_TARGETS.format(**names))
     return "".join(lines)
 
 

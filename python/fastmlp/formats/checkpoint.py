@@ -21,7 +21,7 @@ FLAGS = ("proximal", "shuffle")
 
 def write_trainer(state: TrainerState, path: Path) -> None:
     """What `Trainer.save` does."""
-    arrays = state.model.finite_arrays("saved")
+    arrays = state.model.saved_arrays()
     for i, layer in enumerate(state.optimizer_arrays):
         arrays |= {f"optimizer.{i}.{k}": array for k, array in enumerate(layer)}
     arrays |= {f"history.{name}": np.array(state.history[name], np.float64) for name in state.history}

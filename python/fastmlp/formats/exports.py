@@ -72,7 +72,7 @@ class Exports:
         -------
         onnx.ModelProto
             Opset 13, IR version 7, checked by onnx.checker. ``onnx.save(model, path)`` writes it to a file. Its input
-            ``inputs``, shape (rows, features), is not yet multiplied by ``input_scale``. Its outputs are ``outputs``, the
+            ``inputs``, shape (rows, features), is not yet multiplied by ``input_scale`` or standardized. Its outputs are ``outputs``, the
             result of `forward`, and, for the cross-entropies, ``classes``, the result of `predict`. Its metadata hold
             ``layer_sizes``, ``activation``, ``loss``, ``input_scale`` as model files do.
 
@@ -96,7 +96,9 @@ class Exports:
         Parameters
         ----------
         fold_input_scale : bool
-            Multiply ``input_scale`` into the first layer's weights, each rounded once more.
+            Multiply ``input_scale`` into the first layer's weights, each rounded once more. Of a standardized network:
+            fold the means and standard deviations into the first and the last layer, which loses digits where a mean is
+            much larger than its standard deviation.
 
         Returns
         -------
@@ -107,7 +109,7 @@ class Exports:
         Raises
         ------
         ValueError
-            If a weight or bias is not finite, or ``input_scale`` is neither 1 nor folded.
+            If a weight or bias is not finite, or ``input_scale`` or a standardization is there and not folded.
 
         Notes
         -----

@@ -1,4 +1,4 @@
-"""Model files and checkpoints: safetensors files whose content is described here, in format versions 1 to 3.
+"""Model files and checkpoints: safetensors files whose content is described here, in format versions 1 to 4.
 
 Tensors of every file, for layer i from 0 on, of the network's dtype (F32 or F64), row-major and little-endian:
 
@@ -7,17 +7,22 @@ Tensors of every file, for layer i from 0 on, of the network's dtype (F32 or F64
 ``biases.<i>``         (outputs,)
 =====================  ==================
 
+and of a network that has learned its standardization, of F64: ``input_mean`` and ``input_std``, shape (features,), and for
+losses of real targets, if it has learned those of y, ``target_mean`` and ``target_std``, shape (outputs,).
+
 Metadata of every file, all of them text:
 
 =====================  ==================================================
 ``format``             ``fastmlp``
-``format_version``     ``1``; of an ensemble ``2``; ``3`` if the hidden layers of a network have several activations
+``format_version``     ``1``; of an ensemble ``2``; ``3`` if the hidden layers of a network have several activations;
+                       ``4`` if one has ``standardize``
 ``content``            ``network``, ``checkpoint`` or ``ensemble``
 ``written_by``         the version of fastmlp, for information
 ``layer_sizes``        ``784, 128, 10``
 ``activation``         as in `Network`; in version 3 ``relu, elu``, one of each hidden layer
 ``loss``               as in `Network`
 ``input_scale``        the shortest decimal of the float64
+``standardize``        ``1`` in version 4, otherwise missing
 ``clips_loss``         ``0``, or ``1``: reported losses as scikit-learn's
 ``activation.<name>``  a setting of the activation, if it has any; in version 3, of hidden layer i from 0 on,
                        ``activation.<i>.<name>``
@@ -49,13 +54,14 @@ import numpy as np
 
 from .. import activations, losses
 from ..errors import ModelFileError
-from ..model_state import ModelSpec, ModelState, checked_spec
+from ..model_state import ModelSpec, ModelState, Standardization, checked_spec
 from ..version import __version__
 from .atomic_write import write_file
 
 FORMAT_VERSION = 1
 ENSEMBLE_VERSION = 2  # of files of ensembles alone
 ACTIVATIONS_VERSION = 3  # of files with a network of several activations alone
+STANDARDIZED_VERSION = 4  # of files with a network that standardizes alone
 MAX_HEADER_BYTES = 1 << 24  # a hundred thousand layers
 MAX_MESSAGE_LENGTH = 300  # characters after the path: the file may hold arbitrarily long text
 
@@ -130,6 +136,8 @@ def read(path: Path) -> tuple[Arrays, Metadata]:
 
 def _version(content: str | None, metadata: Mapping[str, Any]) -> int:
     """The lowest, so that older programs read all that they can, and of the rest say that they are older."""
+    if any(name.rpartition(".")[2] == "standardize" for name in metadata):
+        return STANDARDIZED_VERSION
     if any(name.rpartition(".")[2] == "activation" and "," in str(text) for name, text in metadata.items()):
         return ACTIVATIONS_VERSION
     return ENSEMBLE_VERSION if content == "ensemble" else FORMAT_VERSION
@@ -209,6 +217,7 @@ def model_metadata(spec: ModelSpec) -> Metadata:
         "loss": spec.loss,
         "input_scale": repr(float(spec.input_scale)),
         "clips_loss": str(int(spec.clips_loss)),
+        **({"standardize": "1"} if spec.standardize else {}),
         **{f"{kind}.{name}": _text(value) for kind, settings in parts.items() for name, value in settings.items()},
     }
 
@@ -243,12 +252,30 @@ def take_model(fields: Fields, arrays: Arrays) -> ModelState:
             settings[0] if len(names) == 1 else settings,
             _part_settings(fields, "loss", losses.TABLE.get(loss)),
             fields.flag("clips_loss"),
+            "standardize" in fields and fields.flag("standardize"),
         )
     except ModelFileError:
         raise
     except ValueError as reason:
         raise fields.error(str(reason)) from None
-    return ModelState(spec, weights, biases)
+    return ModelState(spec, weights, biases, _take_standardization(fields, arrays, spec))
+
+
+def _take_standardization(fields: Fields, arrays: Arrays, spec: ModelSpec) -> Standardization | None:
+    if not spec.standardize or "input_mean" not in arrays:
+        return None
+    shapes = {"input": spec.layer_sizes[:1]}
+    if spec.has_real_targets and "target_mean" in arrays:
+        shapes["target"] = spec.layer_sizes[-1:]
+    values = {
+        f"{kind}_{name}": _take_finite(fields, arrays, f"{kind}_{name}", shape, np.dtype(np.float64))
+        for kind, shape in shapes.items()
+        for name in ("mean", "std")
+    }
+    for name in ("input_std", "target_std"):
+        if name in values and not (values[name] > 0).all():
+            raise fields.error(f"{name} must be positive, got {values[name].min()}")
+    return Standardization(**values)
 
 
 def _part_settings(fields: Fields, kind: str, part: Any) -> dict[str, Any]:
@@ -331,11 +358,11 @@ def write_ensemble(states: Sequence[ModelState], path: Path) -> None:
     """What `Ensemble.save` does."""
     arrays, metadata = {}, {"members": str(len(states))}
     for j, state in enumerate(states):
-        arrays |= {f"members.{j}.{name}": array for name, array in state.finite_arrays("saved").items()}
+        arrays |= {f"members.{j}.{name}": array for name, array in state.saved_arrays().items()}
         metadata |= {f"members.{j}.{name}": text for name, text in model_metadata(state.spec).items()}
     write(path, "ensemble", arrays, metadata)
 
 
 def write_model(state: ModelState, path: Path) -> None:
     """What `Network.save` does."""
-    write(path, "network", state.finite_arrays("saved"), model_metadata(state.spec))
+    write(path, "network", state.saved_arrays(), model_metadata(state.spec))

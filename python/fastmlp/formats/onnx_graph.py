@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import activations, validation
-from ..model_state import ModelSpec, ModelState
+from ..model_state import ModelSpec, ModelState, Standardization
 from ..version import __version__
 from .model_file import model_metadata
 
@@ -48,7 +48,10 @@ def to_onnx(model: ModelState, input_type: str | None) -> Any:
     arrays["input_scale"] = np.array(spec.input_scale, spec.dtype)
     arrays["half"] = np.array(0.5, spec.dtype)
     arrays |= {name: np.array(value, spec.dtype) for name, value in constants.items()}
-    nodes = _nodes(onnx, spec, input_type)
+    standardization = model.standardization
+    if standardization is not None:
+        arrays |= {**standardization.arrays(), "input_factor": 1 / standardization.input_std}
+    nodes = _nodes(onnx, spec, input_type, standardization)
     used = {name for node in nodes for name in node.input}
     tensor_type, tensor = onnx.helper.np_dtype_to_tensor_dtype, onnx.helper.make_tensor_value_info
     outputs = [tensor("outputs", tensor_type(spec.dtype), ["rows", spec.layer_sizes[-1]])]
@@ -79,7 +82,7 @@ def finished(onnx: Any, graph: Any, metadata: dict[str, str]) -> Any:
     return graph_model
 
 
-def _nodes(onnx: Any, spec: ModelSpec, input_type: str) -> list[Any]:
+def _nodes(onnx: Any, spec: ModelSpec, input_type: str, standardization: Standardization | None) -> list[Any]:
     """From "inputs" to "outputs" and "classes"; arrays have the names that they have in model files."""
     nodes: list[Any] = []
 
@@ -87,9 +90,18 @@ def _nodes(onnx: Any, spec: ModelSpec, input_type: str) -> list[Any]:
         nodes.append(onnx.helper.make_node(operator, inputs, [output], name=output, **attributes))
         return output
 
+    def cast(values: str, found: str, dtype: str, output: str) -> str:
+        if found == dtype:
+            return values
+        return add("Cast", [values], output, to=onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
     values = "inputs"
-    if input_type != spec.dtype.name:
-        values = add("Cast", [values], "cast_inputs", to=onnx.helper.np_dtype_to_tensor_dtype(spec.dtype))
+    if standardization is not None:  # in double, as the network does
+        values = cast(values, input_type, "float64", "double_inputs")
+        values = add("Sub", [values, "input_mean"], "deviations")
+        values = add("Mul", [values, "input_factor"], "standardized_inputs")
+        input_type = "float64"
+    values = cast(values, input_type, spec.dtype.name, "cast_inputs")
     if spec.input_scale != 1:
         values = add("Mul", [values, "input_scale"], "scaled_inputs")
 
@@ -110,7 +122,13 @@ def _nodes(onnx: Any, spec: ModelSpec, input_type: str) -> list[Any]:
         values = add("Add", [values, f"biases.{i}"], f"sums.{i}")
         if i < last:
             values = activate(spec.hidden_activations[i][0], _prefix(spec, i), values, f"activations.{i}")
-    values = activate(activations.TABLE[spec.loss_row.output], "", values, "outputs")
+    if standardization is None or standardization.target_std is None:
+        values = activate(activations.TABLE[spec.loss_row.output], "", values, "outputs")
+    else:  # their activation is the identity
+        values = cast(values, spec.dtype.name, "float64", "double_outputs")
+        values = add("Mul", [values, "target_std"], "scaled_outputs")
+        values = add("Add", [values, "target_mean"], "outputs" if spec.dtype == np.float64 else "shifted_outputs")
+        values = cast(values, "float64", spec.dtype.name, "outputs")
     return nodes + decision_nodes(onnx, spec, values)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import activations, losses, training_data, validation
-from ..model_state import ModelState, checked_spec
+from ..model_state import ModelState, Standardization, checked_spec
 from ..threads import default_thread_count
 
 
@@ -27,11 +27,34 @@ def to_state_dict(model: ModelState, fold_input_scale: bool) -> dict[str, np.nda
             arrays["weights.0"] = arrays["weights.0"] * spec.dtype.type(spec.input_scale)
         name = "weights.0 times input_scale"
         training_data.check_finite(name, arrays["weights.0"], spec.dtype, default_thread_count())
+    if model.standardization is not None:
+        if not fold_input_scale:
+            raise ValueError(
+                "a state dict has no place for means and standard deviations: pass fold_input_scale=True to fold them into"
+                " the weights and biases of the first and of the last layer"
+            )
+        _fold(model.standardization, arrays, len(spec.shapes) - 1)
+        for name in arrays:
+            arrays[name] = arrays[name].astype(spec.dtype)
+            training_data.check_finite(f"{name}, folded,", arrays[name], spec.dtype, default_thread_count())
     state = {}
     for i in range(len(spec.shapes)):
         state[f"{2 * i}.weight"] = np.ascontiguousarray(arrays[f"weights.{i}"].T)
         state[f"{2 * i}.bias"] = arrays[f"biases.{i}"]
     return state
+
+
+def _fold(standardization: Standardization, arrays: dict[str, np.ndarray], last: int) -> None:
+    """Into the weights and biases, in float64."""
+    with np.errstate(all="ignore"):
+        scaled = arrays["weights.0"] / standardization.input_std[:, None]
+        arrays["biases.0"] = arrays["biases.0"] - standardization.input_mean @ scaled
+        arrays["weights.0"] = scaled
+        if standardization.target_std is not None:
+            arrays[f"weights.{last}"] = arrays[f"weights.{last}"] * standardization.target_std
+            arrays[f"biases.{last}"] = (
+                arrays[f"biases.{last}"] * standardization.target_std + standardization.target_mean
+            )
 
 
 def from_state_dict(

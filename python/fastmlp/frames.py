@@ -1,0 +1,37 @@
+"""The numbers in columns of pandas and polars whose types NumPy lacks."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+
+def of_frame(name: str, frame: Any) -> np.ndarray:
+    """The values of a data frame of pandas or polars whose columns have several types, or types that NumPy lacks."""
+    columns = [
+        of_column(f"{name}[{column!r}]", frame.iloc[:, i] if hasattr(frame, "iloc") else frame[:, i])
+        for i, column in enumerate(frame.columns)
+    ]
+    return np.stack(columns, axis=1) if columns else np.empty((len(frame), 0))
+
+
+def of_column(name: str, column: Any) -> np.ndarray:
+    """The numbers of a column of pandas or polars; missing ones are NaN."""
+    array = np.asarray(column)
+    if array.dtype.kind in "biuf":
+        return array
+    numbers = column
+    if hasattr(column, "cat") and hasattr(column, "iloc"):  # pandas' categories, which may be numbers
+        numbers = column.astype(column.cat.categories.dtype) if column.cat.categories.dtype.kind in "biuf" else None
+    elif not re.match(r"u?int|float|double|bool|decimal", str(column.dtype).lower()):
+        numbers = None
+    if numbers is None:
+        raise TypeError(f"{name} must hold real numbers, got a column of type {column.dtype}")
+    if not hasattr(numbers, "isna"):  # polars
+        return np.array([np.nan if value is None else value for value in array], np.float64)
+    missing = bool(numbers.isna().any())
+    if not missing and re.match(r"u?int|bool", str(numbers.dtype).lower()):
+        return numbers.to_numpy(dtype=np.int64)  # labels stay integers
+    return numbers.to_numpy(dtype=np.float64, na_value=np.nan)
