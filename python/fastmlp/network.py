@@ -278,18 +278,19 @@ class Network(Exports):
         """
         threads = validation.check_threads(n_threads)
         X = training_data.check_input_array(X, self.spec.layer_sizes[0])
-        if len(X) == 1:  # needs no team
+        rows, step = len(X), self.rows_per_call
+        if rows == 1:  # needs no team
             threads = 1
         elif threads is None:
             threads = default_thread_count()
-        step, parts = self.rows_per_call, []
-        for i in range(0, len(X), step):
-            part = self.core.forward(X, i, min(i + step, len(X)), threads)
+        parts = []
+        for begin in (0,) if rows <= step else range(0, rows, step):
+            part = self.core.forward(X, begin, min(begin + step, rows), threads)
             if part is None:  # the core checks values as it reads them; the message comes from here
                 training_data.check_inputs(self.spec, X, threads, self._standardization)
                 raise ValueError("X was changed by another thread while it was read")
             parts.append(part)
-        outputs = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        outputs = parts[0] if rows <= step else np.concatenate(parts)
         return outputs if self._standardization is None else self._standardization.in_units_of_targets(outputs)
 
     def predict(self, X: Any, n_threads: int | None = None) -> np.ndarray:
