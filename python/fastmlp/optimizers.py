@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .validation import Flag, Number, Setting
+from .validation import Flag, Number, Setting, check_number
 
 
 def _kind_of_sgd(settings: Mapping[str, Any]) -> str:
@@ -70,6 +70,33 @@ OPTIMIZERS = tuple(TABLE)
 
 SETTINGS = {name: setting for row in TABLE.values() for name, setting in row.settings.items()}
 """Every setting of an optimizer. Optimizers that share a name share its default and range, too."""
+
+
+Factors = tuple[float, float] | tuple[tuple[float, float], ...]
+"""Of the learning rate: a pair (weights, biases), or one for each layer."""
+
+
+def check_rate_factors(value: Any, layers: int) -> Factors:
+    """``learning_rate_factors`` that are not None."""
+    name = "learning_rate_factors"
+    expected = f"{name} must be a pair (weights, biases), or a pair for each of the {layers} layers, got {value!r}"
+    try:
+        factors = tuple(tuple(each) if np.ndim(each) else each for each in value)
+    except (TypeError, ValueError):
+        raise TypeError(expected) from None
+    pairs = factors if all(isinstance(each, tuple) for each in factors) else (factors,)
+    if len(pairs) not in (1 if pairs is not factors else layers, layers) or any(len(pair) != 2 for pair in pairs):
+        raise ValueError(expected)
+    checked = tuple((check_number(name, pair[0], minimum=0), check_number(name, pair[1], minimum=0)) for pair in pairs)
+    return checked if pairs is factors else checked[0]
+
+
+def besides(average_decay: float | None, factors: Factors | None, layers: int) -> dict[str, Any]:
+    """The settings of the core's trainer that belong to no optimizer."""
+    of_layers: Any = factors or ()
+    if of_layers and not isinstance(of_layers[0], tuple):
+        of_layers = (of_layers,) * layers
+    return {"average_decay": average_decay or 0.0, "rate_factors": list(of_layers)}
 
 
 def check_settings(optimizer: str, given: Mapping[str, Any], dtype: np.dtype) -> dict[str, Any]:

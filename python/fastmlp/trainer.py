@@ -18,12 +18,12 @@ from .epoch_loop import EpochLoop
 from .errors import DivergenceError
 from .history import Callback, EpochInfo, Evaluation, History
 from .network import Network
+from .optimizers import Factors
 from .progress import FitProgress, Progress
 from .schedules import Schedule
 from .standardization import learned
 from .streaming import BoundStream, Stream
 from .threads import default_thread_count, share_of_cores
-from .trainer_settings import Factors
 from .trainer_state import ResumableTrainer
 from .training_data import TrainingData
 

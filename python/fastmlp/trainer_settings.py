@@ -59,27 +59,6 @@ def _schedule(name: str, of: str = "") -> Callable[[Any, Any], Schedule | None]:
     return check
 
 
-Factors = tuple[float, float] | tuple[tuple[float, float], ...]
-
-
-def _rate_factors(trainer: Any, value: Any) -> Factors | None:
-    """A pair (weights, biases), or one for each layer."""
-    name, layers = "learning_rate_factors", len(trainer.network.layer_sizes) - 1
-    if value is None:
-        return None
-    expected = f"{name} must be a pair (weights, biases), or a pair for each of the {layers} layers, got {value!r}"
-    try:
-        factors = tuple(tuple(each) if np.ndim(each) else each for each in value)
-    except (TypeError, ValueError):
-        raise TypeError(expected) from None
-    pairs = factors if all(isinstance(each, tuple) for each in factors) else (factors,)
-    if len(pairs) not in (1 if pairs is not factors else layers, layers) or any(len(pair) != 2 for pair in pairs):
-        raise ValueError(expected)
-    number = validation.check_number
-    checked = tuple((number(name, pair[0], minimum=0), number(name, pair[1], minimum=0)) for pair in pairs)
-    return checked if pairs is factors else checked[0]
-
-
 def _accumulate(trainer: Any, value: Any) -> int | str:
     if isinstance(value, str) and value != "epoch":
         raise ValueError(f"accumulate must be an integer >= 1 or 'epoch', got {value!r}")
@@ -90,7 +69,9 @@ FIXED: dict[str, Callable[[Any, Any], Any]] = {
     "proximal": lambda trainer, value: validation.check_flag("proximal", value),
     "shuffle": lambda trainer, value: validation.check_flag("shuffle", value),
     "average_decay": _optional(_number("average_decay", above=0, below=1)),
-    "learning_rate_factors": _rate_factors,
+    "learning_rate_factors": _optional(
+        lambda trainer, value: optimizers.check_rate_factors(value, len(trainer.network.layer_sizes) - 1)
+    ),
 }
 """The checks of settings that cannot be changed."""
 
@@ -178,10 +159,8 @@ class TrainerSettings:
     def optimizer_settings(self) -> dict[str, Any]:
         """The settings of the core's trainer."""
         own = {name: self.values[name] for name in optimizers.TABLE[self.optimizer].settings}
-        factors = self.learning_rate_factors or ()
-        if factors and not isinstance(factors[0], tuple):
-            factors = (factors,) * (len(self.network.layer_sizes) - 1)
-        return {**own, "average_decay": self.average_decay or 0.0, "rate_factors": list(factors)}
+        layers = len(self.network.layer_sizes) - 1
+        return own | optimizers.besides(self.average_decay, self.learning_rate_factors, layers)
 
     def update_settings(self, progress: np.ndarray) -> UpdateSettings:
         """What the core needs for updates at these points of the progress of a fit, shape (updates,)."""

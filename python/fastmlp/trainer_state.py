@@ -21,6 +21,16 @@ from .trainer_settings import TrainerSettings
 R = TypeVar("R", bound="ResumableTrainer")
 
 
+def running_mean(core: Any, network: Network) -> Network:
+    """A new network with the running mean of the parameters, which the core's trainer keeps."""
+    updates, arrays = core.optimizer_state()
+    state = network.state()
+    if updates == 0:
+        return Network.from_state(state)
+    weights, biases = zip(*(layer[-2:] for layer in arrays))
+    return Network.from_state(replace(state, weights=weights, biases=biases))
+
+
 class ResumableTrainer(TrainerSettings):
     """The part of `Trainer` that saves, resumes and copies it."""
 
@@ -54,12 +64,7 @@ class ResumableTrainer(TrainerSettings):
         """A new network with the running mean of the parameters; ValueError without `average_decay`."""
         if self.average_decay is None:
             raise ValueError("average needs a Trainer with average_decay, got None")
-        updates, arrays = self.core.optimizer_state()
-        state = self.network.state()
-        if updates == 0:
-            return Network.from_state(state)
-        weights, biases = zip(*(layer[-2:] for layer in arrays))
-        return Network.from_state(replace(state, weights=weights, biases=biases))
+        return running_mean(self.core, self.network)
 
     @property
     def history(self) -> History:

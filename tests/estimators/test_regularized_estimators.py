@@ -4,8 +4,10 @@ import warnings
 
 import numpy as np
 import pytest
+import reference
 from estimator_problems import diabetes, scaled
 from fastmlp import MLPClassifier, MLPRegressor, Network, schedules
+from fastmlp.estimators import solvers
 from regularized import trained_slowly
 from sklearn.base import clone
 from sklearn.datasets import load_iris
@@ -20,6 +22,12 @@ SETTINGS = {
     "input_dropout": {"input_dropout": 0.2},
     "max_gradient_norm": {"max_gradient_norm": 0.1},
     "schedule": {"schedule": schedules.cosine(0.3)},
+    "learning_rate_factors": {"learning_rate_factors": ((1.0, 0.5), (0.25, 0.0), (2.0, 1.5))},
+    "average_decay": {"average_decay": 0.8},
+    "nadam": {"solver": "nadam"},
+    "rmsprop": {"solver": "rmsprop", "learning_rate_factors": ((0.5, 1.0),) * 3},
+    "weight_decay_schedule": {"solver": "adamw", "weight_decay_schedule": schedules.exponential(0.1)},
+    "dropout_schedule": {"dropout": 0.4, "dropout_schedule": schedules.flat_cos()},
     "all": {"dropout": 0.2, "input_dropout": 0.1, "max_gradient_norm": 0.1, "schedule": schedules.flat_cos()},
 }
 
@@ -58,10 +66,14 @@ def test_fits_follow_the_oracle(Mlp, name):
         learning_rate_init=0.02,
         random_state=3,
     )
-    model.set_params(**SETTINGS[name])
+    settings = SETTINGS[name]
+    solver = settings.get("solver", "adam")
+    own, _ = reference.OPTIMIZERS[solver]  # the settings of the oracle's optimizer
+    model.set_params(**settings, **{key: value for key, value in own.items() if key != "optimizer"})
     labels, outputs = (y.astype(int), len(np.unique(y))) if Mlp is MLPClassifier else (y, 1)
     net, orders, seed = drawn(model, X, outputs)
-    expected, _, _ = trained_slowly(net, X, labels, orders, 32, "adam", 0.02, seed, SETTINGS[name])
+    last, means, _ = trained_slowly(net, X, labels, orders, 32, solver, 0.02, seed, settings)
+    expected = means if model.average_decay else last
     model.fit(X, y)
     for found, wanted in zip(model.coefs_ + model.intercepts_, expected[0] + expected[1], strict=True):
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-10)
@@ -70,13 +82,13 @@ def test_fits_follow_the_oracle(Mlp, name):
 @pytest.mark.parametrize("name", SETTINGS)
 def test_copies_and_grids_keep_them(name):
     X, y = PROBLEMS[MLPClassifier]
-    model = MLPClassifier((9,), max_iter=3, random_state=1, **SETTINGS[name])
+    model = MLPClassifier((9, 7), max_iter=3, random_state=1, **SETTINGS[name])
     assert clone(model).get_params() == model.get_params()
     first, second = model.fit(X, y).coefs_, clone(model).fit(X, y).coefs_
     assert all((p == q).all() for p, q in zip(first, second))
-    plain = MLPClassifier((9,), max_iter=3, random_state=1).fit(X, y)
+    plain = MLPClassifier((9, 7), max_iter=3, random_state=1).fit(X, y)
     assert any((p != q).any() for p, q in zip(plain.coefs_, first))
-    grid = {key: [value, MLPClassifier().get_params()[key]] for key, value in SETTINGS[name].items()}
+    grid = {key: [value, MLPClassifier().get_params()[key]] for key, value in SETTINGS[name].items() if key != "solver"}
     assert len(GridSearchCV(clone(model), grid, cv=2).fit(X, y).cv_results_["params"]) == 2 ** len(grid)
 
 
@@ -94,13 +106,20 @@ def test_partial_fit_goes_on_with_new_masks(name):
 
 def test_what_they_rule_out_is_rejected():
     X, y = PROBLEMS[MLPClassifier]
-    for name in ("dropout", "input_dropout", "max_gradient_norm", "schedule"):
-        model = MLPClassifier(solver="lbfgs", **SETTINGS[name])
+    for name in solvers.OF_MINI_BATCHES:
+        value = SETTINGS[name][name]
+        model = MLPClassifier((9, 7), solver="lbfgs", **{name: value})
         with pytest.raises(ValueError, match=f"{name} is for solvers with mini-batches, got solver='lbfgs'"):
             model.fit(X, y)
         assert not hasattr(model, "coefs_")
-    with pytest.raises(ValueError, match="partial_fit does not support schedule"):
-        MLPClassifier(schedule="cosine").partial_fit(X, y, classes=np.unique(y))
+    of_fit = {name: "cosine" for name in solvers.OF_MINI_BATCHES if name.endswith("schedule")} | {"average_decay": 0.5}
+    for name, value in of_fit.items():
+        with pytest.raises(ValueError, match=f"partial_fit does not support {name}"):
+            MLPClassifier(solver="adamw", **{name: value}).partial_fit(X, y, classes=np.unique(y))
+    with pytest.raises(ValueError, match="weight_decay_schedule needs a solver with weight_decay, got 'adam'"):
+        MLPClassifier(weight_decay_schedule="cosine").fit(X, y)
+    with pytest.raises(ValueError, match="learning_rate_factors must be a pair .* for each of the 2 layers"):
+        MLPClassifier((9,), learning_rate_factors=[(1, 1)]).fit(X, y)
     for name, value in {"dropout": 1, "input_dropout": -0.1, "max_gradient_norm": 0, "schedule": "cosin"}.items():
         with pytest.raises(ValueError, match=f"'{name}' parameter of MLPClassifier must be"):
             MLPClassifier(**{name: value}).fit(X, y)
@@ -113,3 +132,12 @@ def test_a_schedule_ends_without_a_warning():
         MLPClassifier((3,), max_iter=2, schedule="cosine").fit(X, y)
     with pytest.warns(ConvergenceWarning):
         MLPClassifier((3,), max_iter=2).fit(X, y)
+
+
+def test_the_mean_of_the_parameters_predicts():
+    """In callbacks, in scores of held-out rows, and with early stopping."""
+    X, y = PROBLEMS[MLPClassifier]
+    model, scores = MLPClassifier((9,), max_iter=8, average_decay=0.9, early_stopping=True, random_state=1), []
+    model.fit(X, y, eval_set=(X, y), callbacks=[lambda info: scores.append(model.score(X, y))])
+    assert model.validation_scores_ == scores
+    assert model.score(X, y) == max(scores) == model.best_validation_score_

@@ -17,6 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from ..history import Callback
+from ..optimizers import Factors
 from ..schedules import Schedule
 from .fitting import FittedMLP, can_partial_fit
 from .predictions import of_one_model
@@ -37,8 +38,7 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         Of all hidden layers: identity, logistic, tanh, relu, and, beyond scikit-learn, leaky_relu, elu,
         selu, gelu, gelu_tanh, silu, mish or softplus; or one of these for each hidden layer.
     solver : {"lbfgs", "sgd", "adam", "adamw", "nadam", "rmsprop"}, default="adam"
-        "lbfgs" uses all rows in each step and suits small data. "adamw" is Adam with
-        `weight_decay`; "nadam" and "rmsprop" have the defaults of `Trainer`.
+        "lbfgs" uses all rows in each step and suits small data. "adamw" is Adam with `weight_decay`.
     alpha : float >= 0, default=1e-4
         Adds ``alpha/2 * sum(w**2)``, divided by the rows of the mini-batch (or the sum of their weights), to the loss. Its
         strength depends on the batch size; that of `l2` does not.
@@ -86,6 +86,8 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
     class_weight : dict of label to float, "balanced" or None, default=None
         Factors of the rows' weights; "balanced" is ``samples / (classes * rows of the class)``. For a label indicator
         matrix "balanced", or a list of one dict per label, whose factors are multiplied.
+    rho, momentum_decay : float
+        For "rmsprop" and "nadam", as in `Trainer`.
     weight_decay : float >= 0, default=0.01
         For "adamw".
     standardize : bool, default=False
@@ -101,6 +103,13 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
     schedule : schedule, str, callable or None, default=None
         A factor of the learning rate in each update, as in `Trainer`, over `max_iter` epochs, whose end then raises no
         warning. Not for "lbfgs" and `partial_fit`.
+    weight_decay_schedule, dropout_schedule : schedule, str, callable or None, default=None
+        The same for `weight_decay`, and for both dropouts.
+    average_decay : float in (0, 1) or None, default=None
+        The model is the running mean of the parameters over the updates of the fit, as `Trainer.average`; held-out rows are
+        evaluated with it. Not for "lbfgs" and `partial_fit`.
+    learning_rate_factors : pair of float >= 0, sequence of pairs, or None, default=None
+        Factors of the learning rate of weights and biases, for all layers or for each. Not for "lbfgs".
     activation_settings, loss_settings : dict of str to float, optional
         As in `Network`: ``loss_settings={"label_smoothing": 0.1}``, ``activation_settings={"slope": 0.2}``, or a list with
         a dict or None for each hidden layer.
@@ -213,12 +222,18 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         max_fun: int = 15000,
         l1: float = 0.0,
         l2: float = 0.0,
+        rho: float = 0.99,
+        momentum_decay: float = 0.004,
         weight_decay: float = 0.01,
         standardize: bool = False,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
         max_gradient_norm: float | None = None,
         schedule: Schedule | str | Callable[[float], float] | None = None,
+        weight_decay_schedule: Schedule | str | Callable[[float], float] | None = None,
+        dropout_schedule: Schedule | str | Callable[[float], float] | None = None,
+        average_decay: float | None = None,
+        learning_rate_factors: Factors | None = None,
         class_weight: dict | str | None = None,
         activation_settings: dict[str, float] | Sequence[dict[str, float] | None] | None = None,
         loss_settings: dict[str, float] | None = None,

@@ -77,12 +77,18 @@ class FittedMLP(Predictions, Solvers, EnsembleFit, BaseEstimator, ABC):
         "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "rho": [Interval(Real, 0, 1, closed="left")],
+        "momentum_decay": [Interval(Real, 0, None, closed="left")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "standardize": ["boolean"],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "input_dropout": [Interval(Real, 0, 1, closed="left")],
         "max_gradient_norm": [Interval(Real, 0, None, closed="neither"), None],
         "schedule": [StrOptions(set(schedules.SCHEDULES)), callable, None],
+        "weight_decay_schedule": [StrOptions(set(schedules.SCHEDULES)), callable, None],
+        "dropout_schedule": [StrOptions(set(schedules.SCHEDULES)), callable, None],
+        "average_decay": [Interval(Real, 0, 1, closed="neither"), None],
+        "learning_rate_factors": ["array-like", None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "l1": [Interval(Real, 0, None, closed="left")],
@@ -231,15 +237,6 @@ class FittedMLP(Predictions, Solvers, EnsembleFit, BaseEstimator, ABC):
                 finally:
                     model._take_over(self)
         return self
-
-    def _check_additions(self, incremental: bool) -> None:
-        """Those that another parameter rules out."""
-        if self.solver == "lbfgs":
-            for name in ("dropout", "input_dropout", "max_gradient_norm", "schedule"):
-                if getattr(self, name):
-                    raise ValueError(f"{name} is for solvers with mini-batches, got solver='lbfgs'")
-        if self.schedule is not None and incremental:
-            raise ValueError("partial_fit does not support schedule: it sees no end of the training")
 
     def _prepare(
         self,

@@ -73,7 +73,7 @@ def of_one_model(method: Callable[..., Any]) -> Callable[..., Any]:
         fit = fits.get(id(estimator))
         if fit is None or fit.thread != threading.get_ident() or not hasattr(fit.model, "network_in_training"):
             return method(_snapshot(estimator), *arguments, **keywords)
-        fit.model.take_parameters(fit.model.network_in_training)
+        fit.model.take_parameters(fit.model.network_of_this_moment())
         return method(fit.model, *arguments, **keywords)
 
     return wrapped

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import losses, validation
 from ..history import Callback
+from ..optimizers import Factors
 from ..schedules import Schedule
 from .fitting import FittedMLP, can_partial_fit
 from .predictions import of_one_model
@@ -36,7 +37,8 @@ class MLPRegressor(RegressorMixin, FittedMLP):
         the mean over outputs; its gradient is that of the sum over them, as in scikit-learn.
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, \
 shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, validation_fraction, beta_1, beta_2, \
-epsilon, n_iter_no_change, max_fun, l1, l2, weight_decay, standardize, dropout, input_dropout, max_gradient_norm, schedule, \
+epsilon, n_iter_no_change, max_fun, l1, l2, rho, momentum_decay, weight_decay, standardize, dropout, input_dropout, max_gradient_norm, schedule, \
+weight_decay_schedule, dropout_schedule, average_decay, learning_rate_factors, \
 activation_settings, loss_settings, stopping_metric, n_threads, max_seconds, n_ensemble, ensemble_rows
         As in `MLPClassifier`.
     early_stopping : bool, default=False
@@ -99,12 +101,18 @@ best_validation_score_, history_, standardization_, n_iter_, t_, n_layers_, n_ou
         max_fun: int = 15000,
         l1: float = 0.0,
         l2: float = 0.0,
+        rho: float = 0.99,
+        momentum_decay: float = 0.004,
         weight_decay: float = 0.01,
         standardize: bool = False,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
         max_gradient_norm: float | None = None,
         schedule: Schedule | str | Callable[[float], float] | None = None,
+        weight_decay_schedule: Schedule | str | Callable[[float], float] | None = None,
+        dropout_schedule: Schedule | str | Callable[[float], float] | None = None,
+        average_decay: float | None = None,
+        learning_rate_factors: Factors | None = None,
         activation_settings: dict[str, float] | Sequence[dict[str, float] | None] | None = None,
         loss_settings: dict[str, float] | None = None,
         stopping_metric: str = "score",

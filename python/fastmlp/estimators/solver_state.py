@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import core_calls, optimizers
 from ..network import Network
+from ..trainer_state import running_mean
 
 SCIKIT_LEARN_NAMES = {"nesterov": "nesterovs_momentum"}
 """scikit-learn's names of the settings that a Trainer has under another one."""
@@ -32,7 +33,15 @@ class SolverState:
         self.rule = parameters["learning_rate"] if row.follows_schedules else "constant"
         self._power_t = parameters["power_t"]
         self._kind, self._settings = _update_rule(parameters)
+        layers, factors = len(network.layer_sizes) - 1, parameters["learning_rate_factors"]
+        factors = None if factors is None else optimizers.check_rate_factors(factors, layers)
+        self._settings |= optimizers.besides(parameters["average_decay"], factors, layers)
         self.core = core_calls.new_core_trainer(network, self._kind, self._settings)
+
+    @property
+    def evaluated(self) -> Network:
+        """The network that predicts: that with the running mean of the parameters, with `average_decay`."""
+        return running_mean(self.core, self.network) if self._settings["average_decay"] else self.network
 
     def of_network(self, network: Network) -> SolverState:
         """The same state for another network with layers of the same sizes."""

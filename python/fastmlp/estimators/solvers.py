@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 import warnings
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from .. import core_calls, epoch_loop, lbfgs, schedules
+from .. import core_calls, epoch_loop, lbfgs, optimizers, schedules
 from .._core import LossSum, UpdateSchedule, UpdateSettings
 from ..core_calls import Threads
 from ..epoch_loop import EpochLoop
@@ -36,8 +37,39 @@ class HeldOut:
     data: TrainingData
 
 
+OF_MINI_BATCHES = (
+    "dropout",
+    "input_dropout",
+    "max_gradient_norm",
+    "schedule",
+    "weight_decay_schedule",
+    "dropout_schedule",
+    "average_decay",
+    "learning_rate_factors",
+)
+"""Parameters that solver="lbfgs" does not have."""
+
+
 class Solvers(StoppingRule):
     """The part of the estimators that trains a network on checked data."""
+
+    def _check_additions(self, incremental: bool) -> None:
+        """Those that another parameter rules out."""
+        for name in OF_MINI_BATCHES if self.solver == "lbfgs" else ():
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, Real) and value == 0):
+                raise ValueError(f"{name} is for solvers with mini-batches, got solver='lbfgs'")
+        for name in ("schedule", "weight_decay_schedule", "dropout_schedule"):
+            if getattr(self, name) is not None and incremental:
+                raise ValueError(f"partial_fit does not support {name}: it sees no end of the training")
+        if self.average_decay is not None and incremental:
+            raise ValueError("partial_fit does not support average_decay: the next call would train the mean")
+        if self.weight_decay_schedule is not None and "weight_decay" not in optimizers.TABLE[self.solver].settings:
+            raise ValueError(f"weight_decay_schedule needs a solver with weight_decay, got {self.solver!r}")
+
+    def network_of_this_moment(self) -> Network:
+        """What predicts in callbacks of a fit."""
+        return self.network_in_training if self.solver == "lbfgs" else self._optimizer.evaluated
 
     def _fit_stochastic(
         self,
@@ -71,7 +103,7 @@ class Solvers(StoppingRule):
             network,
             1 if incremental else self.max_iter,
             [self._record, self._ends_without_improvement, *callbacks],
-            evaluate=lambda: self._evaluate(network, held_out, threads()),
+            evaluate=lambda: self._evaluate(self._optimizer.evaluated, held_out, threads()),
             divergence=None if self.early_stopping else divergence,
             record=self._history(),
             optimizer=self._optimizer,
@@ -89,7 +121,7 @@ class Solvers(StoppingRule):
         except KeyboardInterrupt:
             _warn("Training interrupted by user.")
         finally:
-            self.take_parameters(network)
+            self.take_parameters(self._optimizer.evaluated)
         best = self._best_parameters()
         if best is not None:
             self.coefs_, self.intercepts_ = best
@@ -101,7 +133,8 @@ class Solvers(StoppingRule):
         self, network: Network, data: TrainingData, rows: np.ndarray, batch_size: int, threads: Threads, epoch: int
     ) -> dict[str, float]:
         start = time.perf_counter()
-        schedule = schedules.check_schedule("schedule", self.schedule)
+        names = ("schedule", "weight_decay_schedule", "dropout_schedule")
+        kinds = [schedules.check_schedule(name, getattr(self, name)) for name in names]
         progress = (epoch - 1 + np.arange(0, len(rows), batch_size) / len(rows)) / self.max_iter
         settings = UpdateSettings(
             self._optimizer.learning_rate,
@@ -114,7 +147,7 @@ class Solvers(StoppingRule):
             dropout=self.dropout,
             input_dropout=self.input_dropout,
             dropout_seed=self._optimizer.dropout_seed,
-            schedule=UpdateSchedule(schedules.factors(schedule, progress), [], []) if schedule else None,
+            schedule=UpdateSchedule(*(schedules.factors(each, progress) for each in kinds)) if any(kinds) else None,
         )
 
         def train(updates: int, **more: bool) -> LossSum:
