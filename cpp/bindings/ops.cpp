@@ -64,15 +64,20 @@ Array<T> activation_gradient(const Array<T>& output, const Array<T>& gradient, A
                              const Settings& settings, const std::optional<Array<T>>& z) {
     const auto& kernels = kernels_of<T>(current_table());
     const Epilogue<T> epilogue(kind, settings_of<T>(kind, settings), kernels);
-    require(!epilogue.needs_input() || z, "the derivative of this activation needs z");
+    require(!epilogue.keeps_derivative() || z, "the derivative of this activation needs z");
     const auto from = matrix_view(output, "output"), from_gradient = matrix_view(gradient, "grad_output");
     const auto from_z = matrix_view(z ? *z : output, "z");
     require(from.rows == from_gradient.rows && from.columns == from_gradient.columns && from.rows == from_z.rows &&
                 from.columns == from_z.columns,
             "output, grad_output and z must have equal shapes");
-    Matrix<T> outputs = padded_copy(from), inputs = padded_copy(from_z);
+    Matrix<T> outputs = padded_copy(from), derivatives;
+    if (epilogue.keeps_derivative()) {
+        Matrix<T> inputs = padded_copy(from_z);
+        derivatives = Matrix<T>(from.rows, from.columns);
+        epilogue.forward(with_padding(inputs.view(), kernels), nullptr, derivatives.view().data);
+    }
     return changed_copy(from_gradient, [&](MatrixView<T> view) {
-        epilogue.backward(with_padding(view, kernels), with_padding(outputs.view(), kernels), inputs.view().data);
+        epilogue.backward(with_padding(view, kernels), with_padding(outputs.view(), kernels), derivatives.view().data);
     });
 }
 

@@ -19,7 +19,7 @@ inline std::uint32_t dropout_bits(std::uint64_t key, std::uint32_t unit) {
 template <class T>
 void dropout_kernel(T* out, int64_t out_stride, const T* in, int64_t in_stride, int64_t rows, int64_t columns,
                     std::uint64_t key, int64_t first_row, int64_t first_unit, const std::int32_t* units,
-                    std::uint32_t threshold, T scale) {
+                    std::uint32_t threshold, T scale, T* also) {
     using V = Vec<T>;
     constexpr int64_t block = 64;
     alignas(alignment_bytes) T factors[block] = {};
@@ -37,6 +37,9 @@ void dropout_kernel(T* out, int64_t out_stride, const T* in, int64_t in_stride, 
                 for (int64_t j = 0; j < size; ++j) factors[j] = factor(first_unit + begin + j);
             for (int64_t j = 0; j < size; j += V::lanes)
                 (V::load(in + begin + j) * V::load(factors + j)).store(out + begin + j);
+            if (!also) continue;
+            T* const p = also + i * in_stride + begin;
+            for (int64_t j = 0; j < size; j += V::lanes) (V::load(p + j) * V::load(factors + j)).store(p + j);
         }
     }
 }

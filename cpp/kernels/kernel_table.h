@@ -106,14 +106,14 @@ template <class T> struct Kernels {
     OuterUpdate<T> outer_update[count_of<UpdateKind>][max_row_tile][panel_vectors];
     OuterOverlap<T> outer_overlap[count_of<UpdateKind>][max_row_tile][panel_vectors];
 
-    // z (rows, columns) = activation(z + bias), in place; bias may be null. Where the activation needs its input, z + bias
-    // goes to `input`, of the same stride, unless that is null.
+    // z (rows, columns) = activation(z + bias), in place; bias may be null. Where the activation keeps its derivative, that
+    // goes to `derivative`, of the same stride, unless that is null.
     void (*activate[count_of<Activation>])(T* z, int64_t stride, const T* bias, int64_t rows, int64_t columns,
-                                           const T* settings, T* input);
+                                           const T* settings, T* derivative);
 
-    // gradient (rows, columns) *= activation'(input), computed from output = activation(input); from `input`, which may
-    // otherwise be null, where the activation needs it
-    void (*activation_gradient[count_of<Activation>])(T* gradient, int64_t stride, const T* output, const T* input,
+    // gradient (rows, columns) *= the derivative, computed from output = activation(z), or where the activation keeps it,
+    // `derivative`, which may otherwise be null
+    void (*activation_gradient[count_of<Activation>])(T* gradient, int64_t stride, const T* output, const T* derivative,
                                                       int64_t output_stride, int64_t rows, int64_t columns,
                                                       const T* settings);
 
@@ -121,10 +121,10 @@ template <class T> struct Kernels {
 
     // out (rows, columns) = in (rows, columns) times 0 or `scale`: 0 with probability threshold / 2^32, by key, row and
     // unit, which is units[j], or first_unit + j if `units` is null; may be in place; any number of columns, and rows
-    // padded to whole vectors
+    // padded to whole vectors; `also`, of the stride of `in`, is multiplied in place, unless it is null
     void (*dropout)(T* out, int64_t out_stride, const T* in, int64_t in_stride, int64_t rows, int64_t columns,
                     std::uint64_t key, int64_t first_row, int64_t first_unit, const std::int32_t* units,
-                    std::uint32_t threshold, T scale);
+                    std::uint32_t threshold, T scale, T* also);
 
     // z (rows, outputs) becomes what the loss compares with labels or targets; padding is overwritten
     void (*predict[count_of<Loss>])(T* z, int64_t stride, int64_t rows, int64_t outputs);

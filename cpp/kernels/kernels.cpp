@@ -85,7 +85,7 @@ constexpr KernelTable table = [] {
     KernelTable t{FASTMLP_NAME_OF(FASTMLP_ISA), {}, {}, {}, all_kernels<float>(), all_kernels<double>()};
     for_each_kind<Activation>([&](auto kind) {
         using A = ActivationOf<float, kind.value>;
-        t.activations[kind.index] = {A::setting_count, A::needs_input};
+        t.activations[kind.index] = {A::setting_count, A::keeps_derivative};
     });
     for_each_kind<Loss>([&](auto kind) {
         using L = LossOf<float, kind.value>;

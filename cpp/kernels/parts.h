@@ -126,7 +126,7 @@ template <class T> struct PartSettings {
 
 struct ActivationProperties {
     int setting_count;
-    bool needs_input;  // its derivative is computed from its input z, not from its output
+    bool keeps_derivative;  // its derivative is no function of its output: forward keeps it
 };
 
 struct LossProperties {

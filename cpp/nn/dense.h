@@ -48,11 +48,13 @@ public:
     LayerArrays<const T> parameters() const { return {weights_.data(), biases_.data()}; }
 
     // out (rows, outputs) = activation(in (rows, inputs) * W + b); this worker's tiles. With `active`, `in` holds
-    // these columns only and the others are zero. The activation's inputs go to `z`, of the size of `out`, if backward
-    // needs them and z is not empty. With dropout, `dropped` is `out` times the mask.
+    // these columns only and the others are zero. The activation's derivatives go to `derivatives`, of the size of `out`,
+    // if it keeps them and that is not empty. With dropout, `dropped` is `out` times the mask, as the derivatives are.
     void forward(const Worker& worker, MatrixView<const T> in, MatrixView<T> out, const ActiveColumns* active = nullptr,
-                 MatrixView<T> z = {}, const Dropout<T>& dropout = {}, MatrixView<T> dropped = {}) const noexcept {
-        if (in.rows == 1 && worker.count == 1 && !active && !dropout) return forward_row(in.data, out.data, z.data);
+                 MatrixView<T> derivatives = {}, const Dropout<T>& dropout = {},
+                 MatrixView<T> dropped = {}) const noexcept {
+        if (in.rows == 1 && worker.count == 1 && !active && !dropout)
+            return forward_row(in.data, out.data, derivatives.data);
         for_each_tile(kernels_->row_tile, in.rows, shape_, worker, [&](const Tile& tile) {
             const int64_t first = tile.panel * shape_.full_width();
             T* to = out.row(tile.row) + first;
@@ -60,34 +62,33 @@ public:
                 panel_tile_sparse(*kernels_, in, shape_, weights_.data(), active->index(), tile, to, out.stride);
             else
                 panel_tile(*kernels_, in, shape_, weights_.data(), tile, to, out.stride);
-            epilogue_.forward({to, tile.rows, shape_.width_of(tile.panel), out.stride}, biases_.data() + first,
-                              z.data ? z.row(tile.row) + first : nullptr);
-            if (dropout) {
-                T* const kept = dropped.row(tile.row) + first;
-                dropout.apply({to, tile.rows, shape_.width_of(tile.panel), out.stride}, tile.row, first,
-                              {kept, tile.rows, shape_.width_of(tile.panel), dropped.stride});
-            }
+            T* const derivative = derivatives.data ? derivatives.row(tile.row) + first : nullptr;
+            const MatrixView<T> z{to, tile.rows, shape_.width_of(tile.panel), out.stride};
+            epilogue_.forward(z, biases_.data() + first, derivative);
+            if (dropout)
+                dropout.apply(z, tile.row, first, {dropped.row(tile.row) + first, z.rows, z.columns, dropped.stride},
+                              nullptr, derivative);
         });
     }
 
     // in_gradient (rows, inputs) = gradient (rows, outputs) * Wᵀ, taken back through the epilogue of the layer below,
-    // whose outputs are `in` before `dropout`, and whose activation's inputs are `z` if it needs them; this worker's
-    // tiles.
+    // whose outputs are `in` before `dropout`, and whose activation's derivatives are `derivatives` if it keeps them; this
+    // worker's tiles.
     void input_gradient(const Worker& worker, MatrixView<const T> gradient, const T* transposed, MatrixView<const T> in,
-                        const Epilogue<T>& below, MatrixView<const T> z, MatrixView<T> in_gradient,
+                        const Epilogue<T>& below, MatrixView<const T> derivatives, MatrixView<T> in_gradient,
                         const Dropout<T>& dropout = {}) const noexcept {
         const PanelShape& shape = transposed_shape_;
         for_each_tile(kernels_->row_tile, in.rows, shape, worker, [&](const Tile& tile) {
             const int64_t first = tile.panel * shape.full_width(), width = shape.width_of(tile.panel);
             T* sums = in_gradient.row(tile.row) + first;
             panel_tile(*kernels_, gradient, shape, transposed, tile, sums, in_gradient.stride);
-            if (dropout) {
+            if (dropout && !derivatives.data) {
                 const MatrixView<T> masked{sums, tile.rows, width, in_gradient.stride};
                 dropout.apply(masked, tile.row, first, masked);
             }
             below.backward({sums, tile.rows, width, in_gradient.stride},
                            {in.row(tile.row) + first, tile.rows, width, in.stride},
-                           z.data ? z.row(tile.row) + first : nullptr);
+                           derivatives.data ? derivatives.row(tile.row) + first : nullptr);
         });
     }
 
@@ -135,7 +136,7 @@ public:
     }
 
 private:
-    void forward_row(const T* in, T* out, T* z) const noexcept {
+    void forward_row(const T* in, T* out, T* derivatives) const noexcept {
         const int64_t full_panels = shape_.vectors() / panel_vectors;
         int64_t panel = 0;
         for (; panel + row_panels <= full_panels; panel += row_panels)
@@ -144,7 +145,7 @@ private:
         for (; panel < shape_.panels(); ++panel)
             panel_tile(*kernels_, {in, 1, inputs_, inputs_}, shape_, weights_.data(), Tile{0, 1, panel, {0, 0}},
                        out + panel * shape_.full_width(), 0);
-        epilogue_.forward({out, 1, shape_.padded_columns(), 0}, biases_.data(), z);
+        epilogue_.forward({out, 1, shape_.padded_columns(), 0}, biases_.data(), derivatives);
     }
 
     int64_t inputs_, outputs_;

@@ -1,6 +1,6 @@
 // Dropout in one micro-batch: units are zero with a given probability, the others divided by the probability to stay.
 //
-// Nothing is stored: backward computes the same mask again, from the seed, the number of the update, the layer, the row
+// No mask is stored: backward computes it again, unless forward keeps derivatives, which then hold it. It comes from the seed, the number of the update, the layer, the row
 // of the update and the unit. So the mask depends neither on the number of workers nor on the instruction set.
 #pragma once
 
@@ -30,11 +30,11 @@ public:
 
     explicit operator bool() const noexcept { return apply_; }
     // out = in times the mask, for rows `row` on and units `first_unit` on, or the units that `units` numbers. It may be
-    // in place. Rows are padded to whole vectors.
+    // in place. Rows are padded to whole vectors. `also`, of in's stride, is multiplied in place unless it is null.
     void apply(MatrixView<const T> in, int64_t row, int64_t first_unit, MatrixView<T> out,
-               const std::int32_t* units = nullptr) const noexcept {
+               const std::int32_t* units = nullptr, T* also = nullptr) const noexcept {
         apply_(out.data, out.stride, in.data, in.stride, in.rows, in.columns, key_, first_row_ + row, first_unit,
-               units, threshold_, scale_);
+               units, threshold_, scale_, also);
     }
 
 private:

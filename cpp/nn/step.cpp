@@ -14,7 +14,7 @@ Step<T>::Step(Network<T>& network, int64_t rows)
       inputs_(rows, network.inputs()) {
     for (const auto& layer : network.layers()) {
         outputs_.emplace_back(rows, layer.outputs());
-        activation_inputs_.push_back(layer.epilogue().needs_input() ? Matrix<T>(rows, layer.outputs()) : Matrix<T>());
+        derivatives_.push_back(layer.epilogue().keeps_derivative() ? Matrix<T>(rows, layer.outputs()) : Matrix<T>());
         states_.emplace_back(layer, 0, false);
     }
 }
@@ -50,7 +50,7 @@ void Step<T>::forward_batch(const Worker& worker, const Inputs& inputs, const Mi
     MatrixView<const T> in = own_inputs;
     for (std::size_t i = 0; i < outputs_.size(); ++i) {
         const MatrixView<T> out = part(outputs_[i], batch);
-        network_.layers()[i].forward(worker, in, out, nullptr, part(activation_inputs_[i], batch));
+        network_.layers()[i].forward(worker, in, out, nullptr, part(derivatives_[i], batch));
         worker.wait_for_all();
         in = out;
     }
@@ -95,7 +95,7 @@ void Step<T>::backward_batch(const Worker& worker, const MicroBatch& batch, Matr
         const MatrixView<const T> in = part(i == 0 ? inputs_ : outputs_[i - 1], batch);
         if (i > 0)
             layers[i].input_gradient(worker, gradient, states_[i].transposed(), in, layers[i - 1].epilogue(),
-                                     part(activation_inputs_[i - 1], batch), side(i - 1));
+                                     part(derivatives_[i - 1], batch), side(i - 1));
         else if (in_gradient)
             layers[0].input_gradient(worker, gradient, states_[0].transposed(), in,
                                      Epilogue<T>(Activation::identity, {}, kernels_), {},

@@ -53,7 +53,7 @@ private:
     EpochPlan plan_;                            // a single mini-batch
     Matrix<T> inputs_;                          // scaled
     std::vector<Matrix<T>> outputs_;            // of each layer
-    std::vector<Matrix<T>> activation_inputs_;  // of each layer; empty where backward needs none
+    std::vector<Matrix<T>> derivatives_;  // of each layer; empty where backward needs none
     Matrix<T> gradients_[2];                    // with respect to z of a layer and of the one below, of a micro-batch
     Matrix<T> in_gradient_;                     // of a micro-batch
     std::vector<LayerState<T>> states_;

@@ -44,7 +44,7 @@ template <class T> void Trainer<T>::reserve_buffers(const Epoch& epoch) {
     dropped_.clear();
     prefetched_ = {};
     outputs_.clear();
-    activation_inputs_.clear();
+    derivatives_.clear();
     gradients_.clear();
     for (BatchBuffers& batch : batches_) {
         batch.inputs = Matrix<T>(rows, columns);
@@ -55,7 +55,7 @@ template <class T> void Trainer<T>::reserve_buffers(const Epoch& epoch) {
     }
     for (const auto& layer : network_.layers()) {
         outputs_.emplace_back(rows, layer.outputs());
-        activation_inputs_.push_back(layer.epilogue().needs_input() ? Matrix<T>(rows, layer.outputs()) : Matrix<T>());
+        derivatives_.push_back(layer.epilogue().keeps_derivative() ? Matrix<T>(rows, layer.outputs()) : Matrix<T>());
     }
     for (std::size_t i = 0; i + 1 < outputs_.size(); ++i) {
         gradients_.emplace_back(rows, network_.layers()[i].outputs());
@@ -164,7 +164,7 @@ void Trainer<T>::forward(const Worker& worker, const MicroBatch& batch, BatchBuf
     drop_inputs(worker, batch, buffers, settings);
     for (std::size_t i = 0; i + 1 < layers.size(); ++i) {
         layers[i].forward(worker, inputs_of(i, batch, buffers, active), outputs_[i].first_rows(batch.rows()),
-                          i == 0 ? active : nullptr, activation_inputs_[i].view(), dropout_of(i + 1, batch, settings),
+                          i == 0 ? active : nullptr, derivatives_[i].view(), dropout_of(i + 1, batch, settings),
                           drops_ ? dropped_[i].view() : MatrixView<T>{});
         worker.wait_for_all();
     }
@@ -204,7 +204,7 @@ void Trainer<T>::backward(const Worker& worker, const MicroBatch& batch, BatchBu
         const MatrixView<const T> in = inputs_of(i, batch, buffers, active);
         if (i > 0)
             layers[i].input_gradient(worker, gradient, states_[i].transposed(),
-                                     outputs_[i - 1].first_rows(batch.rows()), layers[i - 1].epilogue(), activation_inputs_[i - 1].view(),
+                                     outputs_[i - 1].first_rows(batch.rows()), layers[i - 1].epilogue(), derivatives_[i - 1].view(),
                                      gradients_[i - 1].first_rows(batch.rows()), dropout_of(i, batch, settings));
         sink.set_rules(rules_of(i, rules));
         const ParameterBlock<T> weights = states_[i].weights_of(layers[i]), biases = states_[i].biases_of(layers[i]);

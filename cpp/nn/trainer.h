@@ -160,7 +160,7 @@ private:
     std::vector<Matrix<T>> outputs_;    // of each layer; the last one's become its gradient
     std::vector<Matrix<T>> dropped_;    // the outputs of each hidden layer after dropout; empty without
     bool drops_ = false;                // whether layers read these
-    std::vector<Matrix<T>> activation_inputs_;  // of each layer; empty where backward needs none
+    std::vector<Matrix<T>> derivatives_;  // of each layer; empty where backward needs none
     std::vector<Matrix<T>> gradients_;  // with respect to z of each hidden layer
     RowLosses<T> losses_{0};
     Buffer<T> sums_;             // of gradients, of all layers

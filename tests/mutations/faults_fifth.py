@@ -5,7 +5,7 @@ from faults import Fault
 FAULTS = [
     Fault(
         "W02",
-        'require(!epilogue.needs_input() || z, "the derivative of this activation needs z");',
+        'require(!epilogue.keeps_derivative() || z, "the derivative of this activation needs z");',
         'if (z) require(z->ndim() == 2, "z must have 2 dimensions");',
     ),  # ops.activation_gradient(output, grad, 'silu') without z: the ValueError is lost and a wron
     Fault(
