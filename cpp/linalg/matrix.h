@@ -8,18 +8,23 @@
 #include <new>
 
 #include "../kernels/kernel_table.h"
+#include "huge_pages.h"
 
 namespace fastmlp {
 
 using std::int64_t;
 
-// An array of zeros that starts on a cache line. Throws std::bad_alloc.
+enum class Fill { zeros, nothing };
+
+// An array, of zeros unless it is said otherwise, that starts on a cache line. Throws std::bad_alloc.
 template <class T> class Buffer {
 public:
     Buffer() = default;
-    explicit Buffer(int64_t size)
+    explicit Buffer(int64_t size, Fill fill = Fill::zeros)
         : size_(size), data_(static_cast<T*>(::operator new(static_cast<std::size_t>(size) * sizeof(T), alignment))) {
-        std::memset(static_cast<void*>(data_.get()), 0, static_cast<std::size_t>(size) * sizeof(T));
+        const std::size_t bytes = static_cast<std::size_t>(size) * sizeof(T);
+        advise_huge_pages(data_.get(), bytes);
+        if (fill == Fill::zeros) std::memset(static_cast<void*>(data_.get()), 0, bytes);
     }
     T* data() { return data_.get(); }
     const T* data() const { return data_.get(); }
@@ -65,7 +70,8 @@ template <class From, class To> void copy_rows(MatrixView<From> from, MatrixView
 template <class T> class Matrix {
 public:
     Matrix() = default;
-    Matrix(int64_t rows, int64_t columns) : rows_(rows), columns_(columns), buffer_(rows * padded_stride<T>(columns)) {}
+    Matrix(int64_t rows, int64_t columns, Fill fill = Fill::zeros)
+        : rows_(rows), columns_(columns), buffer_(rows * padded_stride<T>(columns), fill) {}
     MatrixView<T> view() { return first_rows(rows_); }
     MatrixView<T> first_rows(int64_t rows) { return {buffer_.data(), rows, columns_, padded_stride<T>(columns_)}; }
 

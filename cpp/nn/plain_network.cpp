@@ -30,8 +30,12 @@ public:
         }
         // many rows amortise the packing of panels; two layers' activations take tens of megabytes at most
         chunk_rows_ = std::min(inputs.rows, std::clamp<int64_t>((1 << 22) / max_width_, 128, 1024));
-        for (auto& side : sides_) side = Matrix<T>(chunk_rows_, max_width_);
-        if (!inputs.sparse() && !in_place_) converted_ = Matrix<T>(chunk_rows_, inputs.columns);
+        for (std::size_t side = 0; side < 2; ++side) {  // of the even and of the odd layers
+            int64_t width = 0;
+            for (std::size_t i = side; i < layers.size(); i += 2) width = std::max(width, layers[i].weights.columns);
+            sides_[side] = Matrix<T>(chunk_rows_, width, Fill::nothing);
+        }
+        if (!inputs.sparse() && !in_place_) converted_ = Matrix<T>(chunk_rows_, inputs.columns, Fill::nothing);
     }
 
     bool run(int n_threads) {

@@ -18,7 +18,9 @@ FAULTS = [
         "L03", "row_index ? row_index + row : nullptr", "row_index"
     ),  # skipped columns: the rows of the first tile again
     Fault(
-        "L04", "0, static_cast<std::size_t>(size) * sizeof(T));", "0, static_cast<std::size_t>(size));"
+        "L04",
+        "memset(static_cast<void*>(data_.get()), 0, bytes);",
+        "memset(static_cast<void*>(data_.get()), 0, bytes / 4);",
     ),  # a quarter of a new buffer is zeroed
     Fault("L05", "cursors->clear_ahead(loop, index);", ""),  # a team leaves work undone from its ninth loop on
     Fault(
