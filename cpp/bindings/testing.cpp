@@ -1,6 +1,6 @@
 // For tests and measurements: the instruction set, the size of teams, plans of epochs, the GIL.
 #include "../kernels/dispatch.h"
-#include "../linalg/team.h"
+#include "../linalg/pace.h"
 #include "../nn/epoch_plan.h"
 #include "failing_new.h"
 #include "gil.h"
@@ -33,6 +33,12 @@ void register_testing(py::module_& m) {
     });
     testing.def("max_micro_batch", &EpochPlan::max_micro_batch);
     testing.def("sums_micro_batches", &EpochPlan::sums_micro_batches);
+    py::class_<Pace>(testing, "Pace")
+        .def(py::init<>())
+        .def("workers", &Pace::workers, py::arg("wanted"), py::arg("now"))
+        .def("is_over", &Pace::is_over, py::arg("seconds"), py::arg("rows"), py::arg("parts"), py::arg("slept"),
+             py::arg("now"))
+        .def("report", &Pace::report, py::arg("seconds"), py::arg("rows"), py::arg("slept"), py::arg("now"));
     testing.def("hold_gil", [](bool hold) { training_holds_gil = hold; }, py::arg("hold"));
 }
 

@@ -75,9 +75,10 @@ inline int default_thread_count() {
 // 0.1 us for a barrier.
 inline constexpr double min_operations_per_worker = 4e5;
 
-inline int useful_threads(int threads, double operations_between_barriers) {
+inline int useful_threads(int threads, double operations_between_barriers,
+                          double min_operations = min_operations_per_worker) {
     if (TeamHook::whole.load(std::memory_order_relaxed)) return threads;
-    const double useful = operations_between_barriers / min_operations_per_worker;
+    const double useful = operations_between_barriers / min_operations;
     return useful < 1 ? 1 : useful < threads ? static_cast<int>(useful) : threads;
 }
 

@@ -320,6 +320,9 @@ void Trainer<T>::add_costs(const Epoch& epoch, const MicroBatch& batch, const Up
         sum.penalty += static_cast<double>(batch.update_rows()) * penalty(epoch.settings, scale.gradient_divisor);
 }
 
+// Of a worker between two barriers: some 1 us. Whether so small a team pays depends on the machine; Pace finds it out.
+constexpr double min_operations = 1.5e5;
+
 template <class T>
 int64_t Trainer<T>::run_slice(Epoch epoch, int64_t position, LossSum& sum, int n_threads, double seconds) {
     const EpochPlan& plan = epoch.plan;
@@ -328,8 +331,8 @@ int64_t Trainer<T>::run_slice(Epoch epoch, int64_t position, LossSum& sum, int n
     if (first.begin != position) throw std::invalid_argument("position must be 0 or what the last call returned");
     epoch.updates_before = updates_ - plan.update_of(position);
     reserve_buffers(epoch);
-    SliceClock clock(seconds);
-    const int workers = Oversubscription::workers(useful_threads(n_threads, operations_between_barriers(epoch)));
+    SliceClock clock(pace_, seconds);
+    const int workers = clock.workers(useful_threads(n_threads, operations_between_barriers(epoch), min_operations));
     reserve_columns(epoch.data, workers);
     const bool is_prefetched = position > 0 && prefetched_ == PrefetchedBatch{&epoch.data, &plan, position, workers, 0};
     const int first_side = is_prefetched ? prefetched_.side : 0;
@@ -353,7 +356,7 @@ int64_t Trainer<T>::run_slice(Epoch epoch, int64_t position, LossSum& sum, int n
                 add_costs(epoch, batch, scale, sum);
                 const bool has_diverged = began_finite && !std::isfinite(sum.loss);
                 const bool is_summed = !epoch.updates && batch.is_last();
-                ends = clock.is_over(worker) || next.rows() == 0 || is_summed || has_diverged;
+                ends = clock.is_over(worker, batch.rows()) || next.rows() == 0 || is_summed || has_diverged;
                 if (ends) prefetched_ = {&epoch.data, &plan, next.begin, worker.count, side ^ 1};
             }
             worker.wait_for_all();
@@ -366,7 +369,7 @@ int64_t Trainer<T>::run_slice(Epoch epoch, int64_t position, LossSum& sum, int n
             if (batch.is_first()) scale = scale_of_update(epoch, batch);
         }
     });
-    if (workers > 1) clock.team_has_ended();
+    clock.team_has_ended();
     return position;
 }
 

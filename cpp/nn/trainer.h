@@ -7,6 +7,7 @@
 
 #include <vector>
 
+#include "../linalg/pace.h"
 #include "epoch_plan.h"
 #include "gradient_sink.h"
 #include "network.h"
@@ -167,6 +168,7 @@ private:
     Norms<T> norms_, gradient_norms_;
     Buffer<T> snapshot_;
     int64_t snapshot_updates_ = 0;
+    Pace pace_;
 };
 
 }  // namespace fastmlp
