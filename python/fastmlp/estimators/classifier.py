@@ -335,6 +335,8 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
     def _encode(self, y: np.ndarray) -> np.ndarray:
         if self._label_binarizer.y_type_ == "multiclass":
             return np.searchsorted(self.classes_, y).astype(np.int64)
+        if self._label_binarizer.y_type_ == "binary":  # as the binarizer, whose checks take a millisecond
+            return (y == self.classes_[-1])[:, None] & (len(self.classes_) > 1)
         return self._label_binarizer.transform(y).astype(bool)
 
     def _encode_eval_set(self, y: np.ndarray) -> np.ndarray:

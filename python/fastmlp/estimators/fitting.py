@@ -304,8 +304,7 @@ class FittedMLP(Predictions, Solvers, EnsembleFit, BaseEstimator, ABC):
     def _take_over(self, estimator: FittedMLP) -> None:
         """The estimator becomes this model at once, but for its parameters, which a callback may have set."""
         del self.network_in_training
-        parameters = self.get_params(deep=False)
-        now = {name: value for name, value in estimator.__dict__.items() if name in parameters}
+        now = {name: value for name, value in estimator.__dict__.items() if name in self._parameter_constraints}
         estimator.__dict__ = {**self.__dict__, **now}
 
     def _check_X_y(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
@@ -413,7 +412,7 @@ class FittedMLP(Predictions, Solvers, EnsembleFit, BaseEstimator, ABC):
         if not incremental or not hasattr(self, "_optimizer"):
             drops = self.dropout or self.input_dropout  # else the generator draws what scikit-learn's does
             seed = int(self._random_state.randint(2**31)) if drops else 0
-            self._optimizer = SolverState(self._network(loss, dtype), self.get_params(deep=False), seed)
+            self._optimizer = SolverState(self._network(loss, dtype), vars(self), seed)
         elif self._optimizer.network.spec != self._spec(loss, dtype):  # another activation or loss since the last call
             self._optimizer = self._optimizer.of_network(self._network(loss, dtype))
         return self._optimizer.network

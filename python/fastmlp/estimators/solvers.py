@@ -133,9 +133,6 @@ class Solvers(StoppingRule):
         self, network: Network, data: TrainingData, rows: np.ndarray, batch_size: int, threads: Threads, epoch: int
     ) -> dict[str, float]:
         start = time.perf_counter()
-        names = ("schedule", "weight_decay_schedule", "dropout_schedule")
-        kinds = [schedules.check_schedule(name, getattr(self, name)) for name in names]
-        progress = (epoch - 1 + np.arange(0, len(rows), batch_size) / len(rows)) / self.max_iter
         settings = UpdateSettings(
             self._optimizer.learning_rate,
             self.l1,
@@ -147,7 +144,7 @@ class Solvers(StoppingRule):
             dropout=self.dropout,
             input_dropout=self.input_dropout,
             dropout_seed=self._optimizer.dropout_seed,
-            schedule=UpdateSchedule(*(schedules.factors(each, progress) for each in kinds)) if any(kinds) else None,
+            schedule=self._schedule_of_epoch(epoch, len(rows), batch_size),
         )
 
         def train(updates: int, **more: bool) -> LossSum:
@@ -169,6 +166,14 @@ class Solvers(StoppingRule):
         self.t_ += len(rows)
         self.loss_curve_.append(self._end_iteration(loss, penalty))
         return {"loss": loss, "penalty": penalty, "seconds": time.perf_counter() - start}
+
+    def _schedule_of_epoch(self, epoch: int, rows: int, batch_size: int) -> UpdateSchedule | None:
+        kinds = {name: getattr(self, name) for name in ("schedule", "weight_decay_schedule", "dropout_schedule")}
+        if not any(kinds.values()):
+            return None
+        progress = (epoch - 1 + np.arange(0, rows, batch_size) / rows) / self.max_iter
+        checked = [schedules.check_schedule(name, given) for name, given in kinds.items()]
+        return UpdateSchedule(*(schedules.factors(each, progress) for each in checked))
 
     def _end_iteration(self, loss: float, penalty: float) -> float:
         self.n_iter_ += 1
