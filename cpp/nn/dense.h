@@ -101,6 +101,36 @@ public:
         for_each_tile(kernels_->row_tile, in.columns, shape_, worker, [&](const Tile& tile) {
             on_tile(outer_product(*kernels_, in, gradient, shape_, tile.row, tile.rows, tile.panel, row_index));
         });
+        bias_gradient(worker, gradient, on_biases);
+    }
+
+    // Whether the outputs are few enough for narrow_weight_gradient.
+    bool is_narrow() const { return shape_.vectors() == 1 && outputs_ <= kernels_->row_tile; }
+
+    // The same for few outputs, with outputs as rows of a tile and inputs in the lanes: the other way round most lanes
+    // would hold padding. Calls on_weights(offset, sums, size) for the weights of some inputs. The sums have equal bits.
+    template <class OnWeights, class OnBiases>
+    void narrow_weight_gradient(const Worker& worker, MatrixView<const T> in, MatrixView<const T> gradient,
+                                OnWeights on_weights, OnBiases on_biases) const noexcept {
+        const PanelShape inputs{1, inputs_, kernels_->lanes};
+        const int64_t outputs = outputs_, lanes = kernels_->lanes;
+        worker.share_out(inputs.panels(), [&](int64_t panel) {
+            constexpr int64_t max_lanes = panel_width<T> / panel_vectors;
+            alignas(alignment_bytes) T tile[max_row_tile * panel_width<T>], sums[panel_width<T> * max_lanes] = {};
+            const int64_t first = panel * inputs.full_width(), width = inputs.width_of(panel);
+            MatrixView<const T> of_panel = in;
+            of_panel.data += first;
+            OuterProduct<T>{*kernels_, gradient, of_panel, outputs, width / lanes, 0, nullptr}.compute(tile, Prefetch{});
+            const int64_t count = std::min(width, inputs_ - first);
+            kernels_->transpose(sums, lanes, tile, width, outputs, count);
+            on_weights(first * lanes, sums, count * lanes);
+        });
+        bias_gradient(worker, gradient, on_biases);
+    }
+
+    // The column sums of the gradient; this worker's panels.
+    template <class OnBiases>
+    void bias_gradient(const Worker& worker, MatrixView<const T> gradient, OnBiases on_biases) const noexcept {
         const Range mine = worker.share(shape_.panels());
         for (int64_t panel = mine.begin; panel < mine.end; ++panel) {
             alignas(alignment_bytes) T sums[panel_width<T>];

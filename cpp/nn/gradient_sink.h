@@ -59,6 +59,10 @@ public:
     void finish_tiles() noexcept {
         if (overlaps_) kernels_.update_tile[static_cast<int>(kind_)](std::exchange(earlier_, {}), rules_.weights);
     }
+    // Sums that are complete.
+    void take_weights(const ParameterBlock<T>& weights, int64_t offset, const T* gradient, int64_t size) noexcept {
+        take(weights, rules_.weights, offset, gradient, size);
+    }
     void take_biases(const ParameterBlock<T>& biases, int64_t offset, const T* gradient, int64_t size) noexcept {
         take(biases, rules_.biases, offset, gradient, size);
     }

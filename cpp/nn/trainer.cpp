@@ -215,7 +215,13 @@ void Trainer<T>::backward(const Worker& worker, const MicroBatch& batch, BatchBu
         const auto on_biases = [&](int64_t offset, const T* sums, int64_t size) {
             sink.take_biases(biases, offset, sums, size);
         };
-        layers[i].weight_gradient(worker, in, gradient, on_tile, on_biases, i == 0 ? active : nullptr);
+        if (i > 0 && layers[i].is_narrow())
+            layers[i].narrow_weight_gradient(
+                worker, in, gradient,
+                [&](int64_t offset, const T* sums, int64_t size) { sink.take_weights(weights, offset, sums, size); },
+                on_biases);
+        else
+            layers[i].weight_gradient(worker, in, gradient, on_tile, on_biases, i == 0 ? active : nullptr);
         sink.finish_tiles();
         if (i > 0) worker.wait_for_all();
     }
