@@ -46,11 +46,13 @@ template <class T> double Network<T>::training_operations() const {
 template <class T>
 template <class OnInputs, class OnOutputs>
 void Network<T>::for_each_block(const Inputs& inputs, int n_threads, OnInputs on_inputs, OnOutputs on_outputs) const {
-    const int64_t rows = std::min(inputs.rows, block_rows);
-    const int64_t blocks = rows ? (inputs.rows + rows - 1) / rows : 0;
-    n_threads = static_cast<int>(
-        std::min<int64_t>(useful_threads(n_threads, forward_operations() * static_cast<double>(inputs.rows)),
-                          std::max<int64_t>(1, blocks)));
+    // As many blocks for each worker, of equal heights, unless that makes them lower than half a tile.
+    n_threads = useful_threads(n_threads, forward_operations() * static_cast<double>(inputs.rows));
+    const int64_t least = (inputs.rows + block_rows - 1) / block_rows, tile = kernels().row_tile;
+    const int64_t wanted = std::max<int64_t>(1, std::min(round_up(least, n_threads), 2 * inputs.rows / tile));
+    const int64_t rows = std::max<int64_t>(1, (inputs.rows + wanted - 1) / wanted);
+    const int64_t blocks = (inputs.rows + rows - 1) / rows;
+    n_threads = static_cast<int>(std::clamp<int64_t>(blocks, 1, n_threads));
     const InputReader<T> reader = this->reader();
     const bool direct = !inputs.sparse() && reader.changes_nothing() &&
                         inputs.kind == (sizeof(T) == 4 ? InputKind::float32 : InputKind::float64);

@@ -244,3 +244,14 @@ print(signal.pthread_sigmask(signal.SIG_BLOCK, []))  # of the calling thread
 """
     result = run_python(script, OPENBLAS_NUM_THREADS="1")
     assert result.stdout == "True\nTrue\nset()\n", result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("rows", [14, 64, 100, 127, 129, 300])
+def test_predictions_of_some_rows_are_shared(rows):
+    """Also of fewer than a block that stays in the cache."""
+    net, X = Network((300, 400, 10)), np.random.default_rng(0).random((rows, 300), dtype=np.float32)
+    _core.testing.teams_run()
+    found = net.forward(X, n_threads=2)
+    assert _core.testing.teams_run() == {2: 1}
+    np.testing.assert_array_equal(found, net.forward(X, n_threads=1))
+    assert _core.testing.teams_run() == {}
