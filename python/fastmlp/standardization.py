@@ -12,8 +12,6 @@ from . import _core, training_data
 from .model_state import ModelSpec, Standardization
 from .streaming import Stream
 
-BLOCK_VALUES = 1 << 18  # of X that are in memory as float64 at a time
-
 
 def of_rows(
     spec: ModelSpec, X: Any, y: Any, sample_weight: Any, n_threads: int, chosen: np.ndarray | None = None
@@ -35,28 +33,22 @@ def of_rows(
         weights *= training_data.check_sample_weight(sample_weight, len(X), spec.dtype)
     if not weights.sum() > 0:
         raise ValueError(f"the sample weights of X must have a positive sum, got {weights.sum():g}")
-    of_inputs = _of_csr(X, weights) if isinstance(X, _core.CsrInputs) else _moments("X", X, weights)
+    of_inputs = _of_csr(X, weights) if isinstance(X, _core.CsrInputs) else _moments("X", X, weights, n_threads)
     if y is None or not spec.has_real_targets:
         return Standardization(*of_inputs)
     y = training_data.check_y(spec, y, len(X), n_threads, dtype=np.dtype(np.float64))
-    return Standardization(*of_inputs, *_moments("y", y, weights))
+    return Standardization(*of_inputs, *_moments("y", y, weights, n_threads))
 
 
-def _moments(name: str, values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _moments(name: str, values: np.ndarray, weights: np.ndarray, n_threads: int) -> tuple[np.ndarray, np.ndarray]:
     """The mean and the standard deviation of each column.
 
     A second pass corrects the mean of the first, so that both are exact to some units in the last place.
     """
-    rows = max(1, BLOCK_VALUES // values.shape[1])
-    blocks = [slice(begin, begin + rows) for begin in range(0, len(values), rows)]
     total = weights.sum()
-
-    def sums(of_block: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        return sum((weights[b, None] * of_block(values[b].astype(np.float64))).sum(axis=0) for b in blocks) / total
-
     with np.errstate(all="ignore"):
-        about = sums(lambda x: x)
-        shift, squares = sums(lambda x: x - about), sums(lambda x: (x - about) ** 2)
+        about = _core.column_moments(values, weights, np.zeros(values.shape[1]), n_threads)[0] / total
+        shift, squares = (sums / total for sums in _core.column_moments(values, weights, about, n_threads))
         return _checked(name, about + shift, squares - shift**2)
 
 

@@ -90,6 +90,9 @@ LONG_CALLS = {
         lambda X, w: lambda: _core.forward_plain([w], [np.zeros(512)], [], _core.Loss.poisson, None, X, 0, len(X), 1)
     )(np.zeros((8 * size, 512)), np.eye(512)),
     "NonzeroBits": lambda size: (lambda X: lambda: _core.NonzeroBits(X, 1))(np.eye(8 * size, 512, dtype=np.float32)),
+    "column_moments": lambda size: (lambda X: lambda: _core.column_moments(X, np.ones(8 * size), np.zeros(256), 1))(
+        long_inputs(8 * size)
+    ),
     "first_not_finite": lambda size: (lambda X: lambda: _core.first_not_finite(X, 1e38, 1))(long_inputs(8 * size)),
     "peak_gflops": lambda size: lambda: _core.peak_gflops(True, 1, 0.02),
     "matmul": lambda size: (lambda a: lambda: _core.matmul(a, a, False, True, 1))(long_inputs(size)),

@@ -37,9 +37,9 @@ class MLPRegressor(RegressorMixin, FittedMLP):
         the mean over outputs; its gradient is that of the sum over them, as in scikit-learn.
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, \
 shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, validation_fraction, beta_1, beta_2, \
-epsilon, n_iter_no_change, max_fun, l1, l2, rho, momentum_decay, weight_decay, standardize, dropout, input_dropout, max_gradient_norm, schedule, \
-weight_decay_schedule, dropout_schedule, average_decay, learning_rate_factors, \
-activation_settings, loss_settings, stopping_metric, n_threads, max_seconds, n_ensemble, ensemble_rows
+epsilon, n_iter_no_change, max_fun, l1, l2, rho, momentum_decay, weight_decay, standardize, dropout, \
+input_dropout, max_gradient_norm, schedule, weight_decay_schedule, dropout_schedule, average_decay, \
+learning_rate_factors, activation_settings, loss_settings, stopping_metric, n_threads, max_seconds, n_ensemble, ensemble_rows
         As in `MLPClassifier`.
     early_stopping : bool, default=False
         As in `MLPClassifier`; the score is R^2.
