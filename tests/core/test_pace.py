@@ -3,7 +3,7 @@
 import pytest
 from fastmlp._core import testing
 
-SLICE, PART = 0.03, 2e-4  # seconds of a slice, and of a part of it on one worker
+SLICE, PART = 0.03, 4e-4  # seconds of a slice, and of a part of it on one worker
 START = 1e9  # later than all times at which computations of this process were slowed down
 
 
