@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <exception>
 #include <new>
+#include <thread>
 
 namespace fastmlp {
 
@@ -41,7 +42,8 @@ struct Reserve {
     std::atomic<void*> page{nullptr}, block{nullptr};
 };
 
-Reserve reserves[32];
+constexpr int reserve_count = 32;
+Reserve reserves[reserve_count];
 std::new_handler earlier = nullptr;
 
 bool can_allocate(std::size_t bytes) {
@@ -50,18 +52,39 @@ bool can_allocate(std::size_t bytes) {
     return memory;
 }
 
-void on_failed_allocation() {
+// What one thread's handler gives back, that of another must not take. A child of fork may lack the thread that holds it,
+// so nobody waits forever.
+class OneAtATime {
+public:
+    OneAtATime() {
+        for (int turn = 0; turn < 10000 && held_.test_and_set(std::memory_order_acquire); ++turn)
+            std::this_thread::yield();
+    }
+    OneAtATime(const OneAtATime&) = delete;
+    ~OneAtATime() { held_.clear(std::memory_order_release); }
+
+private:
+    static inline std::atomic_flag held_ = ATOMIC_FLAG_INIT;
+};
+
+// Returns whether the allocation is to be tried again.
+bool give_back_memory() {
+    const OneAtATime turn;
     if (!can_allocate(256))
         for (Reserve& reserve : reserves)
-            if (reserve.give_back()) return;  // the allocation is tried again
-    for (Reserve& reserve : reserves)
-        if (reserve.give_back()) {
-            [[maybe_unused]] const volatile int under_way = std::uncaught_exceptions();  // allocates this thread's part
-            reserve.take();
-            break;
-        }
-    if (can_allocate(1 << 20))
-        for (Reserve& reserve : reserves) reserve.take();
+            if (reserve.give_back()) return true;
+    // This thread's part of libstdc++'s memory; other threads may take of what is given back, so once more than enough.
+    int enough = 0, given = 0;
+    for (; given < reserve_count && enough < 2; ++given)
+        if (reserves[given].give_back()) enough += can_allocate(256);
+    if (enough) [[maybe_unused]] const volatile int under_way = std::uncaught_exceptions();
+    const int taken_back = can_allocate(1 << 20) ? reserve_count : given;
+    for (int i = 0; i < taken_back; ++i) reserves[i].take();
+    return false;
+}
+
+void on_failed_allocation() {
+    if (give_back_memory()) return;
     if (!earlier) throw std::bad_alloc();
     earlier();  // if it returns, the allocation is tried again
 }
