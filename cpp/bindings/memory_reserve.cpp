@@ -52,8 +52,8 @@ bool can_allocate(std::size_t bytes) {
     return memory;
 }
 
-// What one thread's handler gives back, that of another must not take. A child of fork may lack the thread that holds it,
-// so nobody waits forever.
+// A lock: the memory that one thread's handler gives back must not go to another thread's. The wait has an end, because a
+// child of fork lacks the thread that holds the lock.
 class OneAtATime {
 public:
     OneAtATime() {

@@ -184,7 +184,8 @@ py::object forward_plain_of(const std::vector<Array<T>>& weights, const std::vec
 template <class T> void register_network(py::module_& m, const char* name) {
     using py::arg;
     m.def("forward_plain", &forward_plain_of<T>, arg("weights").noconvert(), arg("biases").noconvert(),
-          arg("activations"), arg("loss"), arg("standardization"), arg("inputs"), arg("begin"), arg("end"), arg("n_threads"));
+          arg("activations"), arg("loss"), arg("standardization"), arg("inputs"), arg("begin"), arg("end"),
+          arg("n_threads"));
     py::class_<Network<T>> network(m, name);
     network
         .def(py::init(&new_network<T>), arg("sizes"), arg("activations"), arg("loss"), arg("loss_settings"),

@@ -36,7 +36,8 @@ class Ensemble:
     Parameters
     ----------
     members : sequence of Network, at least one
-        With the same numbers of features and outputs, the same loss, the same levels of quantiles and the same dtype. They are not copied.
+        With the same numbers of features and outputs, the same loss, the same levels of quantiles and the same dtype. They
+        are not copied.
 
     Attributes
     ----------

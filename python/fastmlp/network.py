@@ -224,7 +224,8 @@ class Network(Exports):
     ) -> None:
         """Learn the means and standard deviations of these rows, as the first fit does with ``standardize=True``.
 
-        For fits that see the rows in parts: of a `fastmlp.streaming.Stream`, of several ranks (the same sample on each), or of your own loss.
+        For fits that see the rows in parts: those of a `fastmlp.streaming.Stream`, of several ranks, which need the same
+        sample, and of your own loss.
 
         Parameters
         ----------

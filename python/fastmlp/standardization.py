@@ -105,6 +105,7 @@ def learned(
     chosen : callable, optional
         Called with the number of rows; returns for each network the rows that count, None for all.
     """
+    taken: list[tuple[Any, Standardization]] = []
     learning = [index for index, network in enumerate(networks) if network.lacks_standardization]
     try:
         if isinstance(X, Stream):
@@ -119,8 +120,10 @@ def learned(
                 if key not in known:
                     known[key] = of_rows(spec, X, y, sample_weight, n_threads, part)
                 networks[index].take_standardization(known[key])
+                taken.append((networks[index], known[key]))
         yield
     except BaseException:
-        for index in learning:
-            networks[index].forget_standardization()
+        for network, own in taken:
+            if network.standardization is own:
+                network.forget_standardization()
         raise

@@ -225,7 +225,7 @@ def test_ranks_need_the_same_means_before():
     errors = Ranks(2).run(lambda communicator: fit(communicator, None))
     assert any("a distributed Trainer has no means" in str(error) for error in errors)
     errors = Ranks(2).run(lambda communicator: fit(communicator, [(X, y), (X[1:], y[1:])]))
-    assert any("standardization: <Standardization of 9 inputs, digest" in str(error) for error in errors)
+    assert any("standardization: <Standardization of 9 inputs, checksum" in str(error) for error in errors)
     nets = together(2, lambda communicator: fit(communicator, [(X, y), (X, y)]))
     assert_equal_bits(parameters(nets[0]), parameters(nets[1]))
 

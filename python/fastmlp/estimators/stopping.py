@@ -41,7 +41,8 @@ class StoppingRule:
     def _ends_without_improvement(self, info: EpochInfo) -> bool:
         """The first callback of a fit."""
         if self._improved(info.metrics):
-            self._best = self._optimizer.evaluated.weights, self._optimizer.evaluated.biases
+            network = self._optimizer.evaluated
+            self._best = network.weights, network.biases
         self._optimizer.end_epoch(self.t_)
         return self._no_improvement_count > self.n_iter_no_change and self._stops()
 
