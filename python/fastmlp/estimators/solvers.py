@@ -103,7 +103,7 @@ class Solvers(StoppingRule):
             network,
             1 if incremental else self.max_iter,
             [self._record, self._ends_without_improvement, *callbacks],
-            evaluate=lambda: self._evaluate(self._optimizer.evaluated, held_out, threads()),
+            evaluate=lambda: self._evaluate(self._optimizer.evaluated, held_out, threads()) if held_out else {},
             divergence=None if self.early_stopping else divergence,
             record=self._history(),
             optimizer=self._optimizer,

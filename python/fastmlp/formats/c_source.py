@@ -125,7 +125,9 @@ def to_c(model: ModelState, name: str) -> str:
         stack += sizes[-1]
     standardization = model.standardization
     scaling = (
-        f" *              (this file multiplies them by {float(spec.input_scale)!r})\n" if spec.input_scale != 1 else ""
+        f" *              (this file multiplies them by {float(spec.input_scale)!r})\n"
+        if spec.dtype.type(spec.input_scale) != 1
+        else ""
     )
     texts = [_array(f"{name}_{key.replace('.', '_')}", c_type, f, array) for key, array in arrays.items()]
     if standardization is not None:
