@@ -17,19 +17,52 @@ namespace fastmlp {
 // A tile of a product: rows [row, row + rows) of A, the columns of one panel.
 struct Tile {
     int64_t row, rows, panel;
+    int64_t row_tile;  // which of the row tiles it is
     Range next;  // the rows of the worker's next tile if they may be in another core's cache; else empty
 };
 
-// Calls f(tile) for each of this worker's tiles of a product of `rows` rows. The heights of row tiles differ by at most
-// one. In its first pass over the rows, a worker reads rows that others have written, which are still in their cores'
-// caches; they are prefetched one tile ahead.
+// How many tiles the rows of a product are cut into: as few as possible, or up to half as many more where the workers
+// then take less time, because the tiles divide among them. A tile costs its rows and, once more, about a row; lower
+// ones than `least_height` waste the multiply-adders.
+inline int64_t row_tiles(int row_tile, int64_t rows, int64_t panels, int workers) {
+    constexpr int64_t least_height = 7;
+    const int64_t least = (rows + row_tile - 1) / row_tile;
+    int64_t best = least, best_time = INT64_MAX;
+    if (workers > 1)
+        for (int64_t tiles = least; 2 * tiles <= 3 * least && rows / tiles >= least_height; ++tiles) {
+            const int64_t rounds = (tiles * panels + workers - 1) / workers, height = (rows + tiles - 1) / tiles;
+            if (rounds * (height + 1) < best_time) best = tiles, best_time = rounds * (height + 1);
+        }
+    return best;
+}
+
+// The row tiles of a product of `rows` rows; their heights differ by at most one.
+class RowTiles {
+public:
+    RowTiles(int64_t rows, int64_t tiles) : count_(tiles), height_(rows / tiles), taller_(rows % tiles) {}
+    int64_t count() const { return count_; }
+    Range rows(int64_t tile) const { return {begin(tile), begin(tile + 1)}; }
+    int64_t begin(int64_t tile) const { return tile * height_ + std::min(tile, taller_); }
+
+private:
+    int64_t count_, height_, taller_;  // the first `taller_` tiles have a row more
+};
+
+// Calls f(tile) for each of this worker's tiles of a product of `rows` rows. In its first pass over the rows, a worker
+// reads rows that others have written, which are still in their cores' caches; they are prefetched one tile ahead.
 template <class F> void for_each_tile(int row_tile, int64_t rows, const PanelShape& shape, const Worker& worker, F f) {
-    const int64_t tiles = (rows + row_tile - 1) / row_tile;
-    int64_t near = worker.count > 1 ? 1 : tiles;
-    worker.share_out(tiles * shape.panels(), [&](int64_t i) {
-        const auto rows_of = [&](int64_t tile) { return Range{rows * tile / tiles, rows * (tile + 1) / tiles}; };
-        const Range own = rows_of(i % tiles);
-        f(Tile{own.begin, own.size(), i / tiles, near++ < tiles ? rows_of((i + 1) % tiles) : Range{0, 0}});
+    if (rows == 0) return;
+    const RowTiles tiles(rows, row_tiles(row_tile, rows, shape.panels(), worker.count));
+    int64_t near = worker.count > 1 ? 1 : tiles.count();
+    worker.share_out_ranges(tiles.count() * shape.panels(), [&](Range range) {
+        int64_t panel = range.begin / tiles.count(), tile = range.begin % tiles.count();
+        for (int64_t i = range.begin; i < range.end; ++i) {
+            const int64_t next = tile + 1 == tiles.count() ? 0 : tile + 1;
+            const Range own = tiles.rows(tile);
+            f(Tile{own.begin, own.size(), panel, tile, near++ < tiles.count() ? tiles.rows(next) : Range{0, 0}});
+            panel += next == 0;
+            tile = next;
+        }
     });
 }
 
@@ -91,7 +124,7 @@ template <class T> struct OuterProduct {
 };
 
 template <class T>
-OuterProduct<T> outer_product(const Kernels<T>& kernels, MatrixView<const T> a, MatrixView<const T> b,
+[[gnu::always_inline]] inline OuterProduct<T> outer_product(const Kernels<T>& kernels, MatrixView<const T> a, MatrixView<const T> b,
                               const PanelShape& shape, int64_t row, int64_t rows, int64_t panel,
                               const std::int32_t* row_index = nullptr) {
     a.data += row;

@@ -54,15 +54,12 @@ struct Worker {
     // This worker's part of 0 .. total: contiguous, sizes differ by at most one.
     Range share(int64_t total) const { return share_of(index, total); }
 
-    // Calls f(i) once for each i of 0 .. total; all workers call this. A worker takes its own share first, so that its
-    // part of the weights stays in its cache, and then the rest of the others' shares, so that a slow or busy core
-    // does not delay the team. A claim takes half of what is left, because each claim costs as much as a small tile.
+    // Calls f(range) with ranges that make up 0 .. total; all workers call this. A worker takes its own share first, so
+    // that its part of the weights stays in its cache, and then the rest of the others' shares, so that a slow or busy
+    // core does not delay the team. A claim takes half of what is left, because each claim costs as much as a small tile.
     // At most two such loops may run between barriers.
-    template <class F> void share_out(int64_t total, F f) const noexcept {
-        if (count == 1) {
-            for (int64_t i = 0; i < total; ++i) f(i);
-            return;
-        }
+    template <class F> void share_out_ranges(int64_t total, F f) const noexcept {
+        if (count == 1) return f(Range{0, total});
         cursors->clear_ahead(loop, index);
         for (int next = index; next < index + count; ++next) {
             const Range share = share_of(next % count, total);
@@ -70,15 +67,42 @@ struct Worker {
             for (int64_t begin = taken.load(std::memory_order_relaxed); begin < share.size();) {
                 const int64_t end = begin + (share.size() - begin + 1) / 2;
                 if (!taken.compare_exchange_weak(begin, end, std::memory_order_relaxed)) continue;
-                for (int64_t i = begin; i < end; ++i) f(share.begin + i);
+                f(Range{share.begin + begin, share.begin + end});
                 begin = taken.load(std::memory_order_relaxed);
             }
         }
         ++loop;
     }
+    // The same with f(i) for each i.
+    template <class F> void share_out(int64_t total, F f) const noexcept {
+        share_out_ranges(total, [&](Range range) {
+            for (int64_t i = range.begin; i < range.end; ++i) f(i);
+        });
+    }
 
 private:
     Range share_of(int worker, int64_t total) const { return {total * worker / count, total * (worker + 1) / count}; }
+};
+
+// Counts the parts of items that the workers have done.
+class PartCounters {
+public:
+    explicit PartCounters(int64_t items = 0) : done_(static_cast<std::size_t>(items)) {}
+    std::size_t size() const { return done_.size(); }
+    // Another part of the item's `parts` is done. True for the last one, whose worker then sees what the others wrote
+    // before they called this; the count starts again.
+    bool completes(int64_t item, int64_t parts) noexcept {
+        std::atomic<int64_t>& count = done_[static_cast<std::size_t>(item)].count;
+        if (count.fetch_add(1, std::memory_order_acq_rel) + 1 < parts) return false;
+        count.store(0, std::memory_order_relaxed);
+        return true;
+    }
+
+private:
+    struct alignas(64) Done {
+        std::atomic<int64_t> count{0};
+    };
+    std::vector<Done> done_;
 };
 
 }  // namespace fastmlp

@@ -36,9 +36,9 @@ public:
     const PanelShape& shape() const { return shape_; }
     const PanelShape& transposed_shape() const { return transposed_shape_; }
     const Epilogue<T>& epilogue() const { return epilogue_; }
-    // Tiles of the gradient of the weights of this many inputs.
-    int64_t weight_tiles(int64_t inputs) const {
-        return (inputs + kernels_->row_tile - 1) / kernels_->row_tile * shape_.panels();
+    // Those of a panel of the outputs of so many rows, and of a panel of the gradient of the weights of so many inputs.
+    RowTiles tiles_of_panel(int64_t rows, int workers) const {
+        return {rows, row_tiles(kernels_->row_tile, rows, shape_.panels(), workers)};
     }
     Buffer<T>& weights() { return weights_; }
     const Buffer<T>& weights() const { return weights_; }
@@ -50,11 +50,16 @@ public:
     // out (rows, outputs) = activation(in (rows, inputs) * W + b); this worker's tiles. With `active`, `in` holds
     // these columns only and the others are zero. The activation's derivatives go to `derivatives`, of the size of `out`,
     // if it keeps them and that is not empty. With dropout, `dropped` is `out` times the mask, as the derivatives are.
+    // on_tile(tile) is called after each tile.
+    template <class OnTile = void (*)(const Tile&)>
     void forward(const Worker& worker, MatrixView<const T> in, MatrixView<T> out, const ActiveColumns* active = nullptr,
-                 MatrixView<T> derivatives = {}, const Dropout<T>& dropout = {},
-                 MatrixView<T> dropped = {}) const noexcept {
-        if (in.rows == 1 && worker.count == 1 && !active && !dropout)
-            return forward_row(in.data, out.data, derivatives.data);
+                 MatrixView<T> derivatives = {}, const Dropout<T>& dropout = {}, MatrixView<T> dropped = {},
+                 OnTile on_tile = [](const Tile&) {}) const noexcept {
+        if (in.rows == 1 && worker.count == 1 && !active && !dropout) {
+            forward_row(in.data, out.data, derivatives.data);
+            for (int64_t panel = 0; panel < shape_.panels(); ++panel) on_tile(Tile{0, 1, panel, 0, {0, 0}});
+            return;
+        }
         for_each_tile(kernels_->row_tile, in.rows, shape_, worker, [&](const Tile& tile) {
             const int64_t first = tile.panel * shape_.full_width();
             T* to = out.row(tile.row) + first;
@@ -68,6 +73,7 @@ public:
             if (dropout)
                 dropout.apply(z, tile.row, first, {dropped.row(tile.row) + first, z.rows, z.columns, dropped.stride},
                               nullptr, derivative);
+            on_tile(tile);
         });
     }
 
@@ -92,14 +98,15 @@ public:
         });
     }
 
-    // Calls on_tile(OuterProduct) for each tile of inᵀ * gradient, and on_biases(first, sums, columns) with the
+    // Calls on_tile(OuterProduct, panel) for each tile of inᵀ * gradient, and on_biases(first, sums, columns) with the
     // gradient's column sums, in the layout of the parameters. With `active`, `in` holds these columns only.
     template <class OnTile, class OnBiases>
     void weight_gradient(const Worker& worker, MatrixView<const T> in, MatrixView<const T> gradient, OnTile on_tile,
                          OnBiases on_biases, const ActiveColumns* active = nullptr) const noexcept {
         const std::int32_t* row_index = active ? active->index() : nullptr;
         for_each_tile(kernels_->row_tile, in.columns, shape_, worker, [&](const Tile& tile) {
-            on_tile(outer_product(*kernels_, in, gradient, shape_, tile.row, tile.rows, tile.panel, row_index));
+            on_tile(outer_product(*kernels_, in, gradient, shape_, tile.row, tile.rows, tile.panel, row_index),
+                    tile.panel);
         });
         bias_gradient(worker, gradient, on_biases);
     }
@@ -108,7 +115,8 @@ public:
     bool is_narrow() const { return shape_.vectors() == 1 && outputs_ <= kernels_->row_tile; }
 
     // The same for few outputs, with outputs as rows of a tile and inputs in the lanes: the other way round most lanes
-    // would hold padding. Calls on_weights(offset, sums, size) for the weights of some inputs. The sums have equal bits.
+    // would hold padding. Calls on_weights(panel, offset, sums, size) for the weights of the inputs of each panel of the
+    // transposed weights. The sums have equal bits.
     template <class OnWeights, class OnBiases>
     void narrow_weight_gradient(const Worker& worker, MatrixView<const T> in, MatrixView<const T> gradient,
                                 OnWeights on_weights, OnBiases on_biases) const noexcept {
@@ -123,7 +131,7 @@ public:
             OuterProduct<T>{*kernels_, gradient, of_panel, outputs, width / lanes, 0, nullptr}.compute(tile, Prefetch{});
             const int64_t count = std::min(width, inputs_ - first);
             kernels_->transpose(sums, lanes, tile, width, outputs, count);
-            on_weights(first * lanes, sums, count * lanes);
+            on_weights(panel, first * lanes, sums, count * lanes);
         });
         bias_gradient(worker, gradient, on_biases);
     }
@@ -153,16 +161,16 @@ public:
     // Makes this worker's part of the transposed copy (in panels of transposed_shape()) equal to the weights again.
     void refresh_transposed(const Worker& worker, T* transposed) const noexcept {
         const Range mine = worker.share(transposed_shape_.panels());
-        for (int64_t panel = mine.begin; panel < mine.end; ++panel) {
-            const int64_t first = panel * transposed_shape_.full_width(), width = transposed_shape_.width_of(panel);
-            const int64_t rows = std::min(width, inputs_ - first);
-            for (int64_t p = 0; p < shape_.panels(); ++p) {
-                const int64_t from = p * shape_.full_width();
-                kernels_->transpose(transposed + transposed_shape_.offset_of(panel) + from * width, width,
-                                    weights_.data() + shape_.offset_of(p) + first * shape_.width_of(p),
-                                    shape_.width_of(p), rows, std::min(shape_.width_of(p), outputs_ - from));
-            }
-        }
+        for (int64_t to = mine.begin; to < mine.end; ++to)
+            for (int64_t from = 0; from < shape_.panels(); ++from) transpose_block(to, from, transposed);
+    }
+    // What panel `to` of the transposed copy holds of panel `from` of the weights.
+    void transpose_block(int64_t to, int64_t from, T* transposed) const noexcept {
+        const int64_t first_input = to * transposed_shape_.full_width(), to_width = transposed_shape_.width_of(to);
+        const int64_t first_output = from * shape_.full_width(), from_width = shape_.width_of(from);
+        kernels_->transpose(transposed + transposed_shape_.offset_of(to) + first_output * to_width, to_width,
+                            weights_.data() + shape_.offset_of(from) + first_input * from_width, from_width,
+                            std::min(to_width, inputs_ - first_input), std::min(from_width, outputs_ - first_output));
     }
 
 private:
@@ -173,7 +181,7 @@ private:
             kernels_->gemm_row(inputs_, in, weights_.data() + shape_.offset_of(panel), shape_.offset_of(1),
                                out + panel * shape_.full_width());
         for (; panel < shape_.panels(); ++panel)
-            panel_tile(*kernels_, {in, 1, inputs_, inputs_}, shape_, weights_.data(), Tile{0, 1, panel, {0, 0}},
+            panel_tile(*kernels_, {in, 1, inputs_, inputs_}, shape_, weights_.data(), Tile{0, 1, panel, 0, {0, 0}},
                        out + panel * shape_.full_width(), 0);
         epilogue_.forward({out, 1, shape_.padded_columns(), 0}, biases_.data(), derivatives);
     }

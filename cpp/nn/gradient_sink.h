@@ -25,6 +25,9 @@ public:
           needs_sums_(!is_first_ || !updates_),
           overlaps_(!needs_sums_ && properties_.overlaps_with_product && batch.rows() >= min_rows_to_overlap) {}
 
+    bool updates() const noexcept { return updates_; }
+    // Whether a tile updates the parameters only during the next tile's product.
+    bool overlaps() const noexcept { return overlaps_; }
     // From the next tile on.
     void set_rules(const UpdateRules<T>& rules) noexcept { rules_ = rules; }
 

@@ -102,9 +102,16 @@ public:
         return gradients_.biases + layer.biases().size();
     }
     void reserve_transposed(const DenseLayer<T>& layer) {
+        if (!panels_changed_.size()) panels_changed_ = PartCounters(layer.shape().panels());
         if (!transposed_.size()) transposed_ = Buffer<T>(layer.transposed_shape().size());
     }
     T* transposed() { return transposed_.data(); }
+    // After an update of a tile of this panel of the weights: after the panel's last one, copies the panel.
+    void tile_changed(const DenseLayer<T>& layer, int64_t panel, int workers) noexcept {
+        if (panels_changed_.completes(panel, layer.tiles_of_panel(layer.inputs(), workers).count()))
+            for (int64_t to = 0; to < layer.transposed_shape().panels(); ++to)
+                layer.transpose_block(to, panel, transposed_.data());
+    }
 
     ParameterBlock<T> weights_of(DenseLayer<T>& layer) {
         ParameterBlock<T> block{layer.weights().data(), gradients_.weights, {}, layer.weights().size()};
@@ -132,6 +139,7 @@ private:
     std::vector<State> states_;  // of the optimizer, and then the mean
     LayerArrays<T> gradients_{};
     Buffer<T> transposed_;
+    PartCounters panels_changed_;  // tiles of each panel
 };
 
 // Updates `size` parameters of a block from `offset` on, with their gradient.

@@ -105,7 +105,7 @@ void Step<T>::backward_batch(const Worker& worker, const MicroBatch& batch, Matr
             const ParameterBlock<T> biases = states_[i].biases_of(layers[i]);
             layers[i].weight_gradient(
                 worker, in, gradient,
-                [&](const OuterProduct<T>& product) { sink.take_tile(weights, product, Prefetch{}); },
+                [&](const OuterProduct<T>& product, int64_t) { sink.take_tile(weights, product, Prefetch{}); },
                 [&](int64_t offset, const T* values, int64_t size) { sink.take_biases(biases, offset, values, size); });
         }
         worker.wait_for_all();

@@ -1,13 +1,4 @@
-// The training step: forward, loss, backward and update of one micro-batch after another.
-//
-// One team runs a whole slice. Between two barriers, the workers share the tiles of one or two matrix products:
-//   forward   layer by layer; the output layer by rows, so that its loss needs no barrier
-//   backward  from the last layer: the gradient of the layer below, then this layer's weight gradient, whose tiles
-//             go into a GradientSink; between the first layer's tiles the next micro-batch's rows are gathered, so
-//             that memory loads one row while the core computes
-// That is 2 barriers per layer and micro-batch. Each worker begins with the same tiles each time, so its panels of
-// weights and states stay in its L2 as far as they fit; inputs and activations of a micro-batch pass through L2; a
-// tile's sums are in registers, and the gradient of all weights exists only if several micro-batches add up to it.
+// Training outside of the micro-batch: buffers, slices of an epoch, updates with sums, copies of the memory.
 #include "trainer.h"
 
 #include <cmath>
@@ -62,6 +53,7 @@ template <class T> void Trainer<T>::reserve_buffers(const Epoch& epoch) {
         if (drops_) dropped_.emplace_back(rows, network_.layers()[i].outputs());
     }
     losses_ = RowLosses<T>(rows);
+    rows_done_ = PartCounters(rows);
     reserved_rows_ = rows;
     reserved_columns_ = columns;
 }
@@ -86,47 +78,6 @@ template <class T> Buffer<T>& Trainer<T>::gradients() {
     return sums_;
 }
 
-// A micro-batch's rows.
-
-template <class T>
-void Trainer<T>::find_columns(const Worker& worker, const Epoch& epoch, const MicroBatch& batch,
-                              BatchBuffers& to) noexcept {
-    if (to.columns.empty()) return;
-    const Range mine = worker.share(batch.rows());
-    ActiveColumns& columns = to.columns[static_cast<std::size_t>(worker.index)];
-    const int64_t first = batch.begin + mine.begin;
-    if (epoch.data.nonzero)
-        columns.mark_nonzero(*epoch.data.nonzero, epoch.plan.order(), first, mine.size());
-    else
-        columns.mark_nonzero(epoch.data.inputs, epoch.plan.order(), first, mine.size());
-}
-
-template <class T>
-RowGather<T> Trainer<T>::gather(const Worker& worker, const Epoch& epoch, const MicroBatch& batch,
-                                BatchBuffers& to) noexcept {
-    const Range mine = worker.share(batch.rows());
-    if (!to.columns.empty()) to.columns[static_cast<std::size_t>(worker.index)].merge(to.columns.data(), worker.count);
-    for (int64_t i = mine.begin; i < mine.end; ++i) {
-        const Targets<T> from = epoch.data.targets_from(epoch.plan.row(batch.begin + i), network_.outputs());
-        if (from.labels) to.labels.data()[i] = *from.labels;
-        if (from.targets) std::copy_n(from.targets, network_.outputs(), to.targets.view().row(i));
-        if (from.sample_weights) to.sample_weights.data()[i] = *from.sample_weights;
-    }
-    MatrixView<T> inputs = to.inputs.view();
-    inputs.data = inputs.row(mine.begin);
-    return {kernels_,    network_.reader(), epoch.data.inputs, epoch.plan.order(), batch.begin + mine.begin,
-            mine.size(), inputs,            active_columns(worker, to)};
-}
-
-template <class T>
-MatrixView<const T> Trainer<T>::inputs_of(std::size_t layer, const MicroBatch& batch, BatchBuffers& buffers,
-                                          const ActiveColumns* active) noexcept {
-    Matrix<T>& from = layer == 0 ? buffers.inputs : (drops_ ? dropped_ : outputs_)[layer - 1];
-    MatrixView<T> inputs = from.first_rows(batch.rows());
-    if (layer == 0 && active) inputs.columns = active->count();
-    return inputs;
-}
-
 // The penalty.
 
 template <class T> void Trainer<T>::measure_weights(const Worker& worker) noexcept {
@@ -137,100 +88,6 @@ template <class T> void Trainer<T>::measure_weights(const Worker& worker) noexce
 
 template <class T> double Trainer<T>::penalty(const UpdateSettings& settings, double gradient_divisor) const noexcept {
     return settings.l1 * norms_.absolute() + l2_of_update(settings, gradient_divisor) / 2 * norms_.squares();
-}
-
-// Forward and backward.
-
-template <class T>
-void Trainer<T>::drop_inputs(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers,
-                             const UpdateSettings& settings) noexcept {
-    const Dropout<T> dropout = dropout_of(0, batch, settings);
-    if (!dropout) return;
-    const ActiveColumns* active = active_columns(worker, buffers);
-    const Range mine = worker.share(batch.rows());
-    MatrixView<T> inputs = buffers.inputs.first_rows(batch.rows());
-    inputs = {inputs.row(mine.begin), mine.size(), active ? active->count() : inputs.columns, inputs.stride};
-    dropout.apply(inputs, mine.begin, 0, inputs, active ? active->index() : nullptr);
-    worker.wait_for_all();
-}
-
-template <class T>
-void Trainer<T>::forward(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers,
-                         const UpdateSettings& settings) noexcept {
-    auto& layers = network_.layers();
-    const ActiveColumns* active = active_columns(worker, buffers);
-    if (batch.is_first())
-        for (std::size_t i = 1; i < layers.size(); ++i) layers[i].refresh_transposed(worker, states_[i].transposed());
-    drop_inputs(worker, batch, buffers, settings);
-    for (std::size_t i = 0; i + 1 < layers.size(); ++i) {
-        layers[i].forward(worker, inputs_of(i, batch, buffers, active), outputs_[i].first_rows(batch.rows()),
-                          i == 0 ? active : nullptr, derivatives_[i].view(), dropout_of(i + 1, batch, settings),
-                          drops_ ? dropped_[i].view() : MatrixView<T>{});
-        worker.wait_for_all();
-    }
-}
-
-template <class T>
-void Trainer<T>::output_gradient(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers,
-                                 double gradient_divisor, bool weighted) noexcept {
-    const std::size_t last = network_.layers().size() - 1;
-    const Range mine = worker.share(batch.rows());
-    if (mine.size() > 0) {
-        const ActiveColumns* active = active_columns(worker, buffers);
-        const auto share_of = [&](auto matrix) {
-            matrix.data = matrix.row(mine.begin);
-            matrix.rows = mine.size();
-            return matrix;
-        };
-        const MatrixView<const T> in = share_of(inputs_of(last, batch, buffers, active));
-        const MatrixView<T> z = share_of(outputs_[last].view());
-        network_.layers()[last].forward(Worker::alone(), in, z, last == 0 ? active : nullptr);
-        const T scale = gradient_divisor > 0 ? T(1) / static_cast<T>(gradient_divisor) : T(0);
-        loss_and_gradient(network_.loss(), kernels_, z, buffers.targets_from(mine.begin, weighted), scale, losses_,
-                          mine.begin);
-    }
-    worker.wait_for_all();
-}
-
-template <class T>
-void Trainer<T>::backward(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers,
-                          const UpdateSettings& settings, const UpdateRules<T>& rules, GradientSink<T>& sink,
-                          RowGather<T>& next_rows) noexcept {
-    auto& layers = network_.layers();
-    const ActiveColumns* active = active_columns(worker, buffers);
-    next_rows.spread_over(layers[0].weight_tiles(active ? active->count() : network_.inputs()) / worker.count);
-    for (std::size_t i = layers.size(); i-- > 0;) {
-        const MatrixView<T> gradient = (i + 1 == layers.size() ? outputs_[i] : gradients_[i]).first_rows(batch.rows());
-        const MatrixView<const T> in = inputs_of(i, batch, buffers, active);
-        if (i > 0)
-            layers[i].input_gradient(worker, gradient, states_[i].transposed(),
-                                     outputs_[i - 1].first_rows(batch.rows()), layers[i - 1].epilogue(), derivatives_[i - 1].view(),
-                                     gradients_[i - 1].first_rows(batch.rows()), dropout_of(i, batch, settings));
-        sink.set_rules(rules_of(i, rules));
-        const ParameterBlock<T> weights = states_[i].weights_of(layers[i]), biases = states_[i].biases_of(layers[i]);
-        const auto on_tile = [&](const OuterProduct<T>& product) {
-            sink.take_tile(weights, product, i == 0 ? next_rows.prefetch() : Prefetch{});
-            if (i == 0) next_rows.copy_ready();
-        };
-        const auto on_biases = [&](int64_t offset, const T* sums, int64_t size) {
-            sink.take_biases(biases, offset, sums, size);
-        };
-        if (i > 0 && layers[i].is_narrow())
-            layers[i].narrow_weight_gradient(
-                worker, in, gradient,
-                [&](int64_t offset, const T* sums, int64_t size) { sink.take_weights(weights, offset, sums, size); },
-                on_biases);
-        else
-            layers[i].weight_gradient(worker, in, gradient, on_tile, on_biases, i == 0 ? active : nullptr);
-        sink.finish_tiles();
-        if (i > 0) worker.wait_for_all();
-    }
-    next_rows.copy_all();
-    if (active && sink.needs_zeros()) {
-        const ParameterBlock<T> weights = states_[0].weights_of(layers[0]);
-        layers[0].for_inactive(worker, *active,
-                               [&](int64_t offset, int64_t size) { sink.take_zeros(weights, offset, size); });
-    }
 }
 
 // Updates with sums of gradients.
@@ -298,27 +155,6 @@ typename Trainer<T>::UpdateScale Trainer<T>::scale_of_update(const Epoch& epoch,
 }
 
 template <class T>
-void Trainer<T>::train_micro_batch(const Worker& worker, const Epoch& epoch, const MicroBatch& batch,
-                                   const MicroBatch& next, const UpdateScale& scale, int side) noexcept {
-    BatchBuffers &buffers = batches_[side], &next_buffers = batches_[side ^ 1];
-    const int64_t update = epoch.plan.update_of(batch.begin);
-    UpdateSettings settings = epoch.settings.at(update);
-    settings.dropout_key = Dropout<T>::key_of_update(settings.dropout_key, epoch.updates_before + update);
-    const bool ends_update = epoch.updates && batch.is_last(), clips = settings.max_gradient_norm > 0;
-    if (settings.measures_penalty && batch.is_first()) measure_weights(worker);
-    find_columns(worker, epoch, next, next_buffers);
-    forward(worker, batch, buffers, settings);
-    output_gradient(worker, batch, buffers, scale.gradient_divisor, epoch.data.sample_weights);
-    const UpdateRules<T> rules = update_rules<T>(optimizer_, settings, epoch.updates_before + update + 1,
-                                                  scale.gradient_divisor);
-    GradientSink<T> sink(kernels_, optimizer_.kind, rules, batch, epoch.updates && !clips);
-    RowGather<T> next_rows = gather(worker, epoch, next, next_buffers);
-    backward(worker, batch, buffers, settings, rules, sink, next_rows);
-    if (ends_update && clips) clip_and_update(worker, rules, settings.max_gradient_norm);
-    if (ends_update) average_parameters(worker);
-}
-
-template <class T>
 void Trainer<T>::add_costs(const Epoch& epoch, const MicroBatch& batch, const UpdateScale& scale,
                            LossSum& sum) const noexcept {
     sum.add(losses_, batch.rows(), scale.loss_factor);
@@ -347,12 +183,7 @@ int64_t Trainer<T>::run_slice(Epoch epoch, int64_t position, LossSum& sum, int n
     bool ends = false;
     run_team(workers, [&](const Worker& worker) noexcept {
         if (worker.index == 0) clock.team_begins();
-        if (!is_prefetched) {
-            find_columns(worker, epoch, first, batches_[first_side]);
-            worker.wait_for_all();
-            gather(worker, epoch, first, batches_[first_side]).copy_all();
-            worker.wait_for_all();
-        }
+        begin_slice(worker, epoch, first, is_prefetched, first_side);
         MicroBatch batch = first;
         UpdateScale scale = scale_of_update(epoch, first);
         for (int side = first_side;; side ^= 1) {

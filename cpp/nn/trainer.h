@@ -104,16 +104,33 @@ private:
     // Copies labels or targets at once; the caller copies the inputs between its tiles.
     RowGather<T> gather(const Worker& worker, const Epoch& epoch, const MicroBatch& batch, BatchBuffers& to) noexcept;
 
+    // Before the first micro-batch: copies its rows unless they are there, and the transposed weights.
+    void begin_slice(const Worker& worker, const Epoch& epoch, const MicroBatch& first, bool is_gathered,
+                     int side) noexcept;
+    void refresh_transposed(const Worker& worker) noexcept {
+        for (std::size_t i = 1; i < states_.size(); ++i)
+            network_.layers()[i].refresh_transposed(worker, states_[i].transposed());
+    }
+
     // The steps of a micro-batch, each by all workers.
     void measure_weights(const Worker& worker) noexcept;
     void drop_inputs(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers,
                      const UpdateSettings& settings) noexcept;
-    void forward(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers,
-                 const UpdateSettings& settings) noexcept;
-    void output_gradient(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers, double gradient_divisor,
-                         bool weighted) noexcept;
+    void forward(const Worker& worker, const Epoch& epoch, const MicroBatch& batch, BatchBuffers& buffers,
+                 const UpdateSettings& settings, double gradient_divisor) noexcept;
+    // Whether the output layer is so narrow that all workers can read all of its weights, each for some rows.
+    bool has_narrow_head() const noexcept {
+        return network_.layers().size() > 1 && network_.layers().back().shape().panels() <= 2;
+    }
+    // Of some rows, by one worker: output layer, loss, and with a narrow head the gradient of the layer below.
+    void output_gradient(Range rows, const MicroBatch& batch, BatchBuffers& buffers, const ActiveColumns* active,
+                         const UpdateSettings& settings, double gradient_divisor, bool weighted) noexcept;
     void backward(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers, const UpdateSettings& settings,
                   const UpdateRules<T>& rules, GradientSink<T>& sink, RowGather<T>& next_rows) noexcept;
+    // Of one layer; with an update, the weights' transposed copy follows them.
+    void weight_gradient(const Worker& worker, std::size_t i, MatrixView<const T> in, MatrixView<const T> gradient,
+                         const ActiveColumns* active, const UpdateRules<T>& rules, GradientSink<T>& sink,
+                         RowGather<T>& next_rows) noexcept;
     // An update with complete sums of gradients, and the running mean of the parameters. Begins with a barrier.
     void clip_and_update(const Worker& worker, const UpdateRules<T>& rules, double max_gradient_norm) noexcept;
     void average_parameters(const Worker& worker) noexcept;
@@ -123,10 +140,11 @@ private:
     void add_costs(const Epoch& epoch, const MicroBatch& batch, const UpdateScale& scale, LossSum& sum) const noexcept;
 
     double penalty(const UpdateSettings& settings, double gradient_divisor) const noexcept;  // of the weights measured
-    Dropout<T> dropout_of(std::size_t layer, const MicroBatch& batch, const UpdateSettings& settings) const noexcept {
+    Dropout<T> dropout_of(std::size_t layer, const MicroBatch& batch, const UpdateSettings& settings,
+                          int64_t first_row = 0) const noexcept {
         if (layer == 0 ? settings.input_dropout == 0 : !drops_) return {};
         const double rate = layer == 0 ? settings.input_dropout : settings.dropout;
-        return {kernels_, rate, settings.dropout_key, layer, batch.begin - batch.update_begin};
+        return {kernels_, rate, settings.dropout_key, layer, batch.begin - batch.update_begin + first_row};
     }
     UpdateRules<T> rules_of(std::size_t layer, const UpdateRules<T>& rules) const noexcept {
         return optimizer_.rate_factors.empty() ? rules : rules.scaled(optimizer_.rate_factors[layer]);
@@ -164,6 +182,7 @@ private:
     std::vector<Matrix<T>> derivatives_;  // of each layer; empty where backward needs none
     std::vector<Matrix<T>> gradients_;  // with respect to z of each hidden layer
     RowLosses<T> losses_{0};
+    PartCounters rows_done_;     // panels of each row tile of the last hidden layer
     Buffer<T> sums_;             // of gradients, of all layers
     Norms<T> norms_, gradient_norms_;
     Buffer<T> snapshot_;

@@ -233,8 +233,8 @@ FAULTS = [
     ),  # a loss of inf goes unnoticed until it is nan: DivergenceError's step and the weights kept are an update late
     Fault(
         "Z09",
-        "find_columns(worker, epoch, first, batches_[first_side]); worker.wait_for_all();",
-        "find_columns(worker, epoch, first, batches_[first_side]);",
+        "find_columns(worker, epoch, first, batches_[side]); worker.wait_for_all();",
+        "find_columns(worker, epoch, first, batches_[side]);",
     ),  # a worker lists the columns of a slice's first chunk before others have looked: sparse data, several threads
     Fault(
         "Z10", "updates_ += epoch.updates && batch.is_last();", "updates_ += epoch.updates;"
@@ -341,8 +341,8 @@ FAULTS = [
     ),  # a weighted fit after one with a smaller batch (same trainer) writes beyond the buffer of w
     Fault(
         "V10",
-        "network_.layers()[last].forward(Worker::alone(), in, z, last == 0 ? active : nullptr);",
-        "network_.layers()[last].forward(Worker::alone(), in, z);",
+        "part(inputs_of(last, batch, buffers, active)), z, last == 0 ? active : nullptr);",
+        "part(inputs_of(last, batch, buffers, active)), z);",
     ),  # a network without hidden layers trains wrongly on CSR inputs or on data with many zero col
     Fault(
         "V11",

@@ -80,4 +80,26 @@ FAULTS = [
     # one activation for each hidden layer
     Fault("N34", "i < hidden.size() ? hidden[i] : of_output", "i < hidden.size() ? hidden[0] : of_output"),
     Fault("N35", "layer < hidden_.size() ? hidden_[layer] : last_", "layer < hidden_.size() ? hidden_[0] : last_"),
+    # the head by rows, and the transposed copy that follows the weights
+    Fault(
+        "N60", "dropout_of(last, batch, settings, rows.begin)", "dropout_of(last, batch, settings)"
+    ),  # each block of rows takes the dropout mask of the first
+    Fault(
+        "N61", "worker.wait_for_all(); refresh_transposed(worker);", "worker.wait_for_all();"
+    ),  # after clipping, backward reads old weights
+    Fault(
+        "N62", "refresh_transposed(worker); if (!is_gathered) {", "if (!is_gathered) {"
+    ),  # weights that were set between two fits are not in the transposed copy
+    Fault(
+        "N63", "updating = sink.overlaps() ? panel : -1;", "updating = -1;"
+    ),  # with adam the last tile of a panel is never counted: the copy stays old
+    Fault(
+        "N64", "if (!sink.overlaps()) updating = panel;", "updating = panel;"
+    ),  # with adam a panel is copied before its last tile is updated
+    Fault(
+        "N65", "rows_done_.completes(tile.row_tile, panels)", "rows_done_.completes(tile.row_tile, panels - 1)"
+    ),  # rows are finished before their last panel is complete
+    Fault(
+        "N66", "if (copies) layer.transpose_block(panel, 0, state.transposed());", ""
+    ),  # with few outputs the copy stays old
 ]
