@@ -10,6 +10,7 @@
 // core's miss buffers and stall it.
 #pragma once
 
+#include "row_kernels.h"
 #include "updates.h"
 
 namespace fastmlp::FASTMLP_ISA {
@@ -79,6 +80,64 @@ template <class T, int m, int vectors> void gemm_tile_kernel(const Product<T>& p
 
 template <class T, int m, int vectors> void gemm_sparse_kernel(const Product<T>& product, T* c, int64_t c_stride) {
     gemm_tile<T, m, vectors, true>(product, c, c_stride);
+}
+
+// Any number of rows times a B of so few rows that it stays in registers: m rows, which no tile of C then needs.
+template <class T, int m, int vectors>
+void gemm_short_kernel(int64_t rows, const T* a, int64_t a_stride, const T* b, T* c, int64_t c_stride) {
+    using V = Vec<T>;
+    V b_row[m][vectors];
+    load_tile<T>(b_row, b, vectors * V::lanes);
+    for (; rows > 0; --rows, a += a_stride, c += c_stride) {
+        V sum[vectors];
+        FOR_UNROLLED(j, vectors) sum[j] = V::zero();
+        FOR_UNROLLED(kk, m) {
+            const V a_k = V::broadcast(a[kk]);
+            FOR_UNROLLED(j, vectors) sum[j] = fma(a_k, b_row[kk][j], sum[j]);
+        }
+        FOR_UNROLLED(j, vectors) sum[j].store(c + j * V::lanes);
+    }
+}
+
+// Blocks of rows, one in each lane, times the n columns of a B of one vector.
+template <class T, int n, int blocks>
+inline void gemm_narrow_blocks(int64_t k, const T* a, int64_t a_stride, const T* b, T* c, int64_t c_stride) {
+    using V = Vec<T>;
+    constexpr int lanes = V::lanes;
+    V sum[blocks][n];
+    set_zero<T>(sum);
+    T columns[blocks][lanes * lanes];
+    for (int64_t begin = 0; begin < k; begin += lanes) {
+        FOR_UNROLLED(i, blocks) transpose_block<T>(columns[i], lanes, a + i * lanes * a_stride + begin, a_stride);
+        const int64_t end = k - begin < lanes ? k - begin : lanes;
+        for (int64_t kk = 0; kk < end; ++kk, b += lanes)
+            FOR_UNROLLED(j, n) {
+                const V b_j = V::broadcast(b[j]);
+                FOR_UNROLLED(i, blocks) sum[i][j] = fma(V::load(columns[i] + kk * lanes), b_j, sum[i][j]);
+            }
+    }
+    FOR_UNROLLED(i, blocks) {
+        T rows[lanes * lanes] = {};
+        FOR_UNROLLED(j, n) sum[i][j].store(rows + j * lanes);
+        transpose_block<T>(c + i * lanes * c_stride, c_stride, rows, lanes);
+    }
+}
+
+// With fewer lanes, transposing costs as much as the padding of a tile.
+inline constexpr int least_narrow_lanes = 16;
+
+// At least `lanes` rows; the last block may compute rows again. Several blocks at once where n is too small to keep the
+// multiply-adders busy.
+template <class T, int n>
+void gemm_narrow_kernel(int64_t rows, int64_t k, const T* a, int64_t a_stride, const T* b, T* c, int64_t c_stride) {
+    constexpr int lanes = Vec<T>::lanes, blocks = n <= 2 ? 4 : n <= 4 ? 2 : 1;
+    int64_t i = 0;
+    for (; i + blocks * lanes <= rows; i += blocks * lanes)
+        gemm_narrow_blocks<T, n, blocks>(k, a + i * a_stride, a_stride, b, c + i * c_stride, c_stride);
+    for (; i < rows; i += lanes) {
+        if (i + lanes > rows) i = rows - lanes;
+        gemm_narrow_blocks<T, n, 1>(k, a + i * a_stride, a_stride, b, c + i * c_stride, c_stride);
+    }
 }
 
 // One row times four full panels at once. A tile of one row has two chains of additions, each limited by its latency;

@@ -54,6 +54,15 @@ template <class T> struct Product {
 // C (m, vectors * lanes) = A * B; m and vectors are fixed by the position in the table.
 template <class T> using GemmTile = void (*)(const Product<T>& product, T* c, int64_t c_stride);
 
+// C (rows, vectors * lanes) = A (rows, k) * B (k, vectors * lanes), B contiguous; k and vectors are fixed by the position
+template <class T>
+using GemmShort = void (*)(int64_t rows, const T* a, int64_t a_stride, const T* b, T* c, int64_t c_stride);
+
+// C (rows, lanes) = A (rows, k) * B (k, lanes), of which n columns are used, n fixed by the position; the others of C
+// become zero. rows >= lanes, and A's rows are padded to whole vectors
+template <class T>
+using GemmNarrow = void (*)(int64_t rows, int64_t k, const T* a, int64_t a_stride, const T* b, T* c, int64_t c_stride);
+
 // C (m, vectors * lanes), contiguous, = Aᵀ * B
 template <class T> using OuterTile = void (*)(const Product<T>& product, T* c);
 
@@ -99,6 +108,8 @@ template <class T> struct Kernels {
     int row_tile;  // the tallest tile
 
     GemmTile<T> gemm_tile[max_row_tile][panel_vectors];
+    GemmNarrow<T> gemm_narrow[max_row_tile];               // for n up to row_tile; null: gemm_tile is as fast
+    GemmShort<T> gemm_short[max_row_tile][panel_vectors];  // for k up to row_tile
     // c (row_panels panels) = a (k) * b, for a single row
     void (*gemm_row)(int64_t k, const T* a, const T* b, int64_t panel_stride, T* c);
     GemmTile<T> gemm_sparse[max_row_tile][panel_vectors];

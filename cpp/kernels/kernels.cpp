@@ -24,6 +24,7 @@ template <class Kind, int i = 0, class F> constexpr void for_each_kind(F f) {
 template <class T, int m, int vectors> constexpr void fill_tile(Kernels<T>& k) {
     constexpr int i = m - 1, j = vectors - 1;
     k.gemm_tile[i][j] = gemm_tile_kernel<T, m, vectors>;
+    k.gemm_short[i][j] = gemm_short_kernel<T, m, vectors>;
     k.gemm_sparse[i][j] = gemm_sparse_kernel<T, m, vectors>;
     k.outer_tile[i][j] = outer_tile_kernel<T, m, vectors>;
     for_each_kind<UpdateKind>([&](auto kind) {
@@ -37,6 +38,7 @@ template <class T, int m, int vectors> constexpr void fill_tile(Kernels<T>& k) {
 
 template <class T, int m> constexpr void fill_tiles(Kernels<T>& k) {
     if constexpr (m >= 1) {
+        if constexpr (Vec<T>::lanes >= least_narrow_lanes) k.gemm_narrow[m - 1] = gemm_narrow_kernel<T, m>;
         fill_tile<T, m, 1>(k);
         fill_tile<T, m, 2>(k);
         fill_tiles<T, m - 1>(k);

@@ -7,7 +7,7 @@
 #pragma once
 
 #include "activations.h"
-#include "kernel_table.h"
+#include "row_kernels.h"
 
 namespace fastmlp::FASTMLP_ISA {
 
@@ -48,6 +48,12 @@ template <class T> struct LossOf<T, Loss::cross_entropy> {
     }
 
     static void run(const LossBatch<T>& batch) {
+        const int64_t vectors = (batch.outputs + Vec<T>::lanes - 1) / Vec<T>::lanes;
+        vectors == 1 ? run_narrow<1>(batch) : vectors == 2 ? run_narrow<2>(batch) : run_by_row(batch);
+    }
+
+private:
+    static void run_by_row(const LossBatch<T>& batch) {
         using V = Vec<T>;
         for (int64_t i = 0; i < batch.rows; ++i) {
             T* z = batch.z + i * batch.stride;
@@ -67,7 +73,79 @@ template <class T> struct LossOf<T, Loss::cross_entropy> {
         }
     }
 
-private:
+    // For few outputs: a row in each lane, with the operations of run_by_row in the same order.
+    template <int vectors> static void run_narrow(const LossBatch<T>& batch) {
+        using V = Vec<T>;
+        constexpr int64_t lanes = V::lanes, width = vectors * lanes;
+        const int64_t outputs = batch.outputs;
+        const V scale = V::broadcast(batch.scale), smoothing = V::broadcast(batch.settings[0]);
+        const V count = V::broadcast(static_cast<T>(outputs)), half = V::broadcast(T(0.5));
+        for (int64_t begin = 0; begin < batch.rows; begin += lanes) {
+            const int64_t rows = batch.rows - begin < lanes ? batch.rows - begin : lanes;
+            T last[lanes * width] = {}, columns[width * lanes], label_of[lanes] = {}, row[4][lanes];
+            T* z = batch.z + begin * batch.stride;
+            int64_t stride = batch.stride;
+            const auto copy_last = [&](T* to, int64_t to_stride, const T* from, int64_t from_stride) {
+                for (int64_t i = 0; i < rows; ++i)
+                    for (int64_t j = 0; j < width; ++j) to[i * to_stride + j] = from[i * from_stride + j];
+            };
+            if (rows < lanes) {
+                copy_last(last, width, z, stride);
+                z = last;
+                stride = width;
+            }
+            for (int64_t i = 0; i < rows; ++i) label_of[i] = static_cast<T>(batch.labels[begin + i]);
+            FOR_UNROLLED(v, vectors) transpose_block<T>(columns + v * lanes * lanes, lanes, z + v * lanes, stride);
+            const V label = V::load(label_of);
+            const auto column = [&](int64_t j) { return V::load(columns + j * lanes); };
+            const auto of_label = [&](int64_t j, V yes, V no) {
+                return select_less(abs(label - V::broadcast(static_cast<T>(j))), half, yes, no);
+            };
+
+            V max = column(0), largest = V::zero(), z_label = V::zero(), z_sum = V::zero();
+            for (int64_t j = 0; j < outputs; ++j) {
+                const V z_j = column(j);
+                largest = select_less(max, z_j, V::broadcast(static_cast<T>(j)), largest);
+                max = select_less(max, z_j, z_j, max);
+                z_label = of_label(j, z_j, z_label);
+                z_sum = z_sum + z_j;
+            }
+            const V z_mean = batch.settings[0] > 0 ? z_label + smoothing * (z_sum / count - z_label) : z_label;
+
+            V sums[lanes];  // as SumByLane adds them: columns that are `lanes` apart first
+            for (int64_t j = 0; j < outputs; ++j) {
+                const V e = exp<T>(column(j) - max);
+                e.store(columns + j * lanes);
+                sums[j % lanes] = j < lanes ? e : sums[j % lanes] + e;
+            }
+            V sum = sums[0];
+            for (int64_t j = 1; j < (outputs < lanes ? outputs : lanes); ++j) sum = sum + sums[j];
+
+            const V factor = scale / sum, each = smoothing / count * scale;
+            for (int64_t j = 0; j < width; ++j) {
+                V gradient = V::zero();
+                if (j < outputs) {
+                    const V e = column(j);
+                    gradient = of_label(j, (e / sum - V::broadcast(T(1))) * scale, e * factor);
+                    if (batch.settings[0] > 0) {
+                        gradient = gradient - each;
+                        gradient = of_label(j, gradient + smoothing * scale, gradient);
+                    }
+                }
+                gradient.store(columns + j * lanes);
+            }
+            FOR_UNROLLED(v, vectors) transpose_block<T>(z + v * lanes, stride, columns + v * lanes * lanes, lanes);
+            if (rows < lanes) copy_last(batch.z + begin * batch.stride, batch.stride, last, width);
+
+            max.store(row[0]), z_mean.store(row[1]), sum.store(row[2]), largest.store(row[3]);
+            for (int64_t i = 0; i < rows; ++i) {
+                const T loss = row[0][i] - row[1][i] + log(row[2][i]);
+                batch.loss[begin + i] = batch.max_term < loss ? batch.max_term : loss;  // this order lets NaN through
+                batch.correct[begin + i] = row[3][i] == label_of[i] && row[2][i] == row[2][i];
+            }
+        }
+    }
+
     static T mean(const T* z, int64_t outputs) {
         T sum = 0;
         for (int64_t j = 0; j < outputs; ++j) sum += z[j];

@@ -6,13 +6,22 @@
 
 namespace fastmlp::FASTMLP_ISA {
 
-template <class T> void column_sums_kernel(const T* x, int64_t stride, int64_t rows, int64_t columns, T* sums) {
+// Of as many vectors of columns side by side: their chains of additions run at the same time.
+template <class T, int vectors> inline void sum_columns(const T* x, int64_t stride, int64_t rows, T* sums) {
     using V = Vec<T>;
-    for (int64_t j = 0; j < columns; j += V::lanes) {
-        V sum = V::zero();
-        for (int64_t i = 0; i < rows; ++i) sum = sum + V::load(x + i * stride + j);
-        sum.store(sums + j);
-    }
+    V sum[vectors];
+    FOR_UNROLLED(j, vectors) sum[j] = V::zero();
+    for (int64_t i = 0; i < rows; ++i, x += stride)
+        FOR_UNROLLED(j, vectors) sum[j] = sum[j] + V::load(x + j * V::lanes);
+    FOR_UNROLLED(j, vectors) sum[j].store(sums + j * V::lanes);
+}
+
+template <class T> void column_sums_kernel(const T* x, int64_t stride, int64_t rows, int64_t columns, T* sums) {
+    constexpr int64_t lanes = Vec<T>::lanes;
+    int64_t j = 0;
+    for (; j + 8 * lanes <= columns; j += 8 * lanes) sum_columns<T, 8>(x + j, stride, rows, sums + j);
+    for (; j + 2 * lanes <= columns; j += 2 * lanes) sum_columns<T, 2>(x + j, stride, rows, sums + j);
+    if (j < columns) sum_columns<T, 1>(x + j, stride, rows, sums + j);
 }
 
 template <class T> void add_kernel(T* sum, const T* x, int64_t size) {

@@ -73,11 +73,19 @@ template <class T> Prefetch prefetch_rows(MatrixView<const T> a, Range rows) {
     return prefetch;
 }
 
+// Rows of a tile of C = A * panels at most. Where the panels have few rows, C needs no tile of registers.
+template <class T> int tile_height(const Kernels<T>& kernels, const PanelShape& shape) {
+    return shape.rows > 0 && shape.rows <= kernels.row_tile ? 32 : kernels.row_tile;
+}
+
 // One tile of C = A * panels.
 template <class T>
 void panel_tile(const Kernels<T>& kernels, MatrixView<const T> a, const PanelShape& shape, const T* panels,
                 const Tile& tile, T* c, int64_t c_stride) {
     const int64_t vectors = shape.vectors_of(tile.panel);
+    if (shape.rows > 0 && shape.rows <= kernels.row_tile)
+        return kernels.gemm_short[shape.rows - 1][vectors - 1](tile.rows, a.row(tile.row), a.stride,
+                                                               panels + shape.offset_of(tile.panel), c, c_stride);
     kernels.gemm_tile[tile.rows - 1][vectors - 1](
         {shape.rows, a.row(tile.row), a.stride, panels + shape.offset_of(tile.panel), vectors * shape.lanes,
          prefetch_rows(a, tile.next)},

@@ -36,9 +36,9 @@ public:
     const PanelShape& shape() const { return shape_; }
     const PanelShape& transposed_shape() const { return transposed_shape_; }
     const Epilogue<T>& epilogue() const { return epilogue_; }
-    // Those of a panel of the outputs of so many rows, and of a panel of the gradient of the weights of so many inputs.
-    RowTiles tiles_of_panel(int64_t rows, int workers) const {
-        return {rows, row_tiles(kernels_->row_tile, rows, shape_.panels(), workers)};
+    // Those of a panel of the gradient of the weights of so many inputs.
+    RowTiles weight_tiles(int64_t inputs, int workers) const {
+        return {inputs, row_tiles(kernels_->row_tile, inputs, shape_.panels(), workers)};
     }
     Buffer<T>& weights() { return weights_; }
     const Buffer<T>& weights() const { return weights_; }
@@ -60,11 +60,17 @@ public:
             for (int64_t panel = 0; panel < shape_.panels(); ++panel) on_tile(Tile{0, 1, panel, 0, {0, 0}});
             return;
         }
-        for_each_tile(kernels_->row_tile, in.rows, shape_, worker, [&](const Tile& tile) {
+        const int64_t lanes = kernels_->lanes;
+        const bool by_lane = is_narrow() && kernels_->gemm_narrow[outputs_ - 1] && !active && in.rows >= lanes && in.stride >= round_up(inputs_, lanes);
+        const int height = by_lane ? 4 * kernels_->lanes : active ? kernels_->row_tile : tile_height(*kernels_, shape_);
+        for_each_tile(height, in.rows, shape_, worker, [&](const Tile& tile) {
             const int64_t first = tile.panel * shape_.full_width();
             T* to = out.row(tile.row) + first;
             if (active)
                 panel_tile_sparse(*kernels_, in, shape_, weights_.data(), active->index(), tile, to, out.stride);
+            else if (by_lane)
+                kernels_->gemm_narrow[outputs_ - 1](tile.rows, inputs_, in.row(tile.row), in.stride, weights_.data(), to,
+                                                    out.stride);
             else
                 panel_tile(*kernels_, in, shape_, weights_.data(), tile, to, out.stride);
             T* const derivative = derivatives.data ? derivatives.row(tile.row) + first : nullptr;
@@ -84,7 +90,7 @@ public:
                         const Epilogue<T>& below, MatrixView<const T> derivatives, MatrixView<T> in_gradient,
                         const Dropout<T>& dropout = {}) const noexcept {
         const PanelShape& shape = transposed_shape_;
-        for_each_tile(kernels_->row_tile, in.rows, shape, worker, [&](const Tile& tile) {
+        for_each_tile(tile_height(*kernels_, shape), in.rows, shape, worker, [&](const Tile& tile) {
             const int64_t first = tile.panel * shape.full_width(), width = shape.width_of(tile.panel);
             T* sums = in_gradient.row(tile.row) + first;
             panel_tile(*kernels_, gradient, shape, transposed, tile, sums, in_gradient.stride);
@@ -136,13 +142,15 @@ public:
         bias_gradient(worker, gradient, on_biases);
     }
 
-    // The column sums of the gradient; this worker's panels.
+    // The column sums of the gradient; this worker's panels, some at a time.
     template <class OnBiases>
     void bias_gradient(const Worker& worker, MatrixView<const T> gradient, OnBiases on_biases) const noexcept {
+        constexpr int64_t at_once = 4;
         const Range mine = worker.share(shape_.panels());
-        for (int64_t panel = mine.begin; panel < mine.end; ++panel) {
-            alignas(alignment_bytes) T sums[panel_width<T>];
-            const int64_t width = shape_.width_of(panel), first = panel * shape_.full_width();
+        for (int64_t panel = mine.begin; panel < mine.end; panel += at_once) {
+            alignas(alignment_bytes) T sums[at_once * panel_width<T>];
+            const int64_t first = panel * shape_.full_width(), end = std::min(panel + at_once, mine.end);
+            const int64_t width = std::min(end * shape_.full_width(), shape_.padded_columns()) - first;
             kernels_->column_sums(gradient.data + first, gradient.stride, gradient.rows, width, sums);
             on_biases(first, sums, width);
         }

@@ -27,8 +27,10 @@ public:
           rows_(rows),
           out_(out) {}
 
-    // The caller will compute this many tiles, with prefetch() before and copy_ready() after each.
-    void spread_over(int64_t tiles) noexcept {
+    // The caller will compute this many tiles, with prefetch() before and copy_ready() after each. With `takes_lines`, the
+    // copies' lines are taken from the other cores that have read them, all lines of a row at once.
+    void spread_over(int64_t tiles, bool takes_lines) noexcept {
+        takes_lines_ = takes_lines;
         rows_per_tile_ =
             std::clamp<int64_t>(tiles < rows_ ? rows_ / std::max<int64_t>(1, tiles) + 1 : 1, 1, Prefetch::max_ranges);
         tiles_per_row_ = rows_ == 0 ? 1 : std::max<int64_t>(1, tiles / rows_);
@@ -68,6 +70,9 @@ private:
     void copy_until(int64_t end) noexcept {
         for (; copied_ < end; ++copied_) {
             T* row = out_.row(copied_);
+            if (takes_lines_)
+                for (int64_t j = 0; j < out_.columns; j += alignment_bytes / static_cast<int64_t>(sizeof(T)))
+                    __builtin_prefetch(row + j, 1);
             if (inputs_.sparse()) {
                 scatter(row, source(copied_));
                 continue;
@@ -100,6 +105,7 @@ private:
     int64_t rows_per_tile_ = 1, tiles_per_row_ = 1;
     int64_t part_ = 0;  // of row lines_prefetched_, in tiles_per_row_ parts: the next to prefetch
     MatrixView<T> out_;
+    bool takes_lines_ = false;
 };
 
 }  // namespace fastmlp

@@ -108,7 +108,7 @@ public:
     T* transposed() { return transposed_.data(); }
     // After an update of a tile of this panel of the weights: after the panel's last one, copies the panel.
     void tile_changed(const DenseLayer<T>& layer, int64_t panel, int workers) noexcept {
-        if (panels_changed_.completes(panel, layer.tiles_of_panel(layer.inputs(), workers).count()))
+        if (panels_changed_.completes(panel, layer.weight_tiles(layer.inputs(), workers).count()))
             for (int64_t to = 0; to < layer.transposed_shape().panels(); ++to)
                 layer.transpose_block(to, panel, transposed_.data());
     }

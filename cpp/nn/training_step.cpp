@@ -16,6 +16,10 @@
 
 namespace fastmlp {
 
+// From so many workers on, a barrier costs more than counting the tiles of each row, and a store to a line that the
+// others have read more than asking for it first.
+constexpr int large_team = 4;
+
 // A micro-batch's rows.
 
 template <class T>
@@ -84,9 +88,6 @@ void Trainer<T>::drop_inputs(const Worker& worker, const MicroBatch& batch, Batc
     worker.wait_for_all();
 }
 
-// From so many workers on, a barrier costs more than counting the tiles of each row.
-constexpr int large_team = 4;
-
 template <class T>
 void Trainer<T>::forward(const Worker& worker, const Epoch& epoch, const MicroBatch& batch, BatchBuffers& buffers,
                          const UpdateSettings& settings, double gradient_divisor) noexcept {
@@ -143,8 +144,8 @@ void Trainer<T>::backward(const Worker& worker, const MicroBatch& batch, BatchBu
     auto& layers = network_.layers();
     const ActiveColumns* active = active_columns(worker, buffers);
     const int64_t inputs = active ? active->count() : network_.inputs();
-    const int64_t tiles = inputs == 0 ? 0 : layers[0].tiles_of_panel(inputs, worker.count).count();
-    next_rows.spread_over(tiles * layers[0].shape().panels() / worker.count);
+    const int64_t tiles = inputs == 0 ? 0 : layers[0].weight_tiles(inputs, worker.count).count();
+    next_rows.spread_over(tiles * layers[0].shape().panels() / worker.count, worker.count >= large_team);
     const auto gradient_of = [&](std::size_t i) {
         return (i + 1 == layers.size() ? outputs_[i] : gradients_[i]).first_rows(batch.rows());
     };
