@@ -1,37 +1,40 @@
-"""What do several cores gain, and does the batch size decide it? And is Python locked to a single process?"""
+"""What do several cores gain, here and in other libraries, and does the batch size decide it? Is Python locked?"""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 
 import fastmlp
 import numpy as np
-from harness.figures import BLUE, DARK_ORANGE, GREY, in_thousands, panels, plain_ticks, ticks_between
+from harness.figures import BLUE, DARK_ORANGE, GREEN, GREY, in_thousands, panels, plain_ticks, ticks_between
 from harness.jobs import Job
+from harness.number_text import listing
 from harness.run import Run, Sizes
 from harness.section import EXPLAINED, all_or_some
 from harness.tables import Row, Table, Tables
 from matplotlib.figure import Figure as Drawing
-from matplotlib.ticker import PercentFormatter
 
+from speed import libraries
 from speed import python_threads as methods
 from speed.timing import Case, Processes, Timing
 
 NETS = ((784, 128, 10), (784, 512, 384, 10), (784, 512, 384, 288, 10))
+SMALL_NETS = ((30, 100, 2), (54, 100, 50, 2), (64, 128, 128, 10))  # of small tables
 BATCH_SIZES = (1, 4, 16, 32, 64, 128, 256, 1024, 4096, 16384, 60000)
 MAX_BATCHES = 512  # of an epoch of tiny batches
-LINES = (  # of the nets
-    {"color": BLUE, "marker": "s", "linestyle": "--"},
-    {"color": DARK_ORANGE, "marker": "^", "linestyle": "-."},
-    {"color": "black", "marker": "o", "linestyle": "-"},
-)
+RIVALS = {  # with all cores
+    "PyTorch": {"color": GREEN, "marker": "D", "linestyle": ":"},
+    "JAX": {"color": BLUE, "marker": "s", "linestyle": "--"},
+    "NumPy": {"color": DARK_ORANGE, "marker": "^", "linestyle": "-."},
+}
 GAINED = 1.25  # times as fast: less would not be called parallel
 
 SIZES = Sizes(
-    seconds=(8, 35, 900),
-    nets=(NETS[:1], NETS[:2], NETS),
-    batch_sizes=((1, 32, 1024), BATCH_SIZES[::2], BATCH_SIZES),
+    seconds=(8, 45, 2400),
+    nets=(NETS[:1], (*NETS[:2], *SMALL_NETS[:1]), (*NETS, *SMALL_NETS)),
+    batch_sizes=((1, 32, 1024), BATCH_SIZES[::3], BATCH_SIZES),
     rows=(1000, 4096, 8192),  # of an epoch: at least one batch, at most MAX_BATCHES
     rounds=(1, 2, 9),
     units=(1, 10, 30),  # of work of each method
@@ -46,15 +49,17 @@ def thread_counts(cores: int) -> list[int]:
 def jobs(run: Run, sizes: SimpleNamespace) -> list[Job]:
     cores = fastmlp.show_config("dicts")["threads"]
     threads = thread_counts(cores)
-    names = list(map(str, threads))
-    timers = Processes({name: ("fastmlp", name) for name in names}, run.processes)
+    rivals = [name for name in RIVALS if name in libraries.installed()]
+    names = [*map(str, threads), *rivals]
+    participants = {str(n): ("fastmlp", str(n)) for n in threads} | {name: (name,) for name in rivals}
+    timers = Processes(participants, run.processes)
 
     def job(case: Case) -> Job:
-        configuration = {**asdict(case), "threads": threads, "rounds": sizes.rounds}
+        configuration = {**asdict(case), "threads": threads, "rivals": rivals, "rounds": sizes.rounds}
         return Job(
             configuration,
             lambda: timers.time(case, names, sizes.rounds, *case.random_data()),
-            lambda result: {"multicore": rows(Timing.of(case, result))},
+            lambda result: rows(Timing.of(case, result), rivals, cores),
         )
 
     cases = [
@@ -65,17 +70,27 @@ def jobs(run: Run, sizes: SimpleNamespace) -> list[Job]:
     return [*map(job, cases), _job_of_methods(max(2, cores), sizes)]
 
 
-def rows(timing: Timing) -> list[Row]:
-    case = timing.case
-    return [
-        {
-            **{"net": case.net, "batch": case.batch_size, "threads": int(count)},
-            "us_per_batch": float(f"{1e6 * timing.median_seconds(count) * case.batch_size / case.rows:.4g}"),
-            "gain": round(timing.ratio("1", count), 3),
-            "share_of_peak": round(timing.share_of_peak(count), 3),
+def rows(timing: Timing, rivals: Sequence[str], cores: int) -> dict[str, list[Row]]:
+    """Speeds are those over one thread of fastmlp: medians of the rounds, and their quartiles."""
+
+    def row(name: str, **columns: Any) -> Row:
+        case, speeds = timing.case, timing.seconds["1"] / timing.seconds[name]
+        low, speed, high = np.quantile(speeds, (0.25, 0.5, 0.75)).round(3).tolist()
+        microseconds = 1e6 * timing.median_seconds(name) * case.batch_size / case.rows
+        return {
+            **{"net": case.net, "batch": case.batch_size, **columns},
+            **{"us_per_batch": float(f"{microseconds:.4g}"), "gain": speed, "gain_low": low, "gain_high": high},
+            "share_of_peak": round(float(np.median(case.operations / timing.seconds[name] / 1e9 / peak(name))), 3),
         }
-        for count in timing.seconds
-    ]
+
+    def peak(name: str) -> np.ndarray:
+        return timing.peaks[name if name in timing.peaks else str(cores)]
+
+    counts = [name for name in timing.seconds if name not in rivals]
+    return {
+        "multicore": [row(count, threads=int(count)) for count in counts],
+        "rivals": [row(name, library=name, threads=cores) for name in rivals],
+    }
 
 
 def _job_of_methods(threads: int, sizes: SimpleNamespace) -> Job:
@@ -98,6 +113,11 @@ def all_threads(t: Tables) -> Table:
 
 def gains_of_methods(ways: Table) -> dict[str, float]:
     return {method: float(np.median(part["gain"])) for method, part in ways.groups("way").items()}
+
+
+def notices() -> list[str]:
+    missing = [name for name in RIVALS if name not in libraries.installed()]
+    return [f'Not installed: {listing(missing)} (pip install ".[rivals]").'] if missing else []
 
 
 def holds(t: Tables) -> dict[str, bool | str | None]:
@@ -131,19 +151,34 @@ def numbers(t: Tables) -> dict[str, Any]:
 
 
 def figures(t: Tables) -> dict[str, Drawing]:
-    """Gain and share of the peak of all threads, by batch size."""
-    table = all_threads(t)
-    drawing, (axes,) = panels(1, 2, (8.4, 3.9))
-    for (net, part), style in zip(table.groups("net").items(), LINES):
-        for ax, name in zip(axes, ("gain", "share_of_peak")):
-            ax.plot(part["batch"], part[name], label=net, markersize=5, **style)
-    threads = table["threads"][0]
-    for ax, title in zip(axes, (f"Speed with {threads} threads over 1", f"Share of the peak of {threads} threads")):
-        ax.set(xscale="log", xlabel="batch size", title=title, ylim=(0, None))
+    """Speed over one thread of fastmlp by batch size: a panel per net, a line per number of threads and library."""
+    nets = t["multicore"].groups("net")
+    columns = min(3, len(nets))
+    drawing, axes = panels(-(-len(nets) // columns), columns, (2.9 * columns, 2.7 * -(-len(nets) // columns) + 0.4))
+    for ax, (net, part) in zip(axes.flat, nets.items()):
+        lines = [
+            (f"fastmlp, {threads} threads", table, _line_of(threads, part["threads"].max()))
+            for threads, table in part.groups("threads").items()
+            if threads > 1
+        ]
+        lines += [(name, table, RIVALS[name]) for name, table in t["rivals"].where(net=net).groups("library").items()]
+        for name, table, style in lines:
+            spread = [table["gain"] - table["gain_low"], table["gain_high"] - table["gain"]]
+            ax.errorbar(table["batch"], table["gain"], spread, label=name, markersize=4, elinewidth=1, **style)
+        ax.axhline(1, color=GREY, linewidth=0.9, linestyle=":")
+        ax.set(xscale="log", yscale="log", title=net)
         plain_ticks(ax.xaxis, ticks_between(*ax.get_xlim(), (1,)), in_thousands)
-    axes[0].axhline(1, color=GREY, linewidth=0.9, linestyle=":")
-    axes[0].set_ylabel("times as fast")
-    axes[1].set_ylabel("share of the peak")
-    axes[1].yaxis.set_major_formatter(PercentFormatter(1))
-    drawing.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+        plain_ticks(ax.yaxis, ticks_between(*ax.get_ylim(), (1, 2, 5)))
+    for ax in axes.flat[len(nets) :]:
+        ax.remove()
+    for ax in axes[-1]:
+        ax.set_xlabel("batch size")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("times as fast as 1 thread")
+    drawing.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return {"multicore": drawing}
+
+
+def _line_of(threads: int, all_threads: int) -> dict[str, Any]:
+    share = threads / all_threads
+    return {"color": str(round(0.6 * (1 - share), 2)), "marker": "o", "linestyle": "-"}  # the more, the darker

@@ -1,0 +1,109 @@
+"""Epochs of 60000 rows by number of threads, beside other libraries and a GPU: for machines with many cores.
+
+    python experiments/speed/many_cores.py [--rounds 3] [--rows 60000]
+
+takes some six minutes on 16 cores and prints little: a table of milliseconds and shares of the peak of as many threads
+in the same run, the cases in which more threads are slower than fewer, those that miss their targets for 16 threads of
+a Sapphire Rapids server, and what it costs a core to store to lines that others have read (`shared_lines.cpp`).
+"""
+
+import argparse
+import contextlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import fastmlp
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from speed import libraries
+from speed.multicore import NETS, RIVALS, thread_counts
+from speed.timing import Case, Processes, Timing
+
+TARGETS = [  # net, batch size, milliseconds at most with 16 threads; None: no target
+    *((NETS[0], batch, most) for batch, most in ((32, 60), (128, 35), (256, 30), (512, None), (1024, 27))),
+    *((NETS[0], batch, 25) for batch in (4096, 60000)),
+    *((NETS[1], batch, most) for batch, most in ((128, 160), (1024, 145))),
+    *((NETS[2], batch, most) for batch, most in ((128, 210), (1024, 190))),
+]
+NOISE = 1.03
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=60000)
+    arguments = parser.parse_args()
+    threads = thread_counts(fastmlp.show_config("dicts")["threads"])
+    rivals = [name for name in RIVALS if name in libraries.installed()]
+    print(f"fastmlp {fastmlp.__version__}, {fastmlp.show_config('dicts')['instruction_set']}, {threads[-1]} threads")
+    print("net, batch".ljust(28), *(f"{n} thr".rjust(13) for n in threads), *(name.rjust(9) for name in rivals))
+    problems = []
+    with contextlib.ExitStack() as stack:
+        participants = {str(n): ("fastmlp", str(n)) for n in threads} | {name: (name,) for name in rivals}
+        timers = Processes(participants, stack)
+        for net, batch, most in TARGETS:
+            case = Case(net, batch, rows=max(arguments.rows, batch))
+            data = case.random_data()
+            timing = Timing.of(case, timers.time(case, list(participants), arguments.rounds, *data))
+            name = f"{case.net}, {batch}"
+            milliseconds = {n: 1e3 * timing.median_seconds(n) for n in participants}
+            shares = {str(n): timing.share_of_peak(str(n)) for n in threads}
+            print(
+                name.ljust(28),
+                *(f"{milliseconds[n]:8.1f} {share:4.0%}" for n, share in shares.items()),
+                *(f"{milliseconds[rival]:9.1f}" for rival in rivals),
+                *(f"  {library} {value:.1f}" for library, value in on_gpu(case, *data).items()),
+                flush=True,
+            )
+            for fewer, more in pairwise(map(str, threads)):
+                if (ratio := timing.ratio(more, fewer)) > NOISE:
+                    problems.append(f"{name}: {more} threads take {ratio:.2f} of the time of {fewer}")
+            if most and case.rows == 60000 and threads[-1] == 16 and milliseconds["16"] > most:
+                problems.append(f"{name}: {milliseconds['16']:.1f} ms with 16 threads, target {most}")
+    print(*(problems or ["no case misses a target or is slower with more threads"]), sep="\n")
+    shared_lines(threads)
+
+
+def on_gpu(case: Case, X: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """Milliseconds per epoch, for scale, where PyTorch finds a GPU."""
+    try:
+        import torch
+    except ImportError:
+        return {}
+    if not torch.cuda.is_available():
+        return {}
+    images = torch.from_numpy(X * np.float32(1 / 255)).cuda()
+    labels = torch.from_numpy(y.astype(np.int64)).cuda()
+    model = libraries.torch_model(case.layer_sizes).cuda()
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3, fused=True)
+    seconds = []
+    for _ in range(4):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        libraries.torch_epoch(model, optimizer, images, labels, case.batch_size)
+        torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return {"PyTorch on the GPU": 1e3 * min(seconds[1:])}
+
+
+def shared_lines(threads: list[int]) -> None:
+    compiler = shutil.which("c++") or shutil.which("g++")
+    if not compiler or threads[-1] == 1:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        program = str(Path(folder) / "shared_lines")
+        source = str(Path(__file__).with_suffix("").with_name("shared_lines.cpp"))
+        subprocess.run([compiler, "-O2", "-std=c++17", "-march=native", "-pthread", source, "-o", program], check=True)
+        for count in threads[1:]:
+            subprocess.run([program, str(count)], check=True)
+
+
+if __name__ == "__main__":
+    main()
