@@ -143,6 +143,10 @@ template <class T> struct Kernels {
     // sums (columns) = the sum of x (rows, columns) over its rows, in order
     void (*column_sums)(const T* x, int64_t stride, int64_t rows, int64_t columns, T* sums);
 
+    // out (rows, columns), contiguous, = in (rows, columns); `in` goes on to the next row after its columns, for a vector at
+    // least; columns <= row_tile
+    void (*pack_columns)(T* out, const T* in, int64_t stride, int64_t rows, int64_t columns);
+
     void (*add)(T* sum, const T* x, int64_t size);  // sum += x
 
     // c (m, columns) += a (m, k) * B, where kk takes row kk of B, or row rows_of_b[kk] unless that is null; any number of

@@ -69,6 +69,7 @@ template <class T> constexpr Kernels<T> all_kernels() {
     });
     k.dropout = dropout_kernel<T>;
     k.column_sums = column_sums_kernel<T>;
+    k.pack_columns = pack_columns_kernel<T>;
     k.add = add_kernel<T>;
     k.add_rows = add_rows_kernel<T>;
     k.norms = norms_kernel<T>;

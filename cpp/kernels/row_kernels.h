@@ -24,6 +24,15 @@ template <class T> void column_sums_kernel(const T* x, int64_t stride, int64_t r
     if (j < columns) sum_columns<T, 1>(x + j, stride, rows, sums + j);
 }
 
+// Whole vectors, whose surplus the next row overwrites; the last row ends where its columns end.
+template <class T>
+void pack_columns_kernel(T* out, const T* in, int64_t stride, int64_t rows, int64_t columns) {
+    using V = Vec<T>;
+    for (int64_t i = 0; i + 1 < rows; ++i, in += stride, out += columns)
+        for (int64_t j = 0; j < columns; j += V::lanes) V::load(in + j).store(out + j);
+    for (int64_t j = 0; j < columns; ++j) out[j] = in[j];
+}
+
 template <class T> void add_kernel(T* sum, const T* x, int64_t size) {
     using V = Vec<T>;
     for (int64_t i = 0; i < size; i += V::lanes) (V::load(sum + i) + V::load(x + i)).store(sum + i);

@@ -17,7 +17,9 @@ namespace fastmlp {
 // A tile of a product: rows [row, row + rows) of A, the columns of one panel.
 struct Tile {
     int64_t row, rows, panel;
-    int64_t row_tile;  // which of the row tiles it is
+    int64_t row_tile;     // which of the row tiles it is
+    int64_t block;        // the first row tile of its block
+    int64_t panels_left;  // that this worker computes for the whole block next, with this one
     Range next;  // the rows of the worker's next tile if they may be in another core's cache; else empty
 };
 
@@ -50,18 +52,32 @@ private:
 
 // Calls f(tile) for each of this worker's tiles of a product of `rows` rows. In its first pass over the rows, a worker
 // reads rows that others have written, which are still in their cores' caches; they are prefetched one tile ahead.
-template <class F> void for_each_tile(int row_tile, int64_t rows, const PanelShape& shape, const Worker& worker, F f) {
+// Each worker has some panels; it computes the row tiles of a block for all of them before those of the next block.
+template <class F>
+void for_each_tile(int row_tile, int64_t rows, const PanelShape& shape, const Worker& worker, F f,
+                   int64_t block_tiles = INT64_MAX) {
     if (rows == 0) return;
-    const RowTiles tiles(rows, row_tiles(row_tile, rows, shape.panels(), worker.count));
+    const int64_t panels = shape.panels(), group_panels = (panels + worker.count - 1) / worker.count;
+    const RowTiles tiles(rows, row_tiles(row_tile, rows, panels, worker.count));
+    block_tiles = std::clamp<int64_t>(block_tiles, 1, tiles.count());
     int64_t near = worker.count > 1 ? 1 : tiles.count();
-    worker.share_out_ranges(tiles.count() * shape.panels(), [&](Range range) {
-        int64_t panel = range.begin / tiles.count(), tile = range.begin % tiles.count();
-        for (int64_t i = range.begin; i < range.end; ++i) {
-            const int64_t next = tile + 1 == tiles.count() ? 0 : tile + 1;
-            const Range own = tiles.rows(tile);
-            f(Tile{own.begin, own.size(), panel, tile, near++ < tiles.count() ? tiles.rows(next) : Range{0, 0}});
-            panel += next == 0;
-            tile = next;
+    worker.share_out_ranges(tiles.count() * panels, [&](Range range) {
+        for (int64_t i = range.begin; i < range.end;) {
+            const int64_t first_panel = i / (tiles.count() * group_panels) * group_panels;
+            const int64_t of_group = std::min(group_panels, panels - first_panel);
+            const int64_t in_group = i - first_panel * tiles.count();
+            const int64_t first_tile = in_group / (block_tiles * of_group) * block_tiles;
+            const int64_t of_block = std::min(block_tiles, tiles.count() - first_tile);
+            const int64_t in_block = in_group - first_tile * of_group;
+            const int64_t panel = first_panel + in_block / of_block;
+            const int64_t panels_left = std::min(range.end - i, of_block * of_group - in_block) / of_block;
+            int64_t tile = first_tile + in_block % of_block;
+            for (const int64_t end = std::min(range.end, i + first_tile + of_block - tile); i < end; ++i, ++tile) {
+                const Range own = tiles.rows(tile);
+                const int64_t next = tile + 1 == tiles.count() ? 0 : tile + 1;
+                f(Tile{own.begin, own.size(), panel, tile, first_tile, panels_left,
+                       near++ < tiles.count() ? tiles.rows(next) : Range{0, 0}});
+            }
         }
     });
 }

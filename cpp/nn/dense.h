@@ -5,6 +5,7 @@
 // owns and refreshes after each update.
 #pragma once
 
+#include "../linalg/packed_columns.h"
 #include "columns.h"
 #include "dropout.h"
 #include "epilogue.h"
@@ -57,7 +58,7 @@ public:
                  OnTile on_tile = [](const Tile&) {}) const noexcept {
         if (in.rows == 1 && worker.count == 1 && !active && !dropout) {
             forward_row(in.data, out.data, derivatives.data);
-            for (int64_t panel = 0; panel < shape_.panels(); ++panel) on_tile(Tile{0, 1, panel, 0, {0, 0}});
+            for (int64_t panel = 0; panel < shape_.panels(); ++panel) on_tile(Tile{0, 1, panel, 0, 0, 0, {0, 0}});
             return;
         }
         const int64_t lanes = kernels_->lanes;
@@ -105,15 +106,24 @@ public:
     }
 
     // Calls on_tile(OuterProduct, panel) for each tile of inᵀ * gradient, and on_biases(first, sums, columns) with the
-    // gradient's column sums, in the layout of the parameters. With `active`, `in` holds these columns only.
+    // gradient's column sums, in the layout of the parameters. With `active`, `in` holds these columns only. `packed`, of
+    // this worker, has memory for copies of `in`.
     template <class OnTile, class OnBiases>
     void weight_gradient(const Worker& worker, MatrixView<const T> in, MatrixView<const T> gradient, OnTile on_tile,
-                         OnBiases on_biases, const ActiveColumns* active = nullptr) const noexcept {
+                         OnBiases on_biases, const ActiveColumns* active = nullptr,
+                         PackedColumns<T>* packed = nullptr) const noexcept {
         const std::int32_t* row_index = active ? active->index() : nullptr;
-        for_each_tile(kernels_->row_tile, in.columns, shape_, worker, [&](const Tile& tile) {
-            on_tile(outer_product(*kernels_, in, gradient, shape_, tile.row, tile.rows, tile.panel, row_index),
-                    tile.panel);
-        });
+        using Packed = PackedColumns<T>;
+        if (!Packed::pays(*kernels_, in.rows, shape_.panels() / worker.count)) packed = nullptr;
+        if (packed) packed->begin_product();
+        const auto take_tile = [&](const Tile& tile) {
+            OuterProduct<T> product =
+                outer_product(*kernels_, in, gradient, shape_, tile.row, tile.rows, tile.panel, row_index);
+            if (packed) product.a = packed->columns_of(tile, in);
+            on_tile(product, tile.panel);
+        };
+        for_each_tile(kernels_->row_tile, in.columns, shape_, worker, take_tile,
+                      Packed::block_tiles(*kernels_, std::max<int64_t>(1, in.rows)));
         bias_gradient(worker, gradient, on_biases);
     }
 
@@ -189,7 +199,7 @@ private:
             kernels_->gemm_row(inputs_, in, weights_.data() + shape_.offset_of(panel), shape_.offset_of(1),
                                out + panel * shape_.full_width());
         for (; panel < shape_.panels(); ++panel)
-            panel_tile(*kernels_, {in, 1, inputs_, inputs_}, shape_, weights_.data(), Tile{0, 1, panel, 0, {0, 0}},
+            panel_tile(*kernels_, {in, 1, inputs_, inputs_}, shape_, weights_.data(), Tile{0, 1, panel, 0, 0, 0, {0, 0}},
                        out + panel * shape_.full_width(), 0);
         epilogue_.forward({out, 1, shape_.padded_columns(), 0}, biases_.data(), derivatives);
     }

@@ -58,12 +58,15 @@ template <class T> void Trainer<T>::reserve_buffers(const Epoch& epoch) {
     reserved_columns_ = columns;
 }
 
-template <class T> void Trainer<T>::reserve_columns(const Dataset<T>& data, int workers) {
+template <class T> void Trainer<T>::reserve_for_workers(const Epoch& epoch, int workers) {
+    const Dataset<T>& data = epoch.data;
     for (BatchBuffers& batch : batches_)
         if (!data.inputs.sparse() && !data.nonzero)
             batch.columns.clear();
         else if (static_cast<int>(batch.columns.size()) < workers)
             batch.columns.assign(static_cast<std::size_t>(workers), ActiveColumns(network_.inputs()));
+    if (!packed_.empty() && packed_[0].rows() < reserved_rows_) packed_.clear();
+    while (static_cast<int>(packed_.size()) < workers) packed_.emplace_back(kernels_, reserved_rows_);
 }
 
 template <class T> Buffer<T>& Trainer<T>::gradients() {
@@ -175,7 +178,7 @@ int64_t Trainer<T>::run_slice(Epoch epoch, int64_t position, LossSum& sum, int n
     reserve_buffers(epoch);
     SliceClock clock(pace_, seconds);
     const int workers = clock.workers(useful_threads(n_threads, operations_between_barriers(epoch), min_operations));
-    reserve_columns(epoch.data, workers);
+    reserve_for_workers(epoch, workers);
     const bool is_prefetched = position > 0 && prefetched_ == PrefetchedBatch{&epoch.data, &plan, position, workers, 0};
     const int first_side = is_prefetched ? prefetched_.side : 0;
     prefetched_ = {};

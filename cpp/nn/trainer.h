@@ -95,7 +95,7 @@ private:
 
     int64_t run_slice(Epoch epoch, int64_t position, LossSum& sum, int n_threads, double seconds);
     void reserve_buffers(const Epoch& epoch);
-    void reserve_columns(const Dataset<T>& data, int workers);
+    void reserve_for_workers(const Epoch& epoch, int workers);
     double operations_between_barriers(const Epoch& epoch) const;
     UpdateScale scale_of_update(const Epoch& epoch, const MicroBatch& batch) const noexcept;
 
@@ -182,6 +182,7 @@ private:
     std::vector<Matrix<T>> derivatives_;  // of each layer; empty where backward needs none
     std::vector<Matrix<T>> gradients_;  // with respect to z of each hidden layer
     RowLosses<T> losses_{0};
+    std::vector<PackedColumns<T>> packed_;  // of each worker
     PartCounters rows_done_;     // panels of each row tile of the last hidden layer
     Buffer<T> sums_;             // of gradients, of all layers
     Norms<T> norms_, gradient_norms_;

@@ -182,6 +182,7 @@ void Trainer<T>::weight_gradient(const Worker& worker, std::size_t i, MatrixView
     sink.set_rules(rules);
     const ParameterBlock<T> weights = state.weights_of(layer), biases = state.biases_of(layer);
     const bool copies = i > 0 && sink.updates();
+    PackedColumns<T>* const packed = &packed_[static_cast<std::size_t>(worker.index)];
     const auto on_biases = [&](int64_t offset, const T* sums, int64_t size) {
         sink.take_biases(biases, offset, sums, size);
     };
@@ -199,7 +200,7 @@ void Trainer<T>::weight_gradient(const Worker& worker, std::size_t i, MatrixView
                 sink.take_tile(weights, product, next_rows.prefetch());
                 next_rows.copy_ready();
             },
-            on_biases, active);
+            on_biases, active, packed);
         sink.finish_tiles();
         return;
     }
@@ -215,7 +216,7 @@ void Trainer<T>::weight_gradient(const Worker& worker, std::size_t i, MatrixView
             finish_update();
             updating = sink.overlaps() ? panel : -1;
         },
-        on_biases, active);
+        on_biases, active, packed);
     sink.finish_tiles();
     finish_update();
 }
