@@ -62,9 +62,7 @@ private:
             // what the columns' q weigh of z: without smoothing the label's alone
             const T z_mean = smoothing > 0 ? z[label] + smoothing * (mean(z, batch.outputs) - z[label]) : z[label];
             const auto [max, column, sum] = exponentiate(z, batch.outputs);
-            batch.correct[i] = column == label && sum == sum;  // no label is correct for NaN
-            const T loss = max - z_mean + log(sum);
-            batch.loss[i] = batch.max_term < loss ? batch.max_term : loss;  // this order lets NaN through
+            report(batch, i, column == label, max - z_mean, sum);
             const T e_label = z[label];
             const V factor = V::broadcast(batch.scale / sum);
             for (int64_t j = 0; j < batch.outputs; j += V::lanes) (V::load(z + j) * factor).store(z + j);
@@ -138,12 +136,16 @@ private:
             if (rows < lanes) copy_last(batch.z + begin * batch.stride, batch.stride, last, width);
 
             max.store(row[0]), z_mean.store(row[1]), sum.store(row[2]), largest.store(row[3]);
-            for (int64_t i = 0; i < rows; ++i) {
-                const T loss = row[0][i] - row[1][i] + log(row[2][i]);
-                batch.loss[begin + i] = batch.max_term < loss ? batch.max_term : loss;  // this order lets NaN through
-                batch.correct[begin + i] = row[3][i] == label_of[i] && row[2][i] == row[2][i];
-            }
+            for (int64_t i = 0; i < rows; ++i)
+                report(batch, begin + i, row[3][i] == label_of[i], row[0][i] - row[1][i], row[2][i]);
         }
+    }
+
+    // What row i cost: `margin` is the largest z over the mean that q weighs, `sum` that of the exponentials.
+    static void report(const LossBatch<T>& batch, int64_t i, bool is_label, T margin, T sum) {
+        batch.correct[i] = is_label && sum == sum;  // no label is correct for NaN
+        const T loss = margin + log(sum);
+        batch.loss[i] = batch.max_term < loss ? batch.max_term : loss;  // this order lets NaN through
     }
 
     static T mean(const T* z, int64_t outputs) {

@@ -119,7 +119,7 @@ FAULTS = [
         "fma(power, tail, power)",
     ),  # exp saturates at 2e38 instead of becoming inf
     Fault(
-        "Y02", "batch.correct[i] = column == label && sum == sum;", "batch.correct[i] = column == label;"
+        "Y02", "batch.correct[i] = is_label && sum == sum;", "batch.correct[i] = is_label;"
     ),  # a row of NaN counts as hit for label 0
     Fault(
         "Y03", "min(V::broadcast(batch.max_term), value)", "min(value, V::broadcast(batch.max_term))"

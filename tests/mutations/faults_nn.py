@@ -102,4 +102,25 @@ FAULTS = [
     Fault(
         "N66", "if (copies) layer.transpose_block(panel, 0, state.transposed());", ""
     ),  # with few outputs the copy stays old
+    # packed columns, blocks of tiles, rows in the lanes
+    Fault(
+        "N68", "void begin_product() noexcept { block_ = -1; }", "void begin_product() noexcept {}"
+    ),  # copies of the layer above
+    Fault("N69", "block_ = tile.block, packed_ = 0;", "block_ = tile.block;"),  # copies of the block before
+    Fault(
+        "N70",
+        "const int64_t first_tile = in_group / (block_tiles * of_group) * block_tiles;",
+        "const int64_t first_tile = in_group / (block_tiles * group_panels) * block_tiles;",
+    ),  # where the last worker has fewer panels, some tiles are computed twice and some never
+    Fault("N71", "if (i + lanes > rows) i = rows - lanes;", "", isa="avx512"),  # rows beyond the last are written
+    Fault(
+        "N72", "sums[j % lanes] = j < lanes ? e : sums[j % lanes] + e;", "sums[j % lanes] = e;"
+    ),  # more classes than lanes: some are not in the sum
+    Fault(
+        "N73",
+        "in.stride >= round_up(inputs_, lanes)",
+        "true",
+        isa="avx512",
+        lives="reads padding that is not there, unused",
+    ),
 ]
