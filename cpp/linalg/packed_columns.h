@@ -10,17 +10,14 @@ namespace fastmlp {
 // stream. It pays if many panels use it.
 template <class T> class PackedColumns {
 public:
-    // Throws std::bad_alloc.
+    // For products of at most so many rows. Throws std::bad_alloc.
     PackedColumns(const Kernels<T>& kernels, int64_t rows)
-        : kernels_(kernels),
-          tile_size_(kernels.row_tile * rows),
-          memory_(block_tiles(kernels, rows) * tile_size_, Fill::nothing) {}
+        : kernels_(kernels), rows_(rows), memory_(std::max(block_size, kernels.row_tile * rows), Fill::nothing) {}
 
-    int64_t rows() const { return tile_size_ / kernels_.row_tile; }
+    int64_t rows() const { return rows_; }
     // How many tiles of A a worker takes for all its panels, before it takes the next tiles: those in a part of an L2 cache.
     static int64_t block_tiles(const Kernels<T>& kernels, int64_t rows) {
-        constexpr int64_t size = 128 * 1024 / static_cast<int64_t>(sizeof(T));
-        return std::clamp<int64_t>(size / (kernels.row_tile * rows), 1, 64);
+        return std::clamp<int64_t>(block_size / (kernels.row_tile * rows), 1, 64);
     }
     // Whether copies pay for so many panels: they cost as much as the tiles of about one.
     static bool pays(const Kernels<T>& kernels, int64_t rows, int64_t panels) {
@@ -33,7 +30,7 @@ public:
         if (tile.block != block_) block_ = tile.block, packed_ = 0;
         const int64_t position = tile.row_tile - tile.block;
         const std::uint64_t bit = std::uint64_t{1} << position;
-        T* const copy = memory_.data() + position * tile_size_;
+        T* const copy = memory_.data() + position * kernels_.row_tile * a.rows;
         if (!(packed_ & bit)) {
             if (!pays(kernels_, a.rows, tile.panels_left)) return a;
             kernels_.pack_columns(copy, a.data, a.stride, a.rows, tile.rows);
@@ -43,8 +40,10 @@ public:
     }
 
 private:
+    static constexpr int64_t block_size = 128 * 1024 / static_cast<int64_t>(sizeof(T));
+
     const Kernels<T>& kernels_;
-    int64_t tile_size_;
+    int64_t rows_;
     Buffer<T> memory_;
     int64_t block_ = -1;        // the first tile of the current block
     std::uint64_t packed_ = 0;  // a bit for each tile of it

@@ -21,7 +21,7 @@ OPTIMIZERS = {
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_shape_matches_the_oracle_with_equal_bits_of_all_teams(isa, dtype, shape, optimizer, batch_size):
     settings, oracle = OPTIMIZERS[optimizer]
-    rows = 2 * batch_size + 1
+    rows = int(2.7 * batch_size)
     X, y = problem(rows, layer_sizes=shape, dtype=dtype)
     found = []
     for n_threads in (1, *TEAMS):
