@@ -69,6 +69,16 @@ ThreadPool& ThreadPool::mine() {
 
 #endif
 
+void ThreadPool::Member::keep_off_this_core() noexcept {
+#ifdef __linux__
+    cpu_set_t cores;
+    const int here = sched_getcpu();
+    if (here < 0 || sched_getaffinity(0, sizeof cores, &cores) != 0 || CPU_COUNT(&cores) < 2) return;
+    CPU_CLR(here, &cores);
+    pthread_setaffinity_np(thread.native_handle(), sizeof cores, &cores);
+#endif
+}
+
 void ThreadPool::start_threads(int count) noexcept {
     const BlockedSignals blocked;
     try {

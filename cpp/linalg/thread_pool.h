@@ -64,8 +64,9 @@ private:
             wake_.wait(lock, holds);
             sleeps_.store(false);
         }
+        bool sleeps() const noexcept { return sleeps_.load(); }
         void notify() noexcept {
-            if (!sleeps_.load()) return;
+            if (!sleeps()) return;
             const std::lock_guard<std::mutex> lock(mutex_);
             wake_.notify_one();
         }
@@ -81,8 +82,13 @@ private:
         Waiter posted;
         std::thread thread;
 
+        // It may run where the calling thread may, but for the core on which that runs now. Where the two last ran on one
+        // core, Linux may wake it there, and they share the core until the scheduler's next tick, some 4 ms later.
+        void keep_off_this_core() noexcept;
+
         void post(const Job* next) noexcept {
             job.store(next);
+            if (posted.sleeps()) keep_off_this_core();
             posted.notify();
         }
     };

@@ -32,11 +32,11 @@ RIVALS = {  # with all cores
 GAINED = 1.25  # times as fast: less would not be called parallel
 
 SIZES = Sizes(
-    seconds=(8, 45, 2400),
+    seconds=(8, 45, 1200),
     nets=(NETS[:1], (*NETS[:2], *SMALL_NETS[:1]), (*NETS, *SMALL_NETS)),
     batch_sizes=((1, 32, 1024), BATCH_SIZES[::3], BATCH_SIZES),
     rows=(1000, 4096, 8192),  # of an epoch: at least one batch, at most MAX_BATCHES
-    rounds=(1, 2, 9),
+    rounds=(1, 2, 5),
     units=(1, 10, 30),  # of work of each method
 )
 

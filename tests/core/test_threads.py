@@ -226,6 +226,32 @@ print([count - before for count in counts], max(seconds) < 0.25, tasks() - befor
     assert result.stdout == "[3, 3, 3, 2, 2] True 2\n", result.stdout + result.stderr
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs affinity")
+def test_a_thread_that_wakes_up_may_run_on_all_cores_of_its_caller_but_one():
+    """Some kernels wake it on the core where its caller runs, and both share that core for some milliseconds."""
+    cores = os.sched_getaffinity(0)
+    if len(cores) < 2:
+        pytest.skip("needs two cores")
+    script = """
+import os, time
+import numpy as np
+from fastmlp import ops
+
+def tasks():
+    return {int(name) for name in os.listdir("/proc/self/task")}
+
+before, mine = tasks(), os.sched_getaffinity(0)
+for _ in range(3):
+    ops.matmul(np.ones((600, 600)), np.ones((600, 600)), n_threads=3)
+    time.sleep(0.1)
+members = tasks() - before
+allowed = [os.sched_getaffinity(member) for member in members]
+print(len(members), all(cores < mine and len(mine - cores) == 1 for cores in allowed), os.sched_getaffinity(0) == mine)
+"""
+    result = run_python(script, OPENBLAS_NUM_THREADS="1")
+    assert result.stdout == "2 True True\n", result.stdout + result.stderr
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="Linux says there which signals a thread blocks")
 def test_the_threads_of_a_team_take_no_signals():
     """One that interrupts a system call of the main thread must reach that thread."""
