@@ -42,6 +42,7 @@ def main() -> None:
     arguments = parser.parse_args()
     threads = thread_counts(fastmlp.show_config("dicts")["threads"])
     rivals = [name for name in RIVALS if name in libraries.installed()]
+    has_targets = threads[-1] == 16 and arguments.rows == 60000
     print(f"fastmlp {fastmlp.__version__}, {fastmlp.show_config('dicts')['instruction_set']}, {threads[-1]} threads")
     print("net, batch".ljust(28), *(f"{n} thr".rjust(13) for n in threads), *(name.rjust(9) for name in rivals))
     problems = []
@@ -65,9 +66,10 @@ def main() -> None:
             for fewer, more in pairwise(map(str, threads)):
                 if (ratio := timing.ratio(more, fewer)) > NOISE:
                     problems.append(f"{name}: {more} threads take {ratio:.2f} of the time of {fewer}")
-            if most and case.rows == 60000 and threads[-1] == 16 and milliseconds["16"] > most:
+            if most and has_targets and milliseconds["16"] > most:
                 problems.append(f"{name}: {milliseconds['16']:.1f} ms with 16 threads, target {most}")
-    print(*(problems or ["no case misses a target or is slower with more threads"]), sep="\n")
+    fine = "no case is slower with more threads" + (" or misses its target" if has_targets else "")
+    print(*(problems or [fine]), sep="\n")
     shared_lines(threads)
 
 
