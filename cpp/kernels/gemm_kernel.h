@@ -82,7 +82,7 @@ template <class T, int m, int vectors> void gemm_sparse_kernel(const Product<T>&
     gemm_tile<T, m, vectors, true>(product, c, c_stride);
 }
 
-// Any number of rows times a B of so few rows that it stays in registers: m rows, which no tile of C then needs.
+// Any number of rows times a B of so few rows, m, that all of it stays in the registers.
 template <class T, int m, int vectors>
 void gemm_short_kernel(int64_t rows, const T* a, int64_t a_stride, const T* b, T* c, int64_t c_stride) {
     using V = Vec<T>;

@@ -54,7 +54,8 @@ template <class T> struct Product {
 // C (m, vectors * lanes) = A * B; m and vectors are fixed by the position in the table.
 template <class T> using GemmTile = void (*)(const Product<T>& product, T* c, int64_t c_stride);
 
-// C (rows, vectors * lanes) = A (rows, k) * B (k, vectors * lanes), B contiguous; k and vectors are fixed by the position
+// C (rows, vectors * lanes) = A (rows, k) * B (k, vectors * lanes), B contiguous; k and vectors are fixed by the
+// position
 template <class T>
 using GemmShort = void (*)(int64_t rows, const T* a, int64_t a_stride, const T* b, T* c, int64_t c_stride);
 
@@ -143,8 +144,8 @@ template <class T> struct Kernels {
     // sums (columns) = the sum of x (rows, columns) over its rows, in order
     void (*column_sums)(const T* x, int64_t stride, int64_t rows, int64_t columns, T* sums);
 
-    // out (rows, columns), contiguous, = in (rows, columns); `in` goes on to the next row after its columns, for a vector at
-    // least; columns <= row_tile
+    // out (rows, columns), contiguous, = in (rows, columns), columns <= row_tile; every row but the last may be read a
+    // vector beyond its columns
     void (*pack_columns)(T* out, const T* in, int64_t stride, int64_t rows, int64_t columns);
 
     void (*add)(T* sum, const T* x, int64_t size);  // sum += x

@@ -49,7 +49,12 @@ template <class T> struct LossOf<T, Loss::cross_entropy> {
 
     static void run(const LossBatch<T>& batch) {
         const int64_t vectors = (batch.outputs + Vec<T>::lanes - 1) / Vec<T>::lanes;
-        vectors == 1 ? run_narrow<1>(batch) : vectors == 2 ? run_narrow<2>(batch) : run_by_row(batch);
+        if (vectors == 1)
+            run_narrow<1>(batch);
+        else if (vectors == 2)
+            run_narrow<2>(batch);
+        else
+            run_by_row(batch);
     }
 
 private:

@@ -6,7 +6,7 @@
 //     row tile of A   row_tile * k elements; streams from L2, or from L3 if the batch is large
 //       k             the accumulators stay in registers
 // Workers share the tiles in this order, so that each mostly computes the same panels: its part of the weights stays
-// in the L2 cache of its core.
+// in the L2 cache of its core. Outer products take a block of row tiles for all panels of a worker first.
 #pragma once
 
 #include "matrix.h"
@@ -20,7 +20,7 @@ struct Tile {
     int64_t row_tile;     // which of the row tiles it is
     int64_t block;        // the first row tile of its block
     int64_t panels_left;  // that this worker computes for the whole block next, with this one
-    Range next;  // the rows of the worker's next tile if they may be in another core's cache; else empty
+    Range next;           // the rows of the worker's next tile if they may be in another core's cache; else empty
 };
 
 // How many tiles the rows of a product are cut into: as few as possible, or up to half as many more where the workers
@@ -147,10 +147,12 @@ template <class T> struct OuterProduct {
     }
 };
 
+// Inlined: the call would cost a small tile some per cent.
 template <class T>
-[[gnu::always_inline]] inline OuterProduct<T> outer_product(const Kernels<T>& kernels, MatrixView<const T> a, MatrixView<const T> b,
-                              const PanelShape& shape, int64_t row, int64_t rows, int64_t panel,
-                              const std::int32_t* row_index = nullptr) {
+[[gnu::always_inline]] inline OuterProduct<T> outer_product(const Kernels<T>& kernels, MatrixView<const T> a,
+                                                            MatrixView<const T> b, const PanelShape& shape, int64_t row,
+                                                            int64_t rows, int64_t panel,
+                                                            const std::int32_t* row_index = nullptr) {
     a.data += row;
     b.data += panel * shape.full_width();
     const int64_t offset = shape.offset_of(panel) + (row_index ? 0 : row * shape.width_of(panel));

@@ -5,9 +5,9 @@
 
 namespace fastmlp {
 
-// Of one worker, for one product at a time. An outer product reads a few columns of each row of A: a line or two per row,
-// of which the rest is gone from the L1 cache before the next tile needs it. A copy of a tile's columns is one short
-// stream. It pays if many panels use it.
+// Of one worker, for one product at a time. An outer product reads a few columns of each row of A: a line or two per
+// row, of which the rest is gone from the L1 cache before the next tile needs it. A copy of a tile's columns is one
+// short stream. It pays if many panels use it.
 template <class T> class PackedColumns {
 public:
     // For products of at most so many rows. Throws std::bad_alloc.
@@ -15,7 +15,8 @@ public:
         : kernels_(kernels), rows_(rows), memory_(std::max(block_size, kernels.row_tile * rows), Fill::nothing) {}
 
     int64_t rows() const { return rows_; }
-    // How many tiles of A a worker takes for all its panels, before it takes the next tiles: those in a part of an L2 cache.
+    // How many tiles of A a worker takes for all its panels, before it takes the next tiles: those in a part of an L2
+    // cache.
     static int64_t block_tiles(const Kernels<T>& kernels, int64_t rows) {
         return std::clamp<int64_t>(block_size / (kernels.row_tile * rows), 1, 64);
     }

@@ -82,8 +82,8 @@ private:
         Waiter posted;
         std::thread thread;
 
-        // It may run where the calling thread may, but for the core on which that runs now. Where the two last ran on one
-        // core, Linux may wake it there, and they share the core until the scheduler's next tick, some 4 ms later.
+        // It may run where the calling thread may, but not on the core where that runs now. Linux may wake it there, if
+        // the two last ran there, and then both share the core until the scheduler's next tick, some 4 ms later.
         void keep_off_this_core() noexcept;
 
         void post(const Job* next) noexcept {

@@ -56,8 +56,8 @@ struct Worker {
 
     // Calls f(range) with ranges that make up 0 .. total; all workers call this. A worker takes its own share first, so
     // that its part of the weights stays in its cache, and then the rest of the others' shares, so that a slow or busy
-    // core does not delay the team. A claim takes half of what is left, because each claim costs as much as a small tile.
-    // At most two such loops may run between barriers.
+    // core does not delay the team. A claim takes half of what is left, because each claim costs as much as a small
+    // tile. At most two such loops may run between barriers.
     template <class F> void share_out_ranges(int64_t total, F f) const noexcept {
         if (count == 1) return f(Range{0, total});
         cursors->clear_ahead(loop, index);

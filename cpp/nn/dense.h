@@ -37,7 +37,7 @@ public:
     const PanelShape& shape() const { return shape_; }
     const PanelShape& transposed_shape() const { return transposed_shape_; }
     const Epilogue<T>& epilogue() const { return epilogue_; }
-    // Those of a panel of the gradient of the weights of so many inputs.
+    // The tiles of a panel of the weights' gradient, of so many inputs.
     RowTiles weight_tiles(int64_t inputs, int workers) const {
         return {inputs, row_tiles(kernels_->row_tile, inputs, shape_.panels(), workers)};
     }
@@ -51,27 +51,25 @@ public:
     // out (rows, outputs) = activation(in (rows, inputs) * W + b); this worker's tiles. With `active`, `in` holds
     // these columns only and the others are zero. The activation's derivatives go to `derivatives`, of the size of `out`,
     // if it keeps them and that is not empty. With dropout, `dropped` is `out` times the mask, as the derivatives are.
-    // on_tile(tile) is called after each tile.
+    // on_tile(tile) is called after each tile, but for a single row of one worker.
     template <class OnTile = void (*)(const Tile&)>
     void forward(const Worker& worker, MatrixView<const T> in, MatrixView<T> out, const ActiveColumns* active = nullptr,
                  MatrixView<T> derivatives = {}, const Dropout<T>& dropout = {}, MatrixView<T> dropped = {},
                  OnTile on_tile = [](const Tile&) {}) const noexcept {
-        if (in.rows == 1 && worker.count == 1 && !active && !dropout) {
-            forward_row(in.data, out.data, derivatives.data);
-            for (int64_t panel = 0; panel < shape_.panels(); ++panel) on_tile(Tile{0, 1, panel, 0, 0, 0, {0, 0}});
-            return;
-        }
-        const int64_t lanes = kernels_->lanes;
-        const bool by_lane = is_narrow() && kernels_->gemm_narrow[outputs_ - 1] && !active && in.rows >= lanes && in.stride >= round_up(inputs_, lanes);
-        const int height = by_lane ? 4 * kernels_->lanes : active ? kernels_->row_tile : tile_height(*kernels_, shape_);
+        if (in.rows == 1 && worker.count == 1 && !active && !dropout)
+            return forward_row(in.data, out.data, derivatives.data);
+        const int lanes = kernels_->lanes;
+        const bool by_lane = !active && is_narrow() && kernels_->gemm_narrow[outputs_ - 1] && in.rows >= lanes &&
+                             in.stride >= round_up(inputs_, lanes);
+        const int height = by_lane ? 4 * lanes : active ? kernels_->row_tile : tile_height(*kernels_, shape_);
         for_each_tile(height, in.rows, shape_, worker, [&](const Tile& tile) {
             const int64_t first = tile.panel * shape_.full_width();
             T* to = out.row(tile.row) + first;
             if (active)
                 panel_tile_sparse(*kernels_, in, shape_, weights_.data(), active->index(), tile, to, out.stride);
             else if (by_lane)
-                kernels_->gemm_narrow[outputs_ - 1](tile.rows, inputs_, in.row(tile.row), in.stride, weights_.data(), to,
-                                                    out.stride);
+                kernels_->gemm_narrow[outputs_ - 1](tile.rows, inputs_, in.row(tile.row), in.stride, weights_.data(),
+                                                    to, out.stride);
             else
                 panel_tile(*kernels_, in, shape_, weights_.data(), tile, to, out.stride);
             T* const derivative = derivatives.data ? derivatives.row(tile.row) + first : nullptr;
@@ -106,8 +104,8 @@ public:
     }
 
     // Calls on_tile(OuterProduct, panel) for each tile of inᵀ * gradient, and on_biases(first, sums, columns) with the
-    // gradient's column sums, in the layout of the parameters. With `active`, `in` holds these columns only. `packed`, of
-    // this worker, has memory for copies of `in`.
+    // gradient's column sums, in the layout of the parameters. With `active`, `in` holds these columns only. `packed` is
+    // this worker's memory for copies of `in`; null: none are made.
     template <class OnTile, class OnBiases>
     void weight_gradient(const Worker& worker, MatrixView<const T> in, MatrixView<const T> gradient, OnTile on_tile,
                          OnBiases on_biases, const ActiveColumns* active = nullptr,

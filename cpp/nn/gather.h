@@ -27,8 +27,8 @@ public:
           rows_(rows),
           out_(out) {}
 
-    // The caller will compute this many tiles, with prefetch() before and copy_ready() after each. With `takes_lines`, the
-    // copies' lines are taken from the other cores that have read them, all lines of a row at once.
+    // The caller will compute this many tiles, with prefetch() before and copy_ready() after each. With `takes_lines`,
+    // the copies' lines are taken from the other cores that have read them, all lines of a row at once.
     void spread_over(int64_t tiles, bool takes_lines) noexcept {
         takes_lines_ = takes_lines;
         rows_per_tile_ =

@@ -106,9 +106,9 @@ public:
         if (!transposed_.size()) transposed_ = Buffer<T>(layer.transposed_shape().size());
     }
     T* transposed() { return transposed_.data(); }
-    // After an update of a tile of this panel of the weights: after the panel's last one, copies the panel.
-    void tile_changed(const DenseLayer<T>& layer, int64_t panel, int workers) noexcept {
-        if (panels_changed_.completes(panel, layer.weight_tiles(layer.inputs(), workers).count()))
+    // After an update of one of the `tiles` of this panel of the weights: after the last one, copies the panel.
+    void tile_changed(const DenseLayer<T>& layer, int64_t panel, int64_t tiles) noexcept {
+        if (panels_changed_.completes(panel, tiles))
             for (int64_t to = 0; to < layer.transposed_shape().panels(); ++to)
                 layer.transpose_block(to, panel, transposed_.data());
     }

@@ -65,6 +65,10 @@ template <class T> void Trainer<T>::reserve_for_workers(const Epoch& epoch, int 
             batch.columns.clear();
         else if (static_cast<int>(batch.columns.size()) < workers)
             batch.columns.assign(static_cast<std::size_t>(workers), ActiveColumns(network_.inputs()));
+    const auto packs = [&](const DenseLayer<T>& layer) {
+        return PackedColumns<T>::pays(kernels_, reserved_rows_, layer.shape().panels() / workers);
+    };
+    if (std::none_of(network_.layers().begin(), network_.layers().end(), packs)) return packed_.clear();
     if (!packed_.empty() && packed_[0].rows() < reserved_rows_) packed_.clear();
     while (static_cast<int>(packed_.size()) < workers) packed_.emplace_back(kernels_, reserved_rows_);
 }

@@ -182,8 +182,8 @@ private:
     std::vector<Matrix<T>> derivatives_;  // of each layer; empty where backward needs none
     std::vector<Matrix<T>> gradients_;  // with respect to z of each hidden layer
     RowLosses<T> losses_{0};
-    std::vector<PackedColumns<T>> packed_;  // of each worker
-    PartCounters rows_done_;     // panels of each row tile of the last hidden layer
+    std::vector<PackedColumns<T>> packed_;  // of each worker; empty where no layer has panels enough
+    PartCounters rows_done_;                // panels of each row tile of the last hidden layer
     Buffer<T> sums_;             // of gradients, of all layers
     Norms<T> norms_, gradient_norms_;
     Buffer<T> snapshot_;

@@ -8,10 +8,10 @@
 //             gradient, whose tiles go into a GradientSink; between the first layer's tiles the next micro-batch's rows
 //             are gathered, so that memory loads one row while the core computes
 // That is 2 * n - 1 barriers per micro-batch for n layers, one less in large teams, and one more if the output layer is
-// wide: then the gradient of the layer below is a product of its own. Each worker begins with the same
-// tiles each time, so its panels of weights and states stay in its L2 as far as they fit; inputs and activations of a
-// micro-batch pass through L2; a tile's sums are in registers, and the gradient of all weights exists only if several
-// micro-batches add up to it.
+// wide: then the gradient of the layer below is a product of its own. Each worker begins with the same tiles each time,
+// so its panels of weights and states stay in its L2 as far as they fit; inputs and activations of a micro-batch pass
+// through L2; a tile's sums are in registers, and the gradient of all weights exists only if several micro-batches add
+// up to it.
 #include "trainer.h"
 
 namespace fastmlp {
@@ -96,19 +96,21 @@ void Trainer<T>::forward(const Worker& worker, const Epoch& epoch, const MicroBa
     const auto finish_rows = [&](Range rows) {
         output_gradient(rows, batch, buffers, active, settings, gradient_divisor, epoch.data.sample_weights);
     };
+    const bool finishes_tiles = has_narrow_head() && worker.count >= large_team;
     drop_inputs(worker, batch, buffers, settings);
     for (std::size_t i = 0; i + 1 < layers.size(); ++i) {
         const int64_t panels = layers[i].shape().panels();
-        const bool finishes_tiles = has_narrow_head() && worker.count >= large_team && i + 2 == layers.size();
+        const bool is_last_hidden = i + 2 == layers.size();
         layers[i].forward(worker, inputs_of(i, batch, buffers, active), outputs_[i].first_rows(batch.rows()),
                           i == 0 ? active : nullptr, derivatives_[i].view(), dropout_of(i + 1, batch, settings),
                           drops_ ? dropped_[i].view() : MatrixView<T>{}, [&](const Tile& tile) {
-                              if (finishes_tiles && rows_done_.completes(tile.row_tile, panels))
+                              if (finishes_tiles && is_last_hidden &&
+                                  rows_done_.completes(tile.row_tile, panels))
                                   finish_rows({tile.row, tile.row + tile.rows});
                           });
         worker.wait_for_all();
     }
-    if (has_narrow_head() && worker.count >= large_team) return;
+    if (finishes_tiles) return;
     finish_rows(worker.share(batch.rows()));
     worker.wait_for_all();
 }
@@ -182,15 +184,18 @@ void Trainer<T>::weight_gradient(const Worker& worker, std::size_t i, MatrixView
     sink.set_rules(rules);
     const ParameterBlock<T> weights = state.weights_of(layer), biases = state.biases_of(layer);
     const bool copies = i > 0 && sink.updates();
-    PackedColumns<T>* const packed = &packed_[static_cast<std::size_t>(worker.index)];
+    PackedColumns<T>* const packed = packed_.empty() ? nullptr : &packed_[static_cast<std::size_t>(worker.index)];
     const auto on_biases = [&](int64_t offset, const T* sums, int64_t size) {
         sink.take_biases(biases, offset, sums, size);
     };
     if (i > 0 && layer.is_narrow()) {
-        layer.narrow_weight_gradient(worker, in, gradient, [&](int64_t panel, int64_t offset, const T* sums, int64_t size) {
-            sink.take_weights(weights, offset, sums, size);
-            if (copies) layer.transpose_block(panel, 0, state.transposed());
-        }, on_biases);
+        layer.narrow_weight_gradient(
+            worker, in, gradient,
+            [&](int64_t panel, int64_t offset, const T* sums, int64_t size) {
+                sink.take_weights(weights, offset, sums, size);
+                if (copies) layer.transpose_block(panel, 0, state.transposed());
+            },
+            on_biases);
         return;
     }
     if (i == 0) {
@@ -204,21 +209,20 @@ void Trainer<T>::weight_gradient(const Worker& worker, std::size_t i, MatrixView
         sink.finish_tiles();
         return;
     }
-    int64_t updating = -1;  // the panel of the tile whose update has begun
-    const auto finish_update = [&] {
-        if (copies && updating >= 0) state.tile_changed(layer, updating, worker.count);
+    const int64_t tiles = layer.weight_tiles(layer.inputs(), worker.count).count();
+    int64_t waiting = -1;  // the panel of a tile that is updated during the next one
+    const auto on_change = [&](int64_t panel) {
+        if (copies && panel >= 0) state.tile_changed(layer, panel, tiles);
     };
     layer.weight_gradient(
         worker, in, gradient,
         [&](const OuterProduct<T>& product, int64_t panel) {
             sink.take_tile(weights, product, Prefetch{});
-            if (!sink.overlaps()) updating = panel;
-            finish_update();
-            updating = sink.overlaps() ? panel : -1;
+            on_change(sink.overlaps() ? std::exchange(waiting, panel) : panel);
         },
         on_biases, active, packed);
     sink.finish_tiles();
-    finish_update();
+    on_change(waiting);
 }
 
 template <class T>

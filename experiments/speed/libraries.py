@@ -8,13 +8,14 @@ in each library's own form; nothing is converted during an epoch.
 import importlib.util
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
 import fastmlp
 import numpy as np
+from harness.number_text import listing
 
 Weights = Sequence[np.ndarray]  # of each layer, shape (inputs, outputs)
 
@@ -210,6 +211,11 @@ OPENBLAS_OVERRIDES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
 def installed() -> list[str]:
     return [name for name, (module, _) in LIBRARIES.items() if importlib.util.find_spec(module)]
+
+
+def notices_of_missing(names: Iterable[str]) -> list[str]:
+    missing = [name for name in names if name not in installed()]
+    return [f'Not installed: {listing(missing)} (pip install ".[rivals]").'] if missing else []
 
 
 def best_environment() -> dict[str, str]:

@@ -10,7 +10,6 @@ import fastmlp
 import numpy as np
 from harness.figures import BLUE, DARK_ORANGE, GREEN, GREY, in_thousands, panels, plain_ticks, ticks_between
 from harness.jobs import Job
-from harness.number_text import listing
 from harness.run import Run, Sizes
 from harness.section import EXPLAINED, all_or_some
 from harness.tables import Row, Table, Tables
@@ -50,16 +49,16 @@ def jobs(run: Run, sizes: SimpleNamespace) -> list[Job]:
     cores = fastmlp.show_config("dicts")["threads"]
     threads = thread_counts(cores)
     rivals = [name for name in RIVALS if name in libraries.installed()]
-    names = [*map(str, threads), *rivals]
-    participants = {str(n): ("fastmlp", str(n)) for n in threads} | {name: (name,) for name in rivals}
+    # all threads come first: `Timing` takes their peak for the other libraries
+    participants = {str(n): ("fastmlp", str(n)) for n in reversed(threads)} | {name: (name,) for name in rivals}
     timers = Processes(participants, run.processes)
 
     def job(case: Case) -> Job:
         configuration = {**asdict(case), "threads": threads, "rivals": rivals, "rounds": sizes.rounds}
         return Job(
             configuration,
-            lambda: timers.time(case, names, sizes.rounds, *case.random_data()),
-            lambda result: rows(Timing.of(case, result), rivals, cores),
+            lambda: timers.time(case, list(participants), sizes.rounds, *case.random_data()),
+            lambda result: rows(Timing.of(case, result), threads, rivals),
         )
 
     cases = [
@@ -70,7 +69,7 @@ def jobs(run: Run, sizes: SimpleNamespace) -> list[Job]:
     return [*map(job, cases), _job_of_methods(max(2, cores), sizes)]
 
 
-def rows(timing: Timing, rivals: Sequence[str], cores: int) -> dict[str, list[Row]]:
+def rows(timing: Timing, threads: Sequence[int], rivals: Sequence[str]) -> dict[str, list[Row]]:
     """Speeds are those over one thread of fastmlp: medians of the rounds, and their quartiles."""
 
     def row(name: str, **columns: Any) -> Row:
@@ -80,16 +79,12 @@ def rows(timing: Timing, rivals: Sequence[str], cores: int) -> dict[str, list[Ro
         return {
             **{"net": case.net, "batch": case.batch_size, **columns},
             **{"us_per_batch": float(f"{microseconds:.4g}"), "gain": speed, "gain_low": low, "gain_high": high},
-            "share_of_peak": round(float(np.median(case.operations / timing.seconds[name] / 1e9 / peak(name))), 3),
+            "share_of_peak": round(timing.share_of_peak(name), 3),
         }
 
-    def peak(name: str) -> np.ndarray:
-        return timing.peaks[name if name in timing.peaks else str(cores)]
-
-    counts = [name for name in timing.seconds if name not in rivals]
     return {
-        "multicore": [row(count, threads=int(count)) for count in counts],
-        "rivals": [row(name, library=name, threads=cores) for name in rivals],
+        "multicore": [row(str(count), threads=count) for count in threads],
+        "rivals": [row(name, library=name, threads=threads[-1]) for name in rivals],
     }
 
 
@@ -116,8 +111,7 @@ def gains_of_methods(ways: Table) -> dict[str, float]:
 
 
 def notices() -> list[str]:
-    missing = [name for name in RIVALS if name not in libraries.installed()]
-    return [f'Not installed: {listing(missing)} (pip install ".[rivals]").'] if missing else []
+    return libraries.notices_of_missing(RIVALS)
 
 
 def holds(t: Tables) -> dict[str, bool | str | None]:

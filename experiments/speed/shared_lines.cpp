@@ -10,8 +10,9 @@
 
 constexpr int lines = 392, per_line = 16, rounds = 400;  // the lines of 8 rows of 784 floats
 enum Mode { nobody_reads, plain_stores, prefetched_for_writing, read_what_another_wrote, mode_count };
-const char* const names[] = {"stores, nobody else reads", "stores, all others have read",
-                             "the same, prefetched 16 lines ahead for writing", "loads of what another has written"};
+const char* const names[] = {"stores to lines that no other core reads", "stores to lines that all others have read",
+                             "the same stores, each line prefetched for writing before",
+                             "loads of lines that another core has written"};
 
 std::atomic<int> arrived{0};
 std::atomic<unsigned> passed{0};

@@ -69,8 +69,7 @@ SIZES = Sizes(
 
 
 def notices() -> list[str]:
-    missing = [name for name in libraries.LIBRARIES if name not in libraries.installed()]
-    return [f'Not installed: {listing(missing)} (pip install ".[rivals]").'] if missing else []
+    return libraries.notices_of_missing(libraries.LIBRARIES)
 
 
 def jobs(run: Run, sizes: SimpleNamespace) -> list[Job]:

@@ -91,10 +91,10 @@ FAULTS = [
         "N62", "refresh_transposed(worker); if (!is_gathered) {", "if (!is_gathered) {"
     ),  # weights that were set between two fits are not in the transposed copy
     Fault(
-        "N63", "updating = sink.overlaps() ? panel : -1;", "updating = -1;"
+        "N63", "sink.finish_tiles(); on_change(waiting);", "sink.finish_tiles();"
     ),  # with adam the last tile of a panel is never counted: the copy stays old
     Fault(
-        "N64", "if (!sink.overlaps()) updating = panel;", "updating = panel;"
+        "N64", "on_change(sink.overlaps() ? std::exchange(waiting, panel) : panel);", "on_change(panel);"
     ),  # with adam a panel is copied before its last tile is updated
     Fault(
         "N65", "rows_done_.completes(tile.row_tile, panels)", "rows_done_.completes(tile.row_tile, panels - 1)"
