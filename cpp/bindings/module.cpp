@@ -10,6 +10,7 @@ PYBIND11_MODULE(_core, m, py::multiple_interpreters::not_supported()) {
     fastmlp::register_networks(m);
     fastmlp::register_trainers(m);
     fastmlp::register_steps(m);
+    fastmlp::register_tabular(m);
     fastmlp::register_ops(m);
     fastmlp::register_files(m);
     fastmlp::register_config(m);

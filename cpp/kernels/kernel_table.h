@@ -102,6 +102,18 @@ template <class T> struct LossBatch {
     std::int32_t* correct;  // (rows), of losses on labels: whether the first largest column is the label
 };
 
+// Of one number: the parameters of its periodic embedding. weights is (frequency_count, outputs).
+template <class T> struct PeriodicEmbedding {
+    int64_t frequency_count, outputs;
+    const T *frequencies, *phases, *weights, *biases;
+};
+inline constexpr int max_frequencies = 128, max_embedding_outputs = 64;
+
+// The gradients of these parameters.
+template <class T> struct PeriodicGradient {
+    T *frequencies, *phases, *weights, *biases;
+};
+
 // Arrays over the kinds of a part are indexed by its enum.
 // Unless said otherwise, `columns` is a multiple of `lanes`: rows have padding up to it.
 template <class T> struct Kernels {
@@ -128,6 +140,30 @@ template <class T> struct Kernels {
     void (*activation_gradient[count_of<Activation>])(T* gradient, int64_t stride, const T* output, const T* derivative,
                                                       int64_t output_stride, int64_t rows, int64_t columns,
                                                       const T* settings);
+
+    // z (rows, columns) = x + share * (activation(x) - x), in place, with x = z + bias. Unless `derivative` is null, the
+    // derivative goes there and activation(x) - x to `difference`, both of the stride of z.
+    void (*mix_activation[count_of<Activation>])(T* z, int64_t stride, const T* bias, int64_t rows, int64_t columns,
+                                                 const T* settings, const T* share, T* derivative, T* difference);
+    // gradient (rows, columns) with respect to that output becomes that with respect to z; `difference` becomes its
+    // product with the gradient, whose column sums are the gradient of `share`
+    void (*mix_gradient)(T* gradient, int64_t stride, const T* derivative, T* difference, int64_t kept_stride,
+                         int64_t rows, int64_t columns);
+
+    // out (rows, columns) = in (rows, columns) * factors (columns)
+    void (*scale_columns)(T* out, int64_t out_stride, const T* in, int64_t in_stride, int64_t rows, int64_t columns,
+                          const T* factors);
+    // gradient (rows, columns) with respect to `out` becomes that with respect to `in`; products = gradient * in, whose
+    // column sums are the gradient of `factors`. products and `in` may be the same
+    void (*scale_columns_gradient)(T* gradient, int64_t stride, const T* in, int64_t in_stride, int64_t rows,
+                                   int64_t columns, const T* factors, T* products, int64_t products_stride);
+
+    // out (rows, outputs) = the periodic embedding of x (rows), whose elements lie x_stride apart
+    void (*periodic)(const PeriodicEmbedding<T>& embedding, const T* x, int64_t x_stride, int64_t rows, T* out,
+                     int64_t out_stride);
+    // `sums`: workspace of a vector for each parameter
+    void (*periodic_gradient)(const PeriodicEmbedding<T>& embedding, const T* x, int64_t x_stride, int64_t rows,
+                              const T* gradient, int64_t gradient_stride, const PeriodicGradient<T>& to, T* sums);
 
     void (*loss[count_of<Loss>])(const LossBatch<T>& batch);
 

@@ -3,7 +3,9 @@
 #include "dropout.h"
 #include "gemm_kernel.h"
 #include "losses.h"
+#include "periodic.h"
 #include "row_kernels.h"
+#include "scaling.h"
 #include "updates.h"
 
 namespace fastmlp::FASTMLP_ISA {
@@ -54,6 +56,7 @@ template <class T> constexpr Kernels<T> all_kernels() {
     for_each_kind<Activation>([&](auto kind) {
         k.activate[kind.index] = activate_kernel<T, kind.value>;
         k.activation_gradient[kind.index] = activation_gradient_kernel<T, kind.value>;
+        k.mix_activation[kind.index] = mix_activation_kernel<T, kind.value>;
     });
     for_each_kind<Loss>([&](auto kind) {
         k.loss[kind.index] = loss_kernel<T, kind.value>;
@@ -67,6 +70,11 @@ template <class T> constexpr Kernels<T> all_kernels() {
         k.convert[kind.index] = convert_kernel<T, kind.value>;
         k.standardize[kind.index] = standardize_kernel<T, kind.value>;
     });
+    k.mix_gradient = mix_gradient_kernel<T>;
+    k.scale_columns = scale_columns_kernel<T>;
+    k.scale_columns_gradient = scale_columns_gradient_kernel<T>;
+    k.periodic = periodic_kernel<T>;
+    k.periodic_gradient = periodic_gradient_kernel<T>;
     k.dropout = dropout_kernel<T>;
     k.column_sums = column_sums_kernel<T>;
     k.pack_columns = pack_columns_kernel<T>;

@@ -9,7 +9,7 @@
 
 #include "../linalg/pace.h"
 #include "epoch_plan.h"
-#include "gradient_sink.h"
+#include "layer_update.h"
 #include "network.h"
 #include "norms.h"
 

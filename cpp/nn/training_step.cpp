@@ -182,47 +182,18 @@ void Trainer<T>::weight_gradient(const Worker& worker, std::size_t i, MatrixView
     DenseLayer<T>& layer = network_.layers()[i];
     LayerState<T>& state = states_[i];
     sink.set_rules(rules);
-    const ParameterBlock<T> weights = state.weights_of(layer), biases = state.biases_of(layer);
-    const bool copies = i > 0 && sink.updates();
     PackedColumns<T>* const packed = packed_.empty() ? nullptr : &packed_[static_cast<std::size_t>(worker.index)];
-    const auto on_biases = [&](int64_t offset, const T* sums, int64_t size) {
-        sink.take_biases(biases, offset, sums, size);
-    };
-    if (i > 0 && layer.is_narrow()) {
-        layer.narrow_weight_gradient(
-            worker, in, gradient,
-            [&](int64_t panel, int64_t offset, const T* sums, int64_t size) {
-                sink.take_weights(weights, offset, sums, size);
-                if (copies) layer.transpose_block(panel, 0, state.transposed());
-            },
-            on_biases);
-        return;
-    }
-    if (i == 0) {
-        layer.weight_gradient(
-            worker, in, gradient,
-            [&](const OuterProduct<T>& product, int64_t) {
-                sink.take_tile(weights, product, next_rows.prefetch());
-                next_rows.copy_ready();
-            },
-            on_biases, active, packed);
-        sink.finish_tiles();
-        return;
-    }
-    const int64_t tiles = layer.weight_tiles(layer.inputs(), worker.count).count();
-    int64_t waiting = -1;  // the panel of a tile that is updated during the next one
-    const auto on_change = [&](int64_t panel) {
-        if (copies && panel >= 0) state.tile_changed(layer, panel, tiles);
-    };
+    if (i > 0) return take_layer_gradient(worker, layer, state, in, gradient, true, true, packed, sink);
+    const ParameterBlock<T> weights = state.weights_of(layer), biases = state.biases_of(layer);
     layer.weight_gradient(
         worker, in, gradient,
-        [&](const OuterProduct<T>& product, int64_t panel) {
-            sink.take_tile(weights, product, Prefetch{});
-            on_change(sink.overlaps() ? std::exchange(waiting, panel) : panel);
+        [&](const OuterProduct<T>& product, int64_t) {
+            sink.take_tile(weights, product, next_rows.prefetch());
+            next_rows.copy_ready();
         },
-        on_biases, active, packed);
+        [&](int64_t offset, const T* sums, int64_t size) { sink.take_biases(biases, offset, sums, size); }, active,
+        packed);
     sink.finish_tiles();
-    on_change(waiting);
 }
 
 template <class T>

@@ -240,6 +240,92 @@ class StepFloat64(_Step[np.float64]): ...
 class TrainerFloat32(_Trainer[np.float32]): ...
 class TrainerFloat64(_Trainer[np.float64]): ...
 
+class TabularShape(metaclass=_Class):
+    def __init__(
+        self,
+        numbers: int,
+        columns: int,
+        frequencies: int,
+        embedding_outputs: int,
+        categories: list[tuple[int, int]],
+        hidden: list[int],
+        outputs: int,
+        members: int = ...,
+        scales_inputs: bool = ...,
+        scales_layers: bool = ...,
+        mixes_activation: bool = ...,
+    ) -> None: ...
+
+class _Table(metaclass=_Class):
+    def __init__(self, *args: NoReturn, **kwargs: NoReturn) -> None: ...  # TabularNet.table makes it
+    @property
+    def rows(self) -> int: ...
+
+class TableFloat32(_Table): ...
+class TableFloat64(_Table): ...
+
+class _TabularNet(Generic[_T], metaclass=_Class):
+    def __init__(
+        self,
+        shape: TabularShape,
+        activation: Activation,
+        activation_settings: list[float],
+        loss: Loss,
+        loss_settings: list[float],
+    ) -> None: ...
+    def table(self, numbers: NDArray[_T], columns: NDArray[_T], codes: NDArray[np.int32]) -> _Table: ...
+    def labelled_table(
+        self,
+        numbers: NDArray[_T],
+        columns: NDArray[_T],
+        codes: NDArray[np.int32],
+        labels: NDArray[np.int64] | None = None,
+        targets: NDArray[_T] | None = None,
+        sample_weights: NDArray[_T] | None = None,
+    ) -> _Table: ...
+    def parameters(self) -> dict[str, NDArray[_T]]: ...
+    def set_parameters(self, parameters: dict[str, NDArray[_T]]) -> None: ...
+    def forward(self, table: _Table, n_threads: int) -> NDArray[_T]: ...
+    def hidden_outputs(self, table: _Table, count: int, n_threads: int) -> NDArray[_T]: ...
+    @property
+    def forward_operations(self) -> float: ...
+
+class _TabularTrainer(Generic[_T], metaclass=_Class):
+    def __init__(
+        self,
+        net: _TabularNet[_T],
+        beta_1: float = ...,
+        beta_2: float = ...,
+        epsilon: float = ...,
+        weight_decay: float = ...,
+        gradient_factor: float = ...,
+    ) -> None: ...
+    def set_factors(
+        self, name: str, learning_rate: float = ..., weight_decay: float = ..., epsilon: float = ...
+    ) -> None: ...
+    def run(
+        self,
+        table: _Table,
+        plan: EpochPlan,
+        settings: UpdateSettings,
+        position: int,
+        sum: LossSum,
+        n_threads: int,
+        seconds: float,
+    ) -> int: ...
+    def gradients(
+        self, table: _Table, plan: EpochPlan, settings: UpdateSettings, n_threads: int
+    ) -> dict[str, NDArray[_T]]: ...
+    @property
+    def updates(self) -> int: ...
+    def save_snapshot(self) -> None: ...
+    def restore_snapshot(self) -> None: ...
+
+class TabularNetFloat32(_TabularNet[np.float32]): ...
+class TabularNetFloat64(_TabularNet[np.float64]): ...
+class TabularTrainerFloat32(_TabularTrainer[np.float32]): ...
+class TabularTrainerFloat64(_TabularTrainer[np.float64]): ...
+
 def forward_plain(
     weights: list[NDArray[_T]],
     biases: list[NDArray[_T]],

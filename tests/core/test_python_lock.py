@@ -71,6 +71,25 @@ def a_read(size):
     return call
 
 
+def tabular(size):
+    shape = _core.TabularShape(256, 0, 0, 0, [], [512], 10)
+    net = _core.TabularNetFloat32(shape, _core.Activation.relu, [], _core.Loss.cross_entropy, [0.0])
+    empty = np.empty((size, 0), np.float32), np.empty((size, 0), np.int32)
+    return net, net.labelled_table(long_inputs(size), *empty, labels=np.zeros(size, np.int64))
+
+
+def a_tabular_run(size):
+    net, table = tabular(size)
+    trainer, plan, settings = _core.TabularTrainerFloat32(net), _core.EpochPlan(size, 128), _core.UpdateSettings(1e-6)
+    return lambda: trainer.run(table, plan, settings, 0, _core.LossSum(), 1, 60.0)
+
+
+def tabular_gradients(size):
+    net, table = tabular(size)
+    trainer, plan, settings = _core.TabularTrainerFloat32(net), _core.EpochPlan(size, size), _core.UpdateSettings(1e-6)
+    return lambda: trainer.gradients(table, plan, settings, 1)
+
+
 LONG_CALLS = {
     "Network.forward": lambda size: (lambda core, X: lambda: core.forward(X, 0, size, 1))(
         long_network(1)[0], long_inputs(size)
@@ -104,6 +123,12 @@ LONG_CALLS = {
     "loss": lambda size: (lambda z, y: lambda: _core.loss(z, y, _core.Loss.cross_entropy, [0.0]))(
         long_inputs(8 * size), np.zeros(8 * size, np.int64)
     ),
+    "TabularNet.forward": lambda size: (lambda net, table: lambda: net.forward(table, 1))(*tabular(size)),
+    "TabularNet.hidden_outputs": lambda size: (lambda net, table: lambda: net.hidden_outputs(table, 1, 1))(
+        *tabular(size)
+    ),
+    "TabularTrainer.run": a_tabular_run,
+    "TabularTrainer.gradients": tabular_gradients,
     "end_native_calls": None,  # waits for others; see test_processes.py
     "read_pieces": a_read,
 }
@@ -117,6 +142,9 @@ COPIES = {  # copies of parameters and arguments, and short answers: the lock is
     *("current_isa", "available_isas", "has_openmp", "default_thread_count"),
     *("forget_native_calls", "CsrInputs", "LossSum", "UpdateSettings", "UpdateSchedule"),
     *("Step.outputs", "Step.gradients"),
+    *("TabularNet." + name for name in ("table", "labelled_table", "parameters", "set_parameters")),
+    *("TabularNet.forward_operations", "Table.rows", "TabularShape"),
+    *("TabularTrainer." + name for name in ("set_factors", "updates", "save_snapshot", "restore_snapshot")),
     *("EpochPlan", "ParameterLock"),
 }
 
@@ -125,7 +153,7 @@ def test_every_entry_point_of_the_core_is_known_here():
     names = set()
     for name, value in vars(_core).items():
         owner = name.removesuffix("Float32").removesuffix("Float64")
-        if owner in ("Network", "Trainer", "Step"):
+        if owner in ("Network", "Trainer", "Step", "TabularNet", "TabularTrainer", "Table"):
             names |= {f"{owner}.{member}" for member in vars(value) if not member.startswith("_")}
         elif (
             callable(value) and owner == name and not hasattr(value, "__members__")

@@ -229,7 +229,7 @@ FAULTS = [
     ),  # a child of fork waits for threads of its parent
     # cpp/nn
     Fault(
-        "Z08", "!std::isfinite(sum.loss)", "std::isnan(sum.loss)"
+        "Z08", "began_finite && !std::isfinite(sum.loss)", "began_finite && std::isnan(sum.loss)"
     ),  # a loss of inf goes unnoticed until it is nan: DivergenceError's step and the weights kept are an update late
     Fault(
         "Z09",
@@ -297,7 +297,7 @@ FAULTS = [
         "core_calls.evaluate(network, rows.data, threads).loss",
     ),  # fitting: the validation loss of a regressor with several outputs is their sum, not their mean
     Fault(
-        "Z28", "encoded.ndim == 2 and encoded.shape[1] == 1", "encoded.ndim == 2"
+        "Z28", "if encoded.ndim == 2 and encoded.shape[1] == 1 else", "if encoded.ndim == 2 else"
     ),  # estimators: early stopping on several labels stratifies its split: other rows than scikit-learn's, or an error
     Fault(
         "Z29", "self._stream.flush() except Exception:", "self._stream.flush()\n        except OSError:"

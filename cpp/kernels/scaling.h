@@ -1,0 +1,71 @@
+// Factors of units and of activations, and what backward needs for their gradients.
+#pragma once
+
+#include "activations.h"
+
+namespace fastmlp::FASTMLP_ISA {
+
+template <class T>
+void scale_columns_kernel(T* out, int64_t out_stride, const T* in, int64_t in_stride, int64_t rows, int64_t columns,
+                          const T* factors) {
+    using V = Vec<T>;
+    for (int64_t i = 0; i < rows; ++i, out += out_stride, in += in_stride)
+        for (int64_t j = 0; j < columns; j += V::lanes) (V::load(in + j) * V::load(factors + j)).store(out + j);
+}
+
+template <class T>
+void scale_columns_gradient_kernel(T* gradient, int64_t stride, const T* in, int64_t in_stride, int64_t rows,
+                                   int64_t columns, const T* factors, T* products, int64_t products_stride) {
+    using V = Vec<T>;
+    for (int64_t i = 0; i < rows; ++i, gradient += stride, in += in_stride, products += products_stride)
+        for (int64_t j = 0; j < columns; j += V::lanes) {
+            const V g = V::load(gradient + j);
+            (g * V::load(in + j)).store(products + j);
+            (g * V::load(factors + j)).store(gradient + j);
+        }
+}
+
+template <class T, Activation kind>
+void mix_activation_kernel(T* z, int64_t stride, const T* bias, int64_t rows, int64_t columns, const T* settings,
+                           const T* share, T* derivative, T* difference) {
+    using V = Vec<T>;
+    using A = ActivationOf<T, kind>;
+    const V one = V::broadcast(1);
+    for (int64_t j = 0; j < columns; j += V::lanes) {
+        const V b = V::load(bias + j), alpha = V::load(share + j);
+        for (int64_t i = 0; i < rows; ++i) {
+            const int64_t at = i * stride + j;
+            const V x = V::load(z + at) + b;
+            V y, slope;
+            if constexpr (A::keeps_derivative) {
+                const ValueAndDerivative<T> both = A::both(x, settings);
+                y = both.value;
+                slope = both.derivative;
+            } else {
+                y = A::value(x, settings);
+                slope = A::gradient(one, y, settings);
+            }
+            const V d = y - x;
+            fma(alpha, d, x).store(z + at);
+            if (!derivative) continue;
+            fma(alpha, slope - one, one).store(derivative + at);
+            d.store(difference + at);
+        }
+    }
+}
+
+template <class T>
+void mix_gradient_kernel(T* gradient, int64_t stride, const T* derivative, T* difference, int64_t kept_stride,
+                         int64_t rows, int64_t columns) {
+    using V = Vec<T>;
+    for (int64_t i = 0; i < rows; ++i)
+        for (int64_t j = 0; j < columns; j += V::lanes) {
+            T* const g = gradient + i * stride + j;
+            T* const d = difference + i * kept_stride + j;
+            const V of_output = V::load(g);
+            (of_output * V::load(d)).store(d);
+            (of_output * V::load(derivative + i * kept_stride + j)).store(g);
+        }
+}
+
+}  // namespace fastmlp::FASTMLP_ISA

@@ -1,0 +1,67 @@
+// From a table's rows to the inputs of the first dense layer.
+//
+// A row of the outputs holds the embeddings of all numbers, the numbers themselves, the columns that pass as they are,
+// and the embeddings of all categories.
+#pragma once
+
+#include <string>
+
+#include "../../kernels/dispatch.h"
+#include "parameter_array.h"
+#include "table.h"
+
+namespace fastmlp {
+
+template <class T> class Front {
+public:
+    Front(const TabularShape& shape, const Kernels<T>& kernels);  // throws std::bad_alloc
+
+    int64_t width() const { return width_; }
+    bool learns() const { return embeds_numbers() || !tables_.empty(); }
+    int64_t categories() const { return static_cast<int64_t>(tables_.size()); }
+    int64_t embedded_numbers() const { return embeds_numbers() ? shape_.numbers : 0; }
+
+    // out (rows, width)
+    void forward(const Table<T>& table, MatrixView<T> out) const noexcept;
+
+    // Calls f(name, array) for each array of parameters, in the same order each time.
+    template <class F> void for_each_array(F f) {
+        if (embeds_numbers()) {
+            f("numbers.frequencies", frequencies_);
+            f("numbers.phases", phases_);
+            f("numbers.weights", weights_);
+            f("numbers.biases", biases_);
+        }
+        for (std::size_t i = 0; i < tables_.size(); ++i) f("categories." + std::to_string(i), tables_[i]);
+    }
+    static constexpr int arrays_of_numbers = 4;
+
+    // The gradients of row `number` of the arrays of numbers, of which `gradients` begin with their gradients in the
+    // order of for_each_array. `gradient` (rows, width) is that of forward's `out`; `sums`: workspace of
+    // workspace_size().
+    void number_gradient(int64_t number, const Table<T>& table, MatrixView<const T> gradient,
+                         ParameterArray<T>* const* gradients, T* sums) const noexcept;
+    int64_t workspace_size() const {
+        return (shape_.frequencies * (2 + shape_.embedding_outputs) + shape_.embedding_outputs) * kernels_->lanes;
+    }
+    // The gradient of the table of one category.
+    void category_gradient(int64_t category, const Table<T>& table, MatrixView<const T> gradient,
+                           ParameterArray<T>& to) const noexcept;
+
+private:
+    bool embeds_numbers() const { return shape_.frequencies > 0 && shape_.numbers > 0; }
+    PeriodicEmbedding<T> embedding_of(int64_t number) const {
+        return {shape_.frequencies,      shape_.embedding_outputs, frequencies_.row(number),
+                phases_.row(number), weights_.row(number),     biases_.row(number)};
+    }
+    int64_t first_column_of(int64_t category) const;
+
+    TabularShape shape_;
+    const Kernels<T>* kernels_;
+    int64_t width_;
+    // Of each number: (numbers, frequencies) twice, (numbers, frequencies * outputs), (numbers, outputs).
+    ParameterArray<T> frequencies_, phases_, weights_, biases_;
+    std::vector<ParameterArray<T>> tables_;  // of each category: (cardinality, dimension)
+};
+
+}  // namespace fastmlp

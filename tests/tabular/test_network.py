@@ -1,0 +1,273 @@
+"""The core's networks for tables against NumPy: predictions, gradients, updates, and equal bits on all teams."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import reference_tabular as reference
+from teams import TEAMS, team_of
+
+from fastmlp import _core, schedules
+from fastmlp.tabular.network import Architecture, TabularNetwork
+from fastmlp.tabular.preparation import PreparedTable
+from fastmlp.tabular.training import Factors, TrainingSettings, new_trainer, train
+
+SMOOTHED = {"loss": "cross_entropy", "loss_settings": {"label_smoothing": 0.1}, "outputs": 3}
+SQUARED = {"loss": "squared_error", "outputs": 2}
+
+ARCHITECTURES = {
+    "plain": Architecture(3, 0, (5,), activation="relu", **SQUARED),
+    "RealMLP-TD-S": Architecture(4, 3, (9, 17, 6), activation="selu", scales_inputs=True, **SMOOTHED),
+    "RealMLP-TD": Architecture(
+        2,
+        1,
+        (9, 17),
+        activation="mish",
+        scales_inputs=True,
+        mixes_activation=True,
+        frequencies=5,
+        embedding_outputs=3,
+        categories=((4, 2), (3, 5)),
+        **SQUARED,
+    ),
+    "only categories": Architecture(0, 0, (7,), activation="tanh", categories=((5, 3),), **SMOOTHED),
+    "TabM-mini": Architecture(3, 1, (8, 7), activation="relu", members=5, scales_inputs=True, **SMOOTHED),
+    "TabM": Architecture(
+        3, 1, (4, 7, 9), activation="tanh", members=5, scales_layers=True, categories=((3, 2),), **SQUARED
+    ),
+    "all at once": Architecture(
+        2,
+        2,
+        (6, 20),
+        activation="mish",
+        members=3,
+        scales_layers=True,
+        mixes_activation=True,
+        frequencies=3,
+        embedding_outputs=1,
+        **SMOOTHED,
+    ),
+}
+
+
+def problem(name, rows=23, seed=0, dtype="float64"):
+    """A network with random parameters, its rows, and labels or targets."""
+    a, rng = ARCHITECTURES[name], np.random.default_rng(seed)
+    network = TabularNetwork(a, dtype)
+    network.parameters = {
+        key: rng.normal(size=value.shape) * (0.4 if key.endswith("weights") else 1)
+        for key, value in network.parameters.items()
+    }
+    codes = [rng.integers(0, cardinality, rows) for cardinality, _ in a.categories]
+    table = PreparedTable(
+        rng.normal(size=(rows, a.numbers)),
+        rng.normal(size=(rows, a.columns)),
+        np.stack(codes, axis=1).astype(np.int32) if codes else np.zeros((rows, 0), np.int32),
+    )
+    y = rng.integers(0, a.outputs, rows) if a.loss == "cross_entropy" else rng.normal(size=(rows, a.outputs))
+    return network, table, y
+
+
+def parts(table, rows=slice(None)):
+    return table.numbers[rows], table.one_hot[rows], table.codes[rows]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 129, 300])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_predictions_are_those_of_numpy(name, rows):
+    network, table, _ = problem(name, rows)
+    expected = reference.predictions(network.parameters, network.architecture, parts(table))
+    np.testing.assert_allclose(network.forward(table, 1), expected, rtol=1e-11, atol=1e-12)
+    with team_of(1):
+        one = network.forward(table, 1)
+    assert np.array_equal(network.forward(table, 2), one)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_gradients_are_those_of_numpy_on_every_team(name, weighted):
+    network, table, y = problem(name)
+    weights = np.random.default_rng(1).uniform(0, 2, len(y)) if weighted else None
+    expected = reference.gradients(network.parameters, network.architecture, parts(table), y, weights)
+    labelled, plan = network.table(table, y, weights), _core.EpochPlan(len(y), len(y))
+    settings = TrainingSettings(1, len(y), 0.1, 0)
+    found = {}
+    for workers in (1, *TEAMS):
+        with team_of(workers):
+            found[workers] = new_trainer(network, settings).gradients(
+                labelled, plan, _core.UpdateSettings(0.1), workers
+            )
+    assert found[1].keys() == expected.keys() == network.parameters.keys()
+    for key, gradient in expected.items():
+        np.testing.assert_allclose(found[1][key], gradient, rtol=1e-9, atol=1e-12, err_msg=key)
+        for workers in TEAMS:
+            assert np.array_equal(found[workers][key], found[1][key]), (key, workers)
+
+
+def random_factors(network, seed=3):
+    rng = np.random.default_rng(seed)
+    return {key: Factors(*rng.uniform(0.3, 2, 3)) for key in network.parameters}
+
+
+SETTINGS = {
+    "plain": {},
+    "schedules and decay": {
+        "weight_decay": 0.1,
+        "learning_rate_schedule": schedules.coslog4(),
+        "weight_decay_schedule": schedules.flat_cos(),
+    },
+    "dropout": {"dropout": 0.3, "dropout_schedule": schedules.flat_cos()},
+    "clipping": {"max_gradient_norm": 0.05, "weight_decay": 0.1},
+    "other betas": {"beta_1": 0.5, "beta_2": 0.7, "epsilon": 0.01, "gradient_factor": 2.0},
+}
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_updates_are_those_of_numpy(name, kind):
+    network, table, y = problem(name)
+    a, size, epochs = network.architecture, 10, 2
+    settings = TrainingSettings(
+        epochs, size, 0.03, seed=5, keeps_last_batch=True, factors=random_factors(network), **SETTINGS[kind]
+    )
+    expected, state, t = network.parameters, {}, 0
+    rng, updates = np.random.default_rng(5), -(-len(y) // size)
+    losses = []
+    for epoch in range(epochs):
+        order = rng.permutation(len(y))
+        losses.append(0.0)
+        for update in range(updates):
+            chosen = order[update * size : (update + 1) * size]
+            progress = (epoch + update / updates) / epochs
+            factor = {
+                part: schedule(progress) if (schedule := getattr(settings, f"{part}_schedule")) else 1.0
+                for part in ("learning_rate", "weight_decay", "dropout")
+            }
+            masks = None
+            if settings.dropout:
+                rate = settings.dropout * factor["dropout"]
+                masks = reference.dropout_masks(a, rate, 5, t, len(chosen))
+            z = reference.outputs(expected, a, parts(table, chosen), masks)
+            losses[-1] += reference.loss(z, y[chosen], a) * len(chosen) / len(y)
+            g = reference.gradients(expected, a, parts(table, chosen), y[chosen], None, masks)
+            g = {key: settings.gradient_factor * value for key, value in g.items()}
+            if settings.max_gradient_norm:
+                norm = np.sqrt(sum((value**2).sum() for value in g.values()))
+                assert norm > settings.max_gradient_norm
+                g = {key: value * settings.max_gradient_norm / norm for key, value in g.items()}
+            t += 1
+            of_update = reference.with_weight_decay(settings, factor["weight_decay"])
+            reference.adam(expected, g, state, t, settings.learning_rate * factor["learning_rate"], of_update)
+    outcome = train(network, network.table(table, y), settings, None, "", lambda: 1)
+    np.testing.assert_allclose(outcome.history.loss, losses, rtol=1e-9)
+    for key, value in expected.items():
+        np.testing.assert_allclose(network.parameters[key], value, rtol=1e-7, atol=1e-9, err_msg=key)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", ["dropout", "clipping"])
+@pytest.mark.parametrize("name", ["RealMLP-TD", "TabM", "TabM-mini"])
+def test_training_has_equal_bits_on_every_team(name, kind, dtype):
+    found = {}
+    for workers in (1, *TEAMS):
+        network, table, y = problem(name, 301, dtype=dtype)
+        settings = TrainingSettings(2, 64, 0.03, 5, factors=random_factors(network), **SETTINGS[kind])
+        with team_of(workers):
+            train(network, network.table(table, y), settings, None, "", lambda: workers)  # noqa: B023
+        found[workers] = network.parameters
+    for workers in TEAMS:
+        for key, value in found[1].items():
+            assert np.array_equal(found[workers][key], value), (key, workers)
+
+
+def test_groups_of_members_add_up():
+    """Members of batches of many rows pass in several groups, whose gradients add up."""
+    network, table, y = problem("TabM-mini", 700)
+    labelled = network.table(table, y)
+    trainer = new_trainer(network, TrainingSettings(1, 700, 0.1, 0))
+    found = trainer.gradients(labelled, _core.EpochPlan(700, 700), _core.UpdateSettings(0.1), 1)
+    whole = {key: 0.0 for key in found}
+    for begin in range(0, 700, 100):  # in one group
+        part = new_trainer(network, TrainingSettings(1, 100, 0.1, 0)).gradients(
+            labelled, _core.EpochPlan(np.arange(begin, begin + 100), 100), _core.UpdateSettings(0.1), 1
+        )
+        whole = {key: value + part[key] / 7 for key, value in whole.items()}
+    for key, value in whole.items():
+        np.testing.assert_allclose(found[key], value, rtol=1e-9, atol=1e-13, err_msg=key)
+
+
+def test_snapshots_hold_all_parameters():
+    network, table, y = problem("RealMLP-TD")
+    trainer = new_trainer(network, TrainingSettings(1, 23, 0.1, 0))
+    before = network.parameters
+    with pytest.raises(ValueError, match="no snapshot"):
+        trainer.restore_snapshot()
+    trainer.save_snapshot()
+    trainer.run(network.table(table, y), _core.EpochPlan(23, 23), _core.UpdateSettings(0.1), 0, _core.LossSum(), 1, 9.0)
+    changed = network.parameters
+    assert all((changed[key] != before[key]).any() for key in before)
+    trainer.restore_snapshot()
+    assert all(np.array_equal(network.parameters[key], before[key]) for key in before)
+
+
+def test_the_last_best_epoch_is_kept():
+    network, table, y = problem("plain")
+    scores, seen = iter([3.0, 1.0, 2.0, 1.0, 5.0]), []
+
+    def score():
+        seen.append(network.parameters)
+        return next(scores)
+
+    outcome = train(network, network.table(table, y), TrainingSettings(5, 8, 0.1, 0), score, "rmse", lambda: 1)
+    assert (outcome.best_epoch, outcome.best_score) == (4, 1.0)
+    assert outcome.history["val_rmse"] == [3.0, 1.0, 2.0, 1.0, 5.0]
+    assert all(np.array_equal(network.parameters[key], seen[3][key]) for key in seen[3])
+
+
+def test_patience_and_the_number_of_epochs_end_a_training():
+    network, table, y = problem("plain")
+    settings = TrainingSettings(50, 8, 0.1, 0, patience=3, last_best=False)
+    outcome = train(network, network.table(table, y), settings, lambda: 1.0, "rmse", lambda: 1)
+    assert (outcome.best_epoch, len(outcome.history.loss)) == (1, 5)
+    outcome = train(network, network.table(table, y), settings, None, "", lambda: 1, epochs=7)
+    assert (outcome.best_epoch, len(outcome.history.loss)) == (7, 7)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda n, t, y: n.table(replace(t, numbers=t.numbers[:, :1])), "numbers must have shape"),
+        (lambda n, t, y: n.table(replace(t, one_hot=t.one_hot[:5])), "columns must have shape"),
+        (lambda n, t, y: n.table(replace(t, codes=t.codes + 9)), "a code lies outside"),
+        (lambda n, t, y: n.core.labelled_table(t.numbers, t.one_hot, t.codes, labels=np.zeros(23, np.int64)), "either"),
+        (lambda n, t, y: n.table(t, y[:, :1]), "targets must have shape"),
+        (lambda n, t, y: n.table(t, y, np.ones(3)), "sample_weights must have one entry per row"),
+        (lambda n, t, y: n.core.set_parameters({}), "parameters lack"),
+        (lambda n, t, y: setattr(n, "parameters", n.parameters | {"more": np.ones(1)}), "names that the network lacks"),
+        (lambda n, t, y: setattr(n, "parameters", n.parameters | {"hidden.0.biases": np.ones(1)}), "wrong shape"),
+        (lambda n, t, y: new_trainer(n, TrainingSettings(1, 1, 1.0, 0, factors={"x": Factors()})), "no parameters x"),
+    ],
+)
+def test_wrong_calls_of_the_core_are_rejected(change, message):
+    network, table, y = problem("RealMLP-TD")
+    before = network.parameters
+    with pytest.raises(ValueError, match=message):
+        change(network, table, y)
+    assert all(np.array_equal(network.parameters[key], before[key]) for key in before)
+
+
+def test_a_table_of_another_network_is_rejected():
+    network, table, y = problem("RealMLP-TD")
+    other, other_table, other_y = problem("TabM")
+    trainer = new_trainer(network, TrainingSettings(1, 1, 1.0, 0))
+    plan, settings, sums = _core.EpochPlan(23, 23), _core.UpdateSettings(0.1), _core.LossSum()
+    for wrong, message in (
+        (other.table(other_table, other_y), "of another network"),
+        (network.table(table), "no labels or targets"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            trainer.run(wrong, plan, settings, 0, sums, 1, 9.0)
+    with pytest.raises(ValueError, match="order names a row"):
+        trainer.run(network.table(table, y), _core.EpochPlan(24, 24), settings, 0, sums, 1, 9.0)
+    with pytest.raises(ValueError, match="of another network"):
+        network.core.forward(other.table(other_table), 1)
