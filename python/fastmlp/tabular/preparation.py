@@ -1,0 +1,393 @@
+"""Tables as the tabular networks read them: scaled numbers, one-hot columns, and codes of categories."""
+
+from __future__ import annotations
+
+import decimal
+import re
+import sys
+from dataclasses import dataclass
+from itertools import repeat
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.preprocessing import QuantileTransformer
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .. import validation
+
+MAX_NUMBER = 1e300
+"""Differences of larger numbers overflow in double."""
+
+MAX_SCALED = 1e9
+"""The smooth clip of a larger number is 3 in float32, and its square is far from overflow."""
+
+NUMBER = (Real, decimal.Decimal, np.bool_)
+
+CATEGORY_TYPES = re.compile(r"categor|enum|dictionary|object|bool|utf8|(large_)?str(ing)?\b")
+"""How the names of pandas', polars' and Arrow's types of categories, text and booleans begin, in lower case."""
+
+
+ARRAYS = ("medians", "factors", "one_hot_medians", "one_hot_factors")
+"""What `state` holds of each column of numbers and of each one-hot column."""
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedTable:
+    """A table as the tabular networks read it.
+
+    Attributes
+    ----------
+    numbers : array of float32, shape (rows, numeric columns)
+        Scaled and finite.
+    one_hot : array of float32, shape (rows, one-hot columns)
+        Categories, and indicators of missing numbers.
+    codes : array of int32, shape (rows, embedded columns)
+        0: missing or unknown; 1, 2, ...: the known categories, ascending.
+    """
+
+    numbers: np.ndarray
+    one_hot: np.ndarray
+    codes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def rows(self, begin: int, end: int) -> PreparedTable:
+        """Rows [begin, end)."""
+        return PreparedTable(self.numbers[begin:end], self.one_hot[begin:end], self.codes[begin:end])
+
+
+class Preparation(BaseEstimator):
+    """Learns from training rows how a table becomes a `PreparedTable`.
+
+    Columns keep the order of X. A missing number becomes the median of its column, and each numeric column that lacked
+    a number in `fit` has a one-hot column, 1 where the number is missing. A category is missing or unknown (not among
+    those of `fit`) with code 0, and all its one-hot columns are 0. Two categories share one column: +1 for the first,
+    -1 for the second, 0 for neither. A single category has one column: +1, and -1 where it is missing or unknown. These
+    are the conventions of RealMLP in pytabkit, which has no indicators.
+
+    Parameters
+    ----------
+    numeric : {"robust", "quantiles"}, default="robust"
+        "robust", of RealMLP: (x - median) / (upper quartile - lower quartile), or where these are equal, divided by
+        half the range; then the smooth clip z / sqrt(1 + (z / 3)^2). "quantiles", of TabM: quantiles become those of a
+        normal distribution, with `QuantileTransformer`. A column that is constant in `fit` becomes 0.
+    one_hot_scaled : bool, default=True
+        Whether one-hot columns, too, are scaled as by "robust".
+    max_one_hot_size : int or None, default=9
+        A column of c categories is one-hot if c + 1 is at most this, as in pytabkit, and embedded otherwise. None: all
+        are one-hot.
+    categorical_features : "auto", None, or list of indices, of names or of bool, default="auto"
+        "auto": in frames of pandas and polars, columns of categories, text and booleans; in arrays, columns of objects
+        that hold text or booleans. None: no column.
+    random_state : int, RandomState or None
+        Seed of the noise (standard deviation 1e-5) that "quantiles" adds in `fit`, as TabM's example does.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+    feature_names_in_ : array of str
+        Only if X was a frame whose columns all have names.
+    n_numbers_, n_one_hot_ : int
+        Columns of `PreparedTable.numbers` and of `PreparedTable.one_hot`.
+    cardinalities_ : tuple of int
+        The number of codes of each embedded column, code 0 included.
+    categories_ : list
+        For each column of X the sorted known categories, or None if it is numeric.
+    """
+
+    def __init__(
+        self,
+        *,
+        numeric: str = "robust",
+        one_hot_scaled: bool = True,
+        max_one_hot_size: int | None = 9,
+        categorical_features: Any = "auto",
+        random_state: Any = None,
+    ) -> None:
+        self.numeric = numeric
+        self.one_hot_scaled = one_hot_scaled
+        self.max_one_hot_size = max_one_hot_size
+        self.categorical_features = categorical_features
+        self.random_state = random_state
+
+    def fit(self, X: Any, owner: Any = None) -> Preparation:
+        """Learns categories and scales.
+
+        Parameters
+        ----------
+        X : DataFrame of pandas or polars, or array, shape (rows, columns)
+            The training rows.
+        owner : estimator, optional
+            Whose name messages about the columns have; it gets `n_features_in_` and `feature_names_in_` too.
+
+        Raises
+        ------
+        TypeError
+            If a column holds both text and numbers, or neither, or if X is sparse.
+        ValueError
+            If a number is infinite or beyond 1e300, or a setting is out of range.
+        """
+        validation.check_choice("numeric", self.numeric, ("robust", "quantiles"))
+        validation.check_flag("one_hot_scaled", self.one_hot_scaled)
+        if self.max_one_hot_size is not None:
+            validation.check_integer("max_one_hot_size", self.max_one_hot_size, 0)
+        X = as_table(X)
+        if 0 in X.shape:
+            none = "0 feature(s)" if X.shape[0] else "0 sample(s)"  # scikit-learn's words, which its checks expect
+            raise ValueError(
+                f"X must have rows and columns, got {none} (shape={X.shape}) while a minimum of 1 is required."
+            )
+        validate_data(self, X, skip_check_array=True)
+        if owner is not None:
+            validate_data(owner, X, skip_check_array=True)
+        columns = _columns(X)
+        parts, self.categories_, self.has_indicator_ = [], [], []
+        for (label, column), is_category in zip(columns, _are_categories(self.categorical_features, X, columns)):
+            missing, present = _split(label, column, None if is_category else 0)
+            parts.append((missing, present))
+            self.categories_.append(sorted(set(present.tolist())) if is_category else None)
+            self.has_indicator_.append(not is_category and bool(missing.any()))
+        self._count_columns()
+        numbers, one_hot, _ = self._encode(parts)
+        self.medians_, self.factors_ = _medians_and_factors(numbers)
+        self.one_hot_medians_, self.one_hot_factors_ = _medians_and_factors(
+            one_hot if self.one_hot_scaled else one_hot[:, :0]
+        )
+        self.quantiles_: Any = None
+        if self.numeric == "quantiles" and self.n_numbers_:
+            noise = check_random_state(self.random_state).normal(0, 1e-5, numbers.shape)
+            n_quantiles = min(max(min(len(numbers) // 30, 1000), 10), len(numbers))
+            self.quantiles_ = QuantileTransformer(
+                n_quantiles=n_quantiles, output_distribution="normal", subsample=None
+            ).fit(self._imputed(numbers) + noise)
+        return self
+
+    def transform(self, X: Any, owner: Any = None) -> PreparedTable:
+        """The rows of X as the networks read them; `owner` as in `fit`.
+
+        Raises
+        ------
+        TypeError
+            If a column holds text that held numbers in `fit`, or the other way round.
+        ValueError
+            If X has other columns than in `fit`, or if a number is infinite or beyond 1e300.
+        """
+        check_is_fitted(self)
+        X = as_table(X)
+        validate_data(self if owner is None else owner, X, skip_check_array=True, reset=False)
+        examples = [0 if known is None else next(iter(known), None) for known in self.categories_]
+        numbers, one_hot, codes = self._encode(
+            [_split(label, column, like) for (label, column), like in zip(_columns(X), examples)]
+        )
+        numbers = self._imputed(numbers)
+        if self.numeric == "robust":
+            numbers = _robust(numbers, self.medians_, self.factors_)
+        elif numbers.size:
+            numbers = np.where(self.factors_ == 0, 0, self.quantiles_.transform(numbers))
+        if self.one_hot_scaled:
+            one_hot = _robust(one_hot, self.one_hot_medians_, self.one_hot_factors_)
+        return PreparedTable(numbers.astype(np.float32), one_hot.astype(np.float32), codes)
+
+    def state(self) -> dict[str, Any]:
+        """All that `transform` needs, for model files: NumPy arrays under "arrays", and else what JSON can hold.
+
+        A random_state other than an integer becomes None.
+        """
+        check_is_fitted(self)
+        settings = {name: np.asarray(value).tolist() for name, value in self.get_params().items()}
+        if not isinstance(self.random_state, Integral):
+            settings["random_state"] = None
+        arrays = {name: getattr(self, f"{name}_") for name in ARRAYS}
+        if self.quantiles_ is not None:
+            arrays["quantiles"] = self.quantiles_.quantiles_
+        names = self.feature_names_in_.tolist() if hasattr(self, "feature_names_in_") else None
+        return {
+            "settings": settings,
+            "feature_names": names,
+            "categories": self.categories_,
+            "has_indicator": self.has_indicator_,
+            "arrays": arrays,
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Preparation:
+        """The object whose `state` this is."""
+        self = cls(**state["settings"])
+        self.categories_, self.has_indicator_ = state["categories"], state["has_indicator"]
+        self.n_features_in_ = len(self.categories_)
+        if state["feature_names"] is not None:
+            self.feature_names_in_ = np.array(state["feature_names"], object)
+        self._count_columns()
+        for name in ARRAYS:
+            setattr(self, f"{name}_", state["arrays"][name])
+        self.quantiles_ = None
+        if "quantiles" in state["arrays"]:
+            self.quantiles_ = QuantileTransformer(output_distribution="normal", subsample=None)
+            self.quantiles_.quantiles_ = state["arrays"]["quantiles"]  # (quantiles, numeric columns)
+            self.quantiles_.n_quantiles_, self.quantiles_.n_features_in_ = self.quantiles_.quantiles_.shape
+            self.quantiles_.references_ = np.linspace(0, 1, self.quantiles_.n_quantiles_)
+        return self
+
+    def _is_one_hot(self, known: list[Any]) -> bool:
+        return not known or self.max_one_hot_size is None or len(known) + 1 <= self.max_one_hot_size
+
+    def _count_columns(self) -> None:
+        categories = [known for known in self.categories_ if known is not None]
+        one_hot = [1 if len(known) == 2 else len(known) for known in categories if self._is_one_hot(known)]
+        self.n_numbers_ = len(self.categories_) - len(categories)
+        self.n_one_hot_ = sum(one_hot) + sum(self.has_indicator_)
+        self.cardinalities_ = tuple(len(known) + 1 for known in categories if not self._is_one_hot(known))
+
+    def _encode(self, parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The three parts of `PreparedTable` before scaling; missing numbers are NaN."""
+        rows = len(parts[0][0])
+        table = np.full((rows, self.n_numbers_), np.nan)
+        one_hot, codes = [np.empty((rows, 0), np.float32)], [np.empty((rows, 0), np.int32)]
+        column = 0
+        for (missing, present), known, has_indicator in zip(parts, self.categories_, self.has_indicator_):
+            if known is None:
+                table[~missing, column] = present
+                column += 1
+                if has_indicator:
+                    one_hot.append(missing[:, None])
+            elif self._is_one_hot(known):
+                one_hot.append(_one_hot(_codes(known, missing, present), len(known)))
+            else:
+                codes.append(_codes(known, missing, present)[:, None])
+        return table, np.concatenate(one_hot, axis=1, dtype=np.float32), np.concatenate(codes, axis=1)
+
+    def _imputed(self, table: np.ndarray) -> np.ndarray:
+        return np.where(np.isnan(table), self.medians_, table)
+
+
+def as_table(X: Any) -> Any:
+    """A data frame, or an array of two dimensions."""
+    if hasattr(X, "toarray"):
+        raise TypeError(f"sparse input is not supported, X must be dense: pass toarray() of this {type(X).__name__}")
+    if np.ma.is_masked(X):
+        raise ValueError(f"X must have no masked entries, got {np.ma.count_masked(X)} of them")
+    if not hasattr(X, "columns"):
+        array = np.asarray(X)
+        X = np.array(X, object) if array.dtype.kind in "SUT" else array  # a list of numbers and text keeps the numbers
+    if len(X.shape) != 2:
+        hint = ". Reshape your data: X.reshape(-1, 1) has one column, X.reshape(1, -1) one row" * (len(X.shape) == 1)
+        raise ValueError(f"X must have shape (rows, columns), got {X.shape}{hint}")
+    return X
+
+
+def _columns(X: Any) -> list[tuple[str, Any]]:
+    """Each column, and how messages name it."""
+    if not hasattr(X, "columns"):
+        return [(f"X[:, {i}]", X[:, i]) for i in range(X.shape[1])]
+    return [(f"X[{name!r}]", X.iloc[:, i] if hasattr(X, "iloc") else X[:, i]) for i, name in enumerate(X.columns)]
+
+
+def _are_categories(chosen: Any, X: Any, columns: list[tuple[str, Any]]) -> list[bool]:
+    """For each column whether it holds categories; `chosen` is categorical_features."""
+    if isinstance(chosen, str):
+        validation.check_choice("categorical_features", chosen, ("auto",))
+        return [_holds_categories(column) for _, column in columns]
+    given, n = np.asarray([] if chosen is None else chosen), len(columns)
+    if given.dtype.kind == "b" and given.shape != (n,):
+        raise ValueError(f"categorical_features must have shape ({n},) if bool, got {given.shape}")
+    if given.dtype.kind == "b":
+        return given.tolist()
+    has_names = given.dtype.kind in "OUT" and hasattr(X, "columns")
+    names = list(X.columns) if has_names else list(range(n))
+    listed = given.ravel().tolist()
+    unknown = [each for each in listed if each not in names]
+    if unknown:
+        expected = "names of columns of X" if has_names else f"indices in [0, {n})"
+        near = validation.suggestion(str(unknown[0]), map(str, names))
+        raise ValueError(f"categorical_features must hold {expected}, got {unknown[0]!r}{near}")
+    return [name in listed for name in names]
+
+
+def _holds_categories(column: Any) -> bool:
+    if not isinstance(column, np.ndarray):
+        return CATEGORY_TYPES.match(str(column.dtype).lower()) is not None
+    kinds = set(map(type, column)) if column.dtype.kind == "O" else ()
+    return any(issubclass(kind, (str, bool, np.bool_)) for kind in kinds)
+
+
+def _split(label: str, column: Any, like: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows of a column are missing, shape (rows,), and the values of the others: numbers, or objects of text.
+
+    `like` is one of the values in `fit`; None: the first that is not missing.
+    """
+    values = np.asarray(column)
+    if values.dtype.kind in "UT":  # NumPy's text, as polars makes it
+        values = values.astype(object)
+    if values.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: {label} must hold real numbers, got {column.dtype}")
+    if values.dtype.kind not in "biufO" or values.ndim != 1:
+        raise TypeError(f"{label} must hold numbers or text, got values of type {column.dtype}")
+    is_object = values.dtype.kind == "O"
+    missing = _is_missing(values) if is_object else np.isnan(values)
+    present = values[~missing]
+    if like is None and len(present):
+        like = present[0]
+    right = str if isinstance(like, str) else NUMBER
+    if not all(issubclass(kind, right) for kind in (set(map(type, present)) if is_object else {present.dtype.type})):
+        found = present.tolist()
+        i = next(i for i, value in enumerate(found) if not isinstance(value, right))
+        expected = f"text such as {like!r}" if right is str else "numbers"
+        raise TypeError(f"{label} must hold {expected}, got {found[i]!r} in row {np.flatnonzero(~missing)[i]}")
+    if right is str:
+        return missing, present
+    if is_object:
+        present = np.array(present.tolist())
+    if present.dtype.kind in "fO":  # objects are decimals and huge integers
+        present = present.astype(np.float64)
+    bad = ~(np.abs(present) <= MAX_NUMBER)
+    if bad.any():
+        i = int(bad.argmax())
+        raise ValueError(
+            f"{label} must hold finite numbers within {MAX_NUMBER:g},"
+            f" got {present[i]} in row {np.flatnonzero(~missing)[i]}"
+        )
+    return missing, present
+
+
+def _is_missing(objects: np.ndarray) -> np.ndarray:
+    if "pandas" in sys.modules:  # else no value is pandas.NA, which cannot be compared
+        return np.asarray(sys.modules["pandas"].isna(objects))
+    return np.equal(objects, np.asarray(None)) | (objects != objects)
+
+
+def _codes(known: list[Any], missing: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """The code of each row, shape (rows,)."""
+    codes = np.zeros(len(missing), np.int32)
+    code_of = dict(zip(known, range(1, len(known) + 1)))
+    codes[~missing] = np.fromiter(map(code_of.get, present.tolist(), repeat(0)), np.int32, len(present))
+    return codes
+
+
+def _one_hot(codes: np.ndarray, n_known: int) -> np.ndarray:
+    if n_known == 1:
+        return np.where(codes[:, None] == 1, 1, -1)
+    if n_known == 2:
+        return np.array([[0], [1], [-1]])[codes]
+    return codes[:, None] == np.arange(1, n_known + 1)
+
+
+def _medians_and_factors(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each column, NaN ignored; the factor of a constant column is 0."""
+    medians, factors = np.zeros((2, table.shape[1]))
+    for i, column in enumerate(table.T):
+        present = column[~np.isnan(column)].astype(np.float64)
+        if len(present):
+            low, lower, medians[i], upper, high = np.quantile(present, (0, 0.25, 0.5, 0.75, 1))
+            spread = upper - lower or 0.5 * (high - low)
+            factors[i] = 1 / spread if spread >= np.finfo(float).tiny else 0  # 1 / tiny is finite
+    return medians, factors
+
+
+def _robust(table: np.ndarray, medians: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        z = np.clip((table - medians) * factors, -MAX_SCALED, MAX_SCALED)
+    return z / np.sqrt(1 + (z / 3) ** 2)
