@@ -14,7 +14,7 @@ from .trainer import Trainer
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:  # what __getattr__ imports
-    from . import callbacks, datasets, distributed, ops, plotting, schedules, streaming, studies
+    from . import callbacks, datasets, distributed, ops, plotting, schedules, streaming, studies, tabular
     from .ensemble_fits import fit_ensemble
     from .estimators import MLPClassifier, MLPRegressor
     from .lbfgs import fit_lbfgs
@@ -43,9 +43,10 @@ __all__ = [
     "show_config",
     "streaming",
     "studies",
+    "tabular",
 ]
 
-_MODULES = ("callbacks", "datasets", "distributed", "ops", "plotting", "schedules", "streaming", "studies")
+_MODULES = ("callbacks", "datasets", "distributed", "ops", "plotting", "schedules", "streaming", "studies", "tabular")
 _MODULE_OF = {
     "fit_ensemble": ".ensemble_fits",
     "fit_many": ".many",

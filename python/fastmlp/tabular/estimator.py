@@ -1,0 +1,296 @@
+"""What the tabular estimators share: rows for validation, preparation, members of an ensemble, and predictions."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import train_test_split
+from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from .. import validation
+from ..progress import FitProgress, ManyProgress
+from ..threads import share_of_cores
+from ..workers import Workers
+from .network import TabularNetwork
+from .preparation import Preparation, PreparedTable, as_table
+from .scores import Score, of_user
+from .training import Outcome, TrainingSettings, train
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a table, their encoded labels or targets, and their weights."""
+
+    X: Any
+    y: np.ndarray
+    weights: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, chosen: np.ndarray) -> Rows:
+        weights = None if self.weights is None else self.weights[chosen]
+        return Rows(_safe_indexing(self.X, chosen), self.y[chosen], weights)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a fit learns: the networks' loss and outputs, and the score of validation rows."""
+
+    loss: str
+    loss_settings: dict[str, Any]
+    outputs: int
+    score_name: str
+    score: Score
+    gradient_factor: float = 1.0
+    outputs_per_target: int = 1
+
+
+class TabularEstimator(BaseEstimator):
+    """Fits one network, or an ensemble of them, to a table."""
+
+    # What each kind of network defines.
+
+    @abstractmethod
+    def _resolved(self) -> dict[str, Any]:
+        """All settings, checked."""
+
+    @abstractmethod
+    def _new_preparation(self, settings: dict[str, Any], seed: int) -> Preparation: ...
+
+    @abstractmethod
+    def _new_network(
+        self, settings: dict[str, Any], table: PreparedTable, cardinalities: tuple[int, ...], goal: Goal
+    ) -> TabularNetwork: ...
+
+    @abstractmethod
+    def _initialize(
+        self,
+        network: TabularNetwork,
+        settings: dict[str, Any],
+        table: PreparedTable,
+        rng: np.random.Generator,
+        threads: int,
+    ) -> None: ...
+
+    @abstractmethod
+    def _training(self, network: TabularNetwork, settings: dict[str, Any], goal: Goal, seed: int) -> TrainingSettings:
+        """How the network is trained."""
+
+    # What classifiers and regressors define.
+
+    @abstractmethod
+    def _learn_targets(self, y: Any) -> np.ndarray:
+        """Labels from 0 on, shape (rows,), or targets in double, shape (rows, outputs); remembers what y is."""
+
+    @abstractmethod
+    def _encode(self, y: Any) -> np.ndarray:
+        """The same for the y of validation rows."""
+
+    @abstractmethod
+    def _goal(self, settings: dict[str, Any]) -> Goal: ...
+
+    def _scale_targets(self, settings: dict[str, Any], rows: Rows) -> None:
+        """Learn the scale of the targets from the rows to train on."""
+
+    def _scaled(self, y: np.ndarray) -> np.ndarray:
+        """Labels or targets as the networks learn them."""
+        return y
+
+    def _outputs_in_units(self, outputs: np.ndarray) -> np.ndarray:
+        """Outputs of the networks in the unit of y."""
+        return outputs
+
+    def _row_weights(self, encoded: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
+        return weights
+
+    def _calibrate(self, settings: dict[str, Any], held_out: Rows, outputs: np.ndarray) -> None:
+        """Learn from the validation rows how sure predictions are."""
+
+    # Fitting.
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, eval_set: tuple[Any, ...] | None = None) -> Any:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : data frame of pandas or polars, or array, shape (rows, columns)
+            Numbers, which may be missing, and categories. Columns of text, categories or booleans are categories, and
+            those that `categorical_features` names.
+        y : array-like, shape (rows,), or of a regression also (rows, outputs)
+        sample_weight : array-like, shape (rows,), optional
+            Weights of the rows' losses, >= 0, divided by their mean.
+        eval_set : (X, y) or (X, y, sample_weight), optional
+            Rows to validate on, instead of a part of X.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is invalid.
+        DivergenceError
+            A ValueError: if the loss is not finite.
+        """
+        settings = self._resolved()
+        model = self._fitted_copy(settings, X, y, sample_weight, eval_set)
+        self.__dict__.update(model)
+        return self
+
+    def _fitted_copy(
+        self, settings: dict[str, Any], X: Any, y: Any, sample_weight: Any, eval_set: Any
+    ) -> dict[str, Any]:
+        """The attributes of the fitted estimator; this one is unchanged until they are complete."""
+        model = type(self)(**self.get_params(deep=False))
+        model._fit_all(settings, X, y, sample_weight, eval_set)
+        return vars(model)
+
+    def _fit_all(self, settings: dict[str, Any], X: Any, y: Any, sample_weight: Any, eval_set: Any) -> None:
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        X, encoded = as_table(X), self._learn_targets(y)
+        check_consistent_length(X, encoded)
+        weights = self._row_weights(encoded, _checked_weights(sample_weight, len(encoded)))
+        rng = check_random_state(settings["random_state"])
+        seeds = rng.randint(0, 2**31 - 1, 1 + settings["n_ensemble"]).tolist()
+        all_rows = Rows(X, encoded, weights)
+        training, held_out = self._split(settings, all_rows, eval_set, seeds[0])
+        with share_of_cores(settings["n_threads"]) as threads:
+            outcomes = self._fit_members(settings, training, held_out, seeds, threads)
+            if held_out is not None:
+                self._calibrate(settings, held_out, self._mean_outputs(self._tables(held_out.X), threads()))
+            if settings["refit"] and held_out is not None:
+                epochs = [outcome.best_epoch for outcome in outcomes]
+                self._fit_members(settings, all_rows, None, seeds, threads, epochs)
+        self.history_ = outcomes[0].history
+        self.histories_ = [outcome.history for outcome in outcomes]
+        self.best_epochs_ = [outcome.best_epoch for outcome in outcomes]
+        self.best_scores_ = [outcome.best_score for outcome in outcomes]
+
+    def _split(self, settings: dict[str, Any], rows: Rows, eval_set: Any, seed: int) -> tuple[Rows, Rows | None]:
+        """The rows to train on, and those to validate on."""
+        if eval_set is not None:
+            if not isinstance(eval_set, (tuple, list)) or len(eval_set) not in (2, 3):
+                raise ValueError(f"eval_set must be (X, y) or (X, y, sample_weight), got {type(eval_set).__name__}")
+            X, encoded = as_table(eval_set[0]), self._encode(eval_set[1])
+            check_consistent_length(X, encoded)
+            return rows, Rows(X, encoded, _checked_weights(eval_set[2] if len(eval_set) == 3 else None, len(encoded)))
+        fraction = settings["val_fraction"]
+        count = int(np.ceil(fraction * len(rows)))
+        if count == 0 or len(rows) < 2:
+            return rows, None
+        labels = rows.y if rows.y.ndim == 1 else None
+        if labels is not None:
+            counts = np.bincount(labels)
+            if counts[counts > 0].min() < 2 or count < len(counts) or len(rows) - count < len(counts):
+                labels = None  # there are too few rows to keep the proportions
+        chosen = train_test_split(np.arange(len(rows)), test_size=count, stratify=labels, random_state=seed)
+        training, held_out = (rows.take(np.sort(part)) for part in chosen)
+        return training, held_out
+
+    def _fit_members(
+        self,
+        settings: dict[str, Any],
+        training: Rows,
+        held_out: Rows | None,
+        seeds: list[int],
+        threads: Callable[[], int],
+        epochs: list[int] | None = None,
+    ) -> list[Outcome]:
+        """Fit all networks, several at once where there are threads; `epochs` ends each after so many."""
+        self.preparation_ = self._new_preparation(settings, seeds[0]).fit(training.X, self)
+        table = self.preparation_.transform(training.X)
+        self._scale_targets(settings, training)
+        goal = self._goal(settings)
+        targets, weights = self._scaled(training.y), training.weights
+        if goal.outputs_per_target > 1:
+            targets = np.repeat(targets, goal.outputs_per_target, axis=1)
+        if weights is not None:
+            weights = weights / weights.mean()
+        validated = None if held_out is None else self._tables(held_out.X)
+        members = settings["n_ensemble"]
+        at_once = min(members, threads())
+        progress = (
+            FitProgress(settings["verbose"], settings["n_epochs"])
+            if members == 1
+            else ManyProgress(settings["verbose"], members, settings["n_epochs"])
+        )
+        networks: list[Any] = [None] * members
+
+        def fit_member(member: int) -> Outcome:
+            seed = seeds[1 + member]
+            of_member = lambda: max(1, threads() // at_once)  # noqa: E731
+            network = self._new_network(settings, table, self.preparation_.cardinalities_, goal)
+            self._initialize(network, settings, table, np.random.default_rng(seed), of_member())
+            networks[member] = network
+            score = None
+            if held_out is not None and validated is not None:
+                score = lambda: goal.score(  # noqa: E731
+                    held_out.y, self._outputs_in_units(network.forward(validated, of_member())), held_out.weights
+                )
+            how = replace(self._training(network, settings, goal, seed), max_seconds=settings["time_limit"])
+            labelled = network.table(table, targets, weights)
+            limit = None if epochs is None else epochs[member]
+            return train(network, labelled, how, score, goal.score_name, of_member, progress, limit)
+
+        with progress:
+            if at_once == 1:
+                outcomes = [fit_member(member) for member in range(members)]
+            else:
+                stop = progress.stop if isinstance(progress, ManyProgress) else lambda: None
+                outcomes = Workers(range(members), at_once, fit_member, stop).run()
+        self.networks_ = networks
+        return outcomes
+
+    # Predictions.
+
+    def _tables(self, X: Any) -> PreparedTable:
+        return self.preparation_.transform(X, self)
+
+    def _mean_outputs(self, table: PreparedTable, threads: int) -> np.ndarray:
+        """The mean of the networks' outputs in the unit of y, shape (rows, outputs)."""
+        outputs = [self._outputs_in_units(network.forward(table, threads)) for network in self.networks_]
+        return outputs[0] if len(outputs) == 1 else np.mean(outputs, axis=0)
+
+    def _predicted(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        table = self._tables(X)
+        with share_of_cores(validation.check_threads(self.n_threads)) as threads:
+            return self._mean_outputs(table, threads())
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        tags.target_tags.required = True
+        tags.non_deterministic = False
+        return tags
+
+
+def _checked_weights(sample_weight: Any, rows: int) -> np.ndarray | None:
+    if sample_weight is None:
+        return None
+    weights = np.asarray(sample_weight, np.float64)
+    if weights.ndim == 0:
+        weights = np.full(rows, weights)
+    if weights.shape != (rows,):
+        raise ValueError(f"sample_weight must have shape ({rows},), got {weights.shape}")
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+        raise ValueError("sample_weight must hold finite numbers >= 0, and not zeros only")
+    return weights
+
+
+def chosen_score(name: str, metric: Any, table: dict[str, Score]) -> tuple[str, Score]:
+    """The name and the function of a validation_metric."""
+    if callable(metric):
+        return "score", of_user(metric)
+    return metric, table[validation.check_choice(name, metric, tuple(table))]

@@ -1,0 +1,131 @@
+"""A network for tables: the core's network, and its parameters as arrays by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .. import _core, activations, core_calls, losses, validation
+from .preparation import PreparedTable
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a network for tables is made of.
+
+    Attributes
+    ----------
+    numbers, columns : int
+        Columns of numbers, which may be embedded, and columns that pass as they are.
+    categories : tuple of (int, int)
+        The number of codes of each embedded category, and the dimension of its embedding.
+    hidden : tuple of int
+        The widths of the hidden layers.
+    outputs : int
+        Classes, or targets (times quantiles).
+    activation : str
+        Of the hidden layers, as in `Network`.
+    loss : str
+    loss_settings : dict
+    members : int
+        Networks that share the weights of their hidden layers; the prediction is their mean.
+    scales_inputs, scales_layers : bool
+        Whether each member has factors of the inputs of the first layer, or of the inputs and outputs of all hidden
+        layers, with biases of its own.
+    mixes_activation : bool
+        Whether each hidden unit has a trained share of its activation; the rest is the identity.
+    frequencies, embedding_outputs : int
+        Of the periodic embedding of each number; 0: numbers pass as they are.
+    """
+
+    numbers: int
+    columns: int
+    hidden: tuple[int, ...]
+    outputs: int
+    activation: str
+    loss: str
+    categories: tuple[tuple[int, int], ...] = ()
+    loss_settings: Mapping[str, Any] = field(default_factory=dict)
+    members: int = 1
+    scales_inputs: bool = False
+    scales_layers: bool = False
+    mixes_activation: bool = False
+    frequencies: int = 0
+    embedding_outputs: int = 0
+
+
+class TabularNetwork:
+    """A network of this architecture; its parameters are zero, and factors and shares too, until they are set.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    dtype : {"float32", "float64"}
+    """
+
+    def __init__(self, architecture: Architecture, dtype: str = "float32") -> None:
+        self.architecture, self.dtype = architecture, np.dtype(dtype)
+        self.core = self._new_core()
+
+    def _new_core(self) -> Any:
+        a = self.architecture
+        shape = _core.TabularShape(
+            a.numbers,
+            a.columns,
+            a.frequencies,
+            a.embedding_outputs,
+            list(a.categories),
+            list(a.hidden),
+            a.outputs,
+            a.members,
+            a.scales_inputs,
+            a.scales_layers,
+            a.mixes_activation,
+        )
+        row = activations.TABLE[a.activation]
+        settings = [setting.default for setting in row.settings.values()]
+        loss = losses.TABLE[a.loss]
+        loss_settings = validation.check_part_settings("loss_settings", loss, dict(a.loss_settings), self.dtype)
+        values = list(losses.levels_of(loss, loss_settings) or loss_settings.values())
+        new = _core.TabularNetFloat32 if self.dtype == np.float32 else _core.TabularNetFloat64
+        return new(shape, getattr(_core.Activation, a.activation), settings, getattr(_core.Loss, a.loss), values)
+
+    @property
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters by name."""
+        return self.core.parameters()
+
+    @parameters.setter
+    def parameters(self, values: Mapping[str, Any]) -> None:
+        self.core.set_parameters({name: np.ascontiguousarray(value, self.dtype) for name, value in values.items()})
+
+    def table(self, prepared: PreparedTable, y: Any = None, sample_weight: Any = None) -> Any:
+        """The core's view of rows, with labels (int64, shape (rows,)) or targets, shape (rows, outputs), if y is given."""
+        parts = [np.ascontiguousarray(part, self.dtype) for part in (prepared.numbers, prepared.one_hot)]
+        parts.append(np.ascontiguousarray(prepared.codes, np.int32))
+        if y is None:
+            return self.core.table(*parts)
+        has_labels = losses.TABLE[self.architecture.loss].has_labels
+        name, dtype = ("labels", np.dtype(np.int64)) if has_labels else ("targets", self.dtype)
+        if sample_weight is not None:
+            sample_weight = np.ascontiguousarray(sample_weight, self.dtype)
+        return self.core.labelled_table(*parts, **{name: np.ascontiguousarray(y, dtype)}, sample_weights=sample_weight)
+
+    def forward(self, prepared: PreparedTable, n_threads: int) -> np.ndarray:
+        """Class probabilities or predictions, the mean over the members, shape (rows, outputs)."""
+        rows = max(128, int(core_calls.OPERATIONS_PER_CALL / max(1.0, self.core.forward_operations)))
+        parts = [
+            self.core.forward(self.table(prepared.rows(begin, begin + rows)), n_threads)
+            for begin in range(0, max(1, len(prepared)), rows)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"architecture": asdict(self.architecture), "dtype": self.dtype.name, "parameters": self.parameters}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(Architecture(**state["architecture"]), state["dtype"])  # type: ignore[misc]
+        self.parameters = state["parameters"]

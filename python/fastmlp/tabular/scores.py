@@ -1,0 +1,55 @@
+"""Scores of validation rows, of which smaller is better."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Score = Callable[[np.ndarray, np.ndarray, "np.ndarray | None"], float]
+"""Gets labels or targets, probabilities (rows, classes) or predictions (rows, outputs), and weights of the rows."""
+
+
+def error_rate(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None) -> float:
+    return float(np.average(probabilities.argmax(axis=1) != labels, weights=weights))
+
+
+def cross_entropy(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None) -> float:
+    of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return float(np.average(-np.log(np.maximum(of_label, np.finfo(np.float32).tiny)), weights=weights))
+
+
+def rmse(targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None) -> float:
+    return float(np.sqrt(np.average(((targets - predictions) ** 2).mean(axis=1), weights=weights)))
+
+
+def mae(targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None) -> float:
+    return float(np.average(np.abs(targets - predictions).mean(axis=1), weights=weights))
+
+
+def pinball(levels: tuple[float, ...]) -> Score:
+    """The mean pinball loss of predictions at these levels."""
+
+    def score(targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None) -> float:
+        residuals = np.repeat(targets, len(levels), axis=1) - predictions
+        of_level = np.tile(levels, targets.shape[1])
+        losses = np.where(residuals > 0, of_level, of_level - 1) * residuals
+        return float(np.average(losses.mean(axis=1), weights=weights))
+
+    return score
+
+
+CLASSIFICATION: dict[str, Score] = {"error": error_rate, "cross_entropy": cross_entropy}
+
+REGRESSION: dict[str, Score] = {"rmse": rmse, "mae": mae}
+
+
+def of_user(metric: Callable[[Any, Any], float]) -> Score:
+    """A function of y and predictions, whose result is smaller for better ones."""
+
+    def score(targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None) -> float:
+        is_column = targets.ndim == 2 and targets.shape[1] == 1
+        return float(metric(targets[:, 0] if is_column else targets, predictions[:, 0] if is_column else predictions))
+
+    return score

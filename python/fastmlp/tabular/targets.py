@@ -1,0 +1,141 @@
+"""Classification and regression: labels and targets as the networks learn them, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils import check_array
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d
+
+from .. import losses, validation
+from . import scores
+from .estimator import Goal, Rows, TabularEstimator, chosen_score
+
+OBJECTIVES = {
+    "squared_error": ("rmse", 2.0),
+    "absolute_error": ("mae", 1.0),
+    "huber": ("mae", 1.0),
+    "quantile": ("pinball", 1.0),
+}
+"""The score of validation rows where the user names none, and the factor of the gradient: the squared error of RealMLP
+and of TabM has no factor 1/2."""
+
+
+class TabularClassifier(ClassifierMixin, TabularEstimator):
+    """Labels of two or more classes; the networks' outputs are probabilities."""
+
+    def _learn_targets(self, y: Any) -> np.ndarray:
+        y = column_or_1d(y, warn=True)
+        check_array(y, ensure_2d=False, dtype=None)
+        check_classification_targets(y)
+        self.classes_, encoded = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"y must hold at least two classes, got one class: {self.classes_.tolist()[0]!r}")
+        return encoded.astype(np.int64)
+
+    def _encode(self, y: Any) -> np.ndarray:
+        y = column_or_1d(y)
+        known = np.isin(y, self.classes_)
+        if not known.all():
+            raise ValueError(f"eval_set has the label {y[~known].tolist()[0]!r}, which y lacks")
+        return np.searchsorted(self.classes_, y).astype(np.int64)
+
+    def _row_weights(self, encoded: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
+        if self.class_weight is None:
+            return weights
+        of_class = self.class_weight
+        if isinstance(of_class, dict):
+            of_class = {np.searchsorted(self.classes_, label): value for label, value in of_class.items()}
+        factors = compute_class_weight(of_class, classes=np.arange(len(self.classes_)), y=encoded)[encoded]
+        return factors if weights is None else weights * factors
+
+    def _goal(self, settings: dict[str, Any]) -> Goal:
+        name, score = chosen_score("validation_metric", settings["validation_metric"], scores.CLASSIFICATION)
+        smoothing = {"label_smoothing": settings["ls_eps"]}
+        return Goal("cross_entropy", smoothing, len(self.classes_), name, score)
+
+    def _calibrate(self, settings: dict[str, Any], held_out: Rows, outputs: np.ndarray) -> None:
+        """The temperature with the smallest cross-entropy of the validation rows (Guo et al. 2017)."""
+        if not settings["calibrate"]:
+            return
+        from scipy.optimize import minimize_scalar
+
+        def cost(log_temperature: float) -> float:
+            probabilities = _tempered(outputs, np.exp(log_temperature))
+            return scores.cross_entropy(held_out.y, probabilities, held_out.weights)
+
+        self.temperature_ = float(np.exp(minimize_scalar(cost, bounds=(-3, 3), method="bounded").x))
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """The probability of each class, in the order of `classes_`, shape (rows, classes)."""
+        probabilities = self._predicted(X).astype(np.float64)
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        return _tempered(probabilities, self.temperature_) if hasattr(self, "temperature_") else probabilities
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable class of each row, shape (rows,)."""
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(axis=1)]
+
+
+class TabularRegressor(RegressorMixin, TabularEstimator):
+    """One or several targets, which are standardized for the networks."""
+
+    def _learn_targets(self, y: Any) -> np.ndarray:
+        encoded = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        if encoded.ndim == 2 and encoded.shape[1] == 1:
+            encoded = column_or_1d(encoded, warn=True)
+        self._is_one_target, self.n_outputs_ = encoded.ndim == 1, 1 if encoded.ndim == 1 else encoded.shape[1]
+        return encoded.reshape(len(encoded), -1)
+
+    def _encode(self, y: Any) -> np.ndarray:
+        encoded = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        encoded = encoded.reshape(len(encoded), -1)
+        if encoded.shape[1] != self.n_outputs_:
+            raise ValueError(f"eval_set must have {self.n_outputs_} targets as y has, got {encoded.shape[1]}")
+        return encoded
+
+    def _scale_targets(self, settings: dict[str, Any], rows: Rows) -> None:
+        self.target_mean_, self.target_std_ = np.zeros(self.n_outputs_), np.ones(self.n_outputs_)
+        if settings["normalize_output"]:
+            self.target_mean_, deviation = rows.y.mean(axis=0), rows.y.std(axis=0)
+            self.target_std_ = np.where(deviation == 0, 1, deviation)
+        self.target_range_ = (rows.y.min(axis=0), rows.y.max(axis=0)) if settings["clamp_output"] else None
+
+    def _scaled(self, y: np.ndarray) -> np.ndarray:
+        return (y - self.target_mean_) / self.target_std_
+
+    def _outputs_in_units(self, outputs: np.ndarray) -> np.ndarray:
+        levels = outputs.shape[1] // self.n_outputs_
+        values = outputs.astype(np.float64) * np.repeat(self.target_std_, levels) + np.repeat(self.target_mean_, levels)
+        if self.target_range_ is not None:
+            np.clip(values, *(np.repeat(bound, levels) for bound in self.target_range_), out=values)
+        return values
+
+    def _goal(self, settings: dict[str, Any]) -> Goal:
+        objective = settings["objective"]
+        row = losses.TABLE[objective]
+        given = {name: settings["quantiles"] for name in row.settings if name == "level"}
+        loss_settings = validation.check_part_settings("quantiles", row, given, np.dtype(np.float64))
+        levels = losses.levels_of(row, loss_settings)
+        metric, (usual_metric, factor) = settings["validation_metric"], OBJECTIVES[objective]
+        table = scores.REGRESSION | ({"pinball": scores.pinball(levels)} if levels else {})
+        name, score = chosen_score("validation_metric", usual_metric if metric is None else metric, table)
+        per_target = max(1, len(levels))
+        outputs = self.n_outputs_ * per_target  # the originals take the mean over them
+        return Goal(objective, loss_settings, outputs, name, score, factor / outputs, per_target)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The predictions, shape (rows,) or (rows, outputs); of several quantiles a column each, target after target."""
+        predictions = self._predicted(X)
+        return predictions[:, 0] if self._is_one_target and predictions.shape[1] == 1 else predictions
+
+
+def _tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    logits = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny)) / temperature
+    tempered = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return tempered / tempered.sum(axis=1, keepdims=True)

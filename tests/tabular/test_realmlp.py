@@ -1,0 +1,384 @@
+"""RealMLP's estimators: scikit-learn's checks, tables of all kinds, and what each setting does."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", minversion="1.6", reason="needs scikit-learn")
+
+from fastmlp import schedules  # noqa: E402
+from fastmlp.tabular import RealMLPClassifier, RealMLPRegressor, realmlp_network  # noqa: E402
+from fastmlp.tabular.preparation import PreparedTable  # noqa: E402
+from sklearn.base import clone  # noqa: E402
+from sklearn.datasets import load_iris, make_friedman1  # noqa: E402
+from sklearn.utils.estimator_checks import (  # noqa: E402
+    check_sample_weight_equivalence_on_dense_data,
+    parametrize_with_checks,
+)
+
+SMALL = {"hidden_sizes": (16, 16), "n_epochs": 30, "random_state": 0}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.DataConversionWarning")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # their data of infinite values, before they are rejected
+@parametrize_with_checks([RealMLPClassifier(**SMALL), RealMLPRegressor(variant="TD-S", **SMALL)])
+def test_check_estimator(estimator, check):
+    if check.func is check_sample_weight_equivalence_on_dense_data:
+        pytest.skip("batches of random rows: a row twice is another training than a row of weight 2")
+    check(estimator)
+
+
+def friedman(rows=300):
+    X, y = make_friedman1(rows, random_state=0)
+    return X, y
+
+
+def table_of_people(rows=200, seed=0):
+    """A frame with numbers, categories and missing values, and labels that depend on all of them."""
+    pandas = pytest.importorskip("pandas", reason="needs pandas")
+    rng = np.random.default_rng(seed)
+    frame = pandas.DataFrame(
+        {
+            "age": rng.integers(18, 90, rows).astype(float),
+            "income": rng.lognormal(10, 1, rows),
+            "city": rng.choice(list("abcdefghijkl"), rows),
+            "plan": pandas.Categorical(rng.choice(["free", "paid", "team"], rows)),
+            "active": rng.random(rows) < 0.5,
+        }
+    )
+    score = frame["age"] / 50 + frame["active"] + (frame["plan"] == "paid") + frame["city"].isin(list("abc"))
+    labels = np.where(score > score.median(), "yes", "no")
+    frame.loc[rng.random(rows) < 0.2, "age"] = np.nan
+    frame.loc[rng.random(rows) < 0.2, "city"] = None
+    return frame, labels
+
+
+@pytest.mark.parametrize("variant", ["TD", "TD-S"])
+def test_a_frame_with_categories_missing_and_unknown_values(variant):
+    frame, labels = table_of_people()
+    model = RealMLPClassifier(variant=variant, n_epochs=64, hidden_sizes=(64, 64), random_state=0).fit(frame, labels)
+    assert model.score(frame, labels) > 0.8
+    assert model.feature_names_in_.tolist() == list(frame.columns)
+    sizes = [dimension for _, dimension in model.networks_[0].architecture.categories]
+    assert sizes == ([8] if variant == "TD" else [])  # twelve cities are embedded, three plans one-hot
+    other = frame.head(3).copy()
+    other["city"], other["age"] = ["nowhere", None, "a"], np.nan
+    probabilities = model.predict_proba(other)
+    assert probabilities.shape == (3, 2) and np.isfinite(probabilities).all()
+    np.testing.assert_allclose(probabilities[0], model.predict_proba(other.assign(city=None))[0])
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(other[other.columns[::-1]])
+
+
+@pytest.mark.parametrize("make", [RealMLPClassifier, RealMLPRegressor])
+def test_the_same_seed_gives_the_same_bits_for_every_number_of_threads(make):
+    X, y = friedman()
+    y = (y > 14).astype(int) if make is RealMLPClassifier else y
+    found = [make(n_ensemble=2, n_threads=n, **SMALL).fit(X, y).predict(X[:50]) for n in (1, 2, 3)]
+    assert np.array_equal(found[0], found[1]) and np.array_equal(found[0], found[2])
+    other = make(n_ensemble=2, **(SMALL | {"random_state": 1})).fit(X, y)
+    assert not np.array_equal(other._predicted(X), make(n_ensemble=2, **SMALL).fit(X, y)._predicted(X))
+
+
+def test_variants_have_the_values_of_the_paper():
+    """Table A.1 of the paper, and pytabkit's default_params."""
+    common = {
+        "hidden_sizes": (256, 256, 256),
+        "bias_lr_factor": 0.1,
+        "scale_lr_factor": 6.0,
+        "n_epochs": 256,
+        "batch_size": 256,
+        "mom": 0.9,
+        "sq_mom": 0.95,
+        "opt_eps": 1e-8,
+        "val_fraction": 0.2,
+        "add_front_scale": True,
+        "lr_sched": schedules.coslog4(),
+        "p_drop_sched": schedules.flat_cos(),
+        "wd_sched": schedules.flat_cos(),
+    }
+    tuned = common | {
+        "use_parametric_act": True,
+        "act_lr_factor": 0.1,
+        "p_drop": 0.15,
+        "wd": 0.02,
+        "weight_init_mode": "std",
+        "bias_init_mode": "he+5",
+        "last_layer_init_mode": "as_others",
+        "num_emb_type": "pbld",
+        "plr_sigma": 0.1,
+        "plr_hidden_1": 16,
+        "plr_hidden_2": 4,
+        "plr_lr_factor": 0.1,
+        "max_one_hot_cat_size": 9,
+        "embedding_size": 8,
+    }
+    simple = common | {
+        "use_parametric_act": False,
+        "p_drop": 0.0,
+        "wd": 0.0,
+        "weight_init_mode": "normal",
+        "bias_init_mode": "normal",
+        "last_layer_init_mode": "zeros",
+        "num_emb_type": "none",
+        "max_one_hot_cat_size": None,
+    }
+    for variant, both in (("TD", tuned), ("TD-S", simple)):
+        own = {"act": "selu", "lr": 0.04, "ls_eps": 0.1}
+        resolved = RealMLPClassifier(variant=variant)._resolved()
+        assert {name: resolved[name] for name in both | own} == both | own
+        own = {"act": "mish", "lr": 0.2 if variant == "TD" else 0.07, "clamp_output": variant == "TD"}
+        resolved = RealMLPRegressor(variant=variant)._resolved()
+        assert {name: resolved[name] for name in both | own} == both | own
+
+
+def test_initial_parameters_of_td():
+    """Units of standard deviation 1 over the rows, and biases within the range of minus the units' values."""
+    X, y = friedman(400)
+    model = RealMLPRegressor(**(SMALL | {"n_epochs": 1}))
+    settings = model._resolved()
+    preparation = model._new_preparation(settings, 0).fit(X)
+    table = preparation.transform(X)
+    model.n_outputs_ = 1
+    network = model._new_network(settings, table, (), model._goal(settings))
+    realmlp_network.initialize(network, settings, table, np.random.default_rng(0), 1)
+    values = network.parameters
+    assert values["numbers.frequencies"].std() == pytest.approx(0.1, rel=0.2)
+    assert np.abs(values["numbers.phases"]).max() < np.pi
+    assert np.abs(values["numbers.weights"]).max() <= 0.25 and np.abs(values["numbers.biases"]).max() <= 0.25
+    for name in ("hidden.0.input_factors", "hidden.0.activation_shares", "hidden.1.activation_shares"):
+        assert (values[name] == 1).all()
+    view = network.table(table)
+    for i, name in enumerate(("hidden.0", "hidden.1", "heads.0")):
+        inputs = network.core.hidden_outputs(view, i, 1).astype(float)
+        z = inputs @ values[f"{name}.weights"]
+        np.testing.assert_allclose(z.std(axis=0), 1, rtol=1e-4)
+        assert (values[f"{name}.biases"] >= -z.max(axis=0)).all()
+        assert (values[f"{name}.biases"] <= -z.min(axis=0)).all()
+
+
+def test_initial_parameters_of_td_s():
+    X, y = friedman(400)
+    model = RealMLPRegressor(variant="TD-S", hidden_sizes=(300, 200), n_epochs=1)
+    settings = model._resolved()
+    table = model._new_preparation(settings, 0).fit(X).transform(X)
+    model.n_outputs_ = 1
+    network = model._new_network(settings, table, (), model._goal(settings))
+    realmlp_network.initialize(network, settings, table, np.random.default_rng(0), 1)
+    values = network.parameters
+    assert (values["heads.0.weights"] == 0).all() and (values["heads.0.biases"] == 0).all()
+    assert values["hidden.1.weights"].std() * np.sqrt(300) == pytest.approx(1, rel=0.02)
+    assert values["hidden.1.biases"].std() == pytest.approx(1, rel=0.2)
+
+
+def test_eval_set_replaces_the_split():
+    X, y = friedman()
+    model = RealMLPRegressor(**SMALL).fit(X[:200], y[:200], eval_set=(X[200:], y[200:]))
+    rmse = np.sqrt(np.mean((model.predict(X[200:]) - y[200:]) ** 2))
+    assert model.best_scores_[0] == pytest.approx(rmse)
+    assert model.best_scores_[0] == min(model.history_["val_rmse"])
+    assert model.history_["val_rmse"][model.best_epochs_[0] - 1] == model.best_scores_[0]
+    assert model.target_mean_[0] == pytest.approx(y[:200].mean())
+    weights = np.zeros(100)
+    weights[:10] = 1
+    model = RealMLPRegressor(**SMALL).fit(X[:200], y[:200], eval_set=(X[200:], y[200:], weights))
+    rmse = np.sqrt(np.mean((model.predict(X[200:210]) - y[200:210]) ** 2))
+    assert model.best_scores_[0] == pytest.approx(rmse)
+    with pytest.raises(ValueError, match="eval_set must be"):
+        RealMLPRegressor(**SMALL).fit(X, y, eval_set=X)
+    with pytest.raises(ValueError, match="has the label 7, which y lacks"):
+        RealMLPClassifier(**SMALL).fit(X, y > 14, eval_set=(X[:2], [0, 7]))
+
+
+def test_without_validation_rows_the_last_epoch_is_kept():
+    X, y = friedman()
+    model = RealMLPRegressor(val_fraction=0.0, **SMALL).fit(X, y)
+    assert model.best_epochs_ == [30] and np.isnan(model.best_scores_[0])
+    assert "val_rmse" not in model.history_
+
+
+def test_an_ensemble_averages_its_networks():
+    X, y = load_iris(return_X_y=True)
+    model = RealMLPClassifier(n_ensemble=3, **SMALL).fit(X, y)
+    table = model.preparation_.transform(X)
+    each = [network.forward(table, 1) for network in model.networks_]
+    assert len(each) == len(model.histories_) == 3 and not np.array_equal(each[0], each[1])
+    np.testing.assert_allclose(model.predict_proba(X), np.mean(each, axis=0), atol=1e-6)
+    one = RealMLPClassifier(**SMALL).fit(X, y)
+    assert np.array_equal(one.networks_[0].forward(table, 1), each[0])
+
+
+def test_refit_trains_on_all_rows_for_the_best_number_of_epochs():
+    X, y = friedman()
+    model = RealMLPRegressor(refit=True, **SMALL).fit(X, y)
+    assert model.target_mean_[0] == pytest.approx(y.mean())
+    plain = RealMLPRegressor(**SMALL).fit(X, y)
+    assert model.best_epochs_ == plain.best_epochs_
+    assert not np.array_equal(model.predict(X), plain.predict(X))
+    assert model.score(X, y) > 0.6
+
+
+def test_a_temperature_lowers_the_cross_entropy_of_the_validation_rows():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 4))
+    y = (X[:, 0] + 2 * rng.normal(size=600) > 0).astype(int)
+    settings = SMALL | {"ls_eps": 0.0, "n_epochs": 60}
+    args = (X[:300], y[:300]), {"eval_set": (X[300:], y[300:])}
+
+    def cost(model):
+        return -np.log(model.predict_proba(X[300:])[np.arange(300), y[300:]]).mean()
+
+    plain = RealMLPClassifier(**settings).fit(*args[0], **args[1])
+    calibrated = RealMLPClassifier(calibrate=True, **settings).fit(*args[0], **args[1])
+    assert calibrated.temperature_ > 1.05  # the network is too sure
+    assert cost(calibrated) < cost(plain)
+    assert np.array_equal(calibrated.predict(X), plain.predict(X))
+
+
+def test_quantiles():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (1500, 2))
+    y = X[:, 0] + rng.normal(size=1500)
+    settings = SMALL | {"n_epochs": 60, "variant": "TD-S", "lr": 0.02}
+    model = RealMLPRegressor(objective="quantile", quantiles=(0.1, 0.5, 0.9), **settings).fit(X, y)
+    predictions = model.predict(X)
+    assert predictions.shape == (1500, 3)
+    np.testing.assert_allclose((y[:, None] < predictions).mean(axis=0), (0.1, 0.5, 0.9), atol=0.06)
+    assert "val_pinball" in model.history_
+
+
+@pytest.mark.parametrize("objective", ["absolute_error", "huber"])
+def test_objectives_that_outliers_do_not_move(objective):
+    X, y = friedman(400)
+    y = y.copy()
+    y[::10] += 300
+    clean = np.arange(400) % 10 != 0
+    model = RealMLPRegressor(objective=objective, variant="TD-S", **(SMALL | {"n_epochs": 60})).fit(X, y)
+    assert "val_mae" in model.history_
+    squared = RealMLPRegressor(variant="TD-S", **(SMALL | {"n_epochs": 60})).fit(X, y)
+    error = [np.abs(each.predict(X[clean]) - y[clean]).mean() for each in (model, squared)]
+    assert error[0] < error[1]
+
+
+def test_several_targets():
+    X, y = friedman()
+    both = np.stack([y, 100 * X[:, 0]], axis=1)
+    model = RealMLPRegressor(**(SMALL | {"n_epochs": 60})).fit(X, both)
+    assert model.predict(X).shape == (300, 2)
+    assert model.score(X, both) > 0.9
+
+
+def test_predictions_of_td_stay_within_the_range_of_the_training():
+    X, y = friedman()
+    far = 10 * X
+    clamped = RealMLPRegressor(val_fraction=0.0, **SMALL).fit(X, y).predict(far)
+    assert clamped.min() >= y.min() - 1e-9 and clamped.max() <= y.max() + 1e-9
+    free = RealMLPRegressor(val_fraction=0.0, clamp_output=False, **SMALL).fit(X, y).predict(far)
+    assert free.max() > y.max() or free.min() < y.min()
+
+
+def test_class_weights_and_sample_weights_are_factors_of_the_loss():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 3))
+    y = (X[:, 0] + rng.normal(size=500) > 1.3).astype(int)
+    plain, balanced, weighted, other = (
+        RealMLPClassifier(class_weight=each, **SMALL)
+        for each in (None, "balanced", None, {0: 1.0, 1: 500 / y.sum() - 1})
+    )
+    weights = np.where(y == 1, 250 / y.sum(), 250 / (500 - y.sum()))
+    found = [
+        plain.fit(X, y).predict_proba(X)[:, 1],
+        balanced.fit(X, y).predict_proba(X)[:, 1],
+        weighted.fit(X, y, weights).predict_proba(X)[:, 1],
+        other.fit(X, y).predict_proba(X)[:, 1],
+    ]
+    assert found[1].mean() > 1.3 * found[0].mean()
+    np.testing.assert_allclose(found[2], found[1], atol=1e-4)
+    np.testing.assert_allclose(found[3], found[1], atol=1e-4)
+
+
+def test_a_metric_of_the_user_chooses_the_epoch():
+    X, y = friedman()
+    seen = []
+
+    def metric(targets, predictions):
+        seen.append((targets.shape, predictions.shape))
+        return float(len(seen) != 5)  # the fifth epoch is best
+
+    model = RealMLPRegressor(validation_metric=metric, **SMALL).fit(X, y)
+    assert model.best_epochs_ == [5] and set(seen) == {((60,), (60,))}
+    model = RealMLPClassifier(validation_metric="cross_entropy", **SMALL).fit(X, y > 14)
+    assert model.best_scores_[0] == min(model.history_["val_cross_entropy"])
+
+
+def test_a_time_limit_ends_the_training():
+    X, y = friedman()
+    model = RealMLPRegressor(time_limit=0.2, **(SMALL | {"n_epochs": 1_000_000})).fit(X, y)
+    assert 0 < len(model.history_.loss) < 1_000_000 and model.history_.out_of_time
+    assert np.isfinite(model.predict(X)).all()
+
+
+def test_models_survive_pickle_and_clone():
+    frame, labels = table_of_people()
+    model = RealMLPClassifier(**SMALL).fit(frame, labels)
+    copy = pickle.loads(pickle.dumps(model))
+    assert np.array_equal(copy.predict_proba(frame), model.predict_proba(frame))
+    assert clone(model).get_params() == model.get_params()
+
+
+def test_a_failed_fit_changes_nothing():
+    X, y = friedman()
+    model = RealMLPRegressor(**SMALL).fit(X, y)
+    before, networks = model.predict(X), model.networks_
+    for wrong in (
+        lambda: model.fit(X, y[:5]),
+        lambda: model.fit(X[:, :2], np.full(300, np.inf)),
+        lambda: model.set_params(lr=1e30).fit(X, 1e30 * y),
+    ):
+        with pytest.raises(ValueError):
+            wrong()
+        assert model.networks_ is networks and np.array_equal(model.predict(X), before)
+
+
+@pytest.mark.parametrize(
+    "settings, error, message",
+    [
+        ({"variant": "TDS"}, ValueError, "variant must be one of"),
+        ({"hidden_sizes": ()}, ValueError, "hidden_sizes must have at least one entry"),
+        ({"hidden_sizes": (4, 0)}, ValueError, r"hidden_sizes\[1\]"),
+        ({"act": "softmax"}, ValueError, "act must be one of"),
+        ({"p_drop": 1.0}, ValueError, "p_drop"),
+        ({"lr": 0}, ValueError, "lr must be"),
+        ({"lr_sched": "coslog"}, ValueError, "lr_sched"),
+        ({"wd": -1.0}, ValueError, "wd must be"),
+        ({"n_epochs": 0}, ValueError, "n_epochs"),
+        ({"plr_hidden_1": 129}, ValueError, "plr_hidden_1"),
+        ({"plr_hidden_2": 1}, ValueError, "plr_hidden_2"),
+        ({"weight_init_mode": "he"}, ValueError, "weight_init_mode must be one of"),
+        ({"validation_metric": "accuracy"}, ValueError, "validation_metric must be one of"),
+        ({"n_ensemble": 0}, ValueError, "n_ensemble"),
+        ({"val_fraction": 1.0}, ValueError, "val_fraction"),
+        ({"max_one_hot_cat_size": "9"}, TypeError, "max_one_hot_cat_size"),
+        ({"refit": 2}, TypeError, "refit"),
+        ({"time_limit": 0}, ValueError, "max_seconds|time_limit"),
+    ],
+)
+def test_wrong_settings_are_rejected(settings, error, message):
+    X, y = friedman(20)
+    for make in (RealMLPClassifier, RealMLPRegressor):
+        if "validation_metric" in settings and make is RealMLPRegressor:
+            continue
+        with pytest.raises(error, match=message):
+            make(**settings).fit(X, y > 14 if make is RealMLPClassifier else y)
+
+
+def test_rows_beyond_the_limit_of_initial_parameters(monkeypatch):
+    monkeypatch.setattr(realmlp_network, "MAX_INIT_ROWS", 50)
+    X, y = friedman()
+    taken = []
+    original = PreparedTable.__len__
+    model = RealMLPRegressor(**SMALL).fit(X, y)
+    assert original(model.preparation_.transform(X)) == 300 and not taken
+    assert model.score(X, y) > 0.5
