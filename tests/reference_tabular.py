@@ -31,7 +31,15 @@ def embedded(parameters, a, numbers, columns, codes):
             )
             weights = parameters["numbers.weights"][j].reshape(a.frequencies, a.embedding_outputs)
             parts.append(np.cos(angle) @ weights + parameters["numbers.biases"][j])
-    parts += [numbers, columns]
+    for j, edges in enumerate(a.bin_edges):
+        x, weights = numbers[:, j : j + 1], parameters["numbers.weights"][j].reshape(-1, a.embedding_outputs)
+        part = x * parameters["numbers.slopes"][j] + parameters["numbers.biases"][j]
+        for b, (left, right) in enumerate(zip(edges, edges[1:])):
+            least = -np.inf if b == 0 else 0
+            greatest = np.inf if b == len(edges) - 2 else 1
+            part = part + np.clip((x - left) / (right - left), least, greatest) * weights[b]
+        parts.append(part)
+    parts += [columns] if a.bin_edges else [numbers, columns]
     parts += [parameters[f"categories.{i}"][codes[:, i]] for i in range(len(a.categories))]
     return np.concatenate(parts, axis=1)
 

@@ -12,7 +12,7 @@ namespace fastmlp {
 TabularShape new_shape(int64_t numbers, int64_t columns, int64_t frequencies, int64_t embedding_outputs,
                        const std::vector<std::pair<int64_t, int64_t>>& categories, std::vector<int64_t> hidden,
                        int64_t outputs, int64_t members, bool scales_inputs, bool scales_layers,
-                       bool mixes_activation) {
+                       bool mixes_activation, std::vector<std::vector<double>> bin_edges) {
     TabularShape shape;
     shape.numbers = numbers;
     shape.columns = columns;
@@ -28,7 +28,9 @@ TabularShape new_shape(int64_t numbers, int64_t columns, int64_t frequencies, in
     shape.scales_inputs = scales_inputs;
     shape.scales_layers = scales_layers;
     shape.mixes_activation = mixes_activation;
-    require(numbers >= 0 && columns >= 0 && frequencies >= 0 && embedding_outputs >= (frequencies > 0),
+    shape.bin_edges = std::move(bin_edges);
+    require(numbers >= 0 && columns >= 0 && frequencies >= 0 &&
+                embedding_outputs >= (frequencies > 0 || shape.is_piecewise()),
             "the numbers of columns must be at least 0");
     return shape;
 }
@@ -323,7 +325,8 @@ void register_tabular(py::module_& m) {
     py::class_<TabularShape>(m, "TabularShape")
         .def(py::init(&new_shape), arg("numbers"), arg("columns"), arg("frequencies"), arg("embedding_outputs"),
              arg("categories"), arg("hidden"), arg("outputs"), arg("members") = 1, arg("scales_inputs") = false,
-             arg("scales_layers") = false, arg("mixes_activation") = false);
+             arg("scales_layers") = false, arg("mixes_activation") = false,
+             arg("bin_edges") = std::vector<std::vector<double>>());
     register_precision<float>(m, "Float32");
     register_precision<double>(m, "Float64");
 }

@@ -254,6 +254,7 @@ class TabularShape(metaclass=_Class):
         scales_inputs: bool = ...,
         scales_layers: bool = ...,
         mixes_activation: bool = ...,
+        bin_edges: list[list[float]] = ...,
     ) -> None: ...
 
 class _Table(metaclass=_Class):

@@ -35,6 +35,17 @@ ARCHITECTURES = {
     "TabM": Architecture(
         3, 1, (4, 7, 9), activation="tanh", members=5, scales_layers=True, categories=((3, 2),), **SQUARED
     ),
+    "TabM with bins": Architecture(
+        3,
+        1,
+        (9, 7),
+        activation="relu",
+        members=4,
+        scales_layers=True,
+        embedding_outputs=5,
+        bin_edges=((-1.0, 0.0, 0.3, 2.0), (-0.5, 0.5), (-2.0, -1.0, 1.0)),
+        **SQUARED,
+    ),
     "all at once": Architecture(
         2,
         2,

@@ -141,8 +141,8 @@ def test_initial_parameters_of_td():
     settings = model._resolved()
     preparation = model._new_preparation(settings, 0).fit(X)
     table = preparation.transform(X)
-    model.n_outputs_ = 1
-    network = model._new_network(settings, table, (), model._goal(settings))
+    model.n_outputs_, model.preparation_ = 1, preparation
+    network = model._new_network(settings, table, model._goal(settings))
     realmlp_network.initialize(network, settings, table, np.random.default_rng(0), 1)
     values = network.parameters
     assert values["numbers.frequencies"].std() == pytest.approx(0.1, rel=0.2)
@@ -163,9 +163,9 @@ def test_initial_parameters_of_td_s():
     X, y = friedman(400)
     model = RealMLPRegressor(variant="TD-S", hidden_sizes=(300, 200), n_epochs=1)
     settings = model._resolved()
-    table = model._new_preparation(settings, 0).fit(X).transform(X)
-    model.n_outputs_ = 1
-    network = model._new_network(settings, table, (), model._goal(settings))
+    model.n_outputs_, model.preparation_ = 1, model._new_preparation(settings, 0).fit(X)
+    table = model.preparation_.transform(X)
+    network = model._new_network(settings, table, model._goal(settings))
     realmlp_network.initialize(network, settings, table, np.random.default_rng(0), 1)
     values = network.parameters
     assert (values["heads.0.weights"] == 0).all() and (values["heads.0.biases"] == 0).all()

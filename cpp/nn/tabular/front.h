@@ -1,7 +1,9 @@
 // From a table's rows to the inputs of the first dense layer.
 //
-// A row of the outputs holds the embeddings of all numbers, the numbers themselves, the columns that pass as they are,
-// and the embeddings of all categories.
+// A row of the outputs holds the embeddings of all numbers, the numbers themselves unless their embeddings are piecewise
+// linear, the columns that pass as they are, and the embeddings of all categories. A piecewise linear embedding of x is
+//   w x + b + sum over bins j of clamp((x - left_j) / width_j, 0, 1) V_j,
+// where the first bin is not clamped below and the last one not above.
 #pragma once
 
 #include <string>
@@ -26,15 +28,19 @@ public:
 
     // Calls f(name, array) for each array of parameters, in the same order each time.
     template <class F> void for_each_array(F f) {
-        if (embeds_numbers()) {
+        if (shape_.is_periodic()) {
             f("numbers.frequencies", frequencies_);
             f("numbers.phases", phases_);
+        }
+        if (shape_.is_piecewise()) f("numbers.slopes", slopes_);
+        if (embeds_numbers()) {
             f("numbers.weights", weights_);
             f("numbers.biases", biases_);
         }
         for (std::size_t i = 0; i < tables_.size(); ++i) f("categories." + std::to_string(i), tables_[i]);
     }
-    static constexpr int arrays_of_numbers = 4;
+    static constexpr int max_number_arrays = 4;
+    int number_arrays() const { return shape_.is_periodic() ? 4 : shape_.is_piecewise() ? 3 : 0; }
 
     // The gradients of row `number` of the arrays of numbers, of which `gradients` begin with their gradients in the
     // order of for_each_array. `gradient` (rows, width) is that of forward's `out`; `sums`: workspace of
@@ -49,7 +55,16 @@ public:
                            ParameterArray<T>& to) const noexcept;
 
 private:
-    bool embeds_numbers() const { return shape_.frequencies > 0 && shape_.numbers > 0; }
+    // The bin of x, and how far x lies in it.
+    struct Position {
+        int64_t bin;
+        T share;
+    };
+    bool embeds_numbers() const { return shape_.is_periodic() || shape_.is_piecewise(); }
+    Position position_of(int64_t number, T x) const noexcept;
+    void piecewise(int64_t number, T x, T* out) const noexcept;
+    void piecewise_gradient(int64_t number, const Table<T>& table, MatrixView<const T> gradient,
+                            ParameterArray<T>* const* gradients) const noexcept;
     PeriodicEmbedding<T> embedding_of(int64_t number) const {
         return {shape_.frequencies,      shape_.embedding_outputs, frequencies_.row(number),
                 phases_.row(number), weights_.row(number),     biases_.row(number)};
@@ -59,8 +74,10 @@ private:
     TabularShape shape_;
     const Kernels<T>* kernels_;
     int64_t width_;
-    // Of each number: (numbers, frequencies) twice, (numbers, frequencies * outputs), (numbers, outputs).
-    ParameterArray<T> frequencies_, phases_, weights_, biases_;
+    // Of each number: (numbers, frequencies) twice; (numbers, outputs); (numbers, frequencies or bins, times outputs);
+    // (numbers, outputs).
+    ParameterArray<T> frequencies_, phases_, slopes_, weights_, biases_;
+    std::vector<std::vector<T>> edges_;
     std::vector<ParameterArray<T>> tables_;  // of each category: (cardinality, dimension)
 };
 

@@ -25,7 +25,10 @@ struct TabularShape {
         int64_t cardinality, dimension;
     };
     int64_t numbers = 0, columns = 0;
-    int64_t frequencies = 0, embedding_outputs = 0;  // of the periodic embedding of each number; 0: there is none
+    // Of the embedding of each number, if it has one: a periodic embedding of so many frequencies, or the edges of the
+    // bins of a piecewise linear one, ascending, of each number.
+    int64_t embedding_outputs = 0, frequencies = 0;
+    std::vector<std::vector<double>> bin_edges;
     std::vector<Category> categories;                // embedded in so many dimensions
     std::vector<int64_t> hidden;                     // widths
     int64_t outputs = 1;
@@ -34,8 +37,13 @@ struct TabularShape {
     bool scales_layers = false;     // and of the inputs and outputs of each hidden layer, with biases of its own
     bool mixes_activation = false;  // each hidden unit has a share of its activation, the rest is the identity
 
+    bool is_periodic() const { return frequencies > 0 && numbers > 0; }
+    bool is_piecewise() const { return !bin_edges.empty(); }
+    // A piecewise linear embedding has a linear part and replaces the number.
+    bool passes_numbers() const { return !is_piecewise(); }
     int64_t width() const {  // of the first hidden layer's inputs
-        int64_t width = numbers * (1 + (frequencies > 0 ? embedding_outputs : 0)) + columns;
+        const int64_t per_number = passes_numbers() + (is_periodic() || is_piecewise() ? embedding_outputs : 0);
+        int64_t width = numbers * per_number + columns;
         for (const Category& category : categories) width += category.dimension;
         return width;
     }

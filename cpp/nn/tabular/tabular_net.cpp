@@ -1,6 +1,7 @@
 // Predictions of networks for tables.
 #include "tabular_net.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "../../linalg/team.h"
@@ -19,6 +20,12 @@ TabularNet<T>::TabularNet(const TabularShape& shape, Activation activation, cons
       front_(shape, kernels_) {
     if (shape.frequencies > max_frequencies || shape.embedding_outputs > max_embedding_outputs)
         throw std::invalid_argument("an embedding has at most 128 frequencies and 64 outputs");
+    if (shape.is_piecewise() && (shape.frequencies > 0 || static_cast<int64_t>(shape.bin_edges.size()) != shape.numbers))
+        throw std::invalid_argument("each number needs the edges of its bins, or all a periodic embedding");
+    const auto are_equal = [](double left, double right) { return !(static_cast<T>(left) < static_cast<T>(right)); };
+    for (const auto& edges : shape.bin_edges)
+        if (edges.size() < 2 || std::adjacent_find(edges.begin(), edges.end(), are_equal) != edges.end())
+            throw std::invalid_argument("the edges of bins must be at least two ascending numbers");
     if (shape.width() < 1 || shape.outputs < 1 || shape.members < 1 || shape.hidden.empty())
         throw std::invalid_argument("a network needs inputs, hidden layers, outputs and members");
     const int64_t lanes = kernels_.lanes, members = shape.members;

@@ -253,14 +253,14 @@ template <class T> void TabularTrainer<T>::take_front_gradients(const Worker& wo
     const int64_t numbers = front.embedded_numbers();
     worker.share_out(numbers + front.categories(), [&](int64_t i) {
         if (i >= numbers) {
-            ArrayState& state = arrays_[static_cast<std::size_t>(i - numbers + (numbers ? Front<T>::arrays_of_numbers : 0))];
+            ArrayState& state = arrays_[static_cast<std::size_t>(front.number_arrays() + i - numbers)];
             front.category_gradient(i - numbers, table, gradient, state.gradient);
             return update_rows(state, 0, state.gradient.rows());
         }
-        ParameterArray<T>* to[Front<T>::arrays_of_numbers];
-        for (int j = 0; j < Front<T>::arrays_of_numbers; ++j) to[j] = &arrays_[static_cast<std::size_t>(j)].gradient;
+        ParameterArray<T>* to[Front<T>::max_number_arrays];
+        for (int j = 0; j < front.number_arrays(); ++j) to[j] = &arrays_[static_cast<std::size_t>(j)].gradient;
         front.number_gradient(i, table, gradient, to, workspaces_[static_cast<std::size_t>(worker.index)].data());
-        for (int j = 0; j < Front<T>::arrays_of_numbers; ++j) update_rows(arrays_[static_cast<std::size_t>(j)], i, 1);
+        for (int j = 0; j < front.number_arrays(); ++j) update_rows(arrays_[static_cast<std::size_t>(j)], i, 1);
     });
 }
 

@@ -1,10 +1,11 @@
-"""Networks for tables with scikit-learn's interface: RealMLP."""
+"""Networks for tables with scikit-learn's interface: RealMLP and TabM."""
 
 try:
     from .realmlp import RealMLPClassifier, RealMLPRegressor
+    from .tabm import TabMClassifier, TabMRegressor
 except ModuleNotFoundError as missing:
     if missing.name is None or missing.name.partition(".")[0] not in ("scipy", "sklearn"):
         raise
     raise ImportError("fastmlp.tabular needs scikit-learn: pip install 'fastmlp[sklearn]'") from None
 
-__all__ = ["RealMLPClassifier", "RealMLPRegressor"]
+__all__ = ["RealMLPClassifier", "RealMLPRegressor", "TabMClassifier", "TabMRegressor"]

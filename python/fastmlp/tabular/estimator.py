@@ -65,9 +65,8 @@ class TabularEstimator(BaseEstimator):
     def _new_preparation(self, settings: dict[str, Any], seed: int) -> Preparation: ...
 
     @abstractmethod
-    def _new_network(
-        self, settings: dict[str, Any], table: PreparedTable, cardinalities: tuple[int, ...], goal: Goal
-    ) -> TabularNetwork: ...
+    def _new_network(self, settings: dict[str, Any], table: PreparedTable, goal: Goal) -> TabularNetwork:
+        """For rows like those of `table`, which `preparation_` has prepared."""
 
     @abstractmethod
     def _initialize(
@@ -228,7 +227,7 @@ class TabularEstimator(BaseEstimator):
         def fit_member(member: int) -> Outcome:
             seed = seeds[1 + member]
             of_member = lambda: max(1, threads() // at_once)  # noqa: E731
-            network = self._new_network(settings, table, self.preparation_.cardinalities_, goal)
+            network = self._new_network(settings, table, goal)
             self._initialize(network, settings, table, np.random.default_rng(seed), of_member())
             networks[member] = network
             score = None

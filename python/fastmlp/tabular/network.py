@@ -38,7 +38,9 @@ class Architecture:
     mixes_activation : bool
         Whether each hidden unit has a trained share of its activation; the rest is the identity.
     frequencies, embedding_outputs : int
-        Of the periodic embedding of each number; 0: numbers pass as they are.
+        Of the periodic embedding of each number; 0: it has none.
+    bin_edges : tuple of tuple of float
+        Of the bins of each number, ascending, if its embedding is piecewise linear, with `embedding_outputs` outputs.
     """
 
     numbers: int
@@ -55,6 +57,7 @@ class Architecture:
     mixes_activation: bool = False
     frequencies: int = 0
     embedding_outputs: int = 0
+    bin_edges: tuple[tuple[float, ...], ...] = ()
 
 
 class TabularNetwork:
@@ -84,6 +87,7 @@ class TabularNetwork:
             a.scales_inputs,
             a.scales_layers,
             a.mixes_activation,
+            [list(edges) for edges in a.bin_edges],
         )
         row = activations.TABLE[a.activation]
         settings = [setting.default for setting in row.settings.values()]

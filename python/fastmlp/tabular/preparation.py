@@ -93,6 +93,8 @@ class Preparation(BaseEstimator):
         Only if X was a frame whose columns all have names.
     n_numbers_, n_one_hot_ : int
         Columns of `PreparedTable.numbers` and of `PreparedTable.one_hot`.
+    one_hot_sizes_ : tuple of int
+        How many of the one-hot columns belong to each indicator or category, in their order.
     cardinalities_ : tuple of int
         The number of codes of each embedded column, code 0 included.
     categories_ : list
@@ -236,11 +238,17 @@ class Preparation(BaseEstimator):
         return not known or self.max_one_hot_size is None or len(known) + 1 <= self.max_one_hot_size
 
     def _count_columns(self) -> None:
-        categories = [known for known in self.categories_ if known is not None]
-        one_hot = [1 if len(known) == 2 else len(known) for known in categories if self._is_one_hot(known)]
-        self.n_numbers_ = len(self.categories_) - len(categories)
-        self.n_one_hot_ = sum(one_hot) + sum(self.has_indicator_)
-        self.cardinalities_ = tuple(len(known) + 1 for known in categories if not self._is_one_hot(known))
+        sizes, cardinalities = [], []
+        for known, has_indicator in zip(self.categories_, self.has_indicator_):
+            if known is None:
+                sizes += [1] * has_indicator
+            elif self._is_one_hot(known):
+                sizes.append(1 if len(known) == 2 else len(known))
+            else:
+                cardinalities.append(len(known) + 1)
+        self.n_numbers_ = sum(known is None for known in self.categories_)
+        self.n_one_hot_, self.one_hot_sizes_ = sum(sizes), tuple(sizes)
+        self.cardinalities_ = tuple(cardinalities)
 
     def _encode(self, parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The three parts of `PreparedTable` before scaling; missing numbers are NaN."""

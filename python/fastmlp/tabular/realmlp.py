@@ -13,7 +13,7 @@ from . import realmlp_network, realmlp_settings
 from .estimator import Goal, TabularEstimator
 from .network import TabularNetwork
 from .preparation import Preparation, PreparedTable
-from .targets import OBJECTIVES, TabularClassifier, TabularRegressor
+from .targets import TabularClassifier, TabularRegressor, checked_regression
 from .training import TrainingSettings
 
 
@@ -33,13 +33,9 @@ class _RealMLP(TabularEstimator):
             random_state=seed,
         )
 
-    def _new_network(
-        self, settings: dict[str, Any], table: PreparedTable, cardinalities: tuple[int, ...], goal: Goal
-    ) -> TabularNetwork:
-        shape = realmlp_network.architecture(
-            settings, table, cardinalities, goal.outputs, goal.loss, goal.loss_settings
-        )
-        return TabularNetwork(shape)
+    def _new_network(self, settings: dict[str, Any], table: PreparedTable, goal: Goal) -> TabularNetwork:
+        cardinalities = self.preparation_.cardinalities_
+        return TabularNetwork(realmlp_network.architecture(settings, table, cardinalities, goal))
 
     def _initialize(
         self,
@@ -410,8 +406,4 @@ n_epochs, batch_size, val_fraction, n_ensemble, refit, time_limit, categorical_f
         self.verbose = verbose
 
     def _resolved(self) -> dict[str, Any]:
-        settings = super()._resolved()
-        validation.check_choice("objective", self.objective, tuple(OBJECTIVES))
-        for name in ("normalize_output", "clamp_output"):
-            settings[name] = validation.check_flag(name, settings[name])
-        return settings
+        return checked_regression(super()._resolved())

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .estimator import Goal
 from .network import Architecture, TabularNetwork
 from .preparation import PreparedTable
 from .training import Factors
@@ -24,9 +25,7 @@ def architecture(
     settings: dict[str, Any],
     table: PreparedTable,
     cardinalities: tuple[int, ...],
-    outputs: int,
-    loss: str,
-    loss_settings: dict[str, Any],
+    goal: Goal,
 ) -> Architecture:
     """Of a network for tables like this one."""
     is_embedded = settings["num_emb_type"] == "pbld" and table.numbers.shape[1] > 0
@@ -35,10 +34,10 @@ def architecture(
         columns=table.one_hot.shape[1],
         categories=tuple((each, settings["embedding_size"]) for each in cardinalities),
         hidden=tuple(settings["hidden_sizes"]),
-        outputs=outputs,
+        outputs=goal.outputs,
         activation=settings["act"],
-        loss=loss,
-        loss_settings=loss_settings,
+        loss=goal.loss,
+        loss_settings=goal.loss_settings,
         scales_inputs=settings["add_front_scale"],
         mixes_activation=settings["use_parametric_act"],
         frequencies=settings["plr_hidden_1"] if is_embedded else 0,

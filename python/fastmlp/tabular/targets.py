@@ -135,6 +135,13 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
         return predictions[:, 0] if self._is_one_target and predictions.shape[1] == 1 else predictions
 
 
+def checked_regression(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a regression are valid."""
+    validation.check_choice("objective", settings["objective"], tuple(OBJECTIVES))
+    flags = {name: validation.check_flag(name, settings[name]) for name in ("normalize_output", "clamp_output")}
+    return settings | flags
+
+
 def _tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     logits = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny)) / temperature
     tempered = np.exp(logits - logits.max(axis=1, keepdims=True))
