@@ -309,7 +309,7 @@ n_epochs, batch_size, val_fraction, n_ensemble, refit, time_limit, categorical_f
     >>> from fastmlp.tabular import RealMLPRegressor
     >>> from sklearn.datasets import make_friedman1
     >>> X, y = make_friedman1(300, random_state=0)
-    >>> model = RealMLPRegressor(variant="TD-S", n_epochs=30, random_state=0).fit(X, y)
+    >>> model = RealMLPRegressor(variant="TD-S", random_state=0).fit(X, y)
     >>> model.score(X, y) > 0.9
     True
     """
