@@ -78,6 +78,11 @@ def batch_from_which_both_cores_work(nets: Iterable[str]) -> str:
     return str(max(first_batches))
 
 
+def gain_of_cores(net: str) -> str:
+    """How many times as fast two threads are as one, in batches of 128 rows."""
+    return f"{committed(CORES).row(net=net, batch=128, threads=2)['gain']:.2f}"
+
+
 def larger_networks() -> set[str]:
     """Those of images, but for the smallest one."""
     return {net for net in committed(CORES).distinct("net") if net.startswith("784-")} - {SMALLER}
@@ -121,6 +126,8 @@ VALUES: dict[str, Callable[[], str]] = {
     "accuracy_seconds_pytorch": lambda: seconds_to_accuracy("PyTorch"),
     "cores_batch": lambda: batch_from_which_both_cores_work([SMALLER]),
     "cores_batch_larger": lambda: batch_from_which_both_cores_work(larger_networks()),
+    "cores_gain": lambda: gain_of_cores(SMALLER),
+    "cores_gain_larger": lambda: gain_of_cores(LARGER),
     "threads_gain": lambda: gain_of_threads(methods.RELEASED),
     "threads_gain_lock": lambda: gain_of_threads(methods.HELD),
     "stream_larger": lambda: speed_from_file("stream", net=LARGER),
