@@ -1,0 +1,137 @@
+"""The tables of the page, from the fits."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from harness.number_text import duration, percent, significant
+from harness.tables import Row, Table, Tables
+
+from tabular import data
+from tabular.comparison import Comparison, means_of_known, medians_of_known, standard_error
+from tabular.methods import FASTMLP, METHODS, ORIGINALS, REFERENCE, TREES
+
+
+def one_thread(t: Tables) -> Table:
+    return t["fits"].where(threads=1)
+
+
+def views(t: Tables) -> dict[str, list[Row]]:
+    fits, compared = one_thread(t), Comparison.of(one_thread(t))
+    groups = fits.groups("method", "set")
+
+    def cells(sets: Sequence[str], text: Callable[[Table], str]) -> list[Row]:
+        """A row for each method, with a text for each set."""
+
+        def cell(method: str, name: str) -> str:
+            return text(groups[method, name]) if (method, name) in groups else ""
+
+        return [{"method": method, **{name: cell(method, name) for name in sets}} for method in compared.methods]
+
+    def seconds(part: Table) -> str:
+        return duration(float(np.median(part["fit_seconds"])))
+
+    return {
+        "summary": summary(t, compared),
+        "classification": cells(data.CLASSIFICATION, lambda part: with_error(100 * part["error"], 2)),
+        "log_loss": cells(data.CLASSIFICATION, lambda part: with_error(part["log_loss"], 4)),
+        "regression": cells(data.REGRESSION, lambda part: with_error(part["error"])),
+        "classification_seconds": cells(data.CLASSIFICATION, seconds),
+        "regression_seconds": cells(data.REGRESSION, seconds),
+        "winners": winners(compared),
+        "originals": originals(fits),
+    }
+
+
+def with_error(values: np.ndarray, decimals: int | None = None) -> str:
+    """The mean and its standard error; without `decimals`, the mean has four digits."""
+    mean, error = float(values.mean()), standard_error(values)
+    if decimals is None:
+        decimals = max(0, 3 - int(np.floor(np.log10(abs(mean))))) if mean else 0
+    return f"{mean:.{decimals}f}" + ("" if np.isnan(error) else f" ± {error:.{decimals}f}")
+
+
+def summary(t: Tables, compared: Comparison) -> list[Row]:
+    """The order is that of the geometric means; methods on fewer sets come last."""
+    columns = {
+        "ratio": compared.geometric_means(REFERENCE),
+        "rank": compared.ranks(compared.complete),
+        "rank_in_trees": compared.ranks([METHODS[method].family == TREES for method in compared.methods]),
+        "normalised": means_of_known(compared.normalised()),
+        "fit_seconds": medians_of_known(compared.fit_seconds),
+        "predict_seconds": medians_of_known(compared.predict_seconds),
+    }
+    rows = [
+        {
+            "method": method,
+            "sets": int((~np.isnan(compared.error[i])).sum()),
+            **{name: float(values[i]) for name, values in columns.items()},
+            "two_threads": times_as_fast(t["fits"].where(method=method)),
+        }
+        for i, method in enumerate(compared.methods)
+    ]
+    for row in rows:
+        row |= {name: "" if np.isnan(row[name]) else f"{row[name]:.1f}" for name in ("rank", "rank_in_trees")}
+    return sorted(rows, key=lambda row: (row["sets"] < len(compared.sets), row["ratio"]))
+
+
+def times_as_fast(fits: Table) -> str:
+    """Two threads: the median over the sets that were fitted with both, with the same splits."""
+    seconds = {(row["set"], row["seed"], row["threads"]): row["fit_seconds"] for row in fits.rows()}
+    pairs = [(seconds[name, seed, 1], time) for (name, seed, threads), time in seconds.items() if threads == 2]
+    return f"{np.median([one / two for one, two in pairs]):.2f}" if pairs else ""
+
+
+def winners(compared: Comparison) -> list[Row]:
+    """Set by set, the best of the trees and of fastmlp's methods."""
+    rows = []
+    for column, name in enumerate(compared.sets):
+        best = {family: _best(compared, column, family) for family in (TREES, FASTMLP)}
+        (trees, tree_error), (ours, our_error) = best[TREES], best[FASTMLP]
+        ratio = our_error / tree_error if ours and trees and tree_error else np.nan
+        verdict = "" if np.isnan(ratio) else f"{abs(ratio - 1):.1%} {'more' if ratio > 1 else 'less'}"
+        rows.append(
+            {"set": name, "trees": trees, "ours": ours, "ratio": ratio, "verdict": verdict}
+            | {"tree_error": _error_text(name, tree_error), "our_error": _error_text(name, our_error)}
+        )
+    return rows
+
+
+def _best(compared: Comparison, column: int, family: str) -> tuple[str, float]:
+    errors = {
+        method: compared.error[i, column]
+        for i, method in enumerate(compared.methods)
+        if METHODS[method].family == family and not np.isnan(compared.error[i, column])
+    }
+    method = min(errors, key=errors.__getitem__, default="")
+    return method, float(errors.get(method, np.nan))
+
+
+def _error_text(name: str, error: float) -> str:
+    if np.isnan(error):
+        return ""
+    return percent(error, 2) if name in data.CLASSIFICATION else significant(error, 4)
+
+
+def originals(fits: Table) -> list[Row]:
+    """fastmlp's methods beside the packages that they reproduce, set by set, on the same splits."""
+    rows = []
+    for ours, theirs in ORIGINALS.items():
+        both = [{(r["set"], r["seed"]): r for r in fits.where(method=name).rows()} for name in (ours, theirs)]
+        for name in fits.distinct("set"):
+            pairs = [(row, both[1][key]) for key, row in both[0].items() if key[0] == name and key in both[1]]
+            if not pairs:
+                continue
+            errors = np.array([[one["error"], other["error"]] for one, other in pairs])
+            differences = (errors[:, 0] - errors[:, 1]) / errors[:, 1].mean()
+            deviation = standard_error(differences)
+            rows.append(
+                {
+                    "method": ours.removeprefix("fastmlp "),
+                    "set": name,
+                    "ours": _error_text(name, float(errors[:, 0].mean())),
+                    "theirs": _error_text(name, float(errors[:, 1].mean())),
+                    "difference": f"{differences.mean():+.1%}" + ("" if np.isnan(deviation) else f" ± {deviation:.1%}"),
+                    "times": float(np.median([other["fit_seconds"] / one["fit_seconds"] for one, other in pairs])),
+                }
+            )
+    return rows
