@@ -1,4 +1,4 @@
-"""Model files and checkpoints: safetensors files whose content is described here, in format versions 1 to 4.
+"""Model files and checkpoints: safetensors files whose content is described here, in format versions 1 to 5.
 
 Tensors of every file, for layer i from 0 on, of the network's dtype (F32 or F64), row-major and little-endian:
 
@@ -15,8 +15,8 @@ Metadata of every file, all of them text:
 =====================  ==================================================
 ``format``             ``fastmlp``
 ``format_version``     ``1``; of an ensemble ``2``; ``3`` if the hidden layers of a network have several activations;
-                       ``4`` if one has ``standardize``
-``content``            ``network``, ``checkpoint`` or ``ensemble``
+                       ``4`` if one has ``standardize``; ``5`` of a tabular estimator
+``content``            ``network``, ``checkpoint``, ``ensemble`` or ``tabular``
 ``written_by``         the version of fastmlp, for information
 ``layer_sizes``        ``784, 128, 10``
 ``activation``         as in `Network`; in version 3 ``relu, elu``, one of each hidden layer
@@ -37,6 +37,8 @@ permutes the rows in ``rows.<name>``, the number of updates in ``steps``, that o
 An ensemble holds the number of its networks in ``members``, and for member j all of the above, from ``layer_sizes`` on,
 and its tensors, under names that begin with ``members.<j>.``. Its format version is 2, so that programs that know no
 ensembles say so.
+
+``tabular/files.py`` describes the rest of a file of a tabular estimator.
 
 Weights and biases are finite. History and optimizer state may hold inf, such as Adam's second moments or `val_loss`.
 
@@ -62,6 +64,7 @@ FORMAT_VERSION = 1
 ENSEMBLE_VERSION = 2  # of files of ensembles alone
 ACTIVATIONS_VERSION = 3  # of files with a network of several activations alone
 STANDARDIZED_VERSION = 4  # of files with a network that standardizes alone
+TABULAR_VERSION = 5  # of files of tabular estimators alone
 MAX_HEADER_BYTES = 1 << 24  # a hundred thousand layers
 MAX_MESSAGE_LENGTH = 300  # characters after the path: the file may hold arbitrarily long text
 
@@ -136,6 +139,8 @@ def read(path: Path) -> tuple[Arrays, Metadata]:
 
 def _version(content: str | None, metadata: Mapping[str, Any]) -> int:
     """The lowest, so that older programs read all that they can, and of the rest say that they are older."""
+    if content == "tabular":
+        return TABULAR_VERSION
     if any(name.rpartition(".")[2] == "standardize" for name in metadata):
         return STANDARDIZED_VERSION
     if any(name.rpartition(".")[2] == "activation" and "," in str(text) for name, text in metadata.items()):
@@ -314,6 +319,8 @@ def read_any(path: Path) -> ModelState | list[ModelState]:
     """The network of a model file or a checkpoint, or the members of an ensemble."""
     arrays, metadata = read(path)
     fields = Fields(path, metadata)
+    if metadata.get("content") == "tabular":
+        raise _error(os.fsdecode(path), "holds a tabular estimator: fastmlp.tabular.load reads it")
     if metadata.get("content") == "ensemble":
         return _take_members(path, fields, arrays, metadata)
     state = take_model(fields, arrays)

@@ -1,6 +1,7 @@
 """Networks for tables with scikit-learn's interface: RealMLP and TabM."""
 
 try:
+    from .loading import load
     from .realmlp import RealMLPClassifier, RealMLPRegressor
     from .tabm import TabMClassifier, TabMRegressor
 except ModuleNotFoundError as missing:
@@ -8,4 +9,4 @@ except ModuleNotFoundError as missing:
         raise
     raise ImportError("fastmlp.tabular needs scikit-learn: pip install 'fastmlp[sklearn]'") from None
 
-__all__ = ["RealMLPClassifier", "RealMLPRegressor", "TabMClassifier", "TabMRegressor"]
+__all__ = ["RealMLPClassifier", "RealMLPRegressor", "TabMClassifier", "TabMRegressor", "load"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,6 +18,8 @@ from .. import validation
 from ..progress import FitProgress, ManyProgress
 from ..threads import share_of_cores
 from ..workers import Workers
+from . import files, onnx_export
+from .files import TabularState
 from .network import TabularNetwork
 from .preparation import Preparation, PreparedTable, as_table
 from .scores import Score, of_user
@@ -250,6 +253,71 @@ class TabularEstimator(BaseEstimator):
         return outcomes
 
     # Predictions.
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a model file, which `fastmlp.tabular.load` reads. Its format is safetensors: nothing in it is executed.
+
+        An existing file is replaced once the new one is complete.
+
+        Raises
+        ------
+        OSError, ImportError
+            If the file cannot be written, or without safetensors.
+        """
+        check_is_fitted(self)
+        name, settings = type(self).__name__, self.get_params(deep=False)
+        files.write(TabularState(name, settings, self._fitted_state(), self.preparation_, self.networks_), path)
+
+    @classmethod
+    def from_state(cls, state: TabularState) -> Any:
+        """The estimator of a value."""
+        self = cls(**state.settings)
+        self.preparation_, self.networks_ = state.preparation, state.networks
+        self.n_features_in_ = state.preparation.n_features_in_
+        if hasattr(state.preparation, "feature_names_in_"):
+            self.feature_names_in_ = state.preparation.feature_names_in_
+        self._set_fitted_state(state.fitted)
+        self._predicted_rows_of_zeros()
+        return self
+
+    @abstractmethod
+    def _fitted_state(self) -> dict[str, Any]:
+        """What the estimator knows of y: arrays of float64, and what JSON can hold."""
+
+    @abstractmethod
+    def _set_fitted_state(self, state: dict[str, Any]) -> None: ...
+
+    def _predicted_rows_of_zeros(self) -> None:
+        """A prediction, which fails if the parts of the estimator do not fit each other."""
+        prepared = self.preparation_
+        numbers, one_hot = (np.zeros((1, n), np.float32) for n in (prepared.n_numbers_, prepared.n_one_hot_))
+        codes = np.zeros((1, len(prepared.cardinalities_)), np.int32)
+        self._mean_outputs(PreparedTable(numbers, one_hot, codes), 1)
+
+    def to_onnx(self) -> Any:
+        """The model as an ONNX model that reads the table itself.
+
+        Returns
+        -------
+        onnx.ModelProto
+            Opset 13 and ai.onnx.ml 2. It has an input for each column, shape (rows, 1), with the column's name, or
+            ``column_<i>`` if X had no names: text for categories of text, otherwise float64 with NaN where a value is
+            missing. The outputs of a classifier are ``label`` and ``probabilities``, that of a regressor is
+            ``predictions``.
+
+        Raises
+        ------
+        ImportError
+            Without onnx.
+        """
+        check_is_fitted(self)
+        graph = onnx_export.Graph()
+        mean = onnx_export.mean_outputs(graph, self.preparation_, self.networks_)
+        return onnx_export.finished(graph, type(self).__name__, self._onnx_outputs(graph, mean))
+
+    @abstractmethod
+    def _onnx_outputs(self, graph: Any, outputs: str) -> list[Any]:
+        """The model's outputs, made from the mean outputs of the networks, of float64."""
 
     def _tables(self, X: Any) -> PreparedTable:
         return self.preparation_.transform(X, self)

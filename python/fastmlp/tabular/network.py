@@ -60,6 +60,39 @@ class Architecture:
     bin_edges: tuple[tuple[float, ...], ...] = ()
 
 
+def parameter_shapes(a: Architecture) -> dict[str, tuple[int, ...]]:
+    """The shapes of all parameters by name."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    width = a.columns + sum(dimension for _, dimension in a.categories)
+    terms = a.frequencies if a.numbers else 0
+    if terms:
+        shapes["numbers.frequencies"] = shapes["numbers.phases"] = (a.numbers, terms)
+    if a.bin_edges:
+        terms = max(map(len, a.bin_edges)) - 1
+        shapes["numbers.slopes"] = (a.numbers, a.embedding_outputs)
+    if terms:
+        shapes["numbers.weights"] = (a.numbers, terms * a.embedding_outputs)
+        shapes["numbers.biases"] = (a.numbers, a.embedding_outputs)
+        width += a.numbers * a.embedding_outputs
+    width += 0 if a.bin_edges else a.numbers
+    for i, category in enumerate(a.categories):
+        shapes[f"categories.{i}"] = tuple(category)
+    for i, outputs in enumerate(a.hidden):
+        shapes[f"hidden.{i}.weights"] = (width, outputs)
+        if a.scales_layers or (a.scales_inputs and i == 0):
+            shapes[f"hidden.{i}.input_factors"] = (a.members, width)
+        if a.scales_layers:
+            shapes[f"hidden.{i}.output_factors"] = shapes[f"hidden.{i}.member_biases"] = (a.members, outputs)
+        else:
+            shapes[f"hidden.{i}.biases"] = (outputs,)
+        if a.mixes_activation:
+            shapes[f"hidden.{i}.activation_shares"] = (a.members, outputs)
+        width = outputs
+    for k in range(a.members):
+        shapes[f"heads.{k}.weights"], shapes[f"heads.{k}.biases"] = (width, a.outputs), (a.outputs,)
+    return shapes
+
+
 class TabularNetwork:
     """A network of this architecture; its parameters are zero, and factors and shares too, until they are set.
 

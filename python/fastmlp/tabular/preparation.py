@@ -190,9 +190,14 @@ class Preparation(BaseEstimator):
             numbers = _robust(numbers, self.medians_, self.factors_)
         elif numbers.size:
             numbers = np.where(self.factors_ == 0, 0, self.quantiles_.transform(numbers))
-        if self.one_hot_scaled:
-            one_hot = _robust(one_hot, self.one_hot_medians_, self.one_hot_factors_)
+        one_hot = self.scaled_one_hot(one_hot, slice(None))
         return PreparedTable(numbers.astype(np.float32), one_hot.astype(np.float32), codes)
+
+    def scaled_one_hot(self, one_hot: np.ndarray, columns: slice) -> np.ndarray:
+        """These of the one-hot columns as `PreparedTable` has them."""
+        if not self.one_hot_scaled:
+            return one_hot
+        return _robust(one_hot, self.one_hot_medians_[columns], self.one_hot_factors_[columns])
 
     def state(self) -> dict[str, Any]:
         """All that `transform` needs, for model files: NumPy arrays under "arrays", and else what JSON can hold.
@@ -234,7 +239,8 @@ class Preparation(BaseEstimator):
             self.quantiles_.references_ = np.linspace(0, 1, self.quantiles_.n_quantiles_)
         return self
 
-    def _is_one_hot(self, known: list[Any]) -> bool:
+    def is_one_hot(self, known: list[Any]) -> bool:
+        """Whether a column of these known categories becomes one-hot columns."""
         return not known or self.max_one_hot_size is None or len(known) + 1 <= self.max_one_hot_size
 
     def _count_columns(self) -> None:
@@ -242,7 +248,7 @@ class Preparation(BaseEstimator):
         for known, has_indicator in zip(self.categories_, self.has_indicator_):
             if known is None:
                 sizes += [1] * has_indicator
-            elif self._is_one_hot(known):
+            elif self.is_one_hot(known):
                 sizes.append(1 if len(known) == 2 else len(known))
             else:
                 cardinalities.append(len(known) + 1)
@@ -262,8 +268,8 @@ class Preparation(BaseEstimator):
                 column += 1
                 if has_indicator:
                     one_hot.append(missing[:, None])
-            elif self._is_one_hot(known):
-                one_hot.append(_one_hot(_codes(known, missing, present), len(known)))
+            elif self.is_one_hot(known):
+                one_hot.append(one_hot_of(_codes(known, missing, present), len(known)))
             else:
                 codes.append(_codes(known, missing, present)[:, None])
         return table, np.concatenate(one_hot, axis=1, dtype=np.float32), np.concatenate(codes, axis=1)
@@ -375,7 +381,7 @@ def _codes(known: list[Any], missing: np.ndarray, present: np.ndarray) -> np.nda
     return codes
 
 
-def _one_hot(codes: np.ndarray, n_known: int) -> np.ndarray:
+def one_hot_of(codes: np.ndarray, n_known: int) -> np.ndarray:
     if n_known == 1:
         return np.where(codes[:, None] == 1, 1, -1)
     if n_known == 2:

@@ -70,6 +70,38 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
 
         self.temperature_ = float(np.exp(minimize_scalar(cost, bounds=(-3, 3), method="bounded").x))
 
+    def _fitted_state(self) -> dict[str, Any]:
+        state = {"classes": self.classes_.tolist(), "dtype": self.classes_.dtype.str}
+        return state | ({"temperature": self.temperature_} if hasattr(self, "temperature_") else {})
+
+    def _set_fitted_state(self, state: dict[str, Any]) -> None:
+        dtype = np.dtype(state["dtype"])
+        if dtype.kind not in "biufUO" or len(state["classes"]) != self.networks_[0].architecture.outputs:
+            raise ValueError(f"the networks have other classes than {state['classes']!r}")
+        self.classes_ = np.array(state["classes"], dtype)
+        if "temperature" in state:
+            self.temperature_ = float(state["temperature"])
+
+    def _onnx_outputs(self, graph: Any, outputs: str) -> list[Any]:
+        types, info = graph.onnx.TensorProto, graph.onnx.helper.make_tensor_value_info
+        if hasattr(self, "temperature_"):
+            tiny = graph.constant([[np.finfo(np.float32).tiny]], np.float64)
+            logits = graph.add("Log", graph.add("Max", outputs, tiny))
+            outputs = graph.add("Div", logits, graph.constant([[self.temperature_]], np.float64))
+            outputs = graph.add("Softmax", outputs, axis=1)
+        total = graph.add("MatMul", outputs, graph.constant(np.ones((len(self.classes_), 1)), np.float64))
+        graph.named("probabilities", "Div", outputs, total)
+        best = graph.add("ArgMax", "probabilities", axis=1, keepdims=0)
+        is_text = self.classes_.dtype.kind not in "biu"
+        classes = graph.constant(
+            self.classes_.astype(str).astype(object) if is_text else self.classes_, object if is_text else np.int64
+        )
+        graph.named("label", "Gather", classes, best, axis=0)
+        return [
+            info("label", types.STRING if is_text else types.INT64, ["rows"]),
+            info("probabilities", types.DOUBLE, ["rows", len(self.classes_)]),
+        ]
+
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probability of each class, in the order of `classes_`, shape (rows, classes)."""
         probabilities = self._predicted(X).astype(np.float64)
@@ -128,6 +160,29 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
         per_target = max(1, len(levels))
         outputs = self.n_outputs_ * per_target  # the originals take the mean over them
         return Goal(objective, loss_settings, outputs, name, score, factor / outputs, per_target)
+
+    def _fitted_state(self) -> dict[str, Any]:
+        state = {"one_target": self._is_one_target, "mean": self.target_mean_, "std": self.target_std_}
+        return state if self.target_range_ is None else state | {"range": np.stack(self.target_range_)}
+
+    def _set_fitted_state(self, state: dict[str, Any]) -> None:
+        self._is_one_target = bool(state["one_target"])
+        self.target_mean_, self.target_std_ = state["mean"], state["std"]
+        self.n_outputs_ = len(self.target_mean_)
+        self.target_range_ = tuple(state["range"]) if "range" in state else None
+
+    def _onnx_outputs(self, graph: Any, outputs: str) -> list[Any]:
+        width = self.networks_[0].architecture.outputs
+        levels = width // self.n_outputs_
+        of_outputs = lambda values: graph.constant([np.repeat(values, levels)], np.float64)  # noqa: E731
+        outputs = graph.add("Mul", outputs, of_outputs(self.target_std_))
+        outputs = graph.add("Add", outputs, of_outputs(self.target_mean_))
+        if self.target_range_ is not None:
+            outputs = graph.add("Max", outputs, of_outputs(self.target_range_[0]))
+            outputs = graph.add("Min", outputs, of_outputs(self.target_range_[1]))
+        graph.named("predictions", "Identity", outputs)
+        types, info = graph.onnx.TensorProto, graph.onnx.helper.make_tensor_value_info
+        return [info("predictions", types.DOUBLE, ["rows", width])]
 
     def predict(self, X: Any) -> np.ndarray:
         """The predictions, shape (rows,) or (rows, outputs); of several quantiles a column each, target after target."""

@@ -172,23 +172,23 @@ def train(
         return {"loss": sums.loss / used, "seconds": time.perf_counter() - start}
 
     def evaluate() -> dict[str, float]:
-        return {} if score is None else {f"val_{score_name}": score()}
-
-    def keep_best(info: EpochInfo) -> bool:
         nonlocal best_epoch, best_score
-        if score is not None:
-            now = info.metrics[f"val_{score_name}"]
-            if now < best_score or (now == best_score and settings.last_best):
-                best_epoch, best_score = info.epoch, now
-                trainer.save_snapshot()
-            if settings.patience is not None and info.epoch - best_epoch > settings.patience:
-                return True
-        return info.epoch == epochs
+        if score is None:
+            return {}
+        now = score()
+        if now < best_score or (now == best_score and settings.last_best):
+            best_epoch, best_score = loop.epoch + 1, now
+            trainer.save_snapshot()
+        return {f"val_{score_name}": now, f"best_{score_name}": best_score}
+
+    def ends(info: EpochInfo) -> bool:
+        is_stale = settings.patience is not None and info.epoch - best_epoch > settings.patience
+        return (score is not None and is_stale) or info.epoch == epochs
 
     loop = EpochLoop(
         network,
         settings.epochs,
-        [keep_best],
+        [ends],
         evaluate=evaluate,
         divergence=None,
         record=History(),

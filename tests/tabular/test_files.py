@@ -1,0 +1,179 @@
+"""Files and ONNX models of the tabular estimators."""
+
+import json
+
+import fastmlp
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", minversion="1.6", reason="needs scikit-learn")
+pandas = pytest.importorskip("pandas", reason="needs pandas")
+
+from fastmlp import ModelFileError, tabular  # noqa: E402
+from fastmlp.tabular import RealMLPClassifier, RealMLPRegressor, TabMClassifier, TabMRegressor  # noqa: E402
+from fastmlp.tabular.network import TabularNetwork, parameter_shapes  # noqa: E402
+from test_network import ARCHITECTURES  # noqa: E402
+
+REALMLP = {"hidden_sizes": (12, 9), "n_epochs": 5, "random_state": 0}
+TABM = {"k": 3, "d_block": 10, "n_epochs": 5, "random_state": 0}
+
+MODELS = {
+    "TD": (RealMLPClassifier(calibrate=True, categorical_features=["city", "plan", "active", "floor"], **REALMLP), "y"),
+    "TD-S, two networks": (RealMLPClassifier(variant="TD-S", n_ensemble=2, **REALMLP), "number"),
+    "regression": (RealMLPRegressor(act="gelu", lr_sched=fastmlp.schedules.cosine(0.1), **REALMLP), "x"),
+    "two targets": (RealMLPRegressor(variant="TD-S", add_front_scale=False, **REALMLP), "both"),
+    "TabM": (TabMClassifier(**TABM), "y"),
+    "TabM-mini": (TabMRegressor(arch_type="tabm-mini", num_embeddings="none", clamp_output=True, **TABM), "x"),
+    "quantiles": (TabMRegressor(objective="quantile", quantiles=(0.2, 0.7), **TABM), "x"),
+}
+
+
+def people(rows=120, seed=0):
+    """Rows with all kinds of columns, and targets."""
+    rng = np.random.default_rng(seed)
+    frame = pandas.DataFrame(
+        {
+            "age": rng.integers(18, 90, rows).astype(float),
+            "city": rng.choice(list("abcdefghijkl"), rows),
+            "plan": pandas.Categorical(rng.choice(["free", "paid", "team"], rows)),
+            "active": rng.random(rows) < 0.5,
+            "floor": rng.integers(0, 3, rows),
+            "same": np.ones(rows),
+            "income": rng.lognormal(10, 1, rows),
+            "rooms": rng.integers(1, 4, rows),
+        }
+    )
+    x = frame["age"] + 20 * frame["active"] + frame["rooms"]
+    frame.loc[rng.random(rows) < 0.2, "age"] = np.nan
+    frame.loc[rng.random(rows) < 0.2, "city"] = None
+    targets = {"y": np.where(x > 60, "old", "young"), "number": (x > 60).astype(int) + (x > 80), "x": x.to_numpy()}
+    return frame, targets | {"both": np.stack([x, frame["income"]], axis=1)}
+
+
+def fitted(name):
+    estimator, target = MODELS[name]
+    frame, targets = people()
+    return estimator.fit(frame, targets[target])
+
+
+def strange_rows():
+    """Unknown categories, missing values where there were none, and numbers beyond those of the training."""
+    frame, _ = people(40, seed=1)
+    frame.loc[:4, "city"] = "nowhere"
+    frame.loc[3:8, "income"] = np.nan
+    frame.loc[9, "income"] = 1e9
+    frame.loc[10, "income"] = -5.0
+    return frame
+
+
+def predictions(model, frame):
+    return model.predict_proba(frame) if hasattr(model, "classes_") else model.predict(frame)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_files_give_the_same_bits(name, tmp_path):
+    pytest.importorskip("safetensors", reason="needs safetensors")
+    model, rows = fitted(name), strange_rows()
+    model.save(tmp_path / "model.safetensors")
+    loaded = tabular.load(tmp_path / "model.safetensors")
+    assert type(loaded) is type(model)
+    assert np.array_equal(predictions(loaded, rows), predictions(model, rows))
+    assert np.array_equal(loaded.predict(rows), model.predict(rows))
+    assert loaded.feature_names_in_.tolist() == model.feature_names_in_.tolist()
+    assert loaded.get_params() == {
+        key: tuple(value) if isinstance(value, list) else value for key, value in model.get_params().items()
+    }
+    loaded.save(tmp_path / "again.safetensors")
+    assert np.array_equal(predictions(tabular.load(tmp_path / "again.safetensors"), rows), predictions(model, rows))
+    with pytest.raises(ModelFileError, match="fastmlp.tabular.load reads it"):
+        fastmlp.load(tmp_path / "model.safetensors")
+
+
+def test_functions_in_settings_are_not_written(tmp_path):
+    pytest.importorskip("safetensors", reason="needs safetensors")
+    frame, targets = people()
+    model = RealMLPRegressor(
+        validation_metric=lambda y, p: float(np.mean((y - p) ** 2)), lr_sched=lambda t: 1 - t, **REALMLP
+    ).fit(frame, targets["x"])
+    model.save(tmp_path / "model")
+    loaded = tabular.load(tmp_path / "model")
+    assert loaded.validation_metric is None and loaded.lr_sched == "coslog4"
+    assert np.array_equal(loaded.predict(frame), model.predict(frame))
+
+
+def test_damaged_files_are_rejected(tmp_path):
+    safetensors = pytest.importorskip("safetensors.numpy", reason="needs safetensors")
+    path = tmp_path / "model"
+    fitted("TD").save(path)
+    with safetensors.safe_open(path, "numpy") as file:
+        metadata, arrays = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}
+    described = json.loads(metadata["tabular"])
+
+    def changed(**parts):
+        return {**metadata, "tabular": json.dumps(described | parts)}
+
+    wide = described["architecture"] | {"hidden": [2**30, 9]}
+    damaged = [
+        ({**metadata, "tabular": "{"}, arrays),
+        (changed(**{"class": "Network"}), arrays),
+        (changed(settings={"layers": 3}), arrays),
+        (changed(architecture=wide), arrays),
+        (changed(networks=2), arrays),
+        (changed(fitted={"classes": ["a"], "dtype": "<U5"}), arrays),
+        (metadata, {key: value for key, value in arrays.items() if key != "preparation.medians"}),
+        (metadata, {key: value for key, value in arrays.items() if not key.endswith("phases")}),
+        (metadata, arrays | {"networks.0.hidden.0.biases": np.full(12, np.nan, np.float32)}),
+        (metadata, arrays | {"networks.0.hidden.0.biases": np.zeros(12)}),
+    ]
+    for its_metadata, its_arrays in damaged:
+        safetensors.save_file(its_arrays, path, its_metadata)
+        with pytest.raises(ModelFileError, match="is damaged"):
+            tabular.load(path)
+    fastmlp.Network((2, 3)).save(path)
+    with pytest.raises(ModelFileError, match="fastmlp.load reads it"):
+        tabular.load(path)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_shapes_of_parameters_follow_from_the_architecture(name):
+    network = TabularNetwork(ARCHITECTURES[name])
+    assert {key: value.shape for key, value in network.parameters.items()} == parameter_shapes(ARCHITECTURES[name])
+
+
+def onnx_inputs(model, frame):
+    inputs = {}
+    for name, known in zip(frame.columns, model.preparation_.categories_):
+        missing = frame[name].isna()
+        if known is not None and isinstance(known[0], str):
+            values = np.where(missing, "", frame[name].astype(object))
+            inputs[name] = values.astype(object)[:, None]
+        else:
+            inputs[name] = np.where(missing, np.nan, frame[name]).astype(np.float64)[:, None]
+    return inputs
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_onnx_models_read_the_table(name):
+    pytest.importorskip("onnx", reason="needs onnx")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    model, rows = fitted(name), strange_rows()
+    session = onnxruntime.InferenceSession(model.to_onnx().SerializeToString())
+    assert [each.name for each in session.get_inputs()] == list(rows.columns)
+    found = session.run(None, onnx_inputs(model, rows))
+    expected = predictions(model, rows)
+    if hasattr(model, "classes_"):
+        np.testing.assert_allclose(found[1], expected, atol=2e-6)
+        assert (found[0] == model.predict(rows)).all()
+    else:
+        np.testing.assert_allclose(found[0].reshape(expected.shape), expected, rtol=2e-5)
+
+
+def test_onnx_models_of_arrays_have_numbered_inputs():
+    pytest.importorskip("onnx", reason="needs onnx")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 2))
+    model = RealMLPRegressor(**REALMLP).fit(X, X[:, 0])
+    session = onnxruntime.InferenceSession(model.to_onnx().SerializeToString())
+    found = session.run(None, {"column_0": X[:, :1], "column_1": X[:, 1:]})
+    np.testing.assert_allclose(found[0][:, 0], model.predict(X), atol=1e-5)
