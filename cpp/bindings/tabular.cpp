@@ -193,8 +193,10 @@ template <class T>
 Array<T> hidden_outputs(const TabularNet<T>& net, const BoundTable<T>& table, int64_t count, int n_threads) {
     const TabularShape& shape = net.shape();
     has_columns_of(net, table);
-    require(count >= 0 && count <= static_cast<int64_t>(shape.hidden.size()), "count must be at most the hidden layers");
-    Array<T> out = new_matrix<T>(table.rows, count == 0 ? shape.width() : shape.hidden[static_cast<std::size_t>(count - 1)]);
+    require(count >= 0 && count <= static_cast<int64_t>(shape.hidden.size()),
+            "count must be at most the number of hidden layers");
+    const int64_t width = count == 0 ? shape.width() : shape.hidden[static_cast<std::size_t>(count - 1)];
+    Array<T> out = new_matrix<T>(table.rows, width);
     T* const to = out.mutable_data();
     const ReleasedGil released;
     net.hidden_outputs(table, static_cast<std::size_t>(count), to, n_threads);
@@ -244,8 +246,8 @@ void check_table(const BoundTrainer<T>& bound, const BoundTable<T>& table, const
 }
 
 template <class T>
-int64_t run_table(BoundTrainer<T>& bound, const BoundTable<T>& table, const EpochPlan& plan, const UpdateSettings& settings,
-            int64_t position, LossSum& sum, int n_threads, double seconds) {
+int64_t run_table(BoundTrainer<T>& bound, const BoundTable<T>& table, const EpochPlan& plan,
+                  const UpdateSettings& settings, int64_t position, LossSum& sum, int n_threads, double seconds) {
     check_table(bound, table, plan, settings);
     require(position >= 0, "position must be at least 0");
     const Use<T> use(bound);
@@ -304,8 +306,8 @@ template <class T> void register_precision(py::module_& m, const std::string& su
             [](BoundTrainer<T>& self, const std::string& name, double learning_rate, double weight_decay,
                double epsilon) { self.trainer.set_factors(name, {learning_rate, weight_decay, epsilon}); },
             arg("name"), arg("learning_rate") = 1.0, arg("weight_decay") = 0.0, arg("epsilon") = 1.0)
-        .def("run", &run_table<T>, arg("table"), arg("plan"), arg("settings"), arg("position"), arg("sum"), arg("n_threads"),
-             arg("seconds"))
+        .def("run", &run_table<T>, arg("table"), arg("plan"), arg("settings"), arg("position"), arg("sum"),
+             arg("n_threads"), arg("seconds"))
         .def("gradients", &table_gradients<T>, arg("table"), arg("plan"), arg("settings"), arg("n_threads"))
         .def_property_readonly("updates", [](const BoundTrainer<T>& self) { return self.trainer.updates(); })
         .def("save_snapshot",

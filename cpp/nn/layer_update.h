@@ -1,13 +1,14 @@
-// The gradient of a layer's weights and biases, tile by tile into a GradientSink, and the weights' transposed copy, which
-// follows its updates.
+// The gradient of a layer's weights and biases, tile by tile into a GradientSink, and the weights' transposed copy,
+// which follows its updates.
 #pragma once
 
 #include "gradient_sink.h"
 
 namespace fastmlp {
 
-// By all workers, of a layer whose inputs are dense. `gradient` is that with respect to z. With `copies`, updates change
-// the transposed copy too; without `with_biases`, the layer's biases are not used. `packed` is this worker's memory for copies of `in`; null: none are made.
+// By all workers, of a layer whose inputs are dense. `gradient` is that with respect to z. With `copies`, updates
+// change the transposed copy too; without `with_biases`, the layer's biases are not used. `packed` is this worker's
+// memory for copies of `in`; null: none are made.
 template <class T>
 void take_layer_gradient(const Worker& worker, DenseLayer<T>& layer, LayerState<T>& state, MatrixView<const T> in,
                          MatrixView<const T> gradient, bool copies, bool with_biases, PackedColumns<T>* packed,

@@ -249,6 +249,20 @@ def test_quantiles():
     assert "val_pinball" in model.history_
 
 
+def test_quantiles_of_several_targets():
+    """A column for each quantile of the first target, then of the second one."""
+    X, y = friedman()
+    both = np.stack([y, y + 1000], axis=1)
+    model = RealMLPRegressor(objective="quantile", quantiles=(0.1, 0.9), **SMALL).fit(X, both)
+    predictions = model.predict(X)
+    assert predictions.shape == (300, 4)
+    assert (predictions[:, :2] < 500).all() and (predictions[:, 2:] > 500).all()
+    for target in (0, 1):
+        low, high = predictions[:, 2 * target : 2 * target + 2].T
+        assert (low < high).mean() > 0.9
+        assert np.corrcoef(low, both[:, target])[0, 1] > 0.5
+
+
 @pytest.mark.parametrize("objective", ["absolute_error", "huber"])
 def test_objectives_that_outliers_do_not_move(objective):
     X, y = friedman(400)

@@ -20,7 +20,8 @@ TabularNet<T>::TabularNet(const TabularShape& shape, Activation activation, cons
       front_(shape, kernels_) {
     if (shape.frequencies > max_frequencies || shape.embedding_outputs > max_embedding_outputs)
         throw std::invalid_argument("an embedding has at most 128 frequencies and 64 outputs");
-    if (shape.is_piecewise() && (shape.frequencies > 0 || static_cast<int64_t>(shape.bin_edges.size()) != shape.numbers))
+    const auto with_edges = static_cast<int64_t>(shape.bin_edges.size());
+    if (shape.is_piecewise() && (shape.frequencies > 0 || with_edges != shape.numbers))
         throw std::invalid_argument("each number needs the edges of its bins, or all a periodic embedding");
     const auto are_equal = [](double left, double right) { return !(static_cast<T>(left) < static_cast<T>(right)); };
     for (const auto& edges : shape.bin_edges)

@@ -1,7 +1,7 @@
 // A network for tables: embeddings, hidden layers that its members share, and an output layer of each member.
 //
-// Of member k: the inputs of a hidden layer are multiplied by its factors r_k, and with scales_layers the layer's product
-// by s_k, with biases b_k. RealMLP has one member and factors of the first layer's inputs; TabM has many members.
+// Of member k: the inputs of a hidden layer are multiplied by its factors r_k, and with scales_layers the layer's
+// product by s_k, with biases b_k. RealMLP has one member and factors of the first layer's inputs; TabM has many members.
 #pragma once
 
 #include "../dense.h"
@@ -64,7 +64,8 @@ public:
         }
     }
     template <class F> void for_each_layer(F f) {
-        for (std::size_t i = 0; i < hidden_.size(); ++i) f("hidden." + std::to_string(i), hidden_[i].dense, !hidden_[i].member_biases);
+        for (std::size_t i = 0; i < hidden_.size(); ++i)
+            f("hidden." + std::to_string(i), hidden_[i].dense, !hidden_[i].member_biases);
         for (std::size_t i = 0; i < heads_.size(); ++i) f("heads." + std::to_string(i), heads_[i], true);
     }
 

@@ -76,12 +76,11 @@ void TabularTrainer<T>::backward_unit(const Pass& pass, MatrixView<const T> head
         const bool is_head = above == hidden;
         const auto i = static_cast<std::size_t>(above - 1);
         LayerState<T>& state = layers_[static_cast<std::size_t>(is_head ? hidden + member : above)].state;
-        const DenseLayer<T>& dense = is_head ? net_.heads()[static_cast<std::size_t>(member)]
-                                             : net_.hidden()[static_cast<std::size_t>(above)].dense;
+        const auto* const layer_above = is_head ? nullptr : &net_.hidden()[static_cast<std::size_t>(above)];
+        const DenseLayer<T>& dense =
+            is_head ? net_.heads()[static_cast<std::size_t>(member)] : layer_above->dense;
         const ParameterArray<T>* const factors =
-            is_head || !hidden_arrays_[static_cast<std::size_t>(above)].input_factors
-                ? nullptr
-                : hidden_arrays_[static_cast<std::size_t>(above)].input_factors->array;
+            layer_above && layer_above->input_factors ? &layer_above->input_factors : nullptr;
         LayerBuffers& buffers = buffers_[i];
         const auto& layer = net_.hidden()[i];
         const Dropout<T> dropout = dropout_of(pass, i, member * pass.batch.rows());
@@ -268,7 +267,8 @@ template <class T> void TabularTrainer<T>::clip_and_update(const Worker& worker,
     T scale = 1;
     if (pass.settings.max_gradient_norm > 0) {
         double sums[2] = {0, 0};  // by each worker, all alike
-        for (ArrayState& state : arrays_) kernels_.norms(state.gradient.values().data(), state.gradient.values().size(), sums);
+        for (ArrayState& state : arrays_)
+            kernels_.norms(state.gradient.values().data(), state.gradient.values().size(), sums);
         kernels_.norms(sums_.data(), sums_.size(), sums);
         const double norm = std::sqrt(sums[1]);
         if (!(norm <= pass.settings.max_gradient_norm)) scale = static_cast<T>(pass.settings.max_gradient_norm / norm);

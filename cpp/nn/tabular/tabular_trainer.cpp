@@ -83,7 +83,9 @@ void TabularTrainer<T>::reserve(const EpochPlan& plan, const UpdateSettings& set
         const auto& layer = net_.hidden()[i];
         const int64_t inputs = layer.dense.inputs(), outputs = layer.dense.outputs();
         LayerBuffers buffers;
-        const auto matrix = [&](bool needed, int64_t columns) { return needed ? Matrix<T>(all, columns) : Matrix<T>(); };
+        const auto matrix = [&](bool needed, int64_t columns) {
+            return needed ? Matrix<T>(all, columns) : Matrix<T>();
+        };
         const bool scales = bool(layer.output_factors), mixes = bool(layer.activation_shares);
         buffers.inputs = matrix(bool(layer.input_factors), inputs);
         buffers.input_products = matrix(bool(layer.input_factors), inputs);

@@ -1,8 +1,9 @@
 // Training of a network for tables with Adam, whose settings each group of parameters scales.
 //
 // A batch passes through in two phases. First each unit, some rows of one member, goes through all layers forward and
-// backward by one worker. Then the workers share the tiles of the weights' gradients, which update the weights at once. Members
-// pass in groups, so that a group's activations stay in cache; the gradients of shared weights add up over the groups.
+// backward by one worker. Then the workers share the tiles of the weights' gradients, which update the weights at once.
+// Members pass in groups, so that a group's activations stay in cache; the gradients of shared weights add up over the
+// groups.
 // No sum depends on the number of workers: units differ in rows, which no product adds up.
 #pragma once
 
@@ -27,8 +28,8 @@ public:
     // Of the array or, for dense layers, of "<layer>.weights" and "<layer>.biases". Throws std::invalid_argument.
     void set_factors(const std::string& name, const GroupFactors& factors);
 
-    // Trains from `position` of the epoch on until its end is reached, `seconds` have passed, or sum.loss is not finite; adds the
-    // losses of the rows to `sum` and returns the next position. Throws std::bad_alloc; nothing is changed then.
+    // Trains from `position` of the epoch on until its end is reached, `seconds` have passed, or sum.loss is not finite;
+    // adds the losses of the rows to `sum` and returns the next position. Throws std::bad_alloc; nothing is changed then.
     int64_t run(const LabelledTable<T>& data, const EpochPlan& plan, const UpdateSettings& settings, int64_t position,
                 LossSum& sum, int n_threads, double seconds);
     // The gradient of the mean loss of the plan's first batch, in gradients, instead of an update.
