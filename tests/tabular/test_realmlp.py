@@ -237,6 +237,15 @@ def test_a_temperature_lowers_the_cross_entropy_of_the_validation_rows():
     assert np.array_equal(calibrated.predict(X), plain.predict(X))
 
 
+def test_a_fit_forgets_the_fit_before_it():
+    X, y = friedman()
+    frame, labels = table_of_people()
+    model = RealMLPClassifier(calibrate=True, **SMALL).fit(frame, labels)
+    assert hasattr(model, "temperature_")
+    model.set_params(calibrate=False).fit(X, y > 14)
+    assert not hasattr(model, "temperature_") and not hasattr(model, "feature_names_in_")
+
+
 def test_quantiles():
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, (1500, 2))

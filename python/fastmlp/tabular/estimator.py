@@ -143,17 +143,11 @@ class TabularEstimator(BaseEstimator):
             A ValueError: if the loss is not finite.
         """
         settings = self._resolved()
-        model = self._fitted_copy(settings, X, y, sample_weight, eval_set)
-        self.__dict__.update(model)
-        return self
-
-    def _fitted_copy(
-        self, settings: dict[str, Any], X: Any, y: Any, sample_weight: Any, eval_set: Any
-    ) -> dict[str, Any]:
-        """The attributes of the fitted estimator; this one is unchanged until they are complete."""
-        model = type(self)(**self.get_params(deep=False))
+        model = object.__new__(type(self))  # this estimator is unchanged until that one is fitted
+        model.__dict__ = {name: value for name, value in vars(self).items() if not name.endswith("_")}
         model._fit_all(settings, X, y, sample_weight, eval_set)
-        return vars(model)
+        self.__dict__ = model.__dict__
+        return self
 
     def _fit_all(self, settings: dict[str, Any], X: Any, y: Any, sample_weight: Any, eval_set: Any) -> None:
         if y is None:
