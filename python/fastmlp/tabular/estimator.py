@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
-from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .. import validation
+from ..estimators.scikit_learn import rows_of
 from ..progress import FitProgress, ManyProgress
 from ..threads import share_of_cores
 from ..workers import Workers
@@ -39,7 +40,7 @@ class Rows:
 
     def take(self, chosen: np.ndarray) -> Rows:
         weights = None if self.weights is None else self.weights[chosen]
-        return Rows(_safe_indexing(self.X, chosen), self.y[chosen], weights)
+        return Rows(rows_of(self.X, chosen), self.y[chosen], weights)
 
 
 @dataclass(frozen=True)
