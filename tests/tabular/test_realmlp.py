@@ -135,7 +135,7 @@ def test_variants_have_the_values_of_the_paper():
 
 
 def test_initial_parameters_of_td():
-    """Units of standard deviation 1 over the rows, and biases within the range of minus the units' values."""
+    """Units of standard deviation 1 over the rows, and biases that are minus convex combinations of their values."""
     X, y = friedman(400)
     model = RealMLPRegressor(**(SMALL | {"n_epochs": 1}))
     settings = model._resolved()
@@ -150,13 +150,18 @@ def test_initial_parameters_of_td():
     assert np.abs(values["numbers.weights"]).max() <= 0.25 and np.abs(values["numbers.biases"]).max() <= 0.25
     for name in ("hidden.0.input_factors", "hidden.0.activation_shares", "hidden.1.activation_shares"):
         assert (values[name] == 1).all()
-    view = network.table(table)
+    view, rng = network.table(table), np.random.default_rng(0)
+    for name in ("frequencies", "phases", "weights", "biases"):
+        draw = rng.normal if name == "frequencies" else rng.uniform
+        draw(size=values[f"numbers.{name}"].shape)
     for i, name in enumerate(("hidden.0", "hidden.1", "heads.0")):
         inputs = network.core.hidden_outputs(view, i, 1).astype(float)
         z = inputs @ values[f"{name}.weights"]
         np.testing.assert_allclose(z.std(axis=0), 1, rtol=1e-4)
-        assert (values[f"{name}.biases"] >= -z.max(axis=0)).all()
-        assert (values[f"{name}.biases"] <= -z.min(axis=0)).all()
+        rng.normal(size=values[f"{name}.weights"].shape)
+        rows, shares = rng.integers(0, 400, (5, z.shape[1])), rng.exponential(size=(5, z.shape[1]))
+        expected = -np.average(z[rows, np.arange(z.shape[1])], axis=0, weights=shares)
+        np.testing.assert_allclose(values[f"{name}.biases"], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_initial_parameters_of_td_s():
