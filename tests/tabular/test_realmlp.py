@@ -191,6 +191,10 @@ def test_eval_set_replaces_the_split():
     model = RealMLPRegressor(**SMALL).fit(X[:200], y[:200], eval_set=(X[200:], y[200:], weights))
     rmse = np.sqrt(np.mean((model.predict(X[200:210]) - y[200:210]) ** 2))
     assert model.best_scores_[0] == pytest.approx(rmse)
+    with pytest.raises(ValueError, match="refit=True needs rows"):
+        RealMLPRegressor(refit=True, **SMALL).fit(X, y, eval_set=(X, y))
+    with pytest.raises(ValueError, match="zero in all rows that are trained on"):
+        RealMLPRegressor(val_fraction=0.9, **SMALL).fit(X[:10], y[:10], [1] + [0] * 9)
     with pytest.raises(ValueError, match="eval_set must be"):
         RealMLPRegressor(**SMALL).fit(X, y, eval_set=X)
     with pytest.raises(ValueError, match="has the label 7, which y lacks"):

@@ -175,6 +175,8 @@ class TabularEstimator(BaseEstimator):
     def _split(self, settings: dict[str, Any], rows: Rows, eval_set: Any, seed: int) -> tuple[Rows, Rows | None]:
         """The rows to train on, and those to validate on."""
         if eval_set is not None:
+            if settings["refit"]:
+                raise ValueError("refit=True needs rows that val_fraction holds out, got an eval_set")
             if not isinstance(eval_set, (tuple, list)) or len(eval_set) not in (2, 3):
                 raise ValueError(f"eval_set must be (X, y) or (X, y, sample_weight), got {type(eval_set).__name__}")
             X, encoded = as_table(eval_set[0]), self._encode(eval_set[1])
@@ -211,6 +213,8 @@ class TabularEstimator(BaseEstimator):
         if goal.outputs_per_target > 1:
             targets = np.repeat(targets, goal.outputs_per_target, axis=1)
         if weights is not None:
+            if not weights.any():
+                raise ValueError("sample_weight is zero in all rows that are trained on")
             weights = weights / weights.mean()
         validated = None if held_out is None else self._tables(held_out.X)
         members = settings["n_ensemble"]
@@ -247,7 +251,7 @@ class TabularEstimator(BaseEstimator):
         self.networks_ = networks
         return outcomes
 
-    # Predictions.
+    # Files.
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a model file, which `fastmlp.tabular.load` reads. Its format is safetensors: nothing in it is executed.
@@ -313,6 +317,8 @@ class TabularEstimator(BaseEstimator):
     @abstractmethod
     def _onnx_outputs(self, graph: Any, outputs: str) -> list[Any]:
         """The model's outputs, made from the mean outputs of the networks, of float64."""
+
+    # Predictions.
 
     def _tables(self, X: Any) -> PreparedTable:
         return self.preparation_.transform(X, self)

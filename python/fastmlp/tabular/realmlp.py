@@ -138,7 +138,8 @@ class RealMLPClassifier(TabularClassifier, _RealMLP):
     calibrate : bool, default=False
         Whether a temperature, which minimizes the cross-entropy of the validation rows, changes the probabilities.
     refit : bool, default=False
-        Whether the networks are trained a second time, on all rows, for as many epochs as the best one needed.
+        Whether the networks are trained a second time, on all rows, for as many epochs as the best one needed. Not with
+        an `eval_set`.
     class_weight : dict, "balanced" or None, default=None
         As in scikit-learn.
     time_limit : float > 0 or None, default=None
