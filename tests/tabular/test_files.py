@@ -101,6 +101,34 @@ def test_functions_in_settings_are_not_written(tmp_path):
     assert np.array_equal(loaded.predict(frame), model.predict(frame))
 
 
+@pytest.mark.parametrize("labels", [[2, 10], [False, True], [0.5, 1.5], ["no", "yes"]])
+def test_labels_and_class_weights_of_all_kinds(labels, tmp_path):
+    pytest.importorskip("safetensors", reason="needs safetensors")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    X = np.random.default_rng(0).normal(size=(90, 1))
+    y = np.array(labels)[(X[:, 0] > 0).astype(int)]
+    weights = {key: 2.0 for key in np.unique(y)}
+    if isinstance(labels[0], float):  # scikit-learn takes numbers of classification to be integers
+        y, weights = y * 2, {key * 2: 2.0 for key in weights}
+    model = RealMLPClassifier(class_weight=weights, **REALMLP).fit(X, y)
+    model.save(tmp_path / "model")
+    loaded = tabular.load(tmp_path / "model")
+    assert loaded.class_weight == weights
+    assert np.array_equal(loaded.predict(X), model.predict(X)) and loaded.predict(X).dtype == y.dtype
+    assert np.array_equal(loaded.fit(X, y).predict(X), model.predict(X))
+    session = onnxruntime.InferenceSession(model.to_onnx().SerializeToString())
+    assert (session.run(None, {"column_0": X})[0] == model.predict(X)).all()
+
+
+@pytest.mark.parametrize("name", ["label", "probabilities", ""])
+def test_onnx_models_need_names_of_their_own(name):
+    pytest.importorskip("onnx", reason="needs onnx")
+    frame = pandas.DataFrame({name: np.arange(30.0), "x": np.arange(30.0) % 7})
+    model = RealMLPClassifier(**REALMLP).fit(frame, np.arange(30) % 2)
+    with pytest.raises(ValueError, match="named like the columns"):
+        model.to_onnx()
+
+
 def test_damaged_files_are_rejected(tmp_path):
     safetensors = pytest.importorskip("safetensors.numpy", reason="needs safetensors")
     path = tmp_path / "model"

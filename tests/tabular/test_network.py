@@ -207,6 +207,17 @@ def test_groups_of_members_add_up():
         np.testing.assert_allclose(found[key], value, rtol=1e-9, atol=1e-13, err_msg=key)
 
 
+def test_rows_that_are_left_wait_for_the_next_epoch():
+    network, table, y = problem("plain")
+    order = np.random.default_rng(5).permutation(23)
+    for keeps, used in ((False, order[:20]), (True, order)):
+        settings = TrainingSettings(1, 10, 1e-30, seed=5, keeps_last_batch=keeps)
+        z = reference.outputs(network.parameters, network.architecture, parts(table, used))
+        expected = reference.loss(z, y[used], network.architecture)
+        outcome = train(network, network.table(table, y), settings, None, "", lambda: 1)
+        assert outcome.history.loss[0] == pytest.approx(expected, rel=1e-12)
+
+
 def test_snapshots_hold_all_parameters():
     network, table, y = problem("RealMLP-TD")
     trainer = new_trainer(network, TrainingSettings(1, 23, 0.1, 0))

@@ -430,3 +430,36 @@ def test_few_rows(numeric, rows):
         np.testing.assert_array_equal(getattr(found, part), getattr(expected, part)[:rows])
     few = X[: max(rows, 1)]
     assert np.isfinite(Preparation(numeric=numeric).fit(few).transform(few).numbers).all()
+
+
+def test_objects_of_a_frame_are_read_by_their_values():
+    pandas = pytest.importorskip("pandas", reason="needs pandas")
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(size=50)
+    frame = pandas.DataFrame({"a": numbers, "b": rng.choice(["x", "y"], 50)})
+    mixed = frame.astype(object)  # as arrays of numbers and text become
+    expected, found = (Preparation().fit(each).transform(each) for each in (frame, mixed))
+    assert np.array_equal(found.numbers, expected.numbers) and np.array_equal(found.one_hot, expected.one_hot)
+
+
+def test_a_category_that_is_missing_everywhere_is_missing():
+    pandas = pytest.importorskip("pandas", reason="needs pandas")
+    frame = pandas.DataFrame({"a": np.arange(9.0), "c": list("abcabcabc")})
+    preparation = Preparation(one_hot_scaled=False).fit(frame)
+    for nothing in (np.nan, None, pandas.NA):
+        assert (preparation.transform(pandas.DataFrame({"a": [1.0], "c": [nothing]})).one_hot == 0).all()
+
+
+def test_other_values_get_a_hint():
+    pandas = pytest.importorskip("pandas", reason="needs pandas")
+    frame = pandas.DataFrame({"bin": pandas.cut(np.arange(9.0), 3)})
+    with pytest.raises(TypeError, match=r"got Interval.* in row 0: .astype\(str\) makes text of it"):
+        Preparation().fit(frame)
+
+
+def test_tiny_numbers_are_not_drowned_in_noise():
+    x = np.random.default_rng(0).normal(size=(500, 1))
+    large, tiny = (
+        Preparation(numeric="quantiles", random_state=0).fit(each).transform(each).numbers for each in (x, 1e-9 * x)
+    )
+    np.testing.assert_allclose(tiny, large, atol=2e-3)

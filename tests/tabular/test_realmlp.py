@@ -2,6 +2,7 @@
 
 import pickle
 
+import fastmlp
 import numpy as np
 import pytest
 
@@ -331,6 +332,104 @@ def test_class_weights_and_sample_weights_are_factors_of_the_loss():
     np.testing.assert_allclose(found[3], found[1], atol=1e-4)
 
 
+def test_class_weights_of_labels_that_y_lacks():
+    """As in scikit-learn: ignored beside weights of all classes, an error otherwise."""
+    X, y = friedman()
+    y = np.where(y > 14, 2, 0)
+    found = [
+        RealMLPClassifier(class_weight=each, **SMALL).fit(X, y).predict_proba(X)
+        for each in ({0: 1, 2: 3}, {0: 1, 1: 50, 2: 3})
+    ]
+    assert np.array_equal(*found)
+    for wrong in ({-1: 50}, {0: -1}, {0: np.nan}, {0: 0, 2: 0}):
+        with pytest.raises(ValueError, match="class_weight"):
+            RealMLPClassifier(class_weight=wrong, **SMALL).fit(X, y)
+
+
+def test_class_weights_also_weight_an_eval_set():
+    X, y = friedman()
+    y = (y > 18).astype(int)
+    model = RealMLPClassifier(class_weight={0: 1, 1: 100}, **SMALL).fit(X[:200], y[:200], eval_set=(X[200:], y[200:]))
+    wrong = model.predict(X[200:]) != y[200:]
+    assert model.best_scores_[0] == pytest.approx(np.average(wrong, weights=np.where(y[200:], 100, 1)))
+
+
+def test_a_metric_sees_all_quantiles():
+    X, y = friedman()
+    shapes = set()
+
+    def metric(targets, predictions):
+        shapes.add((targets.shape, predictions.shape))
+        return 1.0
+
+    RealMLPRegressor(objective="quantile", quantiles=(0.1, 0.9), validation_metric=metric, **SMALL).fit(X, y)
+    assert shapes == {((60,), (60, 2))}
+
+
+@pytest.mark.parametrize(
+    "settings, y, error, message",
+    [
+        ({"wd": 1e6, "val_fraction": 0.0}, None, fastmlp.DivergenceError, "the estimator is unchanged"),
+        ({"lr": 1e30, "n_epochs": 2}, None, fastmlp.DivergenceError, "the estimator is unchanged"),
+        ({"validation_metric": lambda y, p: float("nan")}, None, fastmlp.DivergenceError, "the score score is nan"),
+        ({"validation_metric": lambda y, p: None}, None, TypeError, "must return a number, got None"),
+        ({"quantiles": (0.1, 0.9)}, None, ValueError, "needs one of the objectives"),
+        (
+            {"objective": "quantile", "quantiles": (0.9, 0.1)},
+            None,
+            ValueError,
+            "quantiles must be a number or ascending",
+        ),
+        ({"val_fraction": 0.999}, None, ValueError, "val_fraction=0.999 must leave rows to train on"),
+        ({"hidden_sizes": 32}, None, TypeError, "hidden_sizes must be a sequence"),
+        ({"time_limit": 0}, None, ValueError, "time_limit must be"),
+    ],
+)
+def test_what_would_give_no_model_is_an_error(settings, y, error, message):
+    X, y = friedman()
+    with pytest.raises(error, match=message):
+        RealMLPRegressor(**(SMALL | settings)).fit(X, y)
+
+
+def test_calibration_needs_rows():
+    X, y = friedman()
+    with pytest.raises(ValueError, match="calibrate=True needs validation rows"):
+        RealMLPClassifier(calibrate=True, val_fraction=0.0, **SMALL).fit(X, y > 14)
+    with pytest.raises(ValueError, match="eval_set must have rows, got none"):
+        RealMLPClassifier(**SMALL).fit(X, y > 14, eval_set=(X[:0], y[:0] > 14))
+    few = RealMLPClassifier(calibrate=True, ls_eps=0.0, **SMALL).fit(X[:30], y[:30] > 14)
+    assert 0.2 < few.temperature_ < 5  # six rows prove little
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-12, 1e12, 1e250])
+def test_targets_of_any_scale(scale):
+    X, y = friedman()
+    expected = RealMLPRegressor(**SMALL).fit(X, y).predict(X)
+    found = RealMLPRegressor(validation_metric=lambda y, p: float(np.abs(y / scale - p / scale).mean()), **SMALL)
+    np.testing.assert_allclose(found.fit(X, scale * y).predict(X) / scale, expected, rtol=0.3)
+
+
+def test_messages_name_rows_of_x():
+    X, y = friedman()
+    X = X.copy()
+    X[7, 2] = np.inf
+    with pytest.raises(ValueError, match=r"X\[:, 2\] must hold finite numbers .* in row 7"):
+        RealMLPRegressor(**SMALL).fit(X, y)
+
+
+def test_ensembles_report_their_networks(capsys):
+    X, y = friedman()
+    RealMLPRegressor(n_ensemble=2, verbose=True, n_threads=1, **SMALL).fit(X, y)
+    assert "network 2: epoch" in capsys.readouterr().err
+
+
+def test_scores_need_one_prediction_for_each_target():
+    X, y = friedman()
+    model = RealMLPRegressor(objective="quantile", quantiles=(0.1, 0.9), **SMALL).fit(X, y)
+    with pytest.raises(ValueError, match="got several quantiles"):
+        model.score(X, y)
+
+
 def test_a_metric_of_the_user_chooses_the_epoch():
     X, y = friedman()
     seen = []
@@ -394,7 +493,6 @@ def test_a_failed_fit_changes_nothing():
         ({"val_fraction": 1.0}, ValueError, "val_fraction"),
         ({"max_one_hot_cat_size": "9"}, TypeError, "max_one_hot_cat_size"),
         ({"refit": 2}, TypeError, "refit"),
-        ({"time_limit": 0}, ValueError, "max_seconds|time_limit"),
     ],
 )
 def test_wrong_settings_are_rejected(settings, error, message):

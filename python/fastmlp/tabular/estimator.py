@@ -155,11 +155,14 @@ class TabularEstimator(BaseEstimator):
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         X, encoded = as_table(X), self._learn_targets(y)
         check_consistent_length(X, encoded)
+        self._new_preparation(settings, 0).check(X)  # whose messages count all rows
         weights = self._row_weights(encoded, _checked_weights(sample_weight, len(encoded)))
         rng = check_random_state(settings["random_state"])
         seeds = rng.randint(0, 2**31 - 1, 1 + settings["n_ensemble"]).tolist()
         all_rows = Rows(X, encoded, weights)
         training, held_out = self._split(settings, all_rows, eval_set, seeds[0])
+        if held_out is None and settings.get("calibrate"):
+            raise ValueError("calibrate=True needs validation rows, got none")
         with share_of_cores(settings["n_threads"]) as threads:
             outcomes = self._fit_members(settings, training, held_out, seeds, threads)
             if held_out is not None:
@@ -181,11 +184,18 @@ class TabularEstimator(BaseEstimator):
                 raise ValueError(f"eval_set must be (X, y) or (X, y, sample_weight), got {type(eval_set).__name__}")
             X, encoded = as_table(eval_set[0]), self._encode(eval_set[1])
             check_consistent_length(X, encoded)
-            return rows, Rows(X, encoded, _checked_weights(eval_set[2] if len(eval_set) == 3 else None, len(encoded)))
+            if len(encoded) == 0:
+                raise ValueError("eval_set must have rows, got none")
+            weights = _checked_weights(eval_set[2] if len(eval_set) == 3 else None, len(encoded))
+            return rows, Rows(X, encoded, self._row_weights(encoded, weights))
         fraction = settings["val_fraction"]
         count = int(np.ceil(fraction * len(rows)))
         if count == 0 or len(rows) < 2:
             return rows, None
+        if count == len(rows):
+            raise ValueError(
+                f"val_fraction={fraction:g} must leave rows to train on, got {count} of {len(rows)} to validate on"
+            )
         labels = rows.y if rows.y.ndim == 1 else None
         if labels is not None:
             counts = np.bincount(labels)
@@ -240,7 +250,11 @@ class TabularEstimator(BaseEstimator):
             how = replace(self._training(network, settings, goal, seed), max_seconds=settings["time_limit"])
             labelled = network.table(table, targets, weights)
             limit = None if epochs is None else epochs[member]
-            return train(network, labelled, how, score, goal.score_name, of_member, progress, limit)
+            outcome = train(network, labelled, how, score, goal.score_name, of_member, progress, limit)
+            if isinstance(progress, ManyProgress):
+                best = "" if score is None else f", best {goal.score_name} {outcome.best_score:.4f}"
+                progress.fit_done(f"network {member + 1}: epoch {outcome.best_epoch}{best}")
+            return outcome
 
         with progress:
             if at_once == 1:
@@ -300,12 +314,14 @@ class TabularEstimator(BaseEstimator):
         -------
         onnx.ModelProto
             Opset 13 and ai.onnx.ml 2. It has an input for each column, shape (rows, 1), with the column's name, or
-            ``column_<i>`` if X had no names: text for categories of text, otherwise float64 with NaN where a value is
-            missing. The outputs of a classifier are ``label`` and ``probabilities``, that of a regressor is
-            ``predictions``.
+            ``column_<i>`` if X had no names: text for categories of text, where a missing value is any text that is no
+            category; otherwise float64 with NaN where a value is missing. The outputs of a classifier are ``label`` and
+            ``probabilities``, that of a regressor is ``predictions``, shape (rows, outputs).
 
         Raises
         ------
+        ValueError
+            If two columns have one name, or one has the name of an output.
         ImportError
             Without onnx.
         """

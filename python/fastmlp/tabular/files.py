@@ -24,6 +24,9 @@ from .preparation import Preparation
 SCHEDULE = "schedule: "
 """Begins the text of a setting that is a schedule."""
 
+PAIRS = "pairs"
+"""The key of a setting that is a dict, whose keys need not be text."""
+
 
 @dataclass(frozen=True)
 class TabularState:
@@ -118,7 +121,9 @@ def _written_settings(settings: dict[str, Any]) -> dict[str, Any]:
             except ValueError:  # a function
                 continue
         else:
-            value = value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+            if isinstance(value, dict):
+                value = {PAIRS: [[_plain(key), _plain(each)] for key, each in value.items()]}
+            value = _plain(value)
             try:
                 json.dumps(value)
             except TypeError:
@@ -127,10 +132,16 @@ def _written_settings(settings: dict[str, Any]) -> dict[str, Any]:
     return written
 
 
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
 def _read_settings(written: dict[str, Any]) -> dict[str, Any]:
     def read(value: Any) -> Any:
         if isinstance(value, str) and value.startswith(SCHEDULE):
             return Schedule.from_text(value.removeprefix(SCHEDULE))
+        if isinstance(value, dict):
+            return dict(value[PAIRS])
         return tuple(value) if isinstance(value, list) else value
 
     return {name: read(value) for name, value in written.items()}

@@ -18,8 +18,8 @@ def load(path: str | os.PathLike[str]) -> Any:
     Returns
     -------
     RealMLPClassifier, RealMLPRegressor, TabMClassifier or TabMRegressor
-        Without the histories of its fit. Settings that a file cannot hold, functions and generators of random numbers,
-        have their defaults.
+        Without what it knows of its fit: histories, best epochs and best scores. Settings that a file cannot hold,
+        functions and generators of random numbers, have their defaults.
 
     Raises
     ------

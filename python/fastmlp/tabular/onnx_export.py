@@ -14,6 +14,9 @@ from .preparation import MAX_SCALED, Preparation, one_hot_of
 
 ML_OPSET = 2  # of the operators for categories
 
+OUTPUTS = ("label", "probabilities", "predictions")
+"""The names of the outputs of classifiers and regressors."""
+
 
 class Graph:
     """Nodes and constants under construction."""
@@ -25,7 +28,7 @@ class Graph:
         self.constants: list[Any] = []
 
     def add(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
-        output = f"{operator}.{len(self.nodes)}"
+        output = f"fastmlp.{operator}.{len(self.nodes)}"
         self.named(output, operator, *inputs, domain=domain, **attributes)
         return output
 
@@ -34,7 +37,7 @@ class Graph:
         self.nodes.append(node)
 
     def constant(self, values: Any, dtype: Any) -> str:
-        name = f"constant.{len(self.constants)}"
+        name = f"fastmlp.constant.{len(self.constants)}"
         self.constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(values, dtype), name))
         return name
 
@@ -50,6 +53,12 @@ def mean_outputs(graph: Graph, preparation: Preparation, networks: list[TabularN
     names = [f"column_{i}" for i in range(preparation.n_features_in_)]
     if hasattr(preparation, "feature_names_in_"):
         names = [str(name) for name in preparation.feature_names_in_]
+    taken = sorted({name for name in names if names.count(name) > 1 or name in ("", *OUTPUTS)})
+    if taken:
+        raise ValueError(
+            f"the inputs of an ONNX model are named like the columns: names must be different, not empty, and not among"
+            f" {OUTPUTS}, got {taken}"
+        )
     for name, known in zip(names, preparation.categories_):
         is_text = known is not None and (not known or isinstance(known[0], str))
         dtype = graph.onnx.TensorProto.STRING if is_text else graph.onnx.TensorProto.DOUBLE
@@ -143,6 +152,7 @@ def _number(graph: Graph, preparation: Preparation, number: int, x: str) -> str:
         return graph.constant([[value]], np.float64)
 
     if preparation.quantiles_ is not None:
+        x = graph.add("Div", x, constant(preparation.spreads_[number]))
         return _probability(graph, preparation.quantiles_, number, x)
     z = graph.add("Sub", x, constant(preparation.medians_[number]))
     z = graph.add("Mul", z, constant(preparation.factors_[number]))

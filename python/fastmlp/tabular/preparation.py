@@ -30,7 +30,7 @@ CATEGORY_TYPES = re.compile(r"categor|enum|dictionary|object|bool|utf8|(large_)?
 """How the names of pandas', polars' and Arrow's types of categories, text and booleans begin, in lower case."""
 
 
-ARRAYS = ("medians", "factors", "one_hot_medians", "one_hot_factors")
+ARRAYS = ("medians", "factors", "spreads", "one_hot_medians", "one_hot_factors")
 """What `state` holds of each column of numbers and of each one-hot column."""
 
 
@@ -84,7 +84,8 @@ class Preparation(BaseEstimator):
         "auto": in frames of pandas and polars, columns of categories, text and booleans; in arrays, columns of objects
         that hold text or booleans. None: no column.
     random_state : int, RandomState or None
-        Seed of the noise (standard deviation 1e-5) that "quantiles" adds in `fit`, as TabM's example does.
+        Seed of the noise that "quantiles" adds in `fit`, as TabM's example does: of standard deviation 1e-5, after
+        columns with a range below 1 are divided by it.
 
     Attributes
     ----------
@@ -160,13 +161,24 @@ class Preparation(BaseEstimator):
             one_hot if self.one_hot_scaled else one_hot[:, :0]
         )
         self.quantiles_: Any = None
+        self.spreads_ = np.ones(self.n_numbers_)
         if self.numeric == "quantiles" and self.n_numbers_:
-            noise = check_random_state(self.random_state).normal(0, 1e-5, numbers.shape)
+            numbers = self._imputed(numbers)
+            ranges = np.ptp(numbers, axis=0)
+            # what follows, noise and QuantileTransformer's bounds, is absolute
+            self.spreads_ = np.where((ranges > 0) & (ranges < 1), ranges, 1)
+            numbers = numbers / self.spreads_ + check_random_state(self.random_state).normal(0, 1e-5, numbers.shape)
             n_quantiles = min(max(min(len(numbers) // 30, 1000), 10), len(numbers))
             self.quantiles_ = QuantileTransformer(
                 n_quantiles=n_quantiles, output_distribution="normal", subsample=None
-            ).fit(self._imputed(numbers) + noise)
+            ).fit(numbers)
         return self
+
+    def check(self, X: Any) -> None:
+        """Raises what `fit` would raise for a value of X, before rows are chosen: messages name rows of X."""
+        columns = _columns(as_table(X))
+        for (label, column), is_category in zip(columns, _are_categories(self.categorical_features, X, columns)):
+            _split(label, column, None if is_category else 0)
 
     def transform(self, X: Any, owner: Any = None) -> PreparedTable:
         """The rows of X as the networks read them; `owner` as in `fit`.
@@ -189,7 +201,7 @@ class Preparation(BaseEstimator):
         if self.numeric == "robust":
             numbers = _robust(numbers, self.medians_, self.factors_)
         elif numbers.size:
-            numbers = np.where(self.factors_ == 0, 0, self.quantiles_.transform(numbers))
+            numbers = np.where(self.factors_ == 0, 0, self.quantiles_.transform(numbers / self.spreads_))
         one_hot = self.scaled_one_hot(one_hot, slice(None))
         return PreparedTable(numbers.astype(np.float32), one_hot.astype(np.float32), codes)
 
@@ -322,6 +334,8 @@ def _are_categories(chosen: Any, X: Any, columns: list[tuple[str, Any]]) -> list
 
 
 def _holds_categories(column: Any) -> bool:
+    if str(column.dtype) == "object":  # of pandas, too: numbers stay numbers
+        column = np.asarray(column)
     if not isinstance(column, np.ndarray):
         return CATEGORY_TYPES.match(str(column.dtype).lower()) is not None
     kinds = set(map(type, column)) if column.dtype.kind == "O" else ()
@@ -339,18 +353,22 @@ def _split(label: str, column: Any, like: Any) -> tuple[np.ndarray, np.ndarray]:
     if values.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: {label} must hold real numbers, got {column.dtype}")
     if values.dtype.kind not in "biufO" or values.ndim != 1:
-        raise TypeError(f"{label} must hold numbers or text, got values of type {column.dtype}")
+        hint = "" if values.ndim != 1 else ": .astype(str) makes text of them"
+        raise TypeError(f"{label} must hold numbers or text, got values of type {column.dtype}{hint}")
     is_object = values.dtype.kind == "O"
     missing = _is_missing(values) if is_object else np.isnan(values)
     present = values[~missing]
     if like is None and len(present):
         like = present[0]
     right = str if isinstance(like, str) else NUMBER
+    if right is str and not len(present):
+        return missing, present.astype(object)
     if not all(issubclass(kind, right) for kind in (set(map(type, present)) if is_object else {present.dtype.type})):
         found = present.tolist()
         i = next(i for i, value in enumerate(found) if not isinstance(value, right))
         expected = f"text such as {like!r}" if right is str else "numbers"
-        raise TypeError(f"{label} must hold {expected}, got {found[i]!r} in row {np.flatnonzero(~missing)[i]}")
+        hint = "" if isinstance(found[i], (str, *NUMBER)) else ": .astype(str) makes text of it"
+        raise TypeError(f"{label} must hold {expected}, got {found[i]!r} in row {np.flatnonzero(~missing)[i]}{hint}")
     if right is str:
         return missing, present
     if is_object:

@@ -13,7 +13,7 @@ from . import realmlp_network, realmlp_settings
 from .estimator import Goal, TabularEstimator
 from .network import TabularNetwork
 from .preparation import Preparation, PreparedTable
-from .targets import TabularClassifier, TabularRegressor, checked_regression
+from .targets import TabularClassifier, TabularRegressor, checked_classification, checked_regression
 from .training import TrainingSettings
 
 
@@ -272,8 +272,7 @@ class RealMLPClassifier(TabularClassifier, _RealMLP):
     def _resolved(self) -> dict[str, Any]:
         settings = super()._resolved()
         settings["ls_eps"] = validation.check_number("ls_eps", self.ls_eps, minimum=0, below=1)
-        settings["calibrate"] = validation.check_flag("calibrate", self.calibrate)
-        return settings
+        return checked_classification(settings)
 
 
 class RealMLPRegressor(TabularRegressor, _RealMLP):

@@ -89,6 +89,8 @@ def checked(given: dict[str, Any], task: str) -> dict[str, Any]:
     else:
         settings["max_one_hot_cat_size"] = given["max_one_hot_cat_size"]
     check = validation
+    if isinstance(settings["hidden_sizes"], str) or not hasattr(settings["hidden_sizes"], "__iter__"):
+        raise TypeError(f"hidden_sizes must be a sequence of integers, got {settings['hidden_sizes']!r}")
     settings["hidden_sizes"] = tuple(
         check.check_integer(f"hidden_sizes[{i}]", size, 1) for i, size in enumerate(settings["hidden_sizes"])
     )
@@ -111,6 +113,7 @@ def checked(given: dict[str, Any], task: str) -> dict[str, Any]:
         check.check_integer("max_one_hot_cat_size", settings["max_one_hot_cat_size"], 0)
     for name in ("lr_sched", "p_drop_sched", "wd_sched"):
         settings[name] = check_schedule(name, settings[name])
-    settings["time_limit"] = check.check_max_seconds(settings["time_limit"])
+    if settings["time_limit"] is not None:
+        settings["time_limit"] = check.check_number("time_limit", settings["time_limit"], above=0)
     settings["n_threads"] = check.check_threads(settings["n_threads"])
     return settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -48,8 +49,13 @@ REGRESSION: dict[str, Score] = {"rmse": rmse, "mae": mae}
 def of_user(metric: Callable[[Any, Any], float]) -> Score:
     """A function of y and predictions, whose result is smaller for better ones."""
 
+    def plain(values: np.ndarray) -> np.ndarray:
+        return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+
     def score(targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None) -> float:
-        is_column = targets.ndim == 2 and targets.shape[1] == 1
-        return float(metric(targets[:, 0] if is_column else targets, predictions[:, 0] if is_column else predictions))
+        value = metric(plain(targets), plain(predictions))
+        if not isinstance(value, (Real, np.number)):
+            raise TypeError(f"validation_metric must return a number, got {value!r}")
+        return float(value)
 
     return score

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import validation
 from . import tabm_network
 from .estimator import Goal, TabularEstimator
 from .network import TabularNetwork
 from .preparation import Preparation, PreparedTable
-from .targets import TabularClassifier, TabularRegressor, checked_regression
+from .targets import TabularClassifier, TabularRegressor, checked_classification, checked_regression
 from .training import TrainingSettings
 
 
@@ -181,9 +180,7 @@ best_scores_, temperature_
         self.verbose = verbose
 
     def _resolved(self) -> dict[str, Any]:
-        settings = super()._resolved() | {"ls_eps": 0.0}
-        settings["calibrate"] = validation.check_flag("calibrate", self.calibrate)
-        return settings
+        return checked_classification(super()._resolved() | {"ls_eps": 0.0})
 
 
 class TabMRegressor(TabularRegressor, _TabM):

@@ -53,7 +53,8 @@ def checked(given: dict[str, Any]) -> dict[str, Any]:
         norm = check.check_number("gradient_clipping_norm", settings["gradient_clipping_norm"], above=0)
         settings["gradient_clipping_norm"] = norm
     settings["refit"] = check.check_flag("refit", settings["refit"])
-    settings["time_limit"] = check.check_max_seconds(settings["time_limit"])
+    if settings["time_limit"] is not None:
+        settings["time_limit"] = check.check_number("time_limit", settings["time_limit"], above=0)
     settings["n_threads"] = check.check_threads(settings["n_threads"])
     return settings
 

@@ -25,6 +25,14 @@ OBJECTIVES = {
 and of TabM has no factor 1/2."""
 
 
+LEVELLED = tuple(
+    name
+    for name in OBJECTIVES
+    if any(isinstance(each, validation.Levels) for each in losses.TABLE[name].settings.values())
+)
+"""The objectives that quantiles belong to."""
+
+
 class TabularClassifier(ClassifierMixin, TabularEstimator):
     """Labels of two or more classes; the networks' outputs are probabilities."""
 
@@ -47,11 +55,10 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
     def _row_weights(self, encoded: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
         if self.class_weight is None:
             return weights
-        of_class = self.class_weight
-        if isinstance(of_class, dict):
-            of_class = {np.searchsorted(self.classes_, label): value for label, value in of_class.items()}
-        factors = compute_class_weight(of_class, classes=np.arange(len(self.classes_)), y=encoded)[encoded]
-        return factors if weights is None else weights * factors
+        of_class = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_[encoded])
+        if not (np.isfinite(of_class).all() and (of_class >= 0).all() and of_class.any()):
+            raise ValueError(f"class_weight must hold finite numbers >= 0, and not zeros only, got {self.class_weight}")
+        return of_class[encoded] if weights is None else weights * of_class[encoded]
 
     def _goal(self, settings: dict[str, Any]) -> Goal:
         name, score = chosen_score("validation_metric", settings["validation_metric"], scores.CLASSIFICATION)
@@ -59,18 +66,24 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
         return Goal("cross_entropy", smoothing, len(self.classes_), name, score)
 
     def _calibrate(self, settings: dict[str, Any], held_out: Rows, outputs: np.ndarray) -> None:
-        """The temperature with the smallest cross-entropy of the validation rows (Guo et al. 2017)."""
+        """The temperature with the smallest cross-entropy of the validation rows (Guo et al. 2017).
+
+        The logarithm of the temperature has a standard normal prior, so that few rows do not change much.
+        """
         if not settings["calibrate"]:
             return
         from scipy.optimize import minimize_scalar
 
         def cost(log_temperature: float) -> float:
             probabilities = _tempered(outputs, np.exp(log_temperature))
-            return scores.cross_entropy(held_out.y, probabilities, held_out.weights)
+            mean = scores.cross_entropy(held_out.y, probabilities, held_out.weights)
+            return len(held_out) * mean + 0.5 * log_temperature**2
 
         self.temperature_ = float(np.exp(minimize_scalar(cost, bounds=(-3, 3), method="bounded").x))
 
     def _fitted_state(self) -> dict[str, Any]:
+        if self.classes_.dtype.kind not in "biufUO":
+            raise ValueError(f"a file holds classes of numbers, text and bool only, got {self.classes_.dtype}")
         state = {"classes": self.classes_.tolist(), "dtype": self.classes_.dtype.str}
         return state | ({"temperature": self.temperature_} if hasattr(self, "temperature_") else {})
 
@@ -92,13 +105,17 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
         total = graph.add("MatMul", outputs, graph.constant(np.ones((len(self.classes_), 1)), np.float64))
         graph.named("probabilities", "Div", outputs, total)
         best = graph.add("ArgMax", "probabilities", axis=1, keepdims=0)
-        is_text = self.classes_.dtype.kind not in "biu"
-        classes = graph.constant(
-            self.classes_.astype(str).astype(object) if is_text else self.classes_, object if is_text else np.int64
-        )
+        kind = self.classes_.dtype.kind
+        class_type, dtype = {
+            "b": (types.BOOL, np.bool_),
+            "i": (types.INT64, np.int64),
+            "u": (types.UINT64, np.uint64),
+            "f": (types.DOUBLE, np.float64),
+        }.get(kind, (types.STRING, object))
+        classes = graph.constant(self.classes_.astype(str) if dtype is object else self.classes_, dtype)
         graph.named("label", "Gather", classes, best, axis=0)
         return [
-            info("label", types.STRING if is_text else types.INT64, ["rows"]),
+            info("label", class_type, ["rows"]),
             info("probabilities", types.DOUBLE, ["rows", len(self.classes_)]),
         ]
 
@@ -134,8 +151,7 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
     def _scale_targets(self, settings: dict[str, Any], rows: Rows) -> None:
         self.target_mean_, self.target_std_ = np.zeros(self.n_outputs_), np.ones(self.n_outputs_)
         if settings["normalize_output"]:
-            self.target_mean_, deviation = rows.y.mean(axis=0), rows.y.std(axis=0)
-            self.target_std_ = np.where(deviation == 0, 1, deviation)
+            self.target_mean_, self.target_std_ = _mean_and_deviation(rows.y)
         self.target_range_ = (rows.y.min(axis=0), rows.y.max(axis=0)) if settings["clamp_output"] else None
 
     def _scaled(self, y: np.ndarray) -> np.ndarray:
@@ -151,8 +167,12 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
     def _goal(self, settings: dict[str, Any]) -> Goal:
         objective = settings["objective"]
         row = losses.TABLE[objective]
-        given = {name: settings["quantiles"] for name in row.settings if name == "level"}
-        loss_settings = validation.check_part_settings("quantiles", row, given, np.dtype(np.float64))
+        loss_settings = {
+            name: setting.check("quantiles", settings["quantiles"], np.dtype(np.float64))
+            if isinstance(setting, validation.Levels)
+            else setting.default
+            for name, setting in row.settings.items()
+        }
         levels = losses.levels_of(row, loss_settings)
         metric, (usual_metric, factor) = settings["validation_metric"], OBJECTIVES[objective]
         table = scores.REGRESSION | ({"pinball": scores.pinball(levels)} if levels else {})
@@ -184,15 +204,40 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
         types, info = graph.onnx.TensorProto, graph.onnx.helper.make_tensor_value_info
         return [info("predictions", types.DOUBLE, ["rows", width])]
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R^2 of the predictions. ValueError if they are several quantiles."""
+        if self.networks_[0].architecture.outputs != self.n_outputs_:
+            raise ValueError("score needs one prediction for each target, got several quantiles")
+        return super().score(X, y, sample_weight)
+
     def predict(self, X: Any) -> np.ndarray:
         """The predictions, shape (rows,) or (rows, outputs); of several quantiles a column each, target after target."""
         predictions = self._predicted(X)
         return predictions[:, 0] if self._is_one_target and predictions.shape[1] == 1 else predictions
 
 
+def _mean_and_deviation(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each column, without sums or squares that overflow or vanish; the deviation of a constant column is 1."""
+    largest = np.abs(y).max(axis=0)
+    scale = np.where(largest == 0, 1, largest)
+    mean = scale * (y / scale).mean(axis=0)
+    far = np.abs(y - mean).max(axis=0)
+    far = np.where(far <= 4 * np.finfo(float).eps * largest, 0, far)
+    shares = (y - mean) / np.where(far == 0, 1, far)
+    deviation = far * np.sqrt((shares**2).mean(axis=0))
+    return mean, np.where(deviation == 0, 1, deviation)
+
+
+def checked_classification(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a classification are valid."""
+    return settings | {"calibrate": validation.check_flag("calibrate", settings["calibrate"])}
+
+
 def checked_regression(settings: dict[str, Any]) -> dict[str, Any]:
     """The settings of a regression are valid."""
     validation.check_choice("objective", settings["objective"], tuple(OBJECTIVES))
+    if not np.array_equal(settings["quantiles"], 0.5) and settings["objective"] not in LEVELLED:
+        raise ValueError(f"quantiles={settings['quantiles']!r} needs one of the objectives {LEVELLED}")
     flags = {name: validation.check_flag(name, settings[name]) for name in ("normalize_output", "clamp_output")}
     return settings | flags
 

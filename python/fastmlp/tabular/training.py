@@ -12,7 +12,8 @@ import numpy as np
 
 from .. import _core, core_calls, schedules
 from ..core_calls import Threads
-from ..epoch_loop import EpochLoop, divergence_error
+from ..epoch_loop import EpochLoop
+from ..errors import DivergenceError
 from ..history import EpochInfo, History
 from ..progress import Progress
 from ..schedules import Schedule
@@ -166,7 +167,7 @@ def train(
             position = trainer.run(table, plan, of_epoch, position, sums, threads(), core_calls.SECONDS_PER_CALL)
             if not math.isfinite(sums.loss):
                 update = -(-position // size)
-                raise divergence_error(f"the loss is {sums.loss}", epoch, update, settings.learning_rate)
+                raise _divergence(f"the loss is {sums.loss}", epoch, update, settings.learning_rate)
             if progress is not None:
                 progress.part_done(epoch, position / used)
         return {"loss": sums.loss / used, "seconds": time.perf_counter() - start}
@@ -176,6 +177,8 @@ def train(
         if score is None:
             return {}
         now = score()
+        if math.isnan(now):
+            raise _divergence(f"the score {score_name} is nan", loop.epoch + 1, updates, settings.learning_rate)
         if now < best_score or (now == best_score and settings.last_best):
             best_epoch, best_score = loop.epoch + 1, now
             trainer.save_snapshot()
@@ -198,4 +201,15 @@ def train(
     loop.run(train_epoch)
     if best_epoch:
         trainer.restore_snapshot()
+    if not all(np.isfinite(array).all() for array in network.parameters.values()):
+        raise _divergence("a weight is not finite", loop.epoch, updates, settings.learning_rate)
     return Outcome(loop.history, best_epoch or loop.epoch, best_score if best_epoch else math.nan)
+
+
+def _divergence(what: str, epoch: int, update: int, learning_rate: float) -> DivergenceError:
+    error = DivergenceError(
+        f"{what} in epoch {epoch} at update {update} of the epoch, with lr={learning_rate:g}; the estimator is unchanged:"
+        " fit it with a smaller lr or weight decay, or look at extreme values of y"
+    )
+    error.epoch, error.step, error.learning_rate = epoch, update, learning_rate
+    return error
