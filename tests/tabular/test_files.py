@@ -12,7 +12,7 @@ pandas = pytest.importorskip("pandas", reason="needs pandas")
 from fastmlp import ModelFileError, tabular  # noqa: E402
 from fastmlp.tabular import RealMLPClassifier, RealMLPRegressor, TabMClassifier, TabMRegressor  # noqa: E402
 from fastmlp.tabular.network import TabularNetwork, parameter_shapes  # noqa: E402
-from test_network import ARCHITECTURES  # noqa: E402
+from tabular_architectures import ARCHITECTURES  # noqa: E402
 
 REALMLP = {"hidden_sizes": (12, 9), "n_epochs": 5, "random_state": 0}
 TABM = {"k": 3, "d_block": 10, "n_epochs": 5, "random_state": 0}
