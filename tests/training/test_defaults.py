@@ -92,6 +92,72 @@ OF_TRAINER = dict(
 )
 OF_FIT = dict(validation_data=None, callbacks=(), verbose="auto", sample_weight=None, max_seconds=None)
 OF_RANKS = dict(sync_every=1, communicator=None, n_threads=None)
+REALMLP = dict(
+    variant="TD",
+    hidden_sizes=None,
+    act=None,
+    use_parametric_act=None,
+    act_lr_factor=None,
+    p_drop=None,
+    p_drop_sched="flat_cos",
+    wd=None,
+    wd_sched="flat_cos",
+    lr=None,
+    lr_sched="coslog4",
+    bias_lr_factor=None,
+    add_front_scale=True,
+    scale_lr_factor=None,
+    weight_init_mode=None,
+    bias_init_mode=None,
+    last_layer_init_mode=None,
+    num_emb_type=None,
+    plr_sigma=None,
+    plr_hidden_1=None,
+    plr_hidden_2=None,
+    plr_lr_factor=None,
+    max_one_hot_cat_size="default",
+    embedding_size=None,
+    mom=0.9,
+    sq_mom=0.95,
+    opt_eps=1e-8,
+    n_epochs=256,
+    batch_size=256,
+)
+
+TABM = dict(
+    arch_type="tabm",
+    k=32,
+    n_blocks=None,
+    d_block=512,
+    dropout=0.1,
+    activation="relu",
+    num_embeddings="piecewise_linear",
+    n_bins=48,
+    d_embedding=16,
+    start_scaling_init="auto",
+    lr=0.002,
+    weight_decay=0.0003,
+    gradient_clipping_norm=1.0,
+    n_epochs=1000,
+    batch_size=256,
+    patience=16,
+)
+
+OF_TABLES = dict(
+    val_fraction=0.2,
+    n_ensemble=1,
+    refit=False,
+    time_limit=None,
+    categorical_features="auto",
+    random_state=None,
+    n_threads=None,
+    verbose=False,
+)
+
+OF_CLASSES = dict(validation_metric="error", calibrate=False, class_weight=None)
+
+OF_TARGETS = dict(objective="squared_error", quantiles=0.5, normalize_output=True, validation_metric=None)
+
 DEFAULTS = {
     "MLPClassifier": OF_ESTIMATORS | dict(class_weight=None),
     "MLPRegressor": OF_ESTIMATORS | dict(loss="squared_error"),
@@ -172,6 +238,10 @@ DEFAULTS = {
         callbacks=(),
     ),
     "studies.widths": dict(ratio=0.75),
+    "tabular.RealMLPClassifier": REALMLP | OF_TABLES | OF_CLASSES | dict(ls_eps=0.1),
+    "tabular.RealMLPRegressor": REALMLP | OF_TABLES | OF_TARGETS | dict(clamp_output=None),
+    "tabular.TabMClassifier": TABM | OF_TABLES | OF_CLASSES,
+    "tabular.TabMRegressor": TABM | OF_TABLES | OF_TARGETS | dict(clamp_output=False),
 }
 
 

@@ -77,48 +77,55 @@ class RealMLPClassifier(TabularClassifier, _RealMLP):
     variant : {"TD", "TD-S"}, default="TD"
         "TD": the tuned defaults. "TD-S": the simplified ones, which train faster. Parameters that are None have the
         value of the variant.
-    hidden_sizes : sequence of int, default=(256, 256, 256)
-        Widths of the hidden layers.
-    act : str, default="selu" for classification, "mish" for regression
-        Activation of the hidden layers: one of `Network` without settings.
-    use_parametric_act : bool, default=True for TD, False for TD-S
-        Each hidden unit has a trained share a of its activation f: z + a (f(z) - z), with a = 1 at the start.
-    act_lr_factor : float >= 0, default=0.1
-        Factor of the learning rate of these shares.
-    p_drop : float in [0, 1), default=0.15 for TD, 0 for TD-S
-        Probability to drop a hidden unit.
+    hidden_sizes : sequence of int or None, default=None
+        Widths of the hidden layers. None: (256, 256, 256).
+    act : str or None, default=None
+        Activation of the hidden layers: one of `Network` without settings. None: SELU for classes, Mish for regression.
+    use_parametric_act : bool or None, default=None
+        Whether each hidden unit has a trained share a of its activation f: z + a (f(z) - z), with a = 1 at the start. None:
+        for TD.
+    act_lr_factor : float >= 0 or None, default=None
+        Factor of the learning rate of these shares. None: 0.1.
+    p_drop : float in [0, 1) or None, default=None
+        Probability to drop a hidden unit. None: 0.15 for TD, 0 for TD-S.
     p_drop_sched, wd_sched : schedule, its name or None, default="flat_cos"
         Of dropout and weight decay, from `fastmlp.schedules`. None: constant.
-    wd : float >= 0, default=0.02 for TD, 0 for TD-S
-        Weight decay; biases have none. As in pytabkit, the factor of a group's learning rate enters squared.
-    lr : float > 0, default=0.04 for classification; for regression 0.2 for TD, 0.07 for TD-S
-        Learning rate of the weights in the neural tangent parametrization.
+    wd : float >= 0 or None, default=None
+        Weight decay; biases have none. As in pytabkit, the factor of a group's learning rate enters squared. None: 0.02 for
+        TD, 0 for TD-S.
+    lr : float > 0 or None, default=None
+        Learning rate of the weights in the neural tangent parametrization. None: 0.04 for classes; for regression 0.2 for
+        TD, 0.07 for TD-S.
     lr_sched : schedule, its name or None, default="coslog4"
-    bias_lr_factor : float >= 0, default=0.1
-        Factor of the learning rate of biases.
+    bias_lr_factor : float >= 0 or None, default=None
+        Factor of the learning rate of biases. None: 0.1.
     add_front_scale : bool, default=True
         Whether each input of the first hidden layer has a trained factor.
-    scale_lr_factor : float >= 0, default=6
-        Factor of the learning rate of these factors.
-    weight_init_mode : {"std", "normal"}, default="std" for TD, "normal" for TD-S
-        "std": normal weights, scaled so that each unit's values have standard deviation 1 over the training rows.
-    bias_init_mode : {"he+5", "normal", "zeros"}, default="he+5" for TD, "normal" for TD-S
-        "he+5": minus a random convex combination of the unit's values at five training rows.
-    last_layer_init_mode : {"as_others", "zeros"}, default="as_others" for TD, "zeros" for TD-S
-    num_emb_type : {"pbld", "none"}, default="pbld" for TD, "none" for TD-S
-        "pbld": each number x is embedded as x and `plr_hidden_2` - 1 linear combinations of cos(2 pi w x + b), of
+    scale_lr_factor : float >= 0 or None, default=None
+        Factor of the learning rate of these factors. None: 6.
+    weight_init_mode : {"std", "normal"} or None, default=None
+        "std", of TD: normal weights, scaled so that each unit's values have standard deviation 1 over the training rows.
+        "normal", of TD-S: normal weights.
+    bias_init_mode : {"he+5", "normal", "zeros"} or None, default=None
+        "he+5", of TD: minus a random convex combination of the unit's values at five training rows. "normal" is that of TD-S.
+    last_layer_init_mode : {"as_others", "zeros"} or None, default=None
+        "as_others" is that of TD, "zeros" of TD-S.
+    num_emb_type : {"pbld", "none"} or None, default=None
+        "none" is that of TD-S. "pbld", of TD: each number x is embedded as x and `plr_hidden_2` - 1 linear combinations of cos(2 pi w x + b), of
         `plr_hidden_1` frequencies w.
-    plr_sigma : float >= 0, default=0.1
-        Standard deviation of the initial frequencies.
-    plr_hidden_1 : int in [1, 128], default=16
-    plr_hidden_2 : int in [2, 65], default=4
-    plr_lr_factor : float >= 0, default=0.1
-        Factor of the learning rate of the embeddings of numbers.
+    plr_sigma : float >= 0 or None, default=None
+        Standard deviation of the initial frequencies. None: 0.1.
+    plr_hidden_1 : int in [1, 128] or None, default=None
+        None: 16.
+    plr_hidden_2 : int in [2, 65] or None, default=None
+        None: 4.
+    plr_lr_factor : float >= 0 or None, default=None
+        Factor of the learning rate of the embeddings of numbers. None: 0.1.
     max_one_hot_cat_size : int, None or "default", default="default"
         Categories of at most so many values, one of them for missing and unknown ones, are one-hot; others are embedded.
         None: all are one-hot. The default is 9 for TD, None for TD-S.
-    embedding_size : int >= 1, default=8
-        Dimension of the embedding of a category.
+    embedding_size : int >= 1 or None, default=None
+        Dimension of the embedding of a category. None: 8.
     ls_eps : float in [0, 1), default=0.1
         Label smoothing. For probabilities, 0 and ``validation_metric="cross_entropy"`` are better.
     mom, sq_mom, opt_eps : float, default=0.9, 0.95, 1e-8
@@ -286,8 +293,8 @@ class RealMLPRegressor(TabularRegressor, _RealMLP):
         Of ``objective="quantile"``.
     normalize_output : bool, default=True
         Whether the targets are standardized for the networks.
-    clamp_output : bool, default=True for TD, False for TD-S
-        Whether predictions are limited to the range of the targets of the training rows.
+    clamp_output : bool or None, default=None
+        Whether predictions are limited to the range of the targets of the training rows. None: for TD.
     validation_metric : {"rmse", "mae", "pinball"}, callable or None, default=None
         The score of an epoch. None: that of the objective. A function gets the targets and the predictions; smaller
         results are better.
