@@ -1,8 +1,8 @@
 // From a table's rows to the inputs of the first dense layer.
 //
 // A row of the outputs holds the embeddings of all numbers, the numbers themselves unless these embeddings are
-// piecewise linear, the columns that pass as they are, and the embeddings of all categories. A piecewise linear embedding
-// of x is
+// piecewise linear, the columns that pass as they are, and the embeddings of all categories. A piecewise linear
+// embedding of x is
 //   w x + b + sum over bins j of clamp((x - left_j) / width_j, 0, 1) V_j,
 // where the first bin is not clamped below and the last one not above.
 #pragma once

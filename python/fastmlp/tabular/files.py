@@ -1,8 +1,8 @@
 """Model files of tabular estimators: safetensors, as `formats/model_file.py` describes, with content ``tabular``.
 
-The metadata ``tabular`` is JSON text: the class of the estimator and its settings, the architecture of its networks, how
-tables are prepared, and what the estimator knows of y. Tensors: ``preparation.<name>`` and ``fitted.<name>`` of F64, and
-``networks.<j>.<name>``, the parameters of network j, of F32.
+The metadata ``tabular`` is JSON text: the class of the estimator and its settings, the architecture of its networks,
+how tables are prepared, and what the estimator knows of y. Tensors: ``preparation.<name>`` and ``fitted.<name>`` of
+F64, and ``networks.<j>.<name>``, the parameters of network j, of F32.
 """
 
 from __future__ import annotations

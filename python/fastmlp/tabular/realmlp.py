@@ -82,8 +82,8 @@ class RealMLPClassifier(TabularClassifier, _RealMLP):
     act : str or None, default=None
         Activation of the hidden layers: one of `Network` without settings. None: SELU for classes, Mish for regression.
     use_parametric_act : bool or None, default=None
-        Whether each hidden unit has a trained share a of its activation f: z + a (f(z) - z), with a = 1 at the start. None:
-        for TD.
+        Whether each hidden unit has a trained share a of its activation f: z + a (f(z) - z), with a = 1 at the start.
+        None: for TD.
     act_lr_factor : float >= 0 or None, default=None
         Factor of the learning rate of these shares. None: 0.1.
     p_drop : float in [0, 1) or None, default=None
@@ -91,11 +91,11 @@ class RealMLPClassifier(TabularClassifier, _RealMLP):
     p_drop_sched, wd_sched : schedule, its name or None, default="flat_cos"
         Of dropout and weight decay, from `fastmlp.schedules`. None: constant.
     wd : float >= 0 or None, default=None
-        Weight decay; biases have none. As in pytabkit, the factor of a group's learning rate enters squared. None: 0.02 for
-        TD, 0 for TD-S.
+        Weight decay; biases have none. As in pytabkit, the factor of a group's learning rate enters squared. None:
+        0.02 for TD, 0 for TD-S.
     lr : float > 0 or None, default=None
-        Learning rate of the weights in the neural tangent parametrization. None: 0.04 for classes; for regression 0.2 for
-        TD, 0.07 for TD-S.
+        Learning rate of the weights in the neural tangent parametrization. None: 0.04 for classes; for regression 0.2
+        for TD, 0.07 for TD-S.
     lr_sched : schedule, its name or None, default="coslog4"
     bias_lr_factor : float >= 0 or None, default=None
         Factor of the learning rate of biases. None: 0.1.
@@ -104,15 +104,16 @@ class RealMLPClassifier(TabularClassifier, _RealMLP):
     scale_lr_factor : float >= 0 or None, default=None
         Factor of the learning rate of these factors. None: 6.
     weight_init_mode : {"std", "normal"} or None, default=None
-        "std", of TD: normal weights, scaled so that each unit's values have standard deviation 1 over the training rows.
-        "normal", of TD-S: normal weights.
+        "std", of TD: normal weights, scaled so that each unit's values have standard deviation 1 over the training
+        rows. "normal", of TD-S: normal weights.
     bias_init_mode : {"he+5", "normal", "zeros"} or None, default=None
-        "he+5", of TD: minus a random convex combination of the unit's values at five training rows. "normal" is that of TD-S.
+        "he+5", of TD: minus a random convex combination of the unit's values at five training rows. "normal" is that
+        of TD-S.
     last_layer_init_mode : {"as_others", "zeros"} or None, default=None
         "as_others" is that of TD, "zeros" of TD-S.
     num_emb_type : {"pbld", "none"} or None, default=None
-        "none" is that of TD-S. "pbld", of TD: each number x is embedded as x and `plr_hidden_2` - 1 linear combinations of cos(2 pi w x + b), of
-        `plr_hidden_1` frequencies w.
+        "none" is that of TD-S. "pbld", of TD: each number x is embedded as x and `plr_hidden_2` - 1 linear combinations
+        of cos(2 pi w x + b), of `plr_hidden_1` frequencies w.
     plr_sigma : float >= 0 or None, default=None
         Standard deviation of the initial frequencies. None: 0.1.
     plr_hidden_1 : int in [1, 128] or None, default=None
@@ -122,8 +123,8 @@ class RealMLPClassifier(TabularClassifier, _RealMLP):
     plr_lr_factor : float >= 0 or None, default=None
         Factor of the learning rate of the embeddings of numbers. None: 0.1.
     max_one_hot_cat_size : int, None or "default", default="default"
-        Categories of at most so many values, one of them for missing and unknown ones, are one-hot; others are embedded.
-        None: all are one-hot. The default is 9 for TD, None for TD-S.
+        Categories of at most so many values, one of them for missing and unknown ones, are one-hot; others are
+        embedded. None: all are one-hot. The default is 9 for TD, None for TD-S.
     embedding_size : int >= 1 or None, default=None
         Dimension of the embedding of a category. None: 8.
     ls_eps : float in [0, 1), default=0.1
@@ -299,9 +300,10 @@ class RealMLPRegressor(TabularRegressor, _RealMLP):
         The score of an epoch. None: that of the objective. A function gets the targets and the predictions; smaller
         results are better.
     variant, hidden_sizes, act, use_parametric_act, act_lr_factor, p_drop, p_drop_sched, wd, wd_sched, lr, lr_sched, \
-bias_lr_factor, add_front_scale, scale_lr_factor, weight_init_mode, bias_init_mode, last_layer_init_mode, num_emb_type, \
-plr_sigma, plr_hidden_1, plr_hidden_2, plr_lr_factor, max_one_hot_cat_size, embedding_size, mom, sq_mom, opt_eps, \
-n_epochs, batch_size, val_fraction, n_ensemble, refit, time_limit, categorical_features, random_state, n_threads, verbose
+bias_lr_factor, add_front_scale, scale_lr_factor, weight_init_mode, bias_init_mode, last_layer_init_mode, \
+num_emb_type, plr_sigma, plr_hidden_1, plr_hidden_2, plr_lr_factor, max_one_hot_cat_size, embedding_size, mom, sq_mom, opt_eps, \
+n_epochs, batch_size, val_fraction, n_ensemble, refit, time_limit, categorical_features, random_state, \
+n_threads, verbose
         As in `RealMLPClassifier`.
 
     Attributes

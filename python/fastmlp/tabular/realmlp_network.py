@@ -1,8 +1,8 @@
 """RealMLP's networks: their architecture, their initial parameters, and the factors of each group of parameters.
 
 Of Holzmüller, Grinsztajn and Steinwart: Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular Data,
-NeurIPS 2024. Its weights are in the neural tangent parametrization, z = x W / sqrt(inputs) + b; here W / sqrt(inputs) is
-the weight, with Adam's learning rate divided by the root and epsilon multiplied by it, which is the same.
+NeurIPS 2024. Its weights are in the neural tangent parametrization, z = x W / sqrt(inputs) + b; here W / sqrt(inputs)
+is the weight, with Adam's learning rate divided by the root and epsilon multiplied by it, which is the same.
 """
 
 from __future__ import annotations

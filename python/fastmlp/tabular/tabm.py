@@ -69,8 +69,8 @@ class TabMClassifier(TabularClassifier, _TabM):
     Parameters
     ----------
     arch_type : {"tabm", "tabm-mini"}, default="tabm"
-        "tabm": each member has factors of the inputs and outputs of each layer, and biases. "tabm-mini": only of the inputs
-        of the first one, which takes less time.
+        "tabm": each member has factors of the inputs and outputs of each layer, and biases. "tabm-mini": only of the
+        inputs of the first one, which takes less time.
     k : int >= 1, default=32
         Number of members.
     n_blocks : int >= 1 or None, default=None
@@ -82,13 +82,14 @@ class TabMClassifier(TabularClassifier, _TabM):
     activation : str, default="relu"
         Of the hidden layers: one of `Network` without settings.
     num_embeddings : {"piecewise_linear", "none"}, default="piecewise_linear"
-        "piecewise_linear": each number is embedded by a function that is linear in each of `n_bins` quantile bins. These
-        embeddings are trained.
+        "piecewise_linear": each number is embedded by a function that is linear in each of `n_bins` quantile bins.
+        These embeddings are trained.
     n_bins : int >= 2, default=48
     d_embedding : int in [1, 64], default=16
         Dimension of the embedding of a number.
     start_scaling_init : {"auto", "normal", "random_signs"}, default="auto"
-        Of the factors of the first layer's inputs, by which members differ at the start. "auto": "normal" with embeddings.
+        Of the factors of the first layer's inputs, by which members differ at the start. "auto": "normal" with
+        embeddings.
     lr : float > 0, default=0.002
         Learning rate of AdamW.
     weight_decay : float >= 0, default=0.0003

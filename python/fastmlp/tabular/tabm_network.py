@@ -1,7 +1,8 @@
 """TabM's networks: settings, architecture, initial parameters, and weight decay.
 
-Of Gorishniy, Kotelnikov and Babenko: TabM: Advancing Tabular Deep Learning with Parameter-Efficient Ensembling, ICLR 2025.
-The embeddings of numbers are the piecewise linear ones of Gorishniy, Rubachev and Babenko (NeurIPS 2022), in version B.
+Of Gorishniy, Kotelnikov and Babenko: TabM: Advancing Tabular Deep Learning with Parameter-Efficient Ensembling, ICLR
+2025. The embeddings of numbers are the piecewise linear ones of Gorishniy, Rubachev and Babenko (NeurIPS 2022), in
+version B.
 """
 
 from __future__ import annotations
