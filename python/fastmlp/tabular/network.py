@@ -12,6 +12,10 @@ from .. import _core, activations, core_calls, losses, validation
 from .preparation import PreparedTable
 
 
+HIDDEN_ACTIVATIONS = tuple(row.name for row in activations.TABLE.values() if row.for_hidden and not row.settings)
+"""The activations that these networks can have."""
+
+
 @dataclass(frozen=True)
 class Architecture:
     """What a network for tables is made of.

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import activations, validation
+from .. import validation
 from ..schedules import check_schedule
+from .network import HIDDEN_ACTIVATIONS
 
 OF_BOTH = {
     "hidden_sizes": (256, 256, 256),
@@ -76,18 +77,14 @@ RANGES = {
 }
 """Settings that are integers, and their least and, if it has one, greatest value."""
 
-HIDDEN_ACTIVATIONS = tuple(row.name for row in activations.TABLE.values() if row.for_hidden and not row.settings)
-
 
 def checked(given: dict[str, Any], task: str) -> dict[str, Any]:
     """All settings of an estimator with these parameters: those that are None by their values in the variant."""
     variant = validation.check_choice("variant", given["variant"], tuple(OF_VARIANT))
     defaults = OF_BOTH | OF_VARIANT[variant] | {"lr": LEARNING_RATES[variant, task], "act": ACTIVATIONS[task]}
     settings = given | {name: value for name, value in defaults.items() if given.get(name) is None}
-    if given["max_one_hot_cat_size"] == "default":
-        settings["max_one_hot_cat_size"] = defaults["max_one_hot_cat_size"]
-    else:
-        settings["max_one_hot_cat_size"] = given["max_one_hot_cat_size"]
+    size = given["max_one_hot_cat_size"]  # None has a meaning of its own
+    settings["max_one_hot_cat_size"] = defaults["max_one_hot_cat_size"] if size == "default" else size
     check = validation
     if isinstance(settings["hidden_sizes"], str) or not hasattr(settings["hidden_sizes"], "__iter__"):
         raise TypeError(f"hidden_sizes must be a sequence of integers, got {settings['hidden_sizes']!r}")

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import activations, validation
+from .. import validation
 from .estimator import Goal
-from .network import Architecture, TabularNetwork
+from .network import HIDDEN_ACTIVATIONS, Architecture, TabularNetwork
 from .preparation import PreparedTable
 from .training import Factors
 
@@ -23,8 +23,6 @@ ARCHITECTURES = ("tabm", "tabm-mini")
 EMBEDDINGS = ("piecewise_linear", "none")
 
 INITIAL_FACTORS = ("auto", "normal", "random_signs")
-
-HIDDEN_ACTIVATIONS = tuple(row.name for row in activations.TABLE.values() if row.for_hidden and not row.settings)
 
 
 def checked(given: dict[str, Any]) -> dict[str, Any]:
@@ -39,10 +37,10 @@ def checked(given: dict[str, Any]) -> dict[str, Any]:
         settings["n_blocks"] = 2 if embeds else 3
     if settings["start_scaling_init"] == "auto":
         settings["start_scaling_init"] = "normal" if embeds else "random_signs"
-    integers = ("k", "n_blocks", "d_block", "d_embedding", "n_epochs", "batch_size", "n_ensemble")
+    integers = ("k", "n_blocks", "d_block", "n_epochs", "batch_size", "n_ensemble")
     for name in integers:
         settings[name] = check.check_integer(name, settings[name], 1)
-    check.check_integer("d_embedding", settings["d_embedding"], 1, 64)
+    settings["d_embedding"] = check.check_integer("d_embedding", settings["d_embedding"], 1, 64)
     settings["n_bins"] = check.check_integer("n_bins", settings["n_bins"], 2)
     if settings["patience"] is not None:
         settings["patience"] = check.check_integer("patience", settings["patience"], 0)
