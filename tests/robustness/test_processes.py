@@ -381,14 +381,17 @@ def test_an_address_space_that_is_too_small_is_a_memory_error():
 @without_sanitizer
 @pytest.mark.skipif(sys.platform != "linux", reason="address space is limited as Linux does")
 def test_threads_that_run_out_of_memory_do_not_end_the_process():
-    """At one of these limits or another not even the exception's own memory is left, in a thread that never threw."""
+    """At one of these limits or another not even the exception's own memory is left, in a thread that never threw.
+
+    The threads take turns: two that race for the last bytes may leave pybind11 or NumPy none, and neither can bear that.
+    """
     for kilobytes in (0, 100, 500, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000, 12000, 15000):
         result = run(f"""
             import resource, threading
 
             trainers = [fastmlp.Trainer(fastmlp.Network((200, 256, 256, 10)), n_threads=8) for _ in range(4)]
             ends = []
-            begin, ready = threading.Lock(), threading.Semaphore(0)
+            turn, ready = threading.Lock(), threading.Semaphore(0)
 
             def limit(kilobytes):
                 with open("/proc/self/statm") as file:
@@ -396,19 +399,18 @@ def test_threads_that_run_out_of_memory_do_not_end_the_process():
                 resource.setrlimit(resource.RLIMIT_AS, (used + kilobytes * 1000, resource.RLIM_INFINITY))
 
             def work(trainer):
-                fastmlp._core.current_isa()  # pybind11's own memory of a thread
+                fastmlp._core.current_isa(), X[:2] @ X[:2].T  # pybind11's and NumPy's own memory of a thread
                 ready.release()
-                with begin:
-                    pass
-                try:
-                    trainer.fit(X, y, epochs=1)
-                except (MemoryError, RuntimeError):  # Python: "can't allocate lock"
-                    pass
-                ends.append(1)
+                with turn:
+                    try:
+                        trainer.fit(X, y, epochs=1)
+                    except (MemoryError, RuntimeError):  # Python: "can't allocate lock"
+                        pass
+                    ends.append(1)
 
             limit(50_000)  # too little for an arena of malloc for each thread
             threading.stack_size(1 << 18)
-            with begin:  # Python hangs where a thread of its own gets no memory to start
+            with turn:  # Python hangs where a thread of its own gets no memory to start
                 threads = [threading.Thread(target=work, args=(trainer,)) for trainer in trainers]
                 for thread in threads:
                     thread.start()
