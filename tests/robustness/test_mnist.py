@@ -1,4 +1,4 @@
-"""The search for MNIST, its download from mirrors, and tests that must not use the network."""
+"""The search for MNIST and Fashion-MNIST, their download from mirrors, and tests that must not use the network."""
 
 import gzip
 import hashlib
@@ -25,6 +25,11 @@ REAL_MNIST = os.environ.get("FASTMLP_DATA")  # before any fixture changes it
 # The search for MNIST. A tiny set takes the place of the real one, so that hashes can be right.
 
 
+def replace_published(monkeypatch, **parts):
+    for name in ("MNIST", "FASHION_MNIST"):
+        monkeypatch.setattr(mnist, name, getattr(mnist, name)._replace(**parts))
+
+
 @pytest.fixture
 def tiny_mnist(monkeypatch, tmp_path):
     """Published content by file name; all places that are searched are empty, all mirrors dead."""
@@ -40,8 +45,7 @@ def tiny_mnist(monkeypatch, tmp_path):
             published[f"{name}.gz"] = compressed
             md5, sha256 = hashlib.md5(compressed).hexdigest(), hashlib.sha256(content).hexdigest()
             files.append(mnist.PublishedFile(name, values.shape, md5, sha256))
-    monkeypatch.setattr(mnist, "MNIST_FILES", tuple(files))
-    monkeypatch.setattr(mnist, "MNIST_MIRRORS", ("http://127.0.0.1:9/", "http://127.0.0.1:9/second/"))
+    replace_published(monkeypatch, files=tuple(files), mirrors=("http://127.0.0.1:9/", "http://127.0.0.1:9/second/"))
     monkeypatch.setattr(mnist, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.delenv("FASTMLP_DATA", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -145,7 +149,7 @@ def test_nothing_found_without_download_lists_everything(tiny_mnist, tmp_path, m
     message = str(caught.value)
     for part in (str(tmp_path / "data"), "FASTMLP_DATA", str(tmp_path / "cache"), "download=False"):
         assert part in message
-    for file in mnist.MNIST_FILES:
+    for file in mnist.MNIST.files:
         assert f"{file.name}.gz (md5 {file.md5})" in message
     assert "pip install pooch" in message
     assert "make_digits" in message
@@ -229,7 +233,7 @@ def mirrors(tiny_mnist, monkeypatch):
     served = Mirrors(tiny_mnist)
 
     def use(*behaviours):
-        monkeypatch.setattr(mnist, "MNIST_MIRRORS", tuple(served.address(b) for b in behaviours))
+        replace_published(monkeypatch, mirrors=tuple(served.address(b) for b in behaviours))
         return served
 
     monkeypatch.setattr(mnist, "DOWNLOAD_TIMEOUT", 0.3)
@@ -240,11 +244,47 @@ def mirrors(tiny_mnist, monkeypatch):
 def test_a_file_of_the_right_md5_alone_does_not_enter_the_cache(mirrors, tiny_mnist, tmp_path, monkeypatch):
     """MD5 can be forged."""
     mirrors("good")
-    first, *others = mnist.MNIST_FILES
-    monkeypatch.setattr(mnist, "MNIST_FILES", (first._replace(sha256="0" * 64), *others))
+    first, *others = mnist.MNIST.files
+    replace_published(monkeypatch, files=(first._replace(sha256="0" * 64), *others))
     with pytest.raises(DataFileError, match="expected sha256 0000"):
         datasets.load_mnist()
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_fashion_mnist_has_a_folder_of_its_own(mirrors, tiny_mnist, tmp_path, monkeypatch):
+    """Its files have the names of MNIST's."""
+    served = mirrors("good")
+    monkeypatch.setenv("FASTMLP_DATA", str(store(tmp_path / "data", damage(tiny_mnist))))
+    store(tmp_path / "cache", damage(tiny_mnist))
+    check_tiny(datasets.load_fashion_mnist())
+    folder = tmp_path / "cache" / "fashion-mnist"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == tiny_mnist
+    assert len(served.requests) == 4
+    check_tiny(datasets.load_fashion_mnist(download=False))
+    check_tiny(datasets.load_fashion_mnist(folder))
+    store(tmp_path / "data" / "fashion-mnist", damage(tiny_mnist))
+    with pytest.raises(DataFileError, match="other content: expected sha256"):
+        datasets.load_fashion_mnist()
+
+
+def test_the_message_names_fashion_mnists_folder(tiny_mnist, tmp_path, monkeypatch):
+    monkeypatch.setenv("FASTMLP_DATA", str(tmp_path))
+    with pytest.raises(DataFileError) as caught:
+        datasets.load_fashion_mnist(download=False)
+    message = str(caught.value)
+    for part in ("Fashion-MNIST was not found", str(tmp_path / "fashion-mnist"), "load_fashion_mnist(folder)"):
+        assert part in message
+    assert "folder above it in FASTMLP_DATA, if it is called fashion-mnist" in message
+
+
+def test_published_hashes_of_fashion_mnist():
+    """Of the files beside MNIST's, where they are."""
+    folder = REAL_MNIST and Path(REAL_MNIST).with_name("fashion-mnist")
+    if not folder or not folder.is_dir():
+        pytest.skip("no folder fashion-mnist lies beside FASTMLP_DATA")
+    x_train, y_train, x_test, y_test = datasets.load_fashion_mnist(folder)
+    assert (x_train.shape, x_test.shape) == ((60000, 784), (10000, 784))
+    assert np.bincount(y_train).tolist() == [6000] * 10 and np.bincount(y_test).tolist() == [1000] * 10
 
 
 FAILURES = ["forbidden", "reset", "short", "wrong", "silent"]
@@ -279,7 +319,7 @@ def test_all_mirrors_fail(mirrors, tiny_mnist, tmp_path, failure):
     with pytest.raises(DataFileError) as caught:
         datasets.load_mnist()
     message = str(caught.value)
-    first = mnist.MNIST_FILES[0]
+    first = mnist.MNIST.files[0]
     for part in (
         "FASTMLP_DATA: not set",
         str(tmp_path / "cache"),

@@ -197,6 +197,7 @@ DEFAULTS = {
     "callbacks.ReduceOnPlateau": dict(metric="val_loss", factor=0.1, patience=10, min_delta=0.0, min_rate=0.0),
     "datasets.hill_and_valley_grid": dict(points=1000),
     "datasets.load_idx": dict(classes=10),
+    "datasets.load_fashion_mnist": dict(folder=None, download=True),
     "datasets.load_mnist": dict(folder=None, download=True),
     "datasets.make_digits": dict(train_samples=60000, test_samples=10000, seed=0),
     "datasets.make_hill_and_valley": dict(noise=0.0, seed=0),
