@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "../kernels/dispatch.h"
+#include "../linalg/bfloat16.h"
 #include "../linalg/gemm.h"
 #include "../nn/epilogue.h"
 #include "../nn/loss.h"
@@ -12,8 +13,9 @@
 
 namespace fastmlp {
 
-template <class T>
-Array<T> matmul_of(const Array<T>& a, const Array<T>& b, bool transpose_a, bool transpose_b, int n_threads) {
+// What f(a, b, product) computes without the GIL.
+template <class T, class F>
+Array<T> product_of(const Array<T>& a, const Array<T>& b, bool transpose_a, bool transpose_b, F f) {
     const MatrixView<const T> a_view = matrix_view(a, "a"), b_view = matrix_view(b, "b");
     const int64_t inner_a = transpose_a ? a_view.rows : a_view.columns,
                   inner_b = transpose_b ? b_view.columns : b_view.rows;
@@ -22,8 +24,23 @@ Array<T> matmul_of(const Array<T>& a, const Array<T>& b, bool transpose_a, bool 
     const MatrixView<T> c_view = matrix_view_of_new(c);
     const Pin pins[] = {Pin(a), Pin(b)};
     const ReleasedGil released;
-    matmul(a_view, transpose_a, b_view, transpose_b, c_view, kernels_of<T>(current_table()), n_threads);
+    f(a_view, b_view, c_view);
     return c;
+}
+
+template <class T>
+Array<T> matmul_of(const Array<T>& a, const Array<T>& b, bool transpose_a, bool transpose_b, int n_threads) {
+    return product_of(a, b, transpose_a, transpose_b, [&](auto a_view, auto b_view, MatrixView<T> c) {
+        matmul(a_view, transpose_a, b_view, transpose_b, c, kernels_of<T>(current_table()), n_threads);
+    });
+}
+
+Array<float> matmul_bfloat16_of(const Array<float>& a, const Array<float>& b, bool transpose_a, bool transpose_b,
+                                int n_threads) {
+    return product_of(a, b, transpose_a, transpose_b, [&](auto a_view, auto b_view, MatrixView<float> c) {
+        matmul_bfloat16(a_view, transpose_a, b_view, transpose_b, c, kernels_of<float>(current_table()),
+                        bfloat16_kernels(current_table()), n_threads);
+    });
 }
 
 // Kernels work on padded rows. The copy is made under the GIL, so that no other thread changes the array meanwhile.
@@ -135,6 +152,9 @@ template <class T> void register_ops_of(py::module_& m) {
 }
 
 void register_ops(py::module_& m) {
+    using py::arg;
+    m.def("matmul_bfloat16", &matmul_bfloat16_of, arg("a").noconvert(), arg("b").noconvert(), arg("transpose_a"),
+          arg("transpose_b"), arg("n_threads"));
     register_ops_of<float>(m);
     register_ops_of<double>(m);
 }

@@ -14,6 +14,7 @@ void register_testing(py::module_& m) {
     testing.def("available_isas", [m] { return m.attr("available_isas")(); });
     testing.def("current_isa", [] { return current_table().isa; });
     testing.def("use_isa", &use_table, py::arg("name"));
+    testing.def("emulate_bfloat16", &emulate_bfloat16, py::arg("emulates"));
 #ifdef FASTMLP_FAIL_ALLOCATIONS
     testing.def("fail_allocation", &fail_allocation, py::arg("n"));
     testing.def("allocation_failed", &allocation_failed);

@@ -9,17 +9,26 @@ namespace fastmlp {
 
 namespace generic {
 extern const KernelTable table;
+extern const Bfloat16Kernels bfloat16;
 }
 #ifdef FASTMLP_X86
 namespace avx2 {
 extern const KernelTable table;
+extern const Bfloat16Kernels bfloat16;
 }
 namespace avx512 {
 extern const KernelTable table;
+extern const Bfloat16Kernels bfloat16;
 }
+#ifdef FASTMLP_AVX512BF16
+namespace avx512bf16 {
+extern const Bfloat16Kernels bfloat16;
+}
+#endif
 #elif defined(FASTMLP_AARCH64)
 namespace neon {
 extern const KernelTable table;
+extern const Bfloat16Kernels bfloat16;
 }
 #endif
 
@@ -68,5 +77,26 @@ const KernelTable& current_table() {
 }
 
 void use_table(const std::string& isa) { chosen.store(&table_named(isa)); }
+
+namespace {
+std::atomic<bool> emulates_bfloat16{false};
+}
+
+void emulate_bfloat16(bool emulates) { emulates_bfloat16.store(emulates); }
+
+const Bfloat16Kernels& bfloat16_kernels(const KernelTable& table) {
+#ifdef FASTMLP_X86
+#ifdef FASTMLP_AVX512BF16
+    static const bool has_extension = __builtin_cpu_supports("avx512bf16");
+    if (&table == &avx512::table && has_extension && !emulates_bfloat16.load(std::memory_order_relaxed))
+        return avx512bf16::bfloat16;
+#endif
+    if (&table == &avx512::table) return avx512::bfloat16;
+    if (&table == &avx2::table) return avx2::bfloat16;
+#elif defined(FASTMLP_AARCH64)
+    if (&table == &neon::table) return neon::bfloat16;
+#endif
+    return generic::bfloat16;
+}
 
 }  // namespace fastmlp

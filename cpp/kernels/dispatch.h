@@ -17,6 +17,11 @@ const KernelTable& current_table();
 // Changes it for the whole process (tests compare the instruction sets of one machine).
 void use_table(const std::string& isa);
 
+// Of a table's instruction set, or its extension that multiplies bfloat16, where the processor has that.
+const Bfloat16Kernels& bfloat16_kernels(const KernelTable& table);
+// For tests: whether that extension is left out.
+void emulate_bfloat16(bool emulates);
+
 // Properties are equal in all tables.
 inline ActivationProperties properties_of(Activation kind) {
     return available_tables().front()->activations[static_cast<int>(kind)];

@@ -222,6 +222,21 @@ template <class T> struct Kernels {
     int64_t (*fma_rounds)(int64_t rounds);
 };
 
+// The operands of a product over pairs of bfloat16: the even element of a pair is in the lower 16 bits.
+struct PairProduct {
+    int64_t pairs;
+    const std::uint32_t* a;  // (m, pairs) row-major
+    int64_t a_stride;
+    const std::uint32_t* b;  // (pairs, vectors * lanes)
+};
+
+// Of one instruction set; equal results on all.
+struct Bfloat16Kernels {
+    bool native;  // the processor multiplies bfloat16
+    // C (m, vectors * lanes of float) = A * B; m and vectors are fixed by the position
+    void (*tile[max_row_tile][panel_vectors])(const PairProduct& product, float* c, int64_t c_stride);
+};
+
 struct KernelTable {
     const char* isa;
     ActivationProperties activations[count_of<Activation>];

@@ -22,15 +22,14 @@ void matmul(MatrixView<const T> a, bool transpose_a, MatrixView<const T> b, bool
     run_team(threads, [&](const Worker& worker) noexcept {
         for_each_tile(kernels.row_tile, m, shape, worker, [&](const Tile& tile) {
             alignas(alignment_bytes) T sums[max_row_tile * panel_width<T>];
-            const int64_t width = shape.width_of(tile.panel), first = tile.panel * shape.full_width();
+            const int64_t width = shape.width_of(tile.panel);
             const T* packed = panels.data() + shape.offset_of(tile.panel);
             if (transpose_a)
                 kernels.outer_tile[tile.rows - 1][shape.vectors_of(tile.panel) - 1](
                     {k, a.data + tile.row, a.stride, packed, width, Prefetch{}}, sums);
             else
                 panel_tile(kernels, a, shape, panels.data(), tile, sums, width);
-            for (int64_t i = 0; i < tile.rows; ++i)
-                std::copy_n(sums + i * width, std::min(width, n - first), c.row(tile.row + i) + first);
+            copy_tile(shape, tile, sums, c);
         });
     });
 }

@@ -119,6 +119,13 @@ void panel_tile_sparse(const Kernels<T>& kernels, MatrixView<const T> a, const P
         c, c_stride);
 }
 
+// Copies a tile's sums, one row after another, to its place in the caller's c, which has no padding.
+template <class T> void copy_tile(const PanelShape& shape, const Tile& tile, const T* sums, MatrixView<T> c) {
+    const int64_t width = shape.width_of(tile.panel), first = tile.panel * shape.full_width();
+    for (int64_t i = 0; i < tile.rows; ++i)
+        std::copy_n(sums + i * width, std::min(width, c.columns - first), c.row(tile.row + i) + first);
+}
+
 // One tile of C = Aᵀ * B, with A (k, m) and B (k, n) row-major, where C has the layout of panels.
 template <class T> struct OuterProduct {
     const Kernels<T>& kernels;

@@ -20,7 +20,7 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     ----------
     mode : {"stdout", "dicts"}
         As in ``numpy.show_config``: print, or return a dict with the keys version, instruction_set, instruction_sets,
-        openmp (whether OMP_NUM_THREADS and threadpoolctl limit the threads) and threads.
+        bfloat16 ("native" where the processor multiplies it, otherwise "emulated", with the same results), openmp (whether OMP_NUM_THREADS and threadpoolctl limit the threads) and threads.
     """
     if mode not in ("stdout", "dicts"):
         raise ValueError(f"mode must be 'stdout' or 'dicts', got {mode!r}")
@@ -28,6 +28,7 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
         "version": __version__,
         "instruction_set": _core.current_isa(),
         "instruction_sets": _core.available_isas(),
+        "bfloat16": "native" if _core.multiplies_bfloat16() else "emulated",
         "openmp": _core.has_openmp(),
         "threads": default_thread_count(),
     }

@@ -24,7 +24,12 @@ class LossAndGradient(NamedTuple):
 
 
 def matmul(
-    a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False, n_threads: int | None = None
+    a: Any,
+    b: Any,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    n_threads: int | None = None,
+    precision: str | None = None,
 ) -> np.ndarray:
     """The matrix product op(a) @ op(b), where op may transpose; raises a ValueError if the inner dimensions differ.
 
@@ -34,11 +39,16 @@ def matmul(
     b : array, shape (k, n), or (n, k) if transpose_b
     transpose_a, transpose_b : bool
     n_threads : int >= 1, optional
+    precision : {"bfloat16"}, optional
+        Of the factors, which must be float32 arrays then: they are rounded to bfloat16, which has the exponent of float32
+        and 8 significant bits, and their products are added in float32. None: that of the arrays.
 
     Returns
     -------
     array, shape (m, n)
-        Each element is one chain of multiply-adds over k, for every number of threads.
+        Each element is one chain of multiply-adds over k, for every number of threads. With bfloat16 the chain takes the
+        second of each two elements first, and sums that are denormal become zero: so the result has the same bits on
+        every processor, whether it multiplies bfloat16 itself (`show_config`) or not.
     """
     a, b = _matrices(a=a, b=b)
     transpose_a = validation.check_flag("transpose_a", transpose_a)
@@ -47,7 +57,13 @@ def matmul(
     if inner_a != inner_b:
         shapes = f"shapes {a.shape} and {b.shape}"
         raise ValueError(f"the inner dimensions of a and b must agree, got {inner_a} and {inner_b} ({shapes})")
-    return _core.matmul(a, b, transpose_a, transpose_b, validation.check_threads(n_threads) or default_thread_count())
+    n_threads = validation.check_threads(n_threads) or default_thread_count()
+    if precision is None:
+        return _core.matmul(a, b, transpose_a, transpose_b, n_threads)
+    validation.check_choice("precision", precision, ("bfloat16",))
+    if a.dtype != np.float32:
+        raise ValueError(f"precision 'bfloat16' needs float32 arrays, got {a.dtype}")
+    return _core.matmul_bfloat16(a, b, transpose_a, transpose_b, n_threads)
 
 
 def activate(z: Any, activation: str, settings: Mapping[str, float] | None = None) -> np.ndarray:

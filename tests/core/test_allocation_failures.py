@@ -95,6 +95,7 @@ def test_operations():
     a = np.ones((70, 60), np.float32)
     with team_of(2):
         assert fail_each(lambda: ops.matmul(a, a.T, n_threads=2)) >= 1
+        assert fail_each(lambda: ops.matmul(a, a, transpose_b=True, n_threads=2, precision="bfloat16")) >= 1
     assert fail_each(lambda: ops.softmax_cross_entropy(a, np.zeros(70, int))) >= 1
 
 

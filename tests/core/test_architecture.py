@@ -123,13 +123,23 @@ def output_of(tool, *arguments):
     return subprocess.run([tool, *arguments], capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.parametrize("instruction_set", INSTRUCTION_SETS)
-def test_kernels_export_nothing_outside_their_namespace(instruction_set):
+KERNEL_FILES = [
+    *((name, file) for name in INSTRUCTION_SETS for file in ("kernels", "bfloat16")),
+    *([("avx512bf16", "bfloat16")] if MACHINE == "x86_64" else []),
+]
+
+
+@pytest.mark.parametrize("instruction_set, file", KERNEL_FILES)
+def test_kernels_export_nothing_outside_their_namespace(instruction_set, file):
     """A weak symbol built with AVX-512 flags may become the only copy, and crash older processors."""
-    (path,) = objects(f"kernels_{instruction_set}.dir/**/kernels.cpp.o")
+    found = objects(f"kernels_{instruction_set}.dir/**/{file}.cpp.o")
+    if not found and instruction_set == "avx512bf16":
+        pytest.skip("the compiler does not know AVX512_BF16")
+    (path,) = found
     symbols = [line.split(maxsplit=2) for line in output_of("nm", "-C", "--defined-only", str(path)).splitlines()]
     visible = [name for _, kind, name in symbols if kind not in "tr" or kind in "VWu"]
-    assert any(f"fastmlp::{instruction_set}::table" in name for name in visible)
+    exported = {"kernels": "table", "bfloat16": "bfloat16"}[file]
+    assert any(f"fastmlp::{instruction_set}::{exported}" in name for name in visible)
     strangers = [name for name in visible if f"fastmlp::{instruction_set}::" not in name]
     assert not strangers
 
@@ -207,6 +217,28 @@ def test_accumulators_stay_in_registers(instruction_set):
         (k, d, r, v) for k in kinds for d in ("float", "double") for r in range(1, tile_rows + 1) for v in (1, 2)
     } - found
     assert not missing, f"no inner loop found in {sorted(missing)[:4]}"
+
+
+@on_x86
+def test_sums_of_bfloat16_stay_in_registers():
+    found = objects("kernels_avx512bf16.dir/**/bfloat16.cpp.o")
+    if not found or gcc_version(found[0]) < KNOWN_GCC:
+        pytest.skip(f"not built by GCC {KNOWN_GCC} or newer: another compiler may lack the instruction, or spill")
+    tiles = set()
+    for function, instructions in innermost_loops(
+        output_of("objdump", "-d", "-C", "--no-show-raw-insn", str(found[0]))
+    ):
+        tile = re.search(r"compute_pair_tile<(\d+), ([12])>", function)
+        if not tile:
+            continue
+        rows, vectors = int(tile[1]), int(tile[2])
+        products = sum(instruction.startswith("vdpbf16ps") for instruction in instructions)
+        if not products:
+            continue
+        assert products % (rows * vectors) == 0, function
+        assert not any(re.match(r"vmov\w+\s+%zmm\d+,[^%]*\(%r[sb]p", instruction) for instruction in instructions)
+        tiles.add((rows, vectors))
+    assert tiles == {(rows, vectors) for rows in range(1, TILE_ROWS["avx512"] + 1) for vectors in (1, 2)}
 
 
 MODULES = sorted((ROOT / "python" / "fastmlp").rglob("*.py"))

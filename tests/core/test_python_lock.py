@@ -115,6 +115,9 @@ LONG_CALLS = {
     "first_not_finite": lambda size: (lambda X: lambda: _core.first_not_finite(X, 1e38, 1))(long_inputs(8 * size)),
     "peak_gflops": lambda size: lambda: _core.peak_gflops(True, 1, 0.02),
     "matmul": lambda size: (lambda a: lambda: _core.matmul(a, a, False, True, 1))(long_inputs(size)),
+    "matmul_bfloat16": lambda size: (lambda a: lambda: _core.matmul_bfloat16(a, a, False, True, 1))(
+        long_inputs(size).astype(np.float32)
+    ),
     "activate": lambda size: (lambda z: lambda: _core.activate(z, _core.Activation.tanh, []))(long_inputs(8 * size)),
     "activation_gradient": lambda size: (lambda z: lambda: _core.activation_gradient(z, z, _core.Activation.tanh, []))(
         long_inputs(8 * size)
@@ -139,7 +142,7 @@ COPIES = {  # copies of parameters and arguments, and short answers: the lock is
     *("Trainer." + name for name in ("gradient_memory", "gradients", "gradient_vector", "memory", "set_memory")),
     *("Trainer." + name for name in ("optimizer_state", "set_optimizer_state", "updates")),
     *("Trainer." + name for name in ("save_snapshot", "restore_snapshot")),
-    *("current_isa", "available_isas", "has_openmp", "default_thread_count"),
+    *("current_isa", "available_isas", "multiplies_bfloat16", "has_openmp", "default_thread_count"),
     *("forget_native_calls", "CsrInputs", "LossSum", "UpdateSettings", "UpdateSchedule"),
     *("Step.outputs", "Step.gradients"),
     *("TabularNet." + name for name in ("table", "labelled_table", "parameters", "set_parameters")),

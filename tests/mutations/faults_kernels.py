@@ -80,4 +80,17 @@ FAULTS = [
         "sqrt(state[1]) + Vec<T>::broadcast(rule.epsilon)",
         "sqrt(state[1] + Vec<T>::broadcast(rule.epsilon))",
     ),  # epsilon inside the root
+    # bfloat16
+    Fault(
+        "K37",
+        "const unsigned before = flush_denormals();",
+        "const unsigned before = flush_denormals(); end_flushing(before);",
+    ),  # denormal sums are kept
+    Fault("K38", "end_flushing(before);", ""),  # the thread's other results are flushed from then on
+    Fault(
+        "K39",
+        "return __builtin_fabsf(sum) < 0x1p-126f ? __builtin_copysignf(0.0f, sum) : sum;",
+        "return sum;",
+    ),  # on generic, denormal sums are kept
+    Fault("K40", "Pairs::load(b + j * V::lanes).high()", "Pairs::load(b + j * V::lanes).low()"),  # the wrong one of two
 ]

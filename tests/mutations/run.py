@@ -33,6 +33,8 @@ LEFT_OUT = ["--ignore=tests/core/test_bits.py", "--ignore=tests/core/test_mutati
 
 # Tests that fail soon for most faults of these files; by the longest prefix of the path.
 NEAREST = {
+    "cpp/kernels/bfloat16": "bfloat16",
+    "cpp/linalg/bfloat16": "bfloat16",
     "cpp/kernels/": "accuracy ops ties core combinations network trainer",
     "cpp/linalg/": "ops core plain_network combinations validation arguments network trainer threads processes",
     "cpp/nn/": "core epoch_plan ties combinations columns sparse network plain_network trainer sample_weight part_settings "

@@ -60,6 +60,7 @@ def test_show_config_prints_what_it_returns(capsys):
     assert config["version"] == fastmlp.__version__
     assert config["instruction_set"] in config["instruction_sets"]
     assert config["instruction_sets"][0] == "generic"
+    assert config["bfloat16"] in ("native", "emulated")
     assert config["openmp"] in (True, False)
     assert config["threads"] >= 1
     assert fastmlp.show_config() is None

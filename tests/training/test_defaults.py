@@ -211,7 +211,7 @@ DEFAULTS = {
     "ops.activate": dict(settings=None),
     "ops.activation_gradient": dict(settings=None, z=None),
     "ops.loss_and_gradient": dict(settings=None),
-    "ops.matmul": dict(transpose_a=False, transpose_b=False, n_threads=None),
+    "ops.matmul": dict(transpose_a=False, transpose_b=False, n_threads=None, precision=None),
     "plotting.HeatMapDisplay.from_rows": dict(ax=None),
     "plotting.HeatMapDisplay.plot": dict(ax=None, text="{:.3g}"),
     "plotting.LearningCurveDisplay.from_history": dict(metric="loss", ax=None),

@@ -3,6 +3,8 @@
 
 #include <immintrin.h>
 
+#include <cstdint>
+
 namespace fastmlp::FASTMLP_ISA {
 
 template <class T> struct Vec;
@@ -94,5 +96,23 @@ template <> struct Vec<double> {
             _mm256_castpd_si256(_mm256_add_pd(n.v, _mm256_set1_pd(6755399441055744.0 + 1023.0))), 52))};
     }
 };
+
+struct Pairs {
+    __m256i v;
+    static Pairs load(const std::uint32_t* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }
+    static Pairs broadcast(std::uint32_t x) { return {_mm256_set1_epi32(static_cast<int>(x))}; }
+    Vec<float> low() const { return {_mm256_castsi256_ps(_mm256_slli_epi32(v, 16))}; }
+    Vec<float> high() const {
+        return {_mm256_castsi256_ps(_mm256_and_si256(v, _mm256_set1_epi32(static_cast<int>(0xffff0000u))))};
+    }
+};
+
+inline unsigned flush_denormals() {
+    const unsigned before = _mm_getcsr();
+    _mm_setcsr(before | 0x8040);
+    return before;
+}
+inline void end_flushing(unsigned before) { _mm_setcsr(before); }
+inline Vec<float> fma_to_zero(Vec<float> a, Vec<float> b, Vec<float> c) { return fma(a, b, c); }
 
 }  // namespace fastmlp::FASTMLP_ISA

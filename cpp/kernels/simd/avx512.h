@@ -3,6 +3,8 @@
 
 #include <immintrin.h>
 
+#include <cstdint>
+
 namespace fastmlp::FASTMLP_ISA {
 
 template <class T> struct Vec;
@@ -86,5 +88,28 @@ template <> struct Vec<double> {
             _mm512_castpd_si512(_mm512_add_pd(n.v, _mm512_set1_pd(6755399441055744.0 + 1023.0))), 52))};
     }
 };
+
+struct Pairs {
+    __m512i v;
+    static Pairs load(const std::uint32_t* p) { return {_mm512_loadu_si512(p)}; }
+    static Pairs broadcast(std::uint32_t x) { return {_mm512_set1_epi32(static_cast<int>(x))}; }
+    Vec<float> low() const { return {_mm512_castsi512_ps(_mm512_slli_epi32(v, 16))}; }
+    Vec<float> high() const {
+        return {_mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32(static_cast<int>(0xffff0000u))))};
+    }
+#ifdef __AVX512BF16__
+    friend Vec<float> add_products(Pairs a, Pairs b, Vec<float> c) {
+        return {_mm512_dpbf16_ps(c.v, (__m512bh)a.v, (__m512bh)b.v)};
+    }
+#endif
+};
+
+inline unsigned flush_denormals() {
+    const unsigned before = _mm_getcsr();
+    _mm_setcsr(before | 0x8040);
+    return before;
+}
+inline void end_flushing(unsigned before) { _mm_setcsr(before); }
+inline Vec<float> fma_to_zero(Vec<float> a, Vec<float> b, Vec<float> c) { return fma(a, b, c); }
 
 }  // namespace fastmlp::FASTMLP_ISA

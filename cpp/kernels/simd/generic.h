@@ -103,4 +103,43 @@ private:
     }
 };
 
+struct Pairs {
+    std::uint32_t v[Vec<float>::lanes];
+
+    static Pairs load(const std::uint32_t* p) {
+        Pairs r;
+        for (int i = 0; i < Vec<float>::lanes; ++i) r.v[i] = p[i];
+        return r;
+    }
+    static Pairs broadcast(std::uint32_t x) {
+        Pairs r;
+        for (std::uint32_t& pair : r.v) pair = x;
+        return r;
+    }
+    Vec<float> low() const {
+        return Vec<float>::each([&](int i) { return of_bits(v[i] << 16); });
+    }
+    Vec<float> high() const {
+        return Vec<float>::each([&](int i) { return of_bits(v[i] & 0xffff0000u); });
+    }
+
+private:
+    static float of_bits(std::uint32_t bits) {
+        float x;
+        __builtin_memcpy(&x, &bits, sizeof x);
+        return x;
+    }
+};
+
+inline unsigned flush_denormals() { return 0; }
+inline void end_flushing(unsigned) {}
+// Rounded once, as if fused: in double the product is exact, and so is the sum unless one operand is too small to matter.
+inline Vec<float> fma_to_zero(Vec<float> a, Vec<float> b, Vec<float> c) {
+    return Vec<float>::each([&](int i) {
+        const float sum =
+            static_cast<float>(static_cast<double>(a.v[i]) * static_cast<double>(b.v[i]) + static_cast<double>(c.v[i]));
+        return __builtin_fabsf(sum) < 0x1p-126f ? __builtin_copysignf(0.0f, sum) : sum;
+    });
+}
+
 }  // namespace fastmlp::FASTMLP_ISA

@@ -3,6 +3,8 @@
 
 #include <arm_neon.h>
 
+#include <cstdint>
+
 namespace fastmlp::FASTMLP_ISA {
 
 template <class T> struct Vec;
@@ -85,5 +87,20 @@ template <> struct Vec<double> {
             vshlq_n_u64(vreinterpretq_u64_f64(vaddq_f64(n.v, vdupq_n_f64(6755399441055744.0 + 1023.0))), 52))};
     }
 };
+
+struct Pairs {
+    uint32x4_t v;
+    static Pairs load(const std::uint32_t* p) { return {vld1q_u32(p)}; }
+    static Pairs broadcast(std::uint32_t x) { return {vdupq_n_u32(x)}; }
+    Vec<float> low() const { return {vreinterpretq_f32_u32(vshlq_n_u32(v, 16))}; }
+    Vec<float> high() const { return {vreinterpretq_f32_u32(vandq_u32(v, vdupq_n_u32(0xffff0000u)))}; }
+};
+
+inline unsigned flush_denormals() { return 0; }
+inline void end_flushing(unsigned) {}
+inline Vec<float> fma_to_zero(Vec<float> a, Vec<float> b, Vec<float> c) {
+    const Vec<float> sum = fma(a, b, c);
+    return select_less(abs(sum), Vec<float>::broadcast(0x1p-126f), with_sign_of(Vec<float>::zero(), sum), sum);
+}
 
 }  // namespace fastmlp::FASTMLP_ISA

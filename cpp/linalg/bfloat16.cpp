@@ -1,0 +1,68 @@
+// The product of two matrices of the caller's in bfloat16: rounds them to pairs, shares the tiles.
+#include "bfloat16.h"
+
+#include "gemm.h"
+
+namespace fastmlp {
+
+namespace {
+
+// (rows, columns) row-major; `turned` holds the transpose if it is needed.
+MatrixView<const float> oriented(MatrixView<const float> matrix, bool transpose, const Kernels<float>& kernels,
+                                 Matrix<float>& turned) {
+    if (!transpose) return matrix;
+    turned = Matrix<float>(matrix.columns, matrix.rows);
+    const MatrixView<float> t = turned.view();
+    kernels.transpose(t.data, t.stride, matrix.data, matrix.stride, matrix.rows, matrix.columns);
+    return t;
+}
+
+void round_rows(MatrixView<const float> from, MatrixView<std::uint32_t> pairs) noexcept {
+    for (int64_t i = 0; i < from.rows; ++i) {
+        const float* row = from.row(i);
+        for (int64_t j = 0; j < pairs.columns; ++j)
+            pairs.row(i)[j] = bfloat16_pair(row[2 * j], 2 * j + 1 < from.columns ? row[2 * j + 1] : 0.0f);
+    }
+}
+
+// Rows 2 i and 2 i + 1 become row i of the panels.
+void round_panels(const PanelShape& shape, MatrixView<const float> from, std::uint32_t* panels) noexcept {
+    for (int64_t panel = 0; panel < shape.panels(); ++panel) {
+        const int64_t width = shape.width_of(panel), first = panel * shape.full_width();
+        const int64_t columns = std::min(width, shape.columns - first);
+        std::uint32_t* pairs = panels + shape.offset_of(panel);
+        for (int64_t i = 0; i < shape.rows; ++i, pairs += width) {
+            const float* even = from.row(2 * i) + first;
+            const float* odd = 2 * i + 1 < from.rows ? from.row(2 * i + 1) + first : nullptr;
+            for (int64_t j = 0; j < columns; ++j) pairs[j] = bfloat16_pair(even[j], odd ? odd[j] : 0.0f);
+        }
+    }
+}
+
+}  // namespace
+
+void matmul_bfloat16(MatrixView<const float> a, bool transpose_a, MatrixView<const float> b, bool transpose_b,
+                     MatrixView<float> c, const Kernels<float>& kernels, const Bfloat16Kernels& pairs, int threads) {
+    const int64_t m = c.rows, n = c.columns, k = transpose_a ? a.rows : a.columns;
+    Matrix<float> turned_a, turned_b;
+    const MatrixView<const float> left = oriented(a, transpose_a, kernels, turned_a);
+    const MatrixView<const float> right = oriented(b, transpose_b, kernels, turned_b);
+    const PanelShape shape{(k + 1) / 2, n, kernels.lanes};
+    Matrix<std::uint32_t> rows(m, shape.rows);
+    Buffer<std::uint32_t> panels(shape.size());
+    round_rows(left, rows.view());
+    round_panels(shape, right, panels.data());
+    const MatrixView<std::uint32_t> of_a = rows.view();
+    threads = useful_threads(threads, 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k));
+    run_team(threads, [&](const Worker& worker) noexcept {
+        for_each_tile(kernels.row_tile, m, shape, worker, [&](const Tile& tile) {
+            alignas(alignment_bytes) float sums[max_row_tile * panel_width<float>];
+            pairs.tile[tile.rows - 1][shape.vectors_of(tile.panel) - 1](
+                {shape.rows, of_a.row(tile.row), of_a.stride, panels.data() + shape.offset_of(tile.panel)}, sums,
+                shape.width_of(tile.panel));
+            copy_tile(shape, tile, sums, c);
+        });
+    });
+}
+
+}  // namespace fastmlp
