@@ -6,8 +6,8 @@
 // all of k. An element of C is one chain of multiply-adds (fused, but on generic) over kk = 0 .. k-1, starting from
 // zero, for every height and width of the tile: its bits do not depend on its position in the matrix.
 //
-// A tile also issues one prefetch per iteration of k, of data that its caller reads next: fifty at once would fill the
-// core's miss buffers and stall it.
+// A tile also prefetches data that its caller reads next, spread over the iterations of k: fifty lines at once would fill
+// the core's miss buffers and stall it.
 #pragma once
 
 #include "row_kernels.h"
@@ -33,14 +33,16 @@ template <class T, int m, int vectors> inline void store_tile(const Vec<T> (&sum
 // What a row of A holds: all kk of a row of the tile, or (A transposed) all rows of the tile for one kk.
 enum class Operand { row_major, transposed };
 
-// Adds the products of kk = 0 .. k-1 to the sums. With `prefetches`, iteration kk prefetches line + kk * line_stride.
+// Adds the products of kk = 0 .. k-1 to the sums. With `prefetches`, iteration kk prefetches line + kk * line_stride. With
+// the widest vectors two iterations share a prefetch of one line: one each takes four per cent of a tile's time there.
 template <class T, int m, int vectors, Operand operand, bool prefetches, bool sparse = false>
 inline void accumulate_tile(const Product<T>& product, const char* line, int64_t line_stride,
                             Vec<T> (&sum)[m][vectors]) {
     using V = Vec<T>;
     const auto [k, a_begin, a_stride, b_begin, b_stride, prefetch, rows_of_b, continues] = product;
     const T *a = a_begin, *b = b_begin;
-    for (int64_t kk = 0; kk < k; ++kk) {
+    int64_t kk = 0;
+    const auto iterate = [&]() __attribute__((always_inline)) {
         V b_row[vectors];
         FOR_UNROLLED(j, vectors) b_row[j] = V::load((sparse ? b + rows_of_b[kk] * b_stride : b) + j * V::lanes);
         FOR_UNROLLED(i, m) {
@@ -49,11 +51,18 @@ inline void accumulate_tile(const Product<T>& product, const char* line, int64_t
         }
         a += operand == Operand::row_major ? 1 : a_stride;
         if (!sparse) b += b_stride;
-        if constexpr (prefetches) {
-            __builtin_prefetch(line);
-            line += line_stride;
-        }
+        ++kk;
+    };
+    constexpr int period = sizeof(V) == alignment_bytes ? 2 : 1;
+    const bool lines_differ = period * line_stride > alignment_bytes;
+    while (prefetches && kk + period <= k) {
+        FOR_UNROLLED(i, period) iterate();
+        __builtin_prefetch(line);
+        if (period > 1 && lines_differ) __builtin_prefetch(line + line_stride);
+        line += period * line_stride;
     }
+    if (prefetches && kk < k) __builtin_prefetch(line);
+    while (kk < k) iterate();
 }
 
 // Prefetches cost two per cent, so they are left out where the next rows are in the core's own cache.
