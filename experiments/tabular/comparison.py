@@ -18,7 +18,7 @@ class Comparison:
     methods: list[str]
     sets: list[str]
     error: np.ndarray  # mean over the splits
-    fit_seconds: np.ndarray  # median over the splits
+    fit_seconds: np.ndarray  # median over the splits whose time was measured on a quiet machine
     predict_seconds: np.ndarray
 
     @classmethod
@@ -32,7 +32,7 @@ class Comparison:
                 values[methods.index(method), sets.index(name)] = of_splits(part[column])
             return values
 
-        seconds = [array(column, np.median) for column in ("fit_seconds", "predict_seconds")]
+        seconds = [array(column, _median_of_known) for column in ("fit_seconds", "predict_seconds")]
         return cls(methods, sets, array("error", np.mean), *seconds)
 
     @property
@@ -71,6 +71,10 @@ class Comparison:
         return (self.error - best) / np.where(worst > best, worst - best, 1)
 
 
+def _median_of_known(values: np.ndarray) -> float:
+    return float(medians_of_known(values[None])[0])
+
+
 def means_of_known(values: np.ndarray) -> np.ndarray:
     """Of each row, without its nan; nan if it has nothing else."""
     known = [row[~np.isnan(row)] for row in values]
@@ -78,7 +82,8 @@ def means_of_known(values: np.ndarray) -> np.ndarray:
 
 
 def medians_of_known(values: np.ndarray) -> np.ndarray:
-    return np.array([np.median(row[~np.isnan(row)]) for row in values])
+    known = [row[~np.isnan(row)] for row in values]
+    return np.array([np.median(row) if len(row) else np.nan for row in known])
 
 
 def standard_error(values: np.ndarray) -> float:

@@ -95,7 +95,7 @@ def numbers(t: Tables) -> dict[str, Any]:
     lost = [row for row in decided if row["ratio"] > 1]
     partial = [row["method"] for row in rows if row["sets"] < len(compared.sets)]
     return {
-        "answer": _answer(compared, rows),
+        "answer": _answer(compared, rows, counted(len(fits.distinct("seed")), "split")),
         "sets": counted(len(compared.sets), "table"),
         "train": 1 - data.VALIDATION_SHARE - data.TEST_SHARE,
         "validation": data.VALIDATION_SHARE,
@@ -120,7 +120,7 @@ def _trees_win(tables: int, lost: Sequence[Row]) -> str:
     return f"{text}: {listing(parts)}." if parts else f"{text}."
 
 
-def _answer(compared: Comparison, rows: Sequence[Row]) -> str:
+def _answer(compared: Comparison, rows: Sequence[Row], splits: str) -> str:
     """Of fastmlp's methods, of the originals and of the best trees: error over the reference's, and seconds."""
     shown = [row for row in rows if METHODS[row["method"]].family == FASTMLP or row["method"] in ORIGINALS.values()]
     trees = [row for row in rows if METHODS[row["method"]].family == TREES and row["method"] != REFERENCE]
@@ -134,7 +134,7 @@ def _answer(compared: Comparison, rows: Sequence[Row]) -> str:
     reference = next(row for row in rows if row["method"] == REFERENCE)
     return (
         f"Errors over those of {REFERENCE}'s defaults ({duration(reference['fit_seconds'])} a fit), geometric means over "
-        f"{counted(len(compared.sets), 'table')}, on one thread: {'; '.join(parts)}."
+        f"{counted(len(compared.sets), 'table')} and means over {splits}, on one thread: {'; '.join(parts)}."
     )
 
 

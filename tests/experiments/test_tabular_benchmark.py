@@ -247,6 +247,12 @@ def test_without_the_reference_nothing_is_divided():
     assert alone.geometric_means(A) == [1] and alone.normalised() == [[0]] and alone.ranks([True]) == [1]
 
 
+def test_a_time_that_was_not_measured_is_left_out():
+    found = Comparison.of(made_up([(A, "adult", 0, 1, 0.5, 3.0), (A, "adult", 1, 1, 0.7, np.nan)]))
+    assert found.fit_seconds[0, 0] == 3.0 and found.error[0, 0] == pytest.approx(0.6)
+    assert np.isnan(Comparison.of(made_up([(A, "adult", 0, 1, 0.5, np.nan)])).fit_seconds).all()
+
+
 def test_the_front_is_what_nothing_beats():
     seconds, errors = np.array([1, 2, 2, 4, 8]), np.array([0.5, 0.6, 0.4, 0.4, 0.1])
     assert on_the_front(seconds, errors).tolist() == [True, False, True, False, True]
