@@ -12,6 +12,7 @@ import numpy as np
 from learning.regularization import LARGE, accuracy_curve
 from speed import drop_in, multicore
 from speed import python_threads as methods
+from tabular.comparison import Comparison
 
 from harness import text_tables
 from harness.number_text import constant_since, in_bytes, percent, rounded_up, significant, span
@@ -22,6 +23,7 @@ BEGINS_LINE = re.compile(r"(?:\A|\n)[ >*+-]*(?:\d+\. *)?\Z")  # also the line of
 SMALLER, LARGER = "784-128-10", "784-512-384-10"
 DROP_IN, PENALTIES = "drop_in/drop_in.csv", "regularization/report_rule.csv"
 RECIPE, CORES, RANKS = "speed_vs_rivals/time_to_accuracy.csv", "multicore/multicore.csv", "machines/machines.csv"
+TABLES = "tabular_estimators/fits.csv"
 
 
 def drop_in_small() -> list[float]:
@@ -97,6 +99,12 @@ def gain_of_threads(method: str) -> str:
     return f"{multicore.gains_of_methods(committed('multicore/ways.csv').where(threads=2))[method]:.2f}"
 
 
+def error_over_trees(method: str, reference: str = "LightGBM") -> str:
+    """The geometric mean over the tables."""
+    found = Comparison.of(committed(TABLES).where(threads=1))
+    return significant(float(found.geometric_means(reference)[found.methods.index(method)]), 2)
+
+
 VALUES: dict[str, Callable[[], str]] = {
     "answers": lambda: f"\n{text_tables.answers()}\n",
     "findings": lambda: f"\n{text_tables.findings()}\n",
@@ -134,6 +142,12 @@ VALUES: dict[str, Callable[[], str]] = {
     "stream_bytes": lambda: speed_from_file("stream", net=SMALLER, dtype="uint8"),
     "stream_float32": lambda: speed_from_file("stream", net=SMALLER, dtype="float32"),
     "stream_of_one_block": lambda: speed_from_file("stream_of_one_block"),
+    "tables_splits": lambda: seeds(TABLES),
+    "tables_realmlp": lambda: error_over_trees("fastmlp RealMLP-TD-S"),
+    "tables_catboost": lambda: error_over_trees("CatBoost TD"),
+    "tables_xgboost": lambda: error_over_trees("XGBoost TD"),
+    "tables_lightgbm": lambda: error_over_trees("LightGBM TD"),
+    "tables_sklearn": lambda: error_over_trees("scikit-learn MLP"),
     "gradient": lambda: in_bytes(committed(RANKS).where(net=SMALLER)["gradient_bytes"][0]),
     "gradient_larger": lambda: in_bytes(committed(RANKS).where(net=LARGER)["gradient_bytes"][0]),
     "ranks_256": lambda: span(committed(RANKS).where(batch_size=256)["ratio"], "{:.2f}".format),
