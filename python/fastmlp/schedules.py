@@ -107,7 +107,8 @@ class Schedule:
     def __call__(self, progress: Any) -> Any:
         t = np.asarray(progress, np.float64)
         if self.function is None:
-            factors = TABLE[self.name].function(t, **self.settings)
+            # as an array of one dimension: NumPy computes powers of scalars in another way, with another last digit
+            factors = TABLE[self.name].function(t.reshape(-1), **self.settings).reshape(t.shape)
         else:
             factors = np.array([float(self.function(float(each))) for each in t.ravel()]).reshape(t.shape)
         wrong = ~(np.isfinite(factors) & (factors >= 0))
