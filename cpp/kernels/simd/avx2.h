@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "x86_denormals.h"
+
 namespace fastmlp::FASTMLP_ISA {
 
 template <class T> struct Vec;
@@ -107,12 +109,6 @@ struct Pairs {
     }
 };
 
-inline unsigned flush_denormals() {
-    const unsigned before = _mm_getcsr();
-    _mm_setcsr(before | 0x8040);
-    return before;
-}
-inline void end_flushing(unsigned before) { _mm_setcsr(before); }
 inline Vec<float> fma_to_zero(Vec<float> a, Vec<float> b, Vec<float> c) { return fma(a, b, c); }
 
 }  // namespace fastmlp::FASTMLP_ISA
