@@ -13,7 +13,7 @@ namespace fastmlp::FASTMLP_ISA {
 constexpr bool multiplies_pairs = true;
 #else
 constexpr bool multiplies_pairs = false;
-inline Vec<float> add_products(Pairs, Pairs, Vec<float> c) { return c; }
+Vec<float> add_products(Pairs a, Pairs b, Vec<float> c);  // never called
 #endif
 
 // Never inlined: compilers would move the arithmetic past flush_denormals() and end_flushing().

@@ -13,6 +13,7 @@ from learning.regularization import LARGE, accuracy_curve
 from speed import drop_in, multicore
 from speed import python_threads as methods
 from tabular.comparison import Comparison
+from tabular.methods import REFERENCE
 
 from harness import text_tables
 from harness.number_text import constant_since, in_bytes, percent, rounded_up, significant, span
@@ -99,10 +100,10 @@ def gain_of_threads(method: str) -> str:
     return f"{multicore.gains_of_methods(committed('multicore/ways.csv').where(threads=2))[method]:.2f}"
 
 
-def error_over_trees(method: str, reference: str = "LightGBM") -> str:
+def error_over_reference(method: str) -> str:
     """The geometric mean over the tables."""
     found = Comparison.of(committed(TABLES).where(threads=1))
-    return significant(float(found.geometric_means(reference)[found.methods.index(method)]), 2)
+    return significant(float(found.geometric_means(REFERENCE)[found.methods.index(method)]), 2)
 
 
 VALUES: dict[str, Callable[[], str]] = {
@@ -143,11 +144,11 @@ VALUES: dict[str, Callable[[], str]] = {
     "stream_float32": lambda: speed_from_file("stream", net=SMALLER, dtype="float32"),
     "stream_of_one_block": lambda: speed_from_file("stream_of_one_block"),
     "tables_splits": lambda: seeds(TABLES),
-    "tables_realmlp": lambda: error_over_trees("fastmlp RealMLP-TD-S"),
-    "tables_catboost": lambda: error_over_trees("CatBoost TD"),
-    "tables_xgboost": lambda: error_over_trees("XGBoost TD"),
-    "tables_lightgbm": lambda: error_over_trees("LightGBM TD"),
-    "tables_sklearn": lambda: error_over_trees("scikit-learn MLP"),
+    "tables_realmlp": lambda: error_over_reference("fastmlp RealMLP-TD-S"),
+    "tables_catboost": lambda: error_over_reference("CatBoost TD"),
+    "tables_xgboost": lambda: error_over_reference("XGBoost TD"),
+    "tables_lightgbm": lambda: error_over_reference("LightGBM TD"),
+    "tables_sklearn": lambda: error_over_reference("scikit-learn MLP"),
     "gradient": lambda: in_bytes(committed(RANKS).where(net=SMALLER)["gradient_bytes"][0]),
     "gradient_larger": lambda: in_bytes(committed(RANKS).where(net=LARGER)["gradient_bytes"][0]),
     "ranks_256": lambda: span(committed(RANKS).where(batch_size=256)["ratio"], "{:.2f}".format),
