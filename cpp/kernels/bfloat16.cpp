@@ -16,9 +16,7 @@ constexpr bool multiplies_pairs = false;
 Vec<float> add_products(Pairs a, Pairs b, Vec<float> c);  // never called
 #endif
 
-// Never inlined: compilers would move the arithmetic past flush_denormals() and end_flushing().
-template <int m, int vectors>
-[[gnu::noinline]] void compute_pair_tile(const PairProduct& product, float* c, int64_t c_stride) {
+template <int m, int vectors> void pair_tile(const PairProduct& product, float* c, int64_t c_stride) {
     using V = Vec<float>;
     const std::uint32_t *a = product.a, *b = product.b;
     V sum[m][vectors];
@@ -48,13 +46,6 @@ template <int m, int vectors>
     }
     FOR_UNROLLED(i, m)
         FOR_UNROLLED(j, vectors) sum[i][j].store(c + i * c_stride + j * V::lanes);
-}
-
-template <int m, int vectors> void pair_tile(const PairProduct& product, float* c, int64_t c_stride) {
-    if constexpr (multiplies_pairs) return compute_pair_tile<m, vectors>(product, c, c_stride);
-    const unsigned before = flush_denormals();
-    compute_pair_tile<m, vectors>(product, c, c_stride);
-    end_flushing(before);
 }
 
 template <int m> constexpr void fill_tiles(Bfloat16Kernels& k) {

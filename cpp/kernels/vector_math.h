@@ -61,7 +61,8 @@ template <class T> inline Vec<T> exp(Vec<T> x) {
     using V = Vec<T>;
     using C = ExpConstants<T>;
     const auto [power, tail] = exp_parts<T>(x);
-    const V bounded = select_less(V::broadcast(C::highest), x, V::broadcast(infinity<T>()), fma(power, tail, power));
+    const V value = power * (tail + V::broadcast(1));  // not fma(power, tail, power): without FMA, power * tail may be 0
+    const V bounded = select_less(V::broadcast(C::highest), x, V::broadcast(infinity<T>()), value);
     return select_less(x, V::broadcast(C::lowest), V::zero(), bounded);
 }
 template <class T> inline Vec<T> expm1(Vec<T> x) {

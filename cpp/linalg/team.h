@@ -11,6 +11,7 @@
 #include <omp.h>
 #endif
 
+#include "../kernels/simd/denormals.h"
 #include "thread_pool.h"
 #include "worker.h"
 
@@ -46,19 +47,24 @@ inline int thread_limit() {
 
 inline int max_workers() { return std::max(16, 2 * available_cores()); }  // more workers never help
 
-// Runs f(worker) on up to `threads` workers at once. f must not throw. Throws std::bad_alloc before f runs.
+// Runs f(worker) on up to `threads` workers at once, without denormals. f must not throw. Throws std::bad_alloc before f
+// runs.
 template <class F> void run_team(int threads, F f) {
     static_assert(noexcept(f(Worker::alone())), "an exception would end the process");
-    if (threads <= 1) return f(Worker::alone());  // first, because max_workers() takes 0.2 us
+    const auto work = [&](const Worker& worker) noexcept {
+        const FlushedDenormals flushed;
+        f(worker);
+    };
+    if (threads <= 1) return work(Worker::alone());  // first, because max_workers() takes 0.2 us
     threads = std::min({threads, max_workers(), thread_limit()});
-    if (threads <= 1) return f(Worker::alone());
+    if (threads <= 1) return work(Worker::alone());
     ThreadPool& pool = ThreadPool::mine();
     threads = 1 + pool.grow(threads - 1);
-    if (threads == 1) return f(Worker::alone());
+    if (threads == 1) return work(Worker::alone());
     Barrier barrier(threads);
     LoopCursors cursors(threads);
     TeamHook::add(threads);
-    pool.run(threads - 1, [&](int i) noexcept { f(Worker{i, threads, &barrier, &cursors}); });
+    pool.run(threads - 1, [&](int i) noexcept { work(Worker{i, threads, &barrier, &cursors}); });
 }
 
 // How many threads a call from this thread may use if the user sets no number: threadpoolctl's limit or

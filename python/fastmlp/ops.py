@@ -46,7 +46,8 @@ def matmul(
     Returns
     -------
     array, shape (m, n)
-        Each element is one chain of multiply-adds over k, for every number of threads. With bfloat16 the chain takes the
+        Each element is one chain of multiply-adds over k, for every number of threads. On x86, numbers that are denormal
+        (nonzero, but smaller than `numpy.finfo(dtype).tiny`) count as zero. With bfloat16 the chain takes the
         second of each two elements first, and sums that are denormal become zero: so the result has the same bits on
         every processor, whether it multiplies bfloat16 itself (`show_config`) or not.
     """

@@ -21,11 +21,11 @@ def layer_of(path):
     return path.relative_to(CPP).parts[0]
 
 
-# Files compiled with the flags of one instruction set.
+# Files compiled with the flags of one instruction set; the others are for the core outside the kernels.
 PER_ISA = [
     path.relative_to(CPP / "kernels").as_posix()
     for path in SOURCES
-    if layer_of(path) == "kernels" and path.stem != "dispatch"
+    if layer_of(path) == "kernels" and path.stem not in ("dispatch", "denormals")
 ]
 
 

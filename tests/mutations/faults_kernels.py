@@ -80,17 +80,9 @@ FAULTS = [
         "sqrt(state[1]) + Vec<T>::broadcast(rule.epsilon)",
         "sqrt(state[1] + Vec<T>::broadcast(rule.epsilon))",
     ),  # epsilon inside the root
-    # bfloat16
-    Fault(
-        "K37",
-        "const unsigned before = flush_denormals();",
-        "const unsigned before = flush_denormals(); end_flushing(before);",
-    ),  # denormal sums are kept
-    Fault("K38", "end_flushing(before);", ""),  # the thread's other results are flushed from then on
-    Fault(
-        "K39",
-        "return __builtin_fabsf(sum) < 0x1p-126f ? __builtin_copysignf(0.0f, sum) : sum;",
-        "return sum;",
-    ),  # on generic, denormal sums are kept
+    # denormals and bfloat16
+    Fault("K37", "return before_ | 0x8040;", "return before_ | 0x40;"),  # denormal results are kept
+    Fault("K38", "if (before_ != flushing()) _mm_setcsr(before_);", ""),  # the caller's own arithmetic is flushed, too
+    Fault("K39", "return before_ | 0x8040;", "return before_ | 0x8000;"),  # denormal operands are kept
     Fault("K40", "Pairs::load(b + j * V::lanes).high()", "Pairs::load(b + j * V::lanes).low()"),  # the wrong one of two
 ]

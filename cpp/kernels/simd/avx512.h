@@ -5,8 +5,6 @@
 
 #include <cstdint>
 
-#include "x86_denormals.h"
-
 namespace fastmlp::FASTMLP_ISA {
 
 template <class T> struct Vec;

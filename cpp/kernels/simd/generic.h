@@ -131,8 +131,6 @@ private:
     }
 };
 
-inline unsigned flush_denormals() { return 0; }
-inline void end_flushing(unsigned) {}
 // Rounded once, as if fused: in double the product is exact, and so is the sum unless one operand is too small to matter.
 inline Vec<float> fma_to_zero(Vec<float> a, Vec<float> b, Vec<float> c) {
     return Vec<float>::each([&](int i) {

@@ -96,8 +96,6 @@ struct Pairs {
     Vec<float> high() const { return {vreinterpretq_f32_u32(vandq_u32(v, vdupq_n_u32(0xffff0000u)))}; }
 };
 
-inline unsigned flush_denormals() { return 0; }
-inline void end_flushing(unsigned) {}
 inline Vec<float> fma_to_zero(Vec<float> a, Vec<float> b, Vec<float> c) {
     const Vec<float> sum = fma(a, b, c);
     return select_less(abs(sum), Vec<float>::broadcast(0x1p-126f), with_sign_of(Vec<float>::zero(), sum), sum);

@@ -12,8 +12,8 @@
 //   power_of_two(n)          2^n for an integer n of a normal number's exponent: n + bias moved into the exponent's
 //   bits
 // Pairs holds two bfloat16 in each 32 bits: low() and high() are their values in float. add_products(a, b, c), where the
-// processor has it, is fma_to_zero(a.low(), b.low(), fma_to_zero(a.high(), b.high(), c)). fma_to_zero, between
-// flush_denormals() and end_flushing(what it returned), is rounded once on every processor, and denormal results are zero.
+// processor has it, is fma_to_zero(a.low(), b.low(), fma_to_zero(a.high(), b.high(), c)). fma_to_zero, while denormals
+// are flushed (denormals.h), is rounded once on every processor, and denormal results are zero.
 // Beside them, each file sets row_tile, the height of the register tiles of gemm_kernel.h.
 #pragma once
 

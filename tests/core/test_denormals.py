@@ -1,0 +1,52 @@
+"""Denormal numbers cost x86 processors over a hundred cycles each: the core's threads take them for zeros there."""
+
+import platform
+
+import numpy as np
+import pytest
+from fastmlp import Network, Trainer, ops
+from teams import TEAMS, team_of
+
+pytestmark = pytest.mark.skipif(
+    platform.machine().lower() not in ("x86_64", "amd64", "i686"), reason="other processors compute denormals quickly"
+)
+DTYPES = ("float32", "float64")
+
+
+def denormal(dtype):
+    return np.array(np.finfo(dtype).tiny / 16, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_threads", (1, *TEAMS))
+def test_denormal_operands_and_results_are_zeros_on_all_threads(isa, dtype, n_threads):
+    n = 200
+    tiny, eye = np.full((n, n), denormal(dtype)), np.eye(n, dtype=dtype)
+    with team_of(n_threads):
+        assert not ops.matmul(tiny, 1024 * eye, n_threads=n_threads).any()
+        assert not ops.matmul(1024 * tiny, eye / 1024, n_threads=n_threads).any()
+        assert np.array_equal(ops.matmul(1024 * tiny, eye, n_threads=n_threads), 1024 * tiny)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_threads", (1, *TEAMS))
+def test_the_calling_thread_keeps_its_own(dtype, n_threads):
+    X = np.ones((64, 5), dtype)
+    with team_of(n_threads):
+        Trainer(Network((5, 40, 3), dtype=dtype), n_threads=n_threads).fit(X, np.zeros(64, int), epochs=1, verbose=False)
+    assert (denormal(dtype) * X / 2 == denormal(dtype) / 2).all() and (denormal(dtype) * X).all()
+
+
+@pytest.mark.parametrize("dtype, steps", [("float32", 1500), ("float64", 9000)])
+def test_moments_of_units_without_a_gradient_end_at_zero(isa, dtype, steps):
+    """With denormals they stay at some smallest ones, and every update takes many times as long."""
+    X, y = np.ones((8, 3), dtype), np.arange(8) % 2
+    network = Network((3, 16, 2), dtype=dtype, seed=0)
+    trainer = Trainer(network, "adam", 1e-3, batch_size=8, n_threads=1)
+    trainer.fit(X, y, epochs=1, verbose=False)
+    weights, biases = network.weights, network.biases
+    biases[0][:] = -1e3  # no unit is ever active again
+    network.set_parameters(weights, biases)
+    trainer.fit(X, y, epochs=steps, verbose=False)
+    first_moments = [moments[0] for moments in trainer.core.optimizer_state()[1]]
+    assert not first_moments[0].any() and all(np.isfinite(moments).all() for moments in first_moments)
