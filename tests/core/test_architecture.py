@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from fastmlp import optimizers
+from fastmlp import _core, optimizers
 
 ROOT = Path(__file__).resolve().parents[2]
 CPP = ROOT / "cpp"
@@ -142,6 +142,13 @@ def test_kernels_export_nothing_outside_their_namespace(instruction_set, file):
     assert any(f"fastmlp::{instruction_set}::{exported}" in name for name in visible)
     strangers = [name for name in visible if f"fastmlp::{instruction_set}::" not in name]
     assert not strangers
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nm prints other formats in other ways")
+def test_the_module_exports_its_entry_only():
+    """Symbols of a C++ library that is linked in would replace those of another version in modules loaded later."""
+    lines = output_of("nm", "-D", "--defined-only", _core.__file__).splitlines()
+    assert [line.split()[-1] for line in lines] == ["PyInit__core"]
 
 
 @on_x86
