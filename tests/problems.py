@@ -54,6 +54,7 @@ TRAINER_SETTINGS = {
     "dropout_schedule": ({"dropout": 0.3}, fastmlp.schedules.flat_cos()),
     "average_decay": ({}, 0.5),
     "learning_rate_factors": ({}, (0.5, 2.0)),
+    "precision": ({}, "bfloat16"),
     "shuffle": ({}, False),
     "seed": ({}, 7),
     "n_threads": ({}, 1),

@@ -51,7 +51,7 @@ template <class T>
 std::unique_ptr<Trainer<T>> new_trainer(Network<T>& network, UpdateKind kind, double momentum, bool nesterov,
                                         double beta_1, double beta_2, double epsilon, double weight_decay, double rho,
                                         double momentum_decay, double average_decay,
-                                        const std::vector<std::pair<double, double>>& rate_factors) {
+                                        const std::vector<std::pair<double, double>>& rate_factors, bool bfloat16) {
     OptimizerSettings settings;
     settings.kind = kind;
     settings.momentum = momentum;
@@ -66,7 +66,8 @@ std::unique_ptr<Trainer<T>> new_trainer(Network<T>& network, UpdateKind kind, do
     require(rate_factors.empty() || rate_factors.size() == network.layers().size(),
             "one pair of factors for each layer");
     for (const auto& [weights, biases] : rate_factors) settings.rate_factors.push_back({weights, biases});
-    return std::make_unique<Trainer<T>>(network, settings);
+    require(!bfloat16 || std::is_same_v<T, float>, "bfloat16 is for float32 networks");
+    return std::make_unique<Trainer<T>>(network, settings, bfloat16);
 }
 
 template <class T>
@@ -216,7 +217,7 @@ template <class T> void register_trainer(py::module_& m, const char* name) {
         .def(py::init(&new_trainer<T>), py::keep_alive<1, 2>(), arg("network"), arg("kind"), arg("momentum") = 0.0,
              arg("nesterov") = false, arg("beta_1") = 0.9, arg("beta_2") = 0.999, arg("epsilon") = 1e-8,
              arg("weight_decay") = 0.0, arg("rho") = 0.99, arg("momentum_decay") = 0.0, arg("average_decay") = 0.0,
-             arg("rate_factors") = std::vector<std::pair<double, double>>())
+             arg("rate_factors") = std::vector<std::pair<double, double>>(), arg("bfloat16") = false)
         .def("run", &run<T>, arg("data"), arg("plan"), arg("settings"), arg("position"), arg("sum"), arg("n_threads"),
              arg("seconds"))
         .def("sum_gradients", &sum_gradients<T>, arg("data"), arg("plan"), arg("position"), arg("sum"),

@@ -225,16 +225,29 @@ template <class T> struct Kernels {
 // The operands of a product over pairs of bfloat16: the even element of a pair is in the lower 16 bits.
 struct PairProduct {
     int64_t pairs;
-    const std::uint32_t* a;  // (m, pairs) row-major
+    const std::uint32_t* a;  // (m, pairs) row-major, or (pairs, m) in outer products
     int64_t a_stride;
-    const std::uint32_t* b;  // (pairs, vectors * lanes)
+    const std::uint32_t* b;                   // (pairs, vectors * lanes)
+    const std::int32_t* rows_of_b = nullptr;  // (pairs), in sparse products: pair kk takes this row of b
 };
+
+// C (m, vectors * lanes of float) = A * B; m and vectors are fixed by the position in the table.
+using PairTile = void (*)(const PairProduct& product, float* c, int64_t c_stride);
 
 // Of one instruction set; equal results on all.
 struct Bfloat16Kernels {
     bool native;  // the processor multiplies bfloat16
-    // C (m, vectors * lanes of float) = A * B; m and vectors are fixed by the position
-    void (*tile[max_row_tile][panel_vectors])(const PairProduct& product, float* c, int64_t c_stride);
+    PairTile tile[max_row_tile][panel_vectors];
+    PairTile sparse[max_row_tile][panel_vectors];
+    PairTile outer[max_row_tile][panel_vectors];
+
+    // x (rows, columns) becomes the nearest bfloat16, ties to even: denormals become zero, large numbers infinite
+    void (*round)(float* x, int64_t stride, int64_t rows, int64_t columns);
+    // out (rows, pairs) = x (rows, columns), rounded; the last pair of an odd number of columns is completed by zero
+    void (*pair_columns)(const float* x, int64_t stride, int64_t rows, int64_t columns, std::uint32_t* out,
+                         int64_t out_stride);
+    // out (columns) = a row and the next one, which is zero if null, rounded
+    void (*pair_rows)(const float* even, const float* odd, int64_t columns, std::uint32_t* out);
 };
 
 struct KernelTable {

@@ -17,29 +17,19 @@ MatrixView<const float> oriented(MatrixView<const float> matrix, bool transpose,
     return t;
 }
 
-void round_rows(MatrixView<const float> from, MatrixView<std::uint32_t> pairs) noexcept {
-    for (int64_t i = 0; i < from.rows; ++i) {
-        const float* row = from.row(i);
-        for (int64_t j = 0; j < pairs.columns; ++j)
-            pairs.row(i)[j] = bfloat16_pair(row[2 * j], 2 * j + 1 < from.columns ? row[2 * j + 1] : 0.0f);
-    }
-}
+}  // namespace
 
-// Rows 2 i and 2 i + 1 become row i of the panels.
-void round_panels(const PanelShape& shape, MatrixView<const float> from, std::uint32_t* panels) noexcept {
+void pair_panels(const Bfloat16Kernels& kernels, const PanelShape& shape, MatrixView<const float> from,
+                 std::uint32_t* panels) noexcept {
     for (int64_t panel = 0; panel < shape.panels(); ++panel) {
         const int64_t width = shape.width_of(panel), first = panel * shape.full_width();
         const int64_t columns = std::min(width, shape.columns - first);
         std::uint32_t* pairs = panels + shape.offset_of(panel);
-        for (int64_t i = 0; i < shape.rows; ++i, pairs += width) {
-            const float* even = from.row(2 * i) + first;
-            const float* odd = 2 * i + 1 < from.rows ? from.row(2 * i + 1) + first : nullptr;
-            for (int64_t j = 0; j < columns; ++j) pairs[j] = bfloat16_pair(even[j], odd ? odd[j] : 0.0f);
-        }
+        for (int64_t i = 0; i < shape.rows; ++i, pairs += width)
+            kernels.pair_rows(from.row(2 * i) + first, 2 * i + 1 < from.rows ? from.row(2 * i + 1) + first : nullptr,
+                              columns, pairs);
     }
 }
-
-}  // namespace
 
 void matmul_bfloat16(MatrixView<const float> a, bool transpose_a, MatrixView<const float> b, bool transpose_b,
                      MatrixView<float> c, const Kernels<float>& kernels, const Bfloat16Kernels& pairs, int threads) {
@@ -50,9 +40,9 @@ void matmul_bfloat16(MatrixView<const float> a, bool transpose_a, MatrixView<con
     const PanelShape shape{(k + 1) / 2, n, kernels.lanes};
     Matrix<std::uint32_t> rows(m, shape.rows);
     Buffer<std::uint32_t> panels(shape.size());
-    round_rows(left, rows.view());
-    round_panels(shape, right, panels.data());
     const MatrixView<std::uint32_t> of_a = rows.view();
+    pairs.pair_columns(left.data, left.stride, m, k, of_a.data, of_a.stride);
+    pair_panels(pairs, shape, right, panels.data());
     threads = useful_threads(threads, 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k));
     run_team(threads, [&](const Worker& worker) noexcept {
         for_each_tile(kernels.row_tile, m, shape, worker, [&](const Tile& tile) {

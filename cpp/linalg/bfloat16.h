@@ -1,27 +1,13 @@
 // Matrices of bfloat16: float's exponent, and the upper 7 bits of its mantissa.
 #pragma once
 
-#include <cstdint>
-#include <cstring>
-
 #include "matrix.h"
 
 namespace fastmlp {
 
-// The nearest bfloat16, ties to even: what processors make of it. Denormals become zero, large numbers infinite.
-inline std::uint32_t bfloat16_of(float x) noexcept {
-    std::uint32_t bits;
-    std::memcpy(&bits, &x, sizeof bits);
-    const std::uint32_t exponent = bits & 0x7f800000u;
-    if (exponent == 0) return bits >> 16 & 0x8000u;
-    if (exponent == 0x7f800000u) return bits >> 16 | (bits & 0x007fffffu ? 0x40u : 0u);  // NaN stays NaN
-    return (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
-}
-
-// Two elements that follow each other along the summed dimension of a product.
-inline std::uint32_t bfloat16_pair(float even, float odd) noexcept {
-    return bfloat16_of(even) | bfloat16_of(odd) << 16;
-}
+// Rows 2 i and 2 i + 1 of `from`, which has an odd number of them or an even one, become row i of the panels.
+void pair_panels(const Bfloat16Kernels& kernels, const PanelShape& shape, MatrixView<const float> from,
+                 std::uint32_t* panels) noexcept;
 
 // c (m, n) = op(a) * op(b), where op transposes or not, of a and b rounded to bfloat16. All row-major and unpadded. An
 // element is one chain over kk = 1, 0, 3, 2, ..., whose every sum is rounded to float, denormals to zero: the same bits on

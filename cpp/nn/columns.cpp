@@ -84,11 +84,17 @@ void ActiveColumns::mark_nonzero(const Inputs& csr, const int64_t* order, int64_
     }
 }
 
-void ActiveColumns::merge(const ActiveColumns* workers, int count) noexcept {
+void ActiveColumns::merge(const ActiveColumns* workers, int count, bool in_pairs) noexcept {
     count_ = 0;
     for (std::size_t word = 0; word < mask_.size(); ++word) {
         mask_[word] = 0;
         for (int worker = 0; worker < count; ++worker) mask_[word] |= workers[worker].marked_[word];
+        if (in_pairs) {
+            constexpr std::uint64_t even = 0x5555555555555555u;
+            mask_[word] |= (mask_[word] & even) << 1 | (mask_[word] >> 1 & even);
+            if (const int64_t end = columns_ - static_cast<int64_t>(word * 64); end < 64)
+                mask_[word] &= (std::uint64_t{1} << end) - 1;  // an odd number of columns
+        }
         for (std::uint64_t left = mask_[word]; left; left &= left - 1) {
             const std::int32_t column = static_cast<std::int32_t>(word * 64) + __builtin_ctzll(left);
             position_[static_cast<std::size_t>(column)] = static_cast<std::int32_t>(count_);

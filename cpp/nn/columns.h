@@ -43,8 +43,9 @@ public:
     // inputs, any stored value. `order` null means rows first, first + 1, ...
     void mark_nonzero(const NonzeroBits& bits, const int64_t* order, int64_t first, int64_t rows) noexcept;
     void mark_nonzero(const Inputs& csr, const int64_t* order, int64_t first, int64_t rows) noexcept;
-    // Takes what all workers have marked; after a barrier each does so, so that all have the same list.
-    void merge(const ActiveColumns* workers, int count) noexcept;
+    // Takes what all workers have marked; after a barrier each does so, so that all have the same list. With `in_pairs`,
+    // an even column and the next one are both active, or neither.
+    void merge(const ActiveColumns* workers, int count, bool in_pairs = false) noexcept;
 
     // Whether the micro-batch's inputs hold these columns only: always for CSR, whose buffers are no wider; otherwise
     // if enough can be skipped to pay.

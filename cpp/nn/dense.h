@@ -62,9 +62,7 @@ public:
         const bool by_lane = !active && is_narrow() && kernels_->gemm_narrow[outputs_ - 1] && in.rows >= lanes &&
                              in.stride >= round_up(inputs_, lanes);
         const int height = by_lane ? 4 * lanes : active ? kernels_->row_tile : tile_height(*kernels_, shape_);
-        for_each_tile(height, in.rows, shape_, worker, [&](const Tile& tile) {
-            const int64_t first = tile.panel * shape_.full_width();
-            T* to = out.row(tile.row) + first;
+        const auto product = [&](const Tile& tile, T* to) {
             if (active)
                 panel_tile_sparse(*kernels_, in, shape_, weights_.data(), active->index(), tile, to, out.stride);
             else if (by_lane)
@@ -72,6 +70,17 @@ public:
                                                     to, out.stride);
             else
                 panel_tile(*kernels_, in, shape_, weights_.data(), tile, to, out.stride);
+        };
+        forward_tiles(worker, height, out, product, derivatives, dropout, dropped, on_tile);
+    }
+    // The same with tiles of up to `height` rows, whose products product(tile, to) leaves in rows of the stride of `out`.
+    template <class ProductOf, class OnTile>
+    void forward_tiles(const Worker& worker, int height, MatrixView<T> out, ProductOf product, MatrixView<T> derivatives,
+                       const Dropout<T>& dropout, MatrixView<T> dropped, OnTile on_tile) const noexcept {
+        for_each_tile(height, out.rows, shape_, worker, [&](const Tile& tile) {
+            const int64_t first = tile.panel * shape_.full_width();
+            T* to = out.row(tile.row) + first;
+            product(tile, to);
             T* const derivative = derivatives.data ? derivatives.row(tile.row) + first : nullptr;
             const MatrixView<T> z{to, tile.rows, shape_.width_of(tile.panel), out.stride};
             epilogue_.forward(z, biases_.data() + first, derivative);
@@ -88,11 +97,23 @@ public:
     void input_gradient(const Worker& worker, MatrixView<const T> gradient, const T* transposed, MatrixView<const T> in,
                         const Epilogue<T>& below, MatrixView<const T> derivatives, MatrixView<T> in_gradient,
                         const Dropout<T>& dropout = {}) const noexcept {
+        const auto product = [&](const Tile& tile, T* sums) {
+            panel_tile(*kernels_, gradient, transposed_shape_, transposed, tile, sums, in_gradient.stride);
+        };
+        input_gradient_tiles(worker, tile_height(*kernels_, transposed_shape_), product, in, below, derivatives,
+                             in_gradient, dropout, [](const Tile&) {});
+    }
+    // The same with tiles of up to `height` rows, whose products product(tile, sums) leaves in rows of the stride of
+    // `in_gradient`.
+    template <class ProductOf, class OnTile>
+    void input_gradient_tiles(const Worker& worker, int height, ProductOf product, MatrixView<const T> in,
+                              const Epilogue<T>& below, MatrixView<const T> derivatives, MatrixView<T> in_gradient,
+                              const Dropout<T>& dropout, OnTile on_tile) const noexcept {
         const PanelShape& shape = transposed_shape_;
-        for_each_tile(tile_height(*kernels_, shape), in.rows, shape, worker, [&](const Tile& tile) {
+        for_each_tile(height, in.rows, shape, worker, [&](const Tile& tile) {
             const int64_t first = tile.panel * shape.full_width(), width = shape.width_of(tile.panel);
             T* sums = in_gradient.row(tile.row) + first;
-            panel_tile(*kernels_, gradient, shape, transposed, tile, sums, in_gradient.stride);
+            product(tile, sums);
             if (dropout && !derivatives.data) {
                 const MatrixView<T> masked{sums, tile.rows, width, in_gradient.stride};
                 dropout.apply(masked, tile.row, first, masked);
@@ -100,6 +121,7 @@ public:
             below.backward({sums, tile.rows, width, in_gradient.stride},
                            {in.row(tile.row) + first, tile.rows, width, in.stride},
                            derivatives.data ? derivatives.row(tile.row) + first : nullptr);
+            on_tile(tile);
         });
     }
 

@@ -6,6 +6,13 @@
 
 namespace fastmlp {
 
+// For tiles whose kernel does not.
+inline void fetch(const Prefetch& prefetch) noexcept {
+    for (int i = 0; i < prefetch.count; ++i)
+        for (int64_t byte = 0; byte < prefetch.bytes; byte += alignment_bytes)
+            __builtin_prefetch(prefetch.from[i] + byte);
+}
+
 // Copies rows order[first + i] of the inputs, as `reader` reads them, into row i of `out`. The caller computes tiles meanwhile, so that
 // memory brings the next rows: shuffled rows come from DRAM and the hardware cannot predict them; copied at once, they
 // take an eighth of a training step. Three things make them cheap:

@@ -33,6 +33,7 @@ public:
     // Of the inputs, from now on.
     void standardize(const Standardization& standardization);
     LockOwner& lock_owner() { return lock_owner_; }
+    const KernelTable& table() const { return *table_; }
     const Kernels<T>& kernels() const { return kernels_of<T>(*table_); }
     std::vector<DenseLayer<T>>& layers() { return layers_; }
     const std::vector<DenseLayer<T>>& layers() const { return layers_; }

@@ -9,13 +9,19 @@
 namespace fastmlp {
 
 template <class T>
-Trainer<T>::Trainer(Network<T>& network, const OptimizerSettings& optimizer)
+Trainer<T>::Trainer(Network<T>& network, const OptimizerSettings& optimizer, bool bfloat16)
     : network_(network),
       kernels_(network.kernels()),
       optimizer_(optimizer),
       max_rows_(max_micro_batch_rows(network.training_operations())) {
     const int state_count = properties_of(optimizer.kind).state_count;
     for (const auto& layer : network.layers()) states_.emplace_back(layer, state_count, optimizer.average_decay > 0);
+    if constexpr (std::is_same_v<T, float>) {
+        constexpr int64_t most_float_outputs = 16;  // their products take no time, and losses need their digits
+        const std::size_t small = network.outputs() <= most_float_outputs ? 1 : 0;
+        for (std::size_t i = 0; bfloat16 && i + small < network.layers().size(); ++i)
+            pair_layers_.emplace_back(network.layers()[i], kernels_, bfloat16_kernels(network.table()), i > 0);
+    }
 }
 
 // Buffers.
@@ -23,7 +29,8 @@ Trainer<T>::Trainer(Network<T>& network, const OptimizerSettings& optimizer)
 template <class T> void Trainer<T>::reserve_buffers(const Epoch& epoch) {
     for (std::size_t i = 1; i < states_.size(); ++i) states_[i].reserve_transposed(network_.layers()[i]);
     if (epoch.plan.sums_micro_batches(max_rows_) || epoch.settings.max_gradient_norm > 0) gradients();
-    const int64_t rows = epoch.plan.max_micro_batch(max_rows_), columns = epoch.data.inputs.max_columns(rows);
+    const int64_t rows = epoch.plan.max_micro_batch(max_rows_), named = epoch.data.inputs.max_columns(rows);
+    const int64_t columns = pair_layers_.empty() ? named : std::min(2 * named, network_.inputs());
     if (epoch.data.sample_weights)
         for (BatchBuffers& batch : batches_)
             if (batch.sample_weights.size() < rows) batch.sample_weights = Buffer<T>(rows);
@@ -52,6 +59,8 @@ template <class T> void Trainer<T>::reserve_buffers(const Epoch& epoch) {
         gradients_.emplace_back(rows, network_.layers()[i].outputs());
         if (drops_) dropped_.emplace_back(rows, network_.layers()[i].outputs());
     }
+    for (std::size_t i = 0; i < pair_layers_.size(); ++i)
+        pair_layers_[i].reserve(rows, i == 0 ? columns : network_.layers()[i].inputs());
     losses_ = RowLosses<T>(rows);
     rows_done_ = PartCounters(rows);
     reserved_rows_ = rows;

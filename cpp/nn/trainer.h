@@ -5,6 +5,7 @@
 // the batch, and accumulation is the same thing as a large batch.
 #pragma once
 
+#include <type_traits>
 #include <vector>
 
 #include "../linalg/pace.h"
@@ -12,12 +13,15 @@
 #include "layer_update.h"
 #include "network.h"
 #include "norms.h"
+#include "pair_layer.h"
 
 namespace fastmlp {
 
 template <class T> class Trainer {
 public:
-    Trainer(Network<T>& network, const OptimizerSettings& optimizer);
+    // With `bfloat16`, for float only, products are computed in it but for those of a small output layer. Throws
+    // std::bad_alloc.
+    Trainer(Network<T>& network, const OptimizerSettings& optimizer, bool bfloat16 = false);
 
     // Trains from `position` of the epoch on until its end is reached, `seconds` have passed (checked after each
     // micro-batch), or `sum.loss` is no longer finite. Adds what the rows cost to `sum` and returns the next position.
@@ -120,8 +124,25 @@ private:
                  const UpdateSettings& settings, double gradient_divisor) noexcept;
     // Whether the output layer is so narrow that all workers can read all of its weights, each for some rows.
     bool has_narrow_head() const noexcept {
-        return network_.layers().size() > 1 && network_.layers().back().shape().panels() <= 2;
+        return network_.layers().size() > 1 && network_.layers().back().shape().panels() <= 2 &&
+               pair_layers_.size() < network_.layers().size();
     }
+    // Calls f(pair layer) if layer i computes its products in bfloat16, and says so.
+    template <class F> bool in_pairs(std::size_t i, F f) noexcept {
+        if constexpr (std::is_same_v<T, float>)
+            if (i < pair_layers_.size()) {
+                f(pair_layers_[i]);
+                return true;
+            }
+        return false;
+    }
+    void round_operands(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers) noexcept;
+    // One layer of forward.
+    template <class OnTile>
+    void forward_layer(const Worker& worker, std::size_t i, const MicroBatch& batch, BatchBuffers& buffers,
+                       const ActiveColumns* active, const UpdateSettings& settings, OnTile on_tile) noexcept;
+    void round_outputs(std::size_t i, const Tile& tile) noexcept;
+    void round_gradient(std::size_t i, MatrixView<T> part, int64_t row, int64_t first) noexcept;
     // Of some rows, by one worker: output layer, loss, and with a narrow head the gradient of the layer below.
     void output_gradient(Range rows, const MicroBatch& batch, BatchBuffers& buffers, const ActiveColumns* active,
                          const UpdateSettings& settings, double gradient_divisor, bool weighted) noexcept;
@@ -171,6 +192,7 @@ private:
     const Kernels<T>& kernels_;
     OptimizerSettings optimizer_;
     std::vector<LayerState<T>> states_;
+    std::vector<PairLayer> pair_layers_;  // of the layers that compute in bfloat16, the first ones
     int64_t updates_ = 0;     // so far
     const int64_t max_rows_;  // of a micro-batch
     int64_t reserved_rows_ = 0, reserved_columns_ = 0;  // of the buffers below

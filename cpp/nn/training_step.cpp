@@ -39,7 +39,8 @@ template <class T>
 RowGather<T> Trainer<T>::gather(const Worker& worker, const Epoch& epoch, const MicroBatch& batch,
                                 BatchBuffers& to) noexcept {
     const Range mine = worker.share(batch.rows());
-    if (!to.columns.empty()) to.columns[static_cast<std::size_t>(worker.index)].merge(to.columns.data(), worker.count);
+    if (!to.columns.empty()) to.columns[static_cast<std::size_t>(worker.index)].merge(to.columns.data(), worker.count,
+                                                                                      !pair_layers_.empty());
     for (int64_t i = mine.begin; i < mine.end; ++i) {
         const Targets<T> from = epoch.data.targets_from(epoch.plan.row(batch.begin + i), network_.outputs());
         if (from.labels) to.labels.data()[i] = *from.labels;
@@ -76,6 +77,61 @@ MatrixView<const T> Trainer<T>::inputs_of(std::size_t layer, const MicroBatch& b
 // Forward and backward.
 
 template <class T>
+void Trainer<T>::round_operands(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers) noexcept {
+    if (pair_layers_.empty()) return;
+    const ActiveColumns* active = active_columns(worker, buffers);
+    in_pairs(0, [&](auto& pairs) { pairs.round_inputs(worker, inputs_of(0, batch, buffers, active), active); });
+    for (std::size_t i = 0; i < pair_layers_.size(); ++i)
+        in_pairs(i, [&](auto& pairs) { pairs.round_weights(worker, states_[i].transposed()); });
+    worker.wait_for_all();
+}
+
+template <class T>
+template <class OnTile>
+void Trainer<T>::forward_layer(const Worker& worker, std::size_t i, const MicroBatch& batch, BatchBuffers& buffers,
+                               const ActiveColumns* active, const UpdateSettings& settings, OnTile on_tile) noexcept {
+    const DenseLayer<T>& layer = network_.layers()[i];
+    const MatrixView<T> out = outputs_[i].first_rows(batch.rows());
+    if (i > 0) active = nullptr;
+    const bool drops = drops_ && i + 1 < network_.layers().size();
+    const MatrixView<T> dropped = drops ? dropped_[i].view() : MatrixView<T>{};
+    const Dropout<T> dropout = drops ? dropout_of(i + 1, batch, settings) : Dropout<T>{};
+    const bool is_done = in_pairs(i, [&](auto& pairs) {
+        const auto product = [&](const Tile& tile, T* to) { pairs.forward_tile(tile, active, to, out.stride); };
+        layer.forward_tiles(worker, pairs.height(), out, product, derivatives_[i].view(), dropout, dropped,
+                            [&](const Tile& tile) {
+                                if (i + 1 < network_.layers().size()) round_outputs(i, tile);
+                                on_tile(tile);
+                            });
+    });
+    if (!is_done)
+        layer.forward(worker, inputs_of(i, batch, buffers, active), out, active, derivatives_[i].view(), dropout, dropped,
+                      on_tile);
+}
+
+// A tile of a hidden layer's outputs, and what the next layer reads of them.
+template <class T> void Trainer<T>::round_outputs(std::size_t i, const Tile& tile) noexcept {
+    const PanelShape& shape = network_.layers()[i].shape();
+    const int64_t first = tile.panel * shape.full_width();
+    const auto part = [&](MatrixView<T> all) {
+        return MatrixView<T>{all.row(tile.row) + first, tile.rows, shape.width_of(tile.panel), all.stride};
+    };
+    const MatrixView<T> outputs = part(outputs_[i].view());
+    in_pairs(i, [&](auto& pairs) { pairs.round(outputs); });
+    const MatrixView<T> inputs = drops_ ? part(dropped_[i].view()) : outputs;
+    if (drops_) in_pairs(i, [&](auto& pairs) { pairs.round(inputs); });
+    in_pairs(i + 1, [&](auto& next) { next.take_inputs(inputs, tile.row, first); });
+}
+
+// Some rows and columns of the gradient with respect to z of layer i.
+template <class T> void Trainer<T>::round_gradient(std::size_t i, MatrixView<T> part, int64_t row, int64_t first) noexcept {
+    in_pairs(i, [&](auto& pairs) {
+        pairs.round(part);
+        if (i > 0) pairs.take_gradient(part, row, first);
+    });
+}
+
+template <class T>
 void Trainer<T>::drop_inputs(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers,
                              const UpdateSettings& settings) noexcept {
     const Dropout<T> dropout = dropout_of(0, batch, settings);
@@ -98,16 +154,15 @@ void Trainer<T>::forward(const Worker& worker, const Epoch& epoch, const MicroBa
     };
     const bool finishes_tiles = has_narrow_head() && worker.count >= large_team;
     drop_inputs(worker, batch, buffers, settings);
-    for (std::size_t i = 0; i + 1 < layers.size(); ++i) {
+    round_operands(worker, batch, buffers);
+    const std::size_t shared_layers = std::max(layers.size() - 1, pair_layers_.size());  // the others are by rows
+    for (std::size_t i = 0; i < shared_layers; ++i) {
         const int64_t panels = layers[i].shape().panels();
         const bool is_last_hidden = i + 2 == layers.size();
-        layers[i].forward(worker, inputs_of(i, batch, buffers, active), outputs_[i].first_rows(batch.rows()),
-                          i == 0 ? active : nullptr, derivatives_[i].view(), dropout_of(i + 1, batch, settings),
-                          drops_ ? dropped_[i].view() : MatrixView<T>{}, [&](const Tile& tile) {
-                              if (finishes_tiles && is_last_hidden &&
-                                  rows_done_.completes(tile.row_tile, panels))
-                                  finish_rows({tile.row, tile.row + tile.rows});
-                          });
+        forward_layer(worker, i, batch, buffers, active, settings, [&](const Tile& tile) {
+            if (finishes_tiles && is_last_hidden && rows_done_.completes(tile.row_tile, panels))
+                finish_rows({tile.row, tile.row + tile.rows});
+        });
         worker.wait_for_all();
     }
     if (finishes_tiles) return;
@@ -129,14 +184,18 @@ void Trainer<T>::output_gradient(Range rows, const MicroBatch& batch, BatchBuffe
         return matrix;
     };
     const MatrixView<T> z = part(outputs_[last].view());
-    layers[last].forward(alone, part(inputs_of(last, batch, buffers, active)), z, last == 0 ? active : nullptr);
+    if (last >= pair_layers_.size())
+        layers[last].forward(alone, part(inputs_of(last, batch, buffers, active)), z, last == 0 ? active : nullptr);
     const T scale = gradient_divisor > 0 ? T(1) / static_cast<T>(gradient_divisor) : T(0);
     loss_and_gradient(network_.loss(), kernels_, z, buffers.targets_from(rows.begin, weighted), scale, losses_,
                       rows.begin);
-    if (has_narrow_head())
-        layers[last].input_gradient(alone, z, states_[last].transposed(), part(outputs_[last - 1].view()),
-                                    layers[last - 1].epilogue(), part(derivatives_[last - 1].view()),
-                                    part(gradients_[last - 1].view()), dropout_of(last, batch, settings, rows.begin));
+    round_gradient(last, z, rows.begin, 0);
+    if (!has_narrow_head()) return;
+    const MatrixView<T> below = part(gradients_[last - 1].view());
+    layers[last].input_gradient(alone, z, states_[last].transposed(), part(outputs_[last - 1].view()),
+                                layers[last - 1].epilogue(), part(derivatives_[last - 1].view()), below,
+                                dropout_of(last, batch, settings, rows.begin));
+    round_gradient(last - 1, below, rows.begin, 0);
 }
 
 template <class T>
@@ -152,15 +211,34 @@ void Trainer<T>::backward(const Worker& worker, const MicroBatch& batch, BatchBu
         return (i + 1 == layers.size() ? outputs_[i] : gradients_[i]).first_rows(batch.rows());
     };
     const auto input_gradient = [&](std::size_t i) {
-        layers[i].input_gradient(worker, gradient_of(i), states_[i].transposed(),
-                                 outputs_[i - 1].first_rows(batch.rows()), layers[i - 1].epilogue(),
-                                 derivatives_[i - 1].view(), gradient_of(i - 1), dropout_of(i, batch, settings));
+        const MatrixView<T> to = gradient_of(i - 1), outputs = outputs_[i - 1].first_rows(batch.rows());
+        const Epilogue<T>& epilogue = layers[i - 1].epilogue();
+        const MatrixView<T> derivatives = derivatives_[i - 1].view();
+        const Dropout<T> dropout = dropout_of(i, batch, settings);
+        const bool is_done = in_pairs(i, [&](auto& pairs) {
+            const auto product = [&](const Tile& tile, T* sums) { pairs.input_gradient_tile(tile, sums, to.stride); };
+            const PanelShape& shape = layers[i].transposed_shape();
+            layers[i].input_gradient_tiles(
+                worker, pairs.height(), product, outputs, epilogue, derivatives, to, dropout, [&](const Tile& tile) {
+                    const int64_t first = tile.panel * shape.full_width();
+                    const int64_t width = shape.width_of(tile.panel);
+                    round_gradient(i - 1, {to.row(tile.row) + first, tile.rows, width, to.stride}, tile.row, first);
+                });
+        });
+        if (!is_done)
+            layers[i].input_gradient(worker, gradient_of(i), states_[i].transposed(), outputs, epilogue, derivatives, to,
+                                     dropout);
     };
     if (layers.size() > 1 && !has_narrow_head()) {
         input_gradient(layers.size() - 1);
         worker.wait_for_all();
     }
     for (std::size_t i = layers.size(); i-- > 0;) {
+        in_pairs(i, [&](auto& pairs) {
+            if (i > 0) pairs.round_input_rows(worker, inputs_of(i, batch, buffers, active));
+            pairs.round_gradient_rows(worker, gradient_of(i));
+            worker.wait_for_all();
+        });
         if (i > 1) input_gradient(i - 1);
         weight_gradient(worker, i, inputs_of(i, batch, buffers, active), gradient_of(i), i == 0 ? active : nullptr,
                         rules_of(i, rules), sink, next_rows);
@@ -183,16 +261,30 @@ void Trainer<T>::weight_gradient(const Worker& worker, std::size_t i, MatrixView
     LayerState<T>& state = states_[i];
     sink.set_rules(rules);
     PackedColumns<T>* const packed = packed_.empty() ? nullptr : &packed_[static_cast<std::size_t>(worker.index)];
-    if (i > 0) return take_layer_gradient(worker, layer, state, in, gradient, true, true, packed, sink);
     const ParameterBlock<T> weights = state.weights_of(layer), biases = state.biases_of(layer);
+    const auto on_biases = [&](int64_t offset, const T* sums, int64_t size) {
+        sink.take_biases(biases, offset, sums, size);
+    };
+    const bool is_done = in_pairs(i, [&](auto& pairs) {
+        pairs.weight_gradient(
+            worker, in.rows, in.columns, active,
+            [&](int64_t offset, const T* sums, int64_t size) { sink.take_weights(weights, offset, sums, size); },
+            [&] {
+                if (i > 0) return;
+                next_rows.copy_ready();
+                fetch(next_rows.prefetch());
+            });
+        layer.bias_gradient(worker, gradient, on_biases);
+    });
+    if (is_done) return;
+    if (i > 0) return take_layer_gradient(worker, layer, state, in, gradient, true, true, packed, sink);
     layer.weight_gradient(
         worker, in, gradient,
         [&](const OuterProduct<T>& product, int64_t) {
             sink.take_tile(weights, product, next_rows.prefetch());
             next_rows.copy_ready();
         },
-        [&](int64_t offset, const T* sums, int64_t size) { sink.take_biases(biases, offset, sums, size); }, active,
-        packed);
+        on_biases, active, packed);
     sink.finish_tiles();
 }
 

@@ -179,6 +179,7 @@ class _Trainer(Generic[_T], metaclass=_Class):
         momentum_decay: float = 0.0,
         average_decay: float = 0.0,
         rate_factors: Sequence[tuple[float, float]] = ...,
+        bfloat16: bool = False,
     ) -> None: ...
     updates: int
     def run(

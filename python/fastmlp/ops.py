@@ -61,9 +61,7 @@ def matmul(
     n_threads = validation.check_threads(n_threads) or default_thread_count()
     if precision is None:
         return _core.matmul(a, b, transpose_a, transpose_b, n_threads)
-    validation.check_choice("precision", precision, ("bfloat16",))
-    if a.dtype != np.float32:
-        raise ValueError(f"precision 'bfloat16' needs float32 arrays, got {a.dtype}")
+    validation.check_precision(precision, "arrays", a.dtype)
     return _core.matmul_bfloat16(a, b, transpose_a, transpose_b, n_threads)
 
 

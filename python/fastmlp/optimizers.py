@@ -91,12 +91,18 @@ def check_rate_factors(value: Any, layers: int) -> Factors:
     return checked if pairs is factors else checked[0]
 
 
-def besides(average_decay: float | None, factors: Factors | None, layers: int) -> dict[str, Any]:
+def besides(
+    average_decay: float | None, factors: Factors | None, layers: int, precision: str | None
+) -> dict[str, Any]:
     """The settings of the core's trainer that belong to no optimizer."""
     of_layers: Any = factors or ()
     if of_layers and not isinstance(of_layers[0], tuple):
         of_layers = (of_layers,) * layers
-    return {"average_decay": average_decay or 0.0, "rate_factors": list(of_layers)}
+    return {
+        "average_decay": average_decay or 0.0,
+        "rate_factors": list(of_layers),
+        "bfloat16": precision is not None,
+    }
 
 
 def check_settings(optimizer: str, given: Mapping[str, Any], dtype: np.dtype) -> dict[str, Any]:

@@ -94,6 +94,12 @@ class Trainer(ResumableTrainer):
         with it.
     learning_rate_factors : pair of float >= 0, or sequence of pairs, optional
         (weights, biases), for all layers or for each: factors of the learning rate.
+    precision : {"bfloat16"}, optional
+        Of a float32 network's products, which are quicker on processors that multiply bfloat16 (`show_config`), such as
+        AMD's Zen 4 and 5. Inputs, weights, hidden activations and gradients are rounded to bfloat16, which has the exponent
+        of float32 and 8 significant bits, before they are multiplied. Sums, biases, the loss, the weights that are
+        updated, the optimizer's state, and the products of an output layer of up to 16 outputs remain float32. Other
+        processors give the same bits. None: float32.
     shuffle : bool
         Permute the rows anew in each epoch.
     seed : int >= 0
@@ -149,6 +155,7 @@ class Trainer(ResumableTrainer):
         dropout_schedule: Schedule | str | Callable[[float], float] | None = None,
         average_decay: float | None = None,
         learning_rate_factors: Factors | None = None,
+        precision: str | None = None,
         shuffle: bool = True,
         seed: int = 0,
         n_threads: int | None = None,

@@ -72,6 +72,7 @@ FIXED: dict[str, Callable[[Any, Any], Any]] = {
     "learning_rate_factors": _optional(
         lambda trainer, value: optimizers.check_rate_factors(value, len(trainer.network.layer_sizes) - 1)
     ),
+    "precision": lambda trainer, value: validation.check_precision(value, "network", trainer.network.dtype),
 }
 """The checks of settings that cannot be changed."""
 
@@ -84,6 +85,7 @@ OPTIONAL = {
     "dropout_schedule": None,
     "average_decay": None,
     "learning_rate_factors": None,
+    "precision": None,
 }
 """Settings that a checkpoint holds only where they are in use, with their defaults."""
 
@@ -128,6 +130,7 @@ class TrainerSettings:
     )
     average_decay = Setting["float | None"]("As passed to the constructor.")
     learning_rate_factors = Setting["Factors | None"]("As passed to the constructor.")
+    precision = Setting["str | None"]("As passed to the constructor.")
     momentum = Setting[float]("As passed to the constructor.")
     nesterov = Setting[bool]("As passed to the constructor.")
     rho = Setting[float]("As passed to the constructor.")
@@ -160,7 +163,7 @@ class TrainerSettings:
         """The settings of the core's trainer."""
         own = {name: self.values[name] for name in optimizers.TABLE[self.optimizer].settings}
         layers = len(self.network.layer_sizes) - 1
-        return own | optimizers.besides(self.average_decay, self.learning_rate_factors, layers)
+        return own | optimizers.besides(self.average_decay, self.learning_rate_factors, layers, self.precision)
 
     def update_settings(self, progress: np.ndarray) -> UpdateSettings:
         """What the core needs for updates at these points of the progress of a fit, shape (updates,)."""

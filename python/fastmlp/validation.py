@@ -100,6 +100,16 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
     return value
 
 
+def check_precision(value: Any, of: str, dtype: np.dtype) -> str | None:
+    """The precision of products of `of`, which have this dtype; None: theirs."""
+    if value is None:
+        return None
+    check_choice("precision", value, ("bfloat16",))
+    if dtype != np.float32:
+        raise ValueError(f"precision 'bfloat16' is for float32 {of}, got {dtype}")
+    return value
+
+
 def check_integer(name: str, value: Any, minimum: int, maximum: int = 2**63 - 1) -> int:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer, got {value!r}")

@@ -114,5 +114,5 @@ def test_other_precisions_and_dtypes_are_rejected():
     a = np.ones((2, 2), np.float32)
     with pytest.raises(ValueError, match=r"precision must be .*bfloat16.*got 'float16'"):
         ops.matmul(a, a, precision="float16")
-    with pytest.raises(ValueError, match="precision 'bfloat16' needs float32 arrays, got float64"):
+    with pytest.raises(ValueError, match="precision 'bfloat16' is for float32 arrays, got float64"):
         ops.matmul(a.astype(float), a.astype(float), precision="bfloat16")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-LISTS = ("kernels", "linalg", "nn", "bindings", "package", "fresh", "fifth", "tabular")
+LISTS = ("kernels", "linalg", "nn", "bindings", "package", "fresh", "fifth", "tabular", "bfloat16")
 
 
 class Fault(NamedTuple):

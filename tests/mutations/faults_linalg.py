@@ -44,18 +44,4 @@ FAULTS = [
         "return {total * worker / count, total * (worker + 1) / count};",
         "return {total / count * worker, total / count * (worker + 1)};",
     ),  # what a team cannot share evenly is left undone
-    # bfloat16
-    Fault("L13", "0x7fffu + (bits >> 16 & 1u)", "0x8000u"),  # ties are rounded away from zero
-    Fault("L14", "if (exponent == 0) return bits >> 16 & 0x8000u;", ""),  # denormals are kept
-    Fault("L15", "(bits & 0x007fffffu ? 0x40u : 0u)", "0u"),  # a NaN whose upper bits are zero becomes infinite
-    Fault(
-        "L16",
-        "bfloat16_of(even) | bfloat16_of(odd) << 16",
-        "bfloat16_of(odd) | bfloat16_of(even) << 16",
-    ),  # the chain takes the first of two elements first
-    Fault(
-        "L17",
-        "pairs.row(i)[j] = bfloat16_pair(row[2 * j], 2 * j + 1 < from.columns ? row[2 * j + 1] : 0.0f);",
-        "pairs.row(i)[j] = bfloat16_pair(row[2 * j], row[2 * j + 1]);",
-    ),  # an odd k reads beyond a row
 ]

@@ -33,12 +33,14 @@ LEFT_OUT = ["--ignore=tests/core/test_bits.py", "--ignore=tests/core/test_mutati
 
 # Tests that fail soon for most faults of these files; by the longest prefix of the path.
 NEAREST = {
-    "cpp/kernels/bfloat16": "bfloat16",
+    "cpp/kernels/bfloat16": "bfloat16 bfloat16_training",
+    "cpp/kernels/simd/denormals": "denormals",
     "cpp/linalg/bfloat16": "bfloat16",
+    "cpp/nn/pair_layer": "bfloat16_training",
     "cpp/kernels/": "accuracy ops ties core combinations network trainer",
     "cpp/linalg/": "ops core plain_network combinations validation arguments network trainer threads processes",
     "cpp/nn/": "core epoch_plan ties combinations columns sparse network plain_network trainer sample_weight part_settings "
-    "distributed rank_errors",
+    "distributed rank_errors bfloat16_training",
     "cpp/bindings/": "core validation arguments network streaming stream_files distributed rank_errors interruption "
     "processes checkpoints",
     "python/fastmlp/": "settings defaults callbacks sample_weight",

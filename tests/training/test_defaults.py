@@ -54,6 +54,7 @@ OF_ESTIMATORS = dict(
     dropout_schedule=None,
     average_decay=None,
     learning_rate_factors=None,
+    precision=None,
     activation_settings=None,
     loss_settings=None,
     stopping_metric="score",
@@ -86,6 +87,7 @@ OF_TRAINER = dict(
     dropout_schedule=None,
     average_decay=None,
     learning_rate_factors=None,
+    precision=None,
     shuffle=True,
     seed=0,
     n_threads=None,
@@ -375,7 +377,7 @@ def test_a_trainers_numbers_are_accepted_up_to_their_bounds(name):
 
 def test_flags_are_booleans_and_every_setting_has_its_bounds():
     flags = {"nesterov", "proximal", "shuffle"}
-    others = {"optimizer", "schedule", "weight_decay_schedule", "dropout_schedule", "learning_rate_factors"}
+    others = {"optimizer", "schedule", "weight_decay_schedule", "dropout_schedule", "learning_rate_factors", "precision"}
     assert flags | BOUNDS.keys() | others == TRAINER_SETTINGS.keys()
     for name in flags:
         for value in (0, 1, None, "True"):

@@ -30,6 +30,11 @@ def differ(first, second):
     return any((p != q).any() for p, q in zip(parameters(first.network), parameters(second.network), strict=True))
 
 
+def dtype_of(name, dtype="float64"):
+    """Of a network of a trainer with this setting."""
+    return "float32" if name == "precision" else dtype
+
+
 FITS = {
     "arrays": lambda trainer: trainer.fit(X, Y, epochs=3),
     "a stream": lambda trainer: trainer.fit(Stream.of_rows(X, Y, chunk_rows=30), None, epochs=3),
@@ -42,6 +47,7 @@ FITS = {
 def test_every_setting_of_a_trainer_changes_what_is_trained(name, fit):
     """But the number of threads, which must not, and the running mean, which is beside it."""
     needed, value = TRAINER_SETTINGS[name]
+    needed = {"dtype": dtype_of(name), **needed}
     plain, changed = trained(fit, **needed), trained(fit, **needed, **{name: value})
     assert differ(plain, changed) == (name not in ("n_threads", "average_decay"))
     if name == "average_decay":
@@ -149,7 +155,7 @@ def has_safetensors():
 def test_every_setting_of_a_trainer_survives(tmp_path, name, dtype, travel):
     """Each at another value than its default, and what is trained afterwards has the same bits."""
     needed, value = TRAINER_SETTINGS[name]
-    first = trained(dtype=dtype, **needed, **{name: value})
+    first = trained(dtype=dtype_of(name, dtype), **needed, **{name: value})
     second = travel(first, tmp_path / "checkpoint")
     for key in signature_of(Trainer).keys() - {"network"}:
         if hasattr(Trainer, key):
@@ -283,6 +289,7 @@ ESTIMATOR_SETTINGS = {
     "dropout_schedule": (dict(dropout=0.3), "cosine"),
     "average_decay": ({}, 0.9),
     "learning_rate_factors": ({}, (0.5, 2.0)),
+    "precision": ({}, "bfloat16"),
     "activation_settings": (dict(activation="elu"), {"alpha": 0.3}),
     "loss_settings": ({}, {"label_smoothing": 0.2}),
     "loss": ({}, "poisson"),
@@ -304,7 +311,8 @@ def estimators():
 def fit_of(model):
     """Everything that a second fit and the first have made of it, which only warm starts make depend on each other."""
     y = Y if hasattr(model, "class_weight") else Y + 1.0
-    model.fit(X, y).fit(X, y)
+    rows = X.astype(np.float32)  # which bfloat16 needs
+    model.fit(rows, y).fit(rows, y)
     made = []
     for each in getattr(model, "estimators_", [model]):
         losses = np.array(each.validation_loss_curve_ or [], float)
@@ -357,6 +365,7 @@ def test_every_setting_of_an_estimator_changes_the_fit_and_survives(name, capsys
         ("dropout_schedule", [None, "cosine"], ["cosin", 1]),
         ("average_decay", [None, 0.5], [0, 1]),
         ("learning_rate_factors", [None, (1, 0)], [1, "x"]),
+        ("precision", [None], ["float32", 16]),
         ("rho", [0, 0.9], [-0.1, 1]),
         ("momentum_decay", [0, 3], [-0.1]),
         ("stopping_metric", ["score", "loss"], ["accuracy", None]),

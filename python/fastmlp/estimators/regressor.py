@@ -39,7 +39,7 @@ class MLPRegressor(RegressorMixin, FittedMLP):
 shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, validation_fraction, beta_1, beta_2, \
 epsilon, n_iter_no_change, max_fun, l1, l2, rho, momentum_decay, weight_decay, standardize, dropout, \
 input_dropout, max_gradient_norm, schedule, weight_decay_schedule, dropout_schedule, average_decay, \
-learning_rate_factors, activation_settings, loss_settings, stopping_metric, n_threads, max_seconds, n_ensemble, ensemble_rows
+learning_rate_factors, precision, activation_settings, loss_settings, stopping_metric, n_threads, max_seconds, n_ensemble, ensemble_rows
         As in `MLPClassifier`.
     early_stopping : bool, default=False
         As in `MLPClassifier`; the score is R^2.
@@ -113,6 +113,7 @@ best_validation_score_, history_, standardization_, n_iter_, t_, n_layers_, n_ou
         dropout_schedule: Schedule | str | Callable[[float], float] | None = None,
         average_decay: float | None = None,
         learning_rate_factors: Factors | None = None,
+        precision: str | None = None,
         activation_settings: dict[str, float] | Sequence[dict[str, float] | None] | None = None,
         loss_settings: dict[str, float] | None = None,
         stopping_metric: str = "score",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import core_calls, optimizers
+from .. import core_calls, optimizers, validation
 from ..network import Network
 from ..trainer_state import running_mean
 
@@ -35,7 +35,8 @@ class SolverState:
         self._kind, self._settings = _update_rule(parameters)
         layers, factors = len(network.layer_sizes) - 1, parameters["learning_rate_factors"]
         factors = None if factors is None else optimizers.check_rate_factors(factors, layers)
-        self._settings |= optimizers.besides(parameters["average_decay"], factors, layers)
+        precision = validation.check_precision(parameters["precision"], "X", network.dtype)
+        self._settings |= optimizers.besides(parameters["average_decay"], factors, layers, precision)
         self.core = core_calls.new_core_trainer(network, self._kind, self._settings)
 
     @property

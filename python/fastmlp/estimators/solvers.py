@@ -46,6 +46,7 @@ OF_MINI_BATCHES = (
     "dropout_schedule",
     "average_decay",
     "learning_rate_factors",
+    "precision",
 )
 """Parameters that solver="lbfgs" does not have."""
 

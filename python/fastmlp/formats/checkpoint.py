@@ -86,6 +86,8 @@ def _settings(fields: Fields) -> dict[str, Any]:
 
 
 def _optional(fields: Fields, name: str) -> Any:
+    if name == "precision":
+        return fields.text(f"trainer.{name}")
     if not name.endswith("schedule") and name != "learning_rate_factors":
         return fields.number(f"trainer.{name}")
     text = fields.text(f"trainer.{name}")

@@ -1,0 +1,164 @@
+// The products of a dense layer in bfloat16: its weights, and what passes through it, in pairs along the summed dimension.
+//
+// Weights, biases, sums, activations' functions and updates are those of the DenseLayer, in float. Matrices of float that
+// stand for bfloat16 hold rounded values; each is in pairs once or twice, as the products want it:
+//   forward          inputs in pairs of columns, weights in pairs of inputs
+//   input gradient   gradient in pairs of columns, weights in pairs of outputs
+//   weight gradient  inputs and gradient in pairs of rows
+#pragma once
+
+#include "../linalg/bfloat16.h"
+#include "dense.h"
+
+namespace fastmlp {
+
+class PairLayer {
+public:
+    // With `has_input_gradient`, the weights are kept in pairs of outputs, too. Throws std::bad_alloc.
+    PairLayer(const DenseLayer<float>& layer, const Kernels<float>& kernels, const Bfloat16Kernels& pairs,
+              bool has_input_gradient)
+        : layer_(&layer),
+          kernels_(&kernels),
+          pairs_(&pairs),
+          shape_{pairs_of(layer.inputs()), layer.outputs(), kernels.lanes},
+          transposed_shape_{pairs_of(layer.outputs()), layer.inputs(), kernels.lanes},
+          weights_(shape_.size()),
+          transposed_(has_input_gradient ? transposed_shape_.size() : 0),
+          active_pairs_(static_cast<std::size_t>(shape_.rows)) {}
+
+    // For micro-batches of so many rows, whose inputs have so many columns. Throws std::bad_alloc.
+    void reserve(int64_t rows, int64_t columns) {
+        inputs_ = Matrix<std::uint32_t>(rows, pairs_of(columns));
+        input_rows_ = Matrix<std::uint32_t>(pairs_of(rows), columns);
+        gradient_ = Matrix<std::uint32_t>(rows, pairs_of(layer_->outputs()));
+        gradient_rows_ = Buffer<std::uint32_t>(pairs_of(rows) * shape_.padded_columns());
+    }
+
+    // The next four by all workers, each for its part.
+
+    // `transposed` is memory for a transposed copy of the weights, which has nothing to hold.
+    void round_weights(const Worker& worker, float* transposed) noexcept {
+        const Range mine = worker.share(shape_.rows * shape_.panels());
+        for (int64_t i = mine.begin; i < mine.end; ++i) {
+            const int64_t panel = i / shape_.rows, pair = i % shape_.rows, width = shape_.width_of(panel);
+            const float* even = layer_->weights().data() + layer_->shape().offset_of(panel) + 2 * pair * width;
+            pairs_->pair_rows(even, 2 * pair + 1 < layer_->inputs() ? even + width : nullptr, width,
+                              weights_.data() + shape_.offset_of(panel) + pair * width);
+        }
+        if (transposed_.size()) round_transposed(worker, transposed);
+    }
+
+    // Of a layer whose inputs no other layer computes. With `active`, they are these columns, in whole pairs.
+    void round_inputs(const Worker& worker, MatrixView<const float> inputs, const ActiveColumns* active) noexcept {
+        if (worker.index == 0 && active)
+            for (int64_t pair = 0; pair < pairs_of(active->count()); ++pair)
+                active_pairs_[static_cast<std::size_t>(pair)] = active->index()[2 * pair] / 2;
+        const Range mine = worker.share(inputs.rows);
+        pair_columns_of({inputs.row(mine.begin), mine.size(), inputs.columns, inputs.stride}, inputs_, mine.begin, 0);
+        round_input_rows(worker, inputs);
+    }
+
+    // What weight_gradient reads but for the inputs of round_inputs.
+    void round_gradient_rows(const Worker& worker, MatrixView<const float> gradient) noexcept {
+        const Range mine = worker.share(pairs_of(gradient.rows));
+        for (int64_t panel = 0; panel < shape_.panels(); ++panel) {
+            const int64_t width = shape_.width_of(panel), first = panel * shape_.full_width();
+            std::uint32_t* const to = gradient_panel(panel, gradient.rows);
+            for (int64_t i = mine.begin; i < mine.end; ++i)
+                pairs_->pair_rows(gradient.row(2 * i) + first, odd_row(gradient, i, first), width, to + i * width);
+        }
+    }
+    void round_input_rows(const Worker& worker, MatrixView<const float> inputs) noexcept {
+        const MatrixView<std::uint32_t> rows = input_rows_.view();
+        const Range mine = worker.share(pairs_of(inputs.rows));
+        for (int64_t i = mine.begin; i < mine.end; ++i)
+            pairs_->pair_rows(inputs.row(2 * i), odd_row(inputs, i, 0), inputs.columns, rows.row(i));
+    }
+
+    void round(MatrixView<float> x) const noexcept { pairs_->round(x.data, x.stride, x.rows, x.columns); }
+    // Parts of the inputs, and of the gradient with respect to z, from this row and this even column on.
+    void take_inputs(MatrixView<float> part, int64_t row, int64_t column) noexcept {
+        pair_columns_of(part, inputs_, row, column);
+    }
+    void take_gradient(MatrixView<float> part, int64_t row, int64_t column) noexcept {
+        pair_columns_of(part, gradient_, row, column);
+    }
+
+    // For DenseLayer's tiles: the products, and the tallest tile.
+    int height() const noexcept { return kernels_->row_tile; }
+    void forward_tile(const Tile& tile, const ActiveColumns* active, float* z, int64_t stride) noexcept {
+        const MatrixView<const std::uint32_t> in = inputs_.view();
+        const auto& kernels = active ? pairs_->sparse : pairs_->tile;
+        kernels[tile.rows - 1][shape_.vectors_of(tile.panel) - 1](
+            {active ? pairs_of(active->count()) : shape_.rows, in.row(tile.row), in.stride,
+             weights_.data() + shape_.offset_of(tile.panel), active_pairs_.data()},
+            z, stride);
+    }
+    void input_gradient_tile(const Tile& tile, float* sums, int64_t stride) noexcept {
+        const MatrixView<const std::uint32_t> gradient = gradient_.view();
+        const int64_t vectors = transposed_shape_.vectors_of(tile.panel);
+        pairs_->tile[tile.rows - 1][vectors - 1]({transposed_shape_.rows, gradient.row(tile.row), gradient.stride,
+                                                  transposed_.data() + transposed_shape_.offset_of(tile.panel)},
+                                                 sums, stride);
+    }
+
+    // Calls on_weights(offset, sums, size) with the gradient of weights that lie there, and on_tile() after each tile; this
+    // worker's tiles, of a micro-batch of so many rows and columns.
+    template <class OnWeights, class OnTile>
+    void weight_gradient(const Worker& worker, int64_t rows, int64_t columns, const ActiveColumns* active,
+                         OnWeights on_weights, OnTile on_tile) noexcept {
+        const MatrixView<const std::uint32_t> in = input_rows_.view();
+        for_each_tile(height() / 2, pairs_of(columns), shape_, worker, [&](const Tile& tile) {  // of pairs of inputs
+            alignas(alignment_bytes) float sums[max_row_tile * panel_width<float>];
+            const int64_t first = 2 * tile.row, count = std::min(2 * tile.rows, columns - first);
+            const int64_t width = shape_.width_of(tile.panel), offset = layer_->shape().offset_of(tile.panel);
+            pairs_->outer[count - 1][shape_.vectors_of(tile.panel) - 1](
+                {pairs_of(rows), in.data + first, in.stride, gradient_panel(tile.panel, rows)}, sums, width);
+            if (active)
+                for (int64_t i = 0; i < count; ++i)
+                    on_weights(offset + active->index()[first + i] * width, sums + i * width, width);
+            else
+                on_weights(offset + first * width, sums, count * width);
+            on_tile();
+        });
+    }
+
+private:
+    static int64_t pairs_of(int64_t count) { return (count + 1) / 2; }
+    static const float* odd_row(MatrixView<const float> x, int64_t pair, int64_t column) {
+        return 2 * pair + 1 < x.rows ? x.row(2 * pair + 1) + column : nullptr;
+    }
+    std::uint32_t* gradient_panel(int64_t panel, int64_t rows) noexcept {
+        return gradient_rows_.data() + panel * shape_.full_width() * pairs_of(rows);
+    }
+    void pair_columns_of(MatrixView<const float> part, Matrix<std::uint32_t>& to, int64_t row, int64_t column) noexcept {
+        const MatrixView<std::uint32_t> all = to.view();
+        const int64_t columns = std::min(part.columns, 2 * all.columns - column);  // without the padding
+        pairs_->pair_columns(part.data, part.stride, part.rows, columns, all.row(row) + column / 2, all.stride);
+    }
+
+    void round_transposed(const Worker& worker, float* transposed) noexcept {
+        const PanelShape &from = layer_->shape(), &to = layer_->transposed_shape();
+        const Range mine = worker.share(to.panels());
+        for (int64_t panel = mine.begin; panel < mine.end; ++panel) {
+            for (int64_t i = 0; i < from.panels(); ++i) layer_->transpose_block(panel, i, transposed);
+            const int64_t width = to.width_of(panel);
+            const float* even = transposed + to.offset_of(panel);
+            std::uint32_t* pairs = transposed_.data() + transposed_shape_.offset_of(panel);
+            for (int64_t i = 0; i < to.rows; i += 2, even += 2 * width, pairs += width)
+                pairs_->pair_rows(even, i + 1 < to.rows ? even + width : nullptr, width, pairs);
+        }
+    }
+
+    const DenseLayer<float>* layer_;
+    const Kernels<float>* kernels_;
+    const Bfloat16Kernels* pairs_;
+    PanelShape shape_, transposed_shape_;  // in rows of pairs
+    Buffer<std::uint32_t> weights_, transposed_;
+    Matrix<std::uint32_t> inputs_, input_rows_;  // in pairs of columns, in pairs of rows
+    Matrix<std::uint32_t> gradient_;
+    Buffer<std::uint32_t> gradient_rows_;  // panels
+    std::vector<std::int32_t> active_pairs_;
+};
+
+}  // namespace fastmlp
