@@ -19,17 +19,27 @@ def flushed(x):
     return np.where(np.abs(x) < SMALLEST, np.copysign(np.float32(0), x), x).astype(np.float32)
 
 
-def matmul(a, b):
-    """The chain over kk = 1, 0, 3, 2, ... of each element; every sum is rounded once to float32.
+def chain(a, b, c, order):
+    """c plus the products of columns of a and rows of b, in this order; every sum is rounded once to float32.
 
     In float64 a product of two bfloat16 is exact, and so is its sum with a float32, unless one of them is too small to
     change the rounded sum.
     """
+    for k in order:
+        if k < len(b):
+            c = flushed((c + np.outer(a[:, k], b[k])).astype(np.float32))
+    return c
+
+
+def matmul(a, b, precision="bfloat16"):
     a, b = (rounded(x).astype(np.float64) for x in (a, b))
-    c = np.zeros((len(a), b.shape[1]), np.float32)
+    c = zero = np.zeros((len(a), b.shape[1]), np.float32)
     with np.errstate(all="ignore"):
-        for kk in range(0, len(b), 2):
-            for k in (kk + 1, kk):
-                if k < len(b):
-                    c = flushed((c + np.outer(a[:, k], b[k])).astype(np.float32))
+        if precision == "bfloat16":  # 1, 0, 3, 2, ...
+            return chain(a, b, c, [kk ^ 1 for kk in range(len(b) + 1)])
+        for begin in range(0, len(b), 32):
+            even, odd = (chain(a, b, zero, range(begin + first, begin + 32, 2)) for first in (0, 1))
+            if begin + 32 > len(b):  # the rest of the block is zeros, to which a negative zero is added
+                even, odd = even + zero, odd + zero
+            c = flushed(c + flushed(even + odd))
     return c

@@ -17,7 +17,9 @@ template <class T> int64_t first_not_finite_in(const Array<T>& x, double limit, 
 
 void register_config(py::module_& m) {
     m.def("current_isa", [] { return current_table().isa; });
-    m.def("multiplies_bfloat16", [] { return bfloat16_kernels(current_table()).native; });
+    m.def(
+        "multiplies_bfloat16", [](PairOrder order) { return bfloat16_kernels(current_table(), order).native; },
+        py::arg("order"));
     m.def("available_isas", [] {
         std::vector<std::string> names;
         for (const KernelTable* table : available_tables()) names.push_back(table->isa);

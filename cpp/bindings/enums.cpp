@@ -21,6 +21,7 @@ void register_enums(py::module_& m) {
     register_enum<Activation>(m, "Activation");
     register_enum<Loss>(m, "Loss");
     register_enum<UpdateKind>(m, "UpdateKind");
+    register_enum<PairOrder>(m, "PairOrder");
 }
 
 }  // namespace fastmlp

@@ -36,10 +36,10 @@ Array<T> matmul_of(const Array<T>& a, const Array<T>& b, bool transpose_a, bool 
 }
 
 Array<float> matmul_bfloat16_of(const Array<float>& a, const Array<float>& b, bool transpose_a, bool transpose_b,
-                                int n_threads) {
+                                PairOrder order, int n_threads) {
     return product_of(a, b, transpose_a, transpose_b, [&](auto a_view, auto b_view, MatrixView<float> c) {
         matmul_bfloat16(a_view, transpose_a, b_view, transpose_b, c, kernels_of<float>(current_table()),
-                        bfloat16_kernels(current_table()), n_threads);
+                        bfloat16_kernels(current_table(), order), n_threads);
     });
 }
 
@@ -154,7 +154,7 @@ template <class T> void register_ops_of(py::module_& m) {
 void register_ops(py::module_& m) {
     using py::arg;
     m.def("matmul_bfloat16", &matmul_bfloat16_of, arg("a").noconvert(), arg("b").noconvert(), arg("transpose_a"),
-          arg("transpose_b"), arg("n_threads"));
+          arg("transpose_b"), arg("order"), arg("n_threads"));
     register_ops_of<float>(m);
     register_ops_of<double>(m);
 }

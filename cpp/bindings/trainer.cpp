@@ -51,7 +51,8 @@ template <class T>
 std::unique_ptr<Trainer<T>> new_trainer(Network<T>& network, UpdateKind kind, double momentum, bool nesterov,
                                         double beta_1, double beta_2, double epsilon, double weight_decay, double rho,
                                         double momentum_decay, double average_decay,
-                                        const std::vector<std::pair<double, double>>& rate_factors, bool bfloat16) {
+                                        const std::vector<std::pair<double, double>>& rate_factors,
+                                        std::optional<PairOrder> bfloat16) {
     OptimizerSettings settings;
     settings.kind = kind;
     settings.momentum = momentum;
@@ -217,7 +218,7 @@ template <class T> void register_trainer(py::module_& m, const char* name) {
         .def(py::init(&new_trainer<T>), py::keep_alive<1, 2>(), arg("network"), arg("kind"), arg("momentum") = 0.0,
              arg("nesterov") = false, arg("beta_1") = 0.9, arg("beta_2") = 0.999, arg("epsilon") = 1e-8,
              arg("weight_decay") = 0.0, arg("rho") = 0.99, arg("momentum_decay") = 0.0, arg("average_decay") = 0.0,
-             arg("rate_factors") = std::vector<std::pair<double, double>>(), arg("bfloat16") = false)
+             arg("rate_factors") = std::vector<std::pair<double, double>>(), arg("bfloat16") = py::none())
         .def("run", &run<T>, arg("data"), arg("plan"), arg("settings"), arg("position"), arg("sum"), arg("n_threads"),
              arg("seconds"))
         .def("sum_gradients", &sum_gradients<T>, arg("data"), arg("plan"), arg("position"), arg("sum"),

@@ -1,9 +1,8 @@
 // Products of bfloat16 matrices, for the instruction set that this file is compiled for.
 //
 // Legend as in gemm_kernel.h, but two kk make a pair: the even one in the lower half of 32 bits, the odd one above. The
-// sums are float. An element of C is one chain over kk = 1, 0, 3, 2, ..., in which each product is added with one
-// rounding, and denormal sums become zero. That is what processors do that multiply pairs; all others compute the same
-// bits with float's multiply-adds.
+// sums are float, in one of the orders of processors that multiply pairs (PairOrder). All others compute the same bits
+// with float's multiply-adds.
 #include "kernel_table.h"
 #include "simd/simd.h"
 
@@ -16,44 +15,65 @@ constexpr bool multiplies_pairs = false;
 Vec<float> add_products(Pairs a, Pairs b, Vec<float> c);  // never called
 #endif
 
-// What the rows of A are: those of the tile, all pairs; a pair, all rows of the tile; and whether pairs take chosen rows
-// of B.
-enum class PairOperand { row_major, sparse, transposed };
-
-template <int m, int vectors, PairOperand operand>
-void pair_tile(const PairProduct& product, float* c, int64_t c_stride) {
+template <int m, int vectors, bool sparse> void chain_tile(const PairProduct& product, float* c, int64_t c_stride) {
     using V = Vec<float>;
-    constexpr bool transposed = operand == PairOperand::transposed;
     const std::uint32_t *a = product.a, *b = product.b;
     V sum[m][vectors];
     FOR_UNROLLED(i, m)
         FOR_UNROLLED(j, vectors) sum[i][j] = V::zero();
-    for (int64_t k = 0; k < product.pairs; ++k, a += transposed ? product.a_stride : 1, b += vectors * V::lanes) {
-        if (operand == PairOperand::sparse) b = product.b + product.rows_of_b[k] * (vectors * V::lanes);
-        const auto a_of = [&](int i) { return Pairs::broadcast(a[transposed ? i : i * product.a_stride]); };
+    for (int64_t k = 0; k < product.pairs; ++k, ++a, b += vectors * V::lanes) {
+        if (sparse) b = product.b + product.rows_of_b[k] * (vectors * V::lanes);
         if constexpr (multiplies_pairs) {
             Pairs b_row[vectors];
             FOR_UNROLLED(j, vectors) b_row[j] = Pairs::load(b + j * V::lanes);
             FOR_UNROLLED(i, m) {
-                const Pairs a_i = a_of(i);
+                const Pairs a_i = Pairs::broadcast(a[i * product.a_stride]);
                 FOR_UNROLLED(j, vectors) sum[i][j] = add_products(a_i, b_row[j], sum[i][j]);
             }
         } else {  // the odd ones of all rows first, so that only half of b is in registers
             V b_row[vectors];
             FOR_UNROLLED(j, vectors) b_row[j] = Pairs::load(b + j * V::lanes).high();
             FOR_UNROLLED(i, m) {
-                const V a_i = a_of(i).high();
+                const V a_i = Pairs::broadcast(a[i * product.a_stride]).high();
                 FOR_UNROLLED(j, vectors) sum[i][j] = fma_to_zero(a_i, b_row[j], sum[i][j]);
             }
             FOR_UNROLLED(j, vectors) b_row[j] = Pairs::load(b + j * V::lanes).low();
             FOR_UNROLLED(i, m) {
-                const V a_i = a_of(i).low();
+                const V a_i = Pairs::broadcast(a[i * product.a_stride]).low();
                 FOR_UNROLLED(j, vectors) sum[i][j] = fma_to_zero(a_i, b_row[j], sum[i][j]);
             }
         }
     }
     FOR_UNROLLED(i, m)
         FOR_UNROLLED(j, vectors) sum[i][j].store(c + i * c_stride + j * V::lanes);
+}
+
+// The order of AMX in float's multiply-adds: slow, so that models and tests do not depend on the processor.
+void block_tile(int m, int vectors, const PairProduct& product, float* c, int64_t c_stride) {
+    using V = Vec<float>;
+    const int64_t width = vectors * V::lanes;
+    const V one = V::broadcast(1), zero = V::zero();
+    for (int i = 0; i < m; ++i)
+        for (int j = 0; j < vectors; ++j) {
+            V sum = zero;
+            for (int64_t begin = 0; begin < product.pairs; begin += pair_block) {
+                const int64_t end = product.pairs < begin + pair_block ? product.pairs : begin + pair_block;
+                V even = zero, odd = zero;
+                for (int64_t k = begin; k < end; ++k) {
+                    const Pairs a = Pairs::broadcast(product.a[i * product.a_stride + k]);
+                    const int64_t row = product.rows_of_b ? product.rows_of_b[k] : k;
+                    const Pairs b = Pairs::load(product.b + row * width + j * V::lanes);
+                    even = fma_to_zero(a.low(), b.low(), even);
+                    odd = fma_to_zero(a.high(), b.high(), odd);
+                }
+                if (end - begin < pair_block) {  // the empty pairs make a negative zero positive
+                    even = fma_to_zero(zero, zero, even);
+                    odd = fma_to_zero(zero, zero, odd);
+                }
+                sum = fma_to_zero(one, fma_to_zero(one, even, odd), sum);
+            }
+            sum.store(c + i * c_stride + j * V::lanes);
+        }
 }
 
 // The nearest bfloat16, ties to even: what processors make of a float. Without branches, so that compilers use vectors.
@@ -89,28 +109,35 @@ void pair_rows(const float* even, const float* odd, int64_t columns, std::uint32
         for (int64_t j = 0; j < columns; ++j) out[j] = rounded(even[j]);
 }
 
-template <int m, int vectors> constexpr void fill_tiles_of(Bfloat16Kernels& k) {
-    k.tile[m - 1][vectors - 1] = pair_tile<m, vectors, PairOperand::row_major>;
-    k.sparse[m - 1][vectors - 1] = pair_tile<m, vectors, PairOperand::sparse>;
-    k.outer[m - 1][vectors - 1] = pair_tile<m, vectors, PairOperand::transposed>;
-}
-template <int m> constexpr void fill_tiles(Bfloat16Kernels& k) {
-    if constexpr (m >= 1) {
-        fill_tiles_of<m, 1>(k);
-        fill_tiles_of<m, 2>(k);
-        fill_tiles<m - 1>(k);
+template <int m, int vectors> constexpr void fill_tiles_of(Bfloat16Kernels& k, PairOrder order) {
+    PairTile &tile = k.tile[m - 1][vectors - 1], &sparse = k.sparse[m - 1][vectors - 1];
+    if (order == PairOrder::chain) {
+        tile = chain_tile<m, vectors, false>;
+        sparse = chain_tile<m, vectors, true>;
+    } else {
+        tile = sparse = [](const PairProduct& product, float* c, int64_t c_stride) {
+            block_tile(m, vectors, product, c, c_stride);
+        };
     }
 }
-
-extern const Bfloat16Kernels bfloat16;
-constexpr Bfloat16Kernels bfloat16 = [] {
+template <int m> constexpr void fill_tiles(Bfloat16Kernels& k, PairOrder order) {
+    if constexpr (m >= 1) {
+        fill_tiles_of<m, 1>(k, order);
+        fill_tiles_of<m, 2>(k, order);
+        fill_tiles<m - 1>(k, order);
+    }
+}
+constexpr Bfloat16Kernels kernels_of(PairOrder order) {
     Bfloat16Kernels k{};
-    k.native = multiplies_pairs;
+    k.native = multiplies_pairs && order == PairOrder::chain;
     k.round = round_elements;
     k.pair_columns = pair_columns;
     k.pair_rows = pair_rows;
-    fill_tiles<row_tile>(k);
+    fill_tiles<row_tile>(k, order);
     return k;
-}();
+}
+
+extern const Bfloat16Kernels bfloat16[count_of<PairOrder>];
+constexpr Bfloat16Kernels bfloat16[] = {kernels_of(PairOrder::chain), kernels_of(PairOrder::blocks)};
 
 }  // namespace fastmlp::FASTMLP_ISA

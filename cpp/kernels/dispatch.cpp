@@ -5,30 +5,41 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#ifdef FASTMLP_AMX
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace fastmlp {
 
 namespace generic {
 extern const KernelTable table;
-extern const Bfloat16Kernels bfloat16;
+extern const Bfloat16Kernels bfloat16[];
 }
 #ifdef FASTMLP_X86
 namespace avx2 {
 extern const KernelTable table;
-extern const Bfloat16Kernels bfloat16;
+extern const Bfloat16Kernels bfloat16[];
 }
 namespace avx512 {
 extern const KernelTable table;
-extern const Bfloat16Kernels bfloat16;
+extern const Bfloat16Kernels bfloat16[];
 }
 #ifdef FASTMLP_AVX512BF16
 namespace avx512bf16 {
-extern const Bfloat16Kernels bfloat16;
+extern const Bfloat16Kernels bfloat16[];
+}
+#endif
+#ifdef FASTMLP_AMX
+namespace amx {
+extern const Bfloat16Kernels products;  // without what rounds
 }
 #endif
 #elif defined(FASTMLP_AARCH64)
 namespace neon {
 extern const KernelTable table;
-extern const Bfloat16Kernels bfloat16;
+extern const Bfloat16Kernels bfloat16[];
 }
 #endif
 
@@ -79,24 +90,54 @@ const KernelTable& current_table() {
 void use_table(const std::string& isa) { chosen.store(&table_named(isa)); }
 
 namespace {
+
 std::atomic<bool> emulates_bfloat16{false};
+
+#ifdef FASTMLP_AMX
+// Whether the processor has AMX with bfloat16, and the system lets this process use its registers.
+bool has_amx() {
+    unsigned a, b, c, d;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d >> 22 & 1) == 0 || (d >> 24 & 1) == 0) return false;
+    constexpr int request_permission = 0x1023, tile_data = 18;  // of arch_prctl, since Linux 5.16
+    return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
 }
+
+const Bfloat16Kernels& amx_kernels() {
+    static const Bfloat16Kernels kernels = [] {
+        Bfloat16Kernels k = amx::products;
+        const Bfloat16Kernels& others = avx512::bfloat16[static_cast<int>(PairOrder::blocks)];
+        k.round = others.round;
+        k.pair_columns = others.pair_columns;
+        k.pair_rows = others.pair_rows;
+        return k;
+    }();
+    return kernels;
+}
+#endif
+
+}  // namespace
 
 void emulate_bfloat16(bool emulates) { emulates_bfloat16.store(emulates); }
 
-const Bfloat16Kernels& bfloat16_kernels(const KernelTable& table) {
+const Bfloat16Kernels& bfloat16_kernels(const KernelTable& table, PairOrder order) {
+    const int i = static_cast<int>(order);
 #ifdef FASTMLP_X86
+    [[maybe_unused]] const bool may_extend =
+        &table == &avx512::table && !emulates_bfloat16.load(std::memory_order_relaxed);
 #ifdef FASTMLP_AVX512BF16
     static const bool has_extension = __builtin_cpu_supports("avx512bf16");
-    if (&table == &avx512::table && has_extension && !emulates_bfloat16.load(std::memory_order_relaxed))
-        return avx512bf16::bfloat16;
+    if (order == PairOrder::chain && may_extend && has_extension) return avx512bf16::bfloat16[i];
 #endif
-    if (&table == &avx512::table) return avx512::bfloat16;
-    if (&table == &avx2::table) return avx2::bfloat16;
+#ifdef FASTMLP_AMX
+    static const bool has_tiles = has_amx();
+    if (order == PairOrder::blocks && may_extend && has_tiles) return amx_kernels();
+#endif
+    if (&table == &avx512::table) return avx512::bfloat16[i];
+    if (&table == &avx2::table) return avx2::bfloat16[i];
 #elif defined(FASTMLP_AARCH64)
-    if (&table == &neon::table) return neon::bfloat16;
+    if (&table == &neon::table) return neon::bfloat16[i];
 #endif
-    return generic::bfloat16;
+    return generic::bfloat16[i];
 }
 
 }  // namespace fastmlp

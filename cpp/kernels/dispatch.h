@@ -17,9 +17,9 @@ const KernelTable& current_table();
 // Changes it for the whole process (tests compare the instruction sets of one machine).
 void use_table(const std::string& isa);
 
-// Of a table's instruction set, or its extension that multiplies bfloat16, where the processor has that.
-const Bfloat16Kernels& bfloat16_kernels(const KernelTable& table);
-// For tests: whether that extension is left out.
+// Of a table's instruction set, or of its extension that multiplies bfloat16 in this order, where the processor has that.
+const Bfloat16Kernels& bfloat16_kernels(const KernelTable& table, PairOrder order);
+// For tests: whether these extensions are left out.
 void emulate_bfloat16(bool emulates);
 
 // Properties are equal in all tables.

@@ -222,24 +222,25 @@ template <class T> struct Kernels {
     int64_t (*fma_rounds)(int64_t rounds);
 };
 
-// The operands of a product over pairs of bfloat16: the even element of a pair is in the lower 16 bits.
+// The operands of a product over pairs of bfloat16: the even element of a pair is in the lower 16 bits. Up to a multiple of
+// pair_block, pairs of A, and of B unless its rows are chosen, are there, and zero.
 struct PairProduct {
     int64_t pairs;
-    const std::uint32_t* a;  // (m, pairs) row-major, or (pairs, m) in outer products
+    const std::uint32_t* a;  // (m, pairs) row-major
     int64_t a_stride;
     const std::uint32_t* b;                   // (pairs, vectors * lanes)
     const std::int32_t* rows_of_b = nullptr;  // (pairs), in sparse products: pair kk takes this row of b
 };
+inline constexpr int pair_block = 16;
 
 // C (m, vectors * lanes of float) = A * B; m and vectors are fixed by the position in the table.
 using PairTile = void (*)(const PairProduct& product, float* c, int64_t c_stride);
 
-// Of one instruction set; equal results on all.
+// Of one instruction set and one order; equal results on all instruction sets.
 struct Bfloat16Kernels {
     bool native;  // the processor multiplies bfloat16
     PairTile tile[max_row_tile][panel_vectors];
     PairTile sparse[max_row_tile][panel_vectors];
-    PairTile outer[max_row_tile][panel_vectors];
 
     // x (rows, columns) becomes the nearest bfloat16, ties to even: denormals become zero, large numbers infinite
     void (*round)(float* x, int64_t stride, int64_t rows, int64_t columns);

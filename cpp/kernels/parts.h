@@ -35,6 +35,14 @@ enum class Loss {
 enum class UpdateKind { sgd, momentum, adam, adamw, nadam, rmsprop, count };
 enum class InputKind { uint8, float32, float64, count };
 
+// The order of the sums of a product of bfloat16. All are rounded to float, and denormal ones become zero.
+enum class PairOrder {
+    chain,   // of AVX512_BF16: one chain over kk = 1, 0, 3, 2, ...
+    blocks,  // of AMX: of 32 kk, a chain of the even ones and one of the odd ones, both from zero; then the sum of the two
+             // is added to that of the blocks before
+    count
+};
+
 // How many kinds an enum has.
 template <class Kind> inline constexpr int count_of = static_cast<int>(Kind::count);
 
@@ -97,6 +105,17 @@ constexpr const char* name_of(Loss kind) {
     return "";
 }
 
+constexpr const char* name_of(PairOrder order) {
+    switch (order) {
+        case PairOrder::chain:
+            return "bfloat16";
+        case PairOrder::blocks:
+            return "bfloat16_amx";
+        case PairOrder::count:
+            break;
+    }
+    return "";
+}
 constexpr const char* name_of(UpdateKind kind) {
     switch (kind) {
         case UpdateKind::sgd:

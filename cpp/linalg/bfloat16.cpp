@@ -25,7 +25,7 @@ void pair_panels(const Bfloat16Kernels& kernels, const PanelShape& shape, Matrix
         const int64_t width = shape.width_of(panel), first = panel * shape.full_width();
         const int64_t columns = std::min(width, shape.columns - first);
         std::uint32_t* pairs = panels + shape.offset_of(panel);
-        for (int64_t i = 0; i < shape.rows; ++i, pairs += width)
+        for (int64_t i = 0; 2 * i < from.rows; ++i, pairs += width)
             kernels.pair_rows(from.row(2 * i) + first, 2 * i + 1 < from.rows ? from.row(2 * i + 1) + first : nullptr,
                               columns, pairs);
     }
@@ -37,7 +37,8 @@ void matmul_bfloat16(MatrixView<const float> a, bool transpose_a, MatrixView<con
     Matrix<float> turned_a, turned_b;
     const MatrixView<const float> left = oriented(a, transpose_a, kernels, turned_a);
     const MatrixView<const float> right = oriented(b, transpose_b, kernels, turned_b);
-    const PanelShape shape{(k + 1) / 2, n, kernels.lanes};
+    const int64_t count = (k + 1) / 2;
+    const PanelShape shape{round_up(count, pair_block), n, kernels.lanes};
     Matrix<std::uint32_t> rows(m, shape.rows);
     Buffer<std::uint32_t> panels(shape.size());
     const MatrixView<std::uint32_t> of_a = rows.view();
@@ -48,7 +49,7 @@ void matmul_bfloat16(MatrixView<const float> a, bool transpose_a, MatrixView<con
         for_each_tile(kernels.row_tile, m, shape, worker, [&](const Tile& tile) {
             alignas(alignment_bytes) float sums[max_row_tile * panel_width<float>];
             pairs.tile[tile.rows - 1][shape.vectors_of(tile.panel) - 1](
-                {shape.rows, of_a.row(tile.row), of_a.stride, panels.data() + shape.offset_of(tile.panel)}, sums,
+                {count, of_a.row(tile.row), of_a.stride, panels.data() + shape.offset_of(tile.panel)}, sums,
                 shape.width_of(tile.panel));
             copy_tile(shape, tile, sums, c);
         });

@@ -4,7 +4,7 @@
 // stand for bfloat16 hold rounded values; each is in pairs once or twice, as the products want it:
 //   forward          inputs in pairs of columns, weights in pairs of inputs
 //   input gradient   gradient in pairs of columns, weights in pairs of outputs
-//   weight gradient  inputs and gradient in pairs of rows
+//   weight gradient  transposed inputs and gradient in pairs of rows
 #pragma once
 
 #include "../linalg/bfloat16.h"
@@ -20,8 +20,8 @@ public:
         : layer_(&layer),
           kernels_(&kernels),
           pairs_(&pairs),
-          shape_{pairs_of(layer.inputs()), layer.outputs(), kernels.lanes},
-          transposed_shape_{pairs_of(layer.outputs()), layer.inputs(), kernels.lanes},
+          shape_{padded_pairs_of(layer.inputs()), layer.outputs(), kernels.lanes},
+          transposed_shape_{padded_pairs_of(layer.outputs()), layer.inputs(), kernels.lanes},
           weights_(shape_.size()),
           transposed_(has_input_gradient ? transposed_shape_.size() : 0),
           active_pairs_(static_cast<std::size_t>(shape_.rows)) {}
@@ -29,18 +29,19 @@ public:
     // For micro-batches of so many rows, whose inputs have so many columns. Throws std::bad_alloc.
     void reserve(int64_t rows, int64_t columns) {
         inputs_ = Matrix<std::uint32_t>(rows, pairs_of(columns));
-        input_rows_ = Matrix<std::uint32_t>(pairs_of(rows), columns);
+        transposed_inputs_ = Matrix<std::uint32_t>(columns, pairs_of(rows));
         gradient_ = Matrix<std::uint32_t>(rows, pairs_of(layer_->outputs()));
-        gradient_rows_ = Buffer<std::uint32_t>(pairs_of(rows) * shape_.padded_columns());
+        gradient_rows_ = Buffer<std::uint32_t>(padded_pairs_of(rows) * shape_.padded_columns());
     }
 
     // The next four by all workers, each for its part.
 
     // `transposed` is memory for a transposed copy of the weights, which has nothing to hold.
     void round_weights(const Worker& worker, float* transposed) noexcept {
-        const Range mine = worker.share(shape_.rows * shape_.panels());
+        const int64_t pairs = pairs_of(layer_->inputs());
+        const Range mine = worker.share(pairs * shape_.panels());
         for (int64_t i = mine.begin; i < mine.end; ++i) {
-            const int64_t panel = i / shape_.rows, pair = i % shape_.rows, width = shape_.width_of(panel);
+            const int64_t panel = i / pairs, pair = i % pairs, width = shape_.width_of(panel);
             const float* even = layer_->weights().data() + layer_->shape().offset_of(panel) + 2 * pair * width;
             pairs_->pair_rows(even, 2 * pair + 1 < layer_->inputs() ? even + width : nullptr, width,
                               weights_.data() + shape_.offset_of(panel) + pair * width);
@@ -54,33 +55,44 @@ public:
             for (int64_t pair = 0; pair < pairs_of(active->count()); ++pair)
                 active_pairs_[static_cast<std::size_t>(pair)] = active->index()[2 * pair] / 2;
         const Range mine = worker.share(inputs.rows);
-        pair_columns_of({inputs.row(mine.begin), mine.size(), inputs.columns, inputs.stride}, inputs_, mine.begin, 0);
-        round_input_rows(worker, inputs);
+        take_inputs({inputs.row(mine.begin), mine.size(), inputs.columns, inputs.stride}, mine.begin, 0);
+        const MatrixView<std::uint32_t> rows = inputs_.view();
+        const int64_t pairs = pairs_of(inputs.columns), end = std::min(padded_pairs_of(inputs.columns), rows.stride);
+        for (int64_t i = mine.begin; active && i < mine.end; ++i) std::fill(rows.row(i) + pairs, rows.row(i) + end, 0u);
+        round_transposed_inputs(worker, inputs);
     }
 
-    // What weight_gradient reads but for the inputs of round_inputs.
+    // What weight_gradient reads, but for the inputs of round_inputs.
+    void round_transposed_inputs(const Worker& worker, MatrixView<const float> inputs) noexcept {
+        constexpr int64_t at_once = 64;  // columns
+        const MatrixView<std::uint32_t> to = transposed_inputs_.view();
+        const int64_t parts = (inputs.columns + at_once - 1) / at_once;
+        const Range mine = worker.share(padded_pairs_of(inputs.rows) / pair_block * parts);
+        for (int64_t i = mine.begin; i < mine.end; ++i) {
+            const int64_t first = i / parts * pair_block, column = i % parts * at_once;
+            const int64_t columns = std::min(at_once, inputs.columns - column);
+            alignas(alignment_bytes) std::uint32_t block[pair_block * at_once];
+            for (int64_t pair = 0; pair < pair_block; ++pair)
+                pair_rows_of(inputs, first + pair, column, columns, block + pair * at_once);
+            transpose(to.row(column) + first, to.stride, block, at_once, pair_block, columns);
+        }
+    }
     void round_gradient_rows(const Worker& worker, MatrixView<const float> gradient) noexcept {
-        const Range mine = worker.share(pairs_of(gradient.rows));
+        const Range mine = worker.share(padded_pairs_of(gradient.rows));
         for (int64_t panel = 0; panel < shape_.panels(); ++panel) {
             const int64_t width = shape_.width_of(panel), first = panel * shape_.full_width();
             std::uint32_t* const to = gradient_panel(panel, gradient.rows);
-            for (int64_t i = mine.begin; i < mine.end; ++i)
-                pairs_->pair_rows(gradient.row(2 * i) + first, odd_row(gradient, i, first), width, to + i * width);
+            for (int64_t pair = mine.begin; pair < mine.end; ++pair)
+                pair_rows_of(gradient, pair, first, width, to + pair * width);
         }
-    }
-    void round_input_rows(const Worker& worker, MatrixView<const float> inputs) noexcept {
-        const MatrixView<std::uint32_t> rows = input_rows_.view();
-        const Range mine = worker.share(pairs_of(inputs.rows));
-        for (int64_t i = mine.begin; i < mine.end; ++i)
-            pairs_->pair_rows(inputs.row(2 * i), odd_row(inputs, i, 0), inputs.columns, rows.row(i));
     }
 
     void round(MatrixView<float> x) const noexcept { pairs_->round(x.data, x.stride, x.rows, x.columns); }
     // Parts of the inputs, and of the gradient with respect to z, from this row and this even column on.
-    void take_inputs(MatrixView<float> part, int64_t row, int64_t column) noexcept {
+    void take_inputs(MatrixView<const float> part, int64_t row, int64_t column) noexcept {
         pair_columns_of(part, inputs_, row, column);
     }
-    void take_gradient(MatrixView<float> part, int64_t row, int64_t column) noexcept {
+    void take_gradient(MatrixView<const float> part, int64_t row, int64_t column) noexcept {
         pair_columns_of(part, gradient_, row, column);
     }
 
@@ -90,14 +102,14 @@ public:
         const MatrixView<const std::uint32_t> in = inputs_.view();
         const auto& kernels = active ? pairs_->sparse : pairs_->tile;
         kernels[tile.rows - 1][shape_.vectors_of(tile.panel) - 1](
-            {active ? pairs_of(active->count()) : shape_.rows, in.row(tile.row), in.stride,
-             weights_.data() + shape_.offset_of(tile.panel), active_pairs_.data()},
+            {pairs_of(active ? active->count() : layer_->inputs()), in.row(tile.row), in.stride,
+             weights_.data() + shape_.offset_of(tile.panel), active ? active_pairs_.data() : nullptr},
             z, stride);
     }
     void input_gradient_tile(const Tile& tile, float* sums, int64_t stride) noexcept {
         const MatrixView<const std::uint32_t> gradient = gradient_.view();
         const int64_t vectors = transposed_shape_.vectors_of(tile.panel);
-        pairs_->tile[tile.rows - 1][vectors - 1]({transposed_shape_.rows, gradient.row(tile.row), gradient.stride,
+        pairs_->tile[tile.rows - 1][vectors - 1]({pairs_of(layer_->outputs()), gradient.row(tile.row), gradient.stride,
                                                   transposed_.data() + transposed_shape_.offset_of(tile.panel)},
                                                  sums, stride);
     }
@@ -107,13 +119,13 @@ public:
     template <class OnWeights, class OnTile>
     void weight_gradient(const Worker& worker, int64_t rows, int64_t columns, const ActiveColumns* active,
                          OnWeights on_weights, OnTile on_tile) noexcept {
-        const MatrixView<const std::uint32_t> in = input_rows_.view();
+        const MatrixView<const std::uint32_t> in = transposed_inputs_.view();
         for_each_tile(height() / 2, pairs_of(columns), shape_, worker, [&](const Tile& tile) {  // of pairs of inputs
             alignas(alignment_bytes) float sums[max_row_tile * panel_width<float>];
             const int64_t first = 2 * tile.row, count = std::min(2 * tile.rows, columns - first);
             const int64_t width = shape_.width_of(tile.panel), offset = layer_->shape().offset_of(tile.panel);
-            pairs_->outer[count - 1][shape_.vectors_of(tile.panel) - 1](
-                {pairs_of(rows), in.data + first, in.stride, gradient_panel(tile.panel, rows)}, sums, width);
+            pairs_->tile[count - 1][shape_.vectors_of(tile.panel) - 1](
+                {pairs_of(rows), in.row(first), in.stride, gradient_panel(tile.panel, rows)}, sums, width);
             if (active)
                 for (int64_t i = 0; i < count; ++i)
                     on_weights(offset + active->index()[first + i] * width, sums + i * width, width);
@@ -125,11 +137,26 @@ public:
 
 private:
     static int64_t pairs_of(int64_t count) { return (count + 1) / 2; }
-    static const float* odd_row(MatrixView<const float> x, int64_t pair, int64_t column) {
-        return 2 * pair + 1 < x.rows ? x.row(2 * pair + 1) + column : nullptr;
+    static int64_t padded_pairs_of(int64_t count) { return round_up(pairs_of(count), pair_block); }
+
+    // Some columns of rows 2 pair and 2 pair + 1 of x; zeros for rows that it lacks.
+    void pair_rows_of(MatrixView<const float> x, int64_t pair, int64_t column, int64_t columns,
+                      std::uint32_t* to) const noexcept {
+        const int64_t row = 2 * pair;
+        if (row >= x.rows)
+            std::fill_n(to, columns, 0u);
+        else
+            pairs_->pair_rows(x.row(row) + column, row + 1 < x.rows ? x.row(row + 1) + column : nullptr, columns, to);
+    }
+    // Of pairs, which have the size of a float.
+    void transpose(std::uint32_t* to, int64_t to_stride, const std::uint32_t* from, int64_t from_stride, int64_t rows,
+                   int64_t columns) const noexcept {
+        const auto as_floats = [](auto* pairs) { return static_cast<float*>(static_cast<void*>(pairs)); };
+        kernels_->transpose(as_floats(to), to_stride, as_floats(const_cast<std::uint32_t*>(from)), from_stride, rows,
+                            columns);
     }
     std::uint32_t* gradient_panel(int64_t panel, int64_t rows) noexcept {
-        return gradient_rows_.data() + panel * shape_.full_width() * pairs_of(rows);
+        return gradient_rows_.data() + panel * shape_.full_width() * padded_pairs_of(rows);
     }
     void pair_columns_of(MatrixView<const float> part, Matrix<std::uint32_t>& to, int64_t row, int64_t column) noexcept {
         const MatrixView<std::uint32_t> all = to.view();
@@ -155,7 +182,8 @@ private:
     const Bfloat16Kernels* pairs_;
     PanelShape shape_, transposed_shape_;  // in rows of pairs
     Buffer<std::uint32_t> weights_, transposed_;
-    Matrix<std::uint32_t> inputs_, input_rows_;  // in pairs of columns, in pairs of rows
+    Matrix<std::uint32_t> inputs_;             // in pairs of columns
+    Matrix<std::uint32_t> transposed_inputs_;  // (columns, pairs of rows)
     Matrix<std::uint32_t> gradient_;
     Buffer<std::uint32_t> gradient_rows_;  // panels
     std::vector<std::int32_t> active_pairs_;

@@ -9,7 +9,8 @@
 namespace fastmlp {
 
 template <class T>
-Trainer<T>::Trainer(Network<T>& network, const OptimizerSettings& optimizer, bool bfloat16)
+Trainer<T>::Trainer(Network<T>& network, const OptimizerSettings& optimizer,
+                    std::optional<PairOrder> bfloat16)
     : network_(network),
       kernels_(network.kernels()),
       optimizer_(optimizer),
@@ -20,7 +21,7 @@ Trainer<T>::Trainer(Network<T>& network, const OptimizerSettings& optimizer, boo
         constexpr int64_t most_float_outputs = 16;  // their products take no time, and losses need their digits
         const std::size_t small = network.outputs() <= most_float_outputs ? 1 : 0;
         for (std::size_t i = 0; bfloat16 && i + small < network.layers().size(); ++i)
-            pair_layers_.emplace_back(network.layers()[i], kernels_, bfloat16_kernels(network.table()), i > 0);
+            pair_layers_.emplace_back(network.layers()[i], kernels_, bfloat16_kernels(network.table(), *bfloat16), i > 0);
     }
 }
 

@@ -5,6 +5,7 @@
 // the batch, and accumulation is the same thing as a large batch.
 #pragma once
 
+#include <optional>
 #include <type_traits>
 #include <vector>
 
@@ -19,9 +20,9 @@ namespace fastmlp {
 
 template <class T> class Trainer {
 public:
-    // With `bfloat16`, for float only, products are computed in it but for those of a small output layer. Throws
-    // std::bad_alloc.
-    Trainer(Network<T>& network, const OptimizerSettings& optimizer, bool bfloat16 = false);
+    // With `bfloat16`, for float only, products are computed in it, with sums in this order, but for those of a small output
+    // layer. Throws std::bad_alloc.
+    Trainer(Network<T>& network, const OptimizerSettings& optimizer, std::optional<PairOrder> bfloat16 = {});
 
     // Trains from `position` of the epoch on until its end is reached, `seconds` have passed (checked after each
     // micro-batch), or `sum.loss` is no longer finite. Adds what the rows cost to `sum` and returns the next position.

@@ -235,7 +235,7 @@ void Trainer<T>::backward(const Worker& worker, const MicroBatch& batch, BatchBu
     }
     for (std::size_t i = layers.size(); i-- > 0;) {
         in_pairs(i, [&](auto& pairs) {
-            if (i > 0) pairs.round_input_rows(worker, inputs_of(i, batch, buffers, active));
+            if (i > 0) pairs.round_transposed_inputs(worker, inputs_of(i, batch, buffers, active));
             pairs.round_gradient_rows(worker, gradient_of(i));
             worker.wait_for_all();
         });

@@ -41,6 +41,11 @@ class Loss(enum.Enum):
     gamma = 7
     __pybind11_native_enum__: object
 
+class PairOrder(enum.Enum):
+    bfloat16 = 0
+    bfloat16_amx = 1
+    __pybind11_native_enum__: object
+
 class UpdateKind(enum.Enum):
     sgd = 0
     momentum = 1
@@ -179,7 +184,7 @@ class _Trainer(Generic[_T], metaclass=_Class):
         momentum_decay: float = 0.0,
         average_decay: float = 0.0,
         rate_factors: Sequence[tuple[float, float]] = ...,
-        bfloat16: bool = False,
+        bfloat16: PairOrder | None = None,
     ) -> None: ...
     updates: int
     def run(
@@ -340,7 +345,7 @@ def forward_plain(
     n_threads: int,
 ) -> NDArray[_T] | None: ...
 def current_isa() -> str: ...
-def multiplies_bfloat16() -> bool: ...
+def multiplies_bfloat16(order: PairOrder) -> bool: ...
 def available_isas() -> list[str]: ...
 def has_openmp() -> bool: ...
 def default_thread_count() -> int: ...
@@ -353,7 +358,12 @@ def column_moments(
 def read_pieces(file: int, to: NDArray[Any], pieces: NDArray[np.int64], n_threads: int) -> bool: ...
 def peak_gflops(single_precision: bool, n_threads: int, seconds: float) -> float: ...
 def matmul_bfloat16(
-    a: NDArray[np.float32], b: NDArray[np.float32], transpose_a: bool, transpose_b: bool, n_threads: int
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    transpose_a: bool,
+    transpose_b: bool,
+    order: PairOrder,
+    n_threads: int,
 ) -> NDArray[np.float32]: ...
 def matmul(a: NDArray[_T], b: NDArray[_T], transpose_a: bool, transpose_b: bool, n_threads: int) -> NDArray[_T]: ...
 def activate(z: NDArray[_T], activation: Activation, settings: list[float]) -> NDArray[_T]: ...

@@ -20,7 +20,8 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     ----------
     mode : {"stdout", "dicts"}
         As in ``numpy.show_config``: print, or return a dict with the keys version, instruction_set, instruction_sets,
-        bfloat16 ("native" where the processor multiplies it, otherwise "emulated", with the same results), openmp (whether OMP_NUM_THREADS and threadpoolctl limit the threads) and threads.
+        bfloat16 and bfloat16_amx (of these precisions: "native" where the processor multiplies so, otherwise "emulated",
+        with the same results), openmp (whether OMP_NUM_THREADS and threadpoolctl limit the threads) and threads.
     """
     if mode not in ("stdout", "dicts"):
         raise ValueError(f"mode must be 'stdout' or 'dicts', got {mode!r}")
@@ -28,7 +29,7 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
         "version": __version__,
         "instruction_set": _core.current_isa(),
         "instruction_sets": _core.available_isas(),
-        "bfloat16": "native" if _core.multiplies_bfloat16() else "emulated",
+        **{order.name: "native" if _core.multiplies_bfloat16(order) else "emulated" for order in _core.PairOrder},
         "openmp": _core.has_openmp(),
         "threads": default_thread_count(),
     }

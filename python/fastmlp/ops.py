@@ -39,17 +39,19 @@ def matmul(
     b : array, shape (k, n), or (n, k) if transpose_b
     transpose_a, transpose_b : bool
     n_threads : int >= 1, optional
-    precision : {"bfloat16"}, optional
+    precision : {"bfloat16", "bfloat16_amx"}, optional
         Of the factors, which must be float32 arrays then: they are rounded to bfloat16, which has the exponent of float32
-        and 8 significant bits, and their products are added in float32. None: that of the arrays.
+        and 8 significant bits, and their products are added in float32. The two add them in the order of AVX512_BF16 or of
+        AMX. None: that of the arrays.
 
     Returns
     -------
     array, shape (m, n)
         Each element is one chain of multiply-adds over k, for every number of threads. On x86, numbers that are denormal
-        (nonzero, but smaller than `numpy.finfo(dtype).tiny`) count as zero. With bfloat16 the chain takes the
-        second of each two elements first, and sums that are denormal become zero: so the result has the same bits on
-        every processor, whether it multiplies bfloat16 itself (`show_config`) or not.
+        (nonzero, but smaller than ``numpy.finfo(dtype).tiny``) count as zero. With bfloat16 the chain takes the
+        second of each two elements first; with bfloat16_amx two chains of each 32 elements, the even ones and the odd
+        ones, are added to the sum so far. Denormal sums become zero. So both have the same bits on every processor,
+        whether it multiplies bfloat16 itself (`show_config`) or not.
     """
     a, b = _matrices(a=a, b=b)
     transpose_a = validation.check_flag("transpose_a", transpose_a)
@@ -62,7 +64,8 @@ def matmul(
     if precision is None:
         return _core.matmul(a, b, transpose_a, transpose_b, n_threads)
     validation.check_precision(precision, "arrays", a.dtype)
-    return _core.matmul_bfloat16(a, b, transpose_a, transpose_b, n_threads)
+    order = getattr(_core.PairOrder, precision)
+    return _core.matmul_bfloat16(a, b, transpose_a, transpose_b, order, n_threads)
 
 
 def activate(z: Any, activation: str, settings: Mapping[str, float] | None = None) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ._core import PairOrder
 from .validation import Flag, Number, Setting, check_number
 
 
@@ -101,7 +102,7 @@ def besides(
     return {
         "average_decay": average_decay or 0.0,
         "rate_factors": list(of_layers),
-        "bfloat16": precision is not None,
+        "bfloat16": precision and getattr(PairOrder, precision),
     }
 
 

@@ -94,12 +94,11 @@ class Trainer(ResumableTrainer):
         with it.
     learning_rate_factors : pair of float >= 0, or sequence of pairs, optional
         (weights, biases), for all layers or for each: factors of the learning rate.
-    precision : {"bfloat16"}, optional
-        Of a float32 network's products, which are quicker on processors that multiply bfloat16 (`show_config`), such as
-        AMD's Zen 4 and 5. Inputs, weights, hidden activations and gradients are rounded to bfloat16, which has the exponent
-        of float32 and 8 significant bits, before they are multiplied. Sums, biases, the loss, the weights that are
-        updated, the optimizer's state, and the products of an output layer of up to 16 outputs remain float32. Other
-        processors give the same bits. None: float32.
+    precision : {"bfloat16", "bfloat16_amx"}, optional
+        Of a float32 network's products: their factors are rounded to bfloat16, which has 8 significant bits. Sums, biases,
+        the loss, the weights that are updated, the optimizer's state, and the products of an output layer of up to 16
+        outputs remain float32. The two are fast with AVX512_BF16 or with AMX (`show_config`), and give the same bits
+        everywhere. None: float32.
     shuffle : bool
         Permute the rows anew in each epoch.
     seed : int >= 0

@@ -17,6 +17,9 @@ import numpy as np
 MAX_THREADS = 1024
 """More than any machine has cores; a larger number is a mistake."""
 
+PRECISIONS = ("bfloat16", "bfloat16_amx")
+"""Of products, other than that of their operands."""
+
 NAMES_ELSEWHERE = {
     "lr": "learning_rate",
     "eta": "learning_rate",
@@ -104,9 +107,9 @@ def check_precision(value: Any, of: str, dtype: np.dtype) -> str | None:
     """The precision of products of `of`, which have this dtype; None: theirs."""
     if value is None:
         return None
-    check_choice("precision", value, ("bfloat16",))
+    check_choice("precision", value, PRECISIONS)
     if dtype != np.float32:
-        raise ValueError(f"precision 'bfloat16' is for float32 {of}, got {dtype}")
+        raise ValueError(f"precision {value!r} is for float32 {of}, got {dtype}")
     return value
 
 

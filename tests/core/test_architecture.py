@@ -65,7 +65,7 @@ def test_what_lives_in_one_place_only(pattern, home):
 @pytest.mark.parametrize("name", PER_ISA)
 def test_files_of_one_instruction_set_share_no_code_with_others(name):
     text = re.sub(r"//.*", "", (CPP / "kernels" / name).read_text())
-    allowed = {"std::int64_t", "std::int32_t", "std::uint8_t", "std::uint32_t", "std::uint64_t"}
+    allowed = {f"std::{kind}_t" for kind in ("int64", "int32", "uint8", "uint16", "uint32", "uint64")}
     assert set(re.findall(r"std::\w+", text)) <= allowed
     assert not re.search(r"\b(throw|try|catch|new|delete)\b", text)
     for include in includes(CPP / "kernels" / name):
@@ -125,7 +125,7 @@ def output_of(tool, *arguments):
 
 KERNEL_FILES = [
     *((name, file) for name in INSTRUCTION_SETS for file in ("kernels", "bfloat16")),
-    *([("avx512bf16", "bfloat16")] if MACHINE == "x86_64" else []),
+    *([("avx512bf16", "bfloat16"), ("amx", "amx")] if MACHINE == "x86_64" else []),
 ]
 
 
@@ -133,12 +133,12 @@ KERNEL_FILES = [
 def test_kernels_export_nothing_outside_their_namespace(instruction_set, file):
     """A weak symbol built with AVX-512 flags may become the only copy, and crash older processors."""
     found = objects(f"kernels_{instruction_set}.dir/**/{file}.cpp.o")
-    if not found and instruction_set == "avx512bf16":
-        pytest.skip("the compiler does not know AVX512_BF16")
+    if not found and instruction_set in ("avx512bf16", "amx"):
+        pytest.skip(f"the compiler does not know {instruction_set}")
     (path,) = found
     symbols = [line.split(maxsplit=2) for line in output_of("nm", "-C", "--defined-only", str(path)).splitlines()]
     visible = [name for _, kind, name in symbols if kind not in "tr" or kind in "VWu"]
-    exported = {"kernels": "table", "bfloat16": "bfloat16"}[file]
+    exported = {"kernels": "table", "bfloat16": "bfloat16", "amx": "products"}[file]
     assert any(f"fastmlp::{instruction_set}::{exported}" in name for name in visible)
     strangers = [name for name in visible if f"fastmlp::{instruction_set}::" not in name]
     assert not strangers

@@ -205,7 +205,7 @@ REJECTED = {
         np.zeros((2, 3)), np.zeros((3, 2)), False, True, 1
     ),
     "matmul_bfloat16": lambda core, trainer, data: _core.matmul_bfloat16(
-        np.zeros((2, 3), np.float32), np.zeros((2, 3), np.float32), False, False, 1
+        np.zeros((2, 3), np.float32), np.zeros((2, 3), np.float32), False, False, _core.PairOrder.bfloat16, 1
     ),
     "activation_gradient": lambda core, trainer, data: _core.activation_gradient(
         np.zeros((2, 3)), np.zeros((2, 4)), _core.Activation.tanh, []
@@ -305,7 +305,9 @@ def test_arrays_of_another_type_or_layout_are_not_converted(dtype):
             0, [[a.astype(wrong) for a in arrays] for arrays in trainer.optimizer_state()[1]]
         ),
         lambda: _core.matmul(np.zeros((2, 2), right), np.zeros((2, 2), wrong), False, False, 1),
-        lambda: _core.matmul_bfloat16(np.zeros((2, 2), np.float32), np.zeros((2, 2)), False, False, 1),
+        lambda: _core.matmul_bfloat16(
+            np.zeros((2, 2), np.float32), np.zeros((2, 2)), False, False, _core.PairOrder.bfloat16, 1
+        ),
         lambda: a_loss(np.zeros((2, 2), right), np.zeros((2, 2), wrong), "squared_error"),
         lambda: a_loss(np.zeros((2, 2), right), np.zeros(2, np.int32), "cross_entropy"),
         lambda: _core.softmax(np.zeros((2, 2), np.int64)),

@@ -33,5 +33,5 @@ FAULTS = [
     Fault("H17", "network.outputs() <= most_float_outputs", "network.outputs() < most_float_outputs"),
     Fault("H18", "&& pair_layers_.size() < network_.layers().size();", ";"),  # a wide head is computed twice
     Fault("H19", "std::min(2 * tile.rows, columns - first)", "2 * tile.rows"),  # a row of weights too many
-    Fault("H20", '"bfloat16": precision is not None', '"bfloat16": False'),
+    Fault("H20", "precision and getattr(PairOrder, precision)", "precision and PairOrder.bfloat16"),  # of two orders
 ]

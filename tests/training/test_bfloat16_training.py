@@ -1,16 +1,23 @@
 """Training with products in bfloat16: gradients with the oracle's bits, and all that training in float32 has."""
 
+import functools
+
 import numpy as np
 import pytest
 import reference_bfloat16 as oracle
 from fastmlp import Network, Trainer, core_calls
-from fastmlp._core import testing
+from fastmlp._core import PairOrder, testing
 from problems import assert_equal_bits, parameters
 from scipy import sparse
 from teams import TEAMS, team_of
 
 SHAPES = [(6, 5, 3), (7, 9, 1), (33, 17, 18, 2), (40, 64, 31, 10), (5, 20, 17), (20, 30, 300), (11, 40)]
 FEW_OUTPUTS = 16  # an output layer of no more is float32's
+
+
+@pytest.fixture(params=[order.name for order in PairOrder])
+def precision(request):
+    return request.param
 
 
 @pytest.fixture(params=["native", "emulated"])
@@ -48,13 +55,14 @@ def multiply_adds(is_fused):
     return product
 
 
-def gradients_of(net, X, y, chain):
+def gradients_of(net, X, y, precision, chain):
     """The step of a relu network for the mean over rows and outputs of half the squared error, in float32."""
     weights, biases, last = net.weights, net.biases, len(net.weights) - 1
+    in_pairs = functools.partial(oracle.matmul, precision=precision)
     small = net.layer_sizes[-1] <= FEW_OUTPUTS
     inputs = [oracle.rounded(X) if last > 0 or not small else X]
     for i, (w, b) in enumerate(zip(weights, biases)):
-        product = chain if i == last and small else oracle.matmul
+        product = chain if i == last and small else in_pairs
         z = product(inputs[-1], w) + b
         inputs.append(oracle.rounded(np.maximum(z, 0)) if i < last else z)
     delta = (inputs.pop() - y) * (np.float32(1) / np.float32(len(X)))
@@ -62,19 +70,18 @@ def gradients_of(net, X, y, chain):
     for i in range(last, -1, -1):
         is_float = i == last and small
         delta = delta if is_float else oracle.rounded(delta)
-        weight = chain(inputs[i].T, delta) if is_float else oracle.matmul(inputs[i].T, delta)
+        weight = (chain if is_float else in_pairs)(inputs[i].T, delta)
         bias = np.zeros(delta.shape[1], np.float32)
         for row in delta:
             bias += row
         found[i] = weight, bias
         if i:
-            product = chain if is_float else oracle.matmul
-            delta = product(delta, weights[i].T) * (inputs[i] > 0)
+            delta = (chain if is_float else in_pairs)(delta, weights[i].T) * (inputs[i] > 0)
     return found
 
 
 def summed_gradients(net, X, y, **settings):
-    trainer = Trainer(net, batch_size=X.shape[0], precision="bfloat16", shuffle=False, **settings)
+    trainer = Trainer(net, batch_size=X.shape[0], shuffle=False, **settings)
     data = trainer._training_data(X, y, None, 1)
     core_calls.sum_gradients(trainer.core, data, lambda: settings.get("n_threads", 1))
     return trainer.core.gradients()
@@ -82,12 +89,12 @@ def summed_gradients(net, X, y, **settings):
 
 @pytest.mark.parametrize("rows", [1, 2, 29, 128])
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "-".join(map(str, shape)))
-def test_gradients_have_the_oracles_bits(arithmetic, isa, shape, rows):
+def test_gradients_have_the_oracles_bits(arithmetic, precision, isa, shape, rows):
     X, y = exact_problem(rows, shape)
     net = network_of(shape)
-    expected = gradients_of(net, X, y, multiply_adds(is_fused=isa != "generic"))
+    expected = gradients_of(net, X, y, precision, multiply_adds(is_fused=isa != "generic"))
     for given in (X, sparse.csr_matrix(X)):
-        weights, biases = summed_gradients(net, given, y, n_threads=1)
+        weights, biases = summed_gradients(net, given, y, n_threads=1, precision=precision)
         for i, (weight, bias) in enumerate(expected):
             np.testing.assert_array_equal(weights[i], weight, err_msg=f"weights of layer {i}")
             np.testing.assert_array_equal(biases[i], bias, err_msg=f"biases of layer {i}")
@@ -119,8 +126,8 @@ def trained(X, y, shape, epochs=2, precision="bfloat16", weights=None, activatio
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_all_teams_and_forms_of_the_inputs_give_equal_bits(arithmetic, name):
-    shape, settings = (45, 40, 33, 5), SETTINGS[name]
+def test_all_teams_and_forms_of_the_inputs_give_equal_bits(arithmetic, precision, name):
+    shape, settings = (45, 40, 33, 5), SETTINGS[name] | {"precision": precision}
     X, y = labelled(150, shape)
     weights = np.random.default_rng(5).random(150)
     one = parameters(trained(X, y, shape, n_threads=1, weights=weights, **settings).network)
@@ -135,27 +142,32 @@ def test_all_teams_and_forms_of_the_inputs_give_equal_bits(arithmetic, name):
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "gelu", "mish"])
 @pytest.mark.parametrize("name", SETTINGS)
-def test_it_follows_float32_within_its_digits(isa, name, activation):
+def test_it_follows_float32_within_its_digits(precision, name, activation):
     shape, settings = (45, 40, 33, 20), SETTINGS[name]
     X, y = labelled(150, shape)
     losses = [
-        trained(X, y, shape, 4, precision, activation=activation, **settings).history.loss
-        for precision in (None, "bfloat16")
+        trained(X, y, shape, 4, each, activation=activation, **settings).history.loss for each in (None, precision)
     ]
     np.testing.assert_allclose(*losses, rtol=0.02)
     assert losses[0] != losses[1]
 
 
-def test_native_and_emulated_arithmetic_train_alike(isa):
+def test_native_and_emulated_arithmetic_train_alike(isa, precision):
     X, y = labelled(150, (45, 40, 33, 20))
     found = []
     for emulates in (False, True):
         testing.emulate_bfloat16(emulates)
         try:
-            found.append(parameters(trained(X, y, (45, 40, 33, 20), activation="tanh").network))
+            found.append(parameters(trained(X, y, (45, 40, 33, 20), precision=precision, activation="tanh").network))
         finally:
             testing.emulate_bfloat16(False)
     assert_equal_bits(*found)
+
+
+def test_the_two_orders_of_sums_differ():
+    X, y = labelled(150, (45, 40, 5))
+    found = [parameters(trained(X, y, (45, 40, 5), precision=order.name).network) for order in PairOrder]
+    assert any((a != b).any() for a, b in zip(*found))
 
 
 def test_an_output_layer_of_few_outputs_is_that_of_float32():
@@ -168,12 +180,12 @@ def test_an_output_layer_of_few_outputs_is_that_of_float32():
     assert any((a != b).any() for a, b in zip(*found))
 
 
-def test_a_resumed_trainer_goes_on_in_bfloat16(tmp_path):
+def test_a_resumed_trainer_goes_on_in_bfloat16(tmp_path, precision):
     X, y = labelled(150, (45, 40, 5))
-    whole = trained(X, y, (45, 40, 5), epochs=5)
-    trained(X, y, (45, 40, 5), epochs=2).save(tmp_path / "half")
+    whole = trained(X, y, (45, 40, 5), epochs=5, precision=precision)
+    trained(X, y, (45, 40, 5), epochs=2, precision=precision).save(tmp_path / "half")
     half = Trainer.resume(tmp_path / "half")
-    assert half.precision == "bfloat16"
+    assert half.precision == precision
     half.fit(X, y, 3, verbose=False)
     assert_equal_bits(parameters(half.network), parameters(whole.network))
     with pytest.raises(AttributeError, match="precision cannot be changed; make a new Trainer"):
@@ -184,8 +196,8 @@ def test_a_resumed_trainer_goes_on_in_bfloat16(tmp_path):
     "dtype, precision, error, match",
     [
         ("float64", "bfloat16", ValueError, "precision 'bfloat16' is for float32 network, got float64"),
-        ("float32", "float16", ValueError, "precision must be one of 'bfloat16', got 'float16'"),
-        ("float32", 16, TypeError, "precision must be one of 'bfloat16', got 16"),
+        ("float32", "float16", ValueError, "precision must be one of 'bfloat16', 'bfloat16_amx', got 'float16'"),
+        ("float32", 16, TypeError, "precision must be one of 'bfloat16', 'bfloat16_amx', got 16"),
     ],
 )
 def test_other_precisions_are_refused(dtype, precision, error, match):

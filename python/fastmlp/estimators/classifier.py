@@ -110,7 +110,7 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         evaluated with it. Not for "lbfgs" and `partial_fit`.
     learning_rate_factors : pair of float >= 0, sequence of pairs, or None, default=None
         Factors of the learning rate of weights and biases, for all layers or for each. Not for "lbfgs".
-    precision : {"bfloat16"} or None, default=None
+    precision : {"bfloat16", "bfloat16_amx"} or None, default=None
         Of the products in training, as in `Trainer`. X must be float32. Predictions are float32. Not for "lbfgs".
     activation_settings, loss_settings : dict of str to float, optional
         As in `Network`: ``loss_settings={"label_smoothing": 0.1}``, ``activation_settings={"slope": 0.2}``, or a list with

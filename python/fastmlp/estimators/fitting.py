@@ -89,7 +89,7 @@ class FittedMLP(Predictions, Solvers, EnsembleFit, BaseEstimator, ABC):
         "dropout_schedule": [StrOptions(set(schedules.SCHEDULES)), callable, None],
         "average_decay": [Interval(Real, 0, 1, closed="neither"), None],
         "learning_rate_factors": ["array-like", None],
-        "precision": [StrOptions({"bfloat16"}), None],
+        "precision": [StrOptions(set(validation.PRECISIONS)), None],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "l1": [Interval(Real, 0, None, closed="left")],
