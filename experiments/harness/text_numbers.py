@@ -16,8 +16,8 @@ from tabular.comparison import Comparison
 from tabular.methods import REFERENCE
 
 from harness import text_tables
-from harness.number_text import constant_since, in_bytes, percent, rounded_up, significant, span
-from harness.tables import ROOT, committed
+from harness.number_text import constant_since, counted, in_bytes, percent, rounded_up, significant, span
+from harness.tables import ROOT, Table, committed
 
 MARKED = re.compile(r"<!--(\w+)-->(.*?)<!--/-->", re.DOTALL)
 BEGINS_LINE = re.compile(r"(?:\A|\n)[ >*+-]*(?:\d+\. *)?\Z")  # also the line of a quotation or of a list
@@ -25,6 +25,8 @@ SMALLER, LARGER = "784-128-10", "784-512-384-10"
 DROP_IN, PENALTIES = "drop_in/drop_in.csv", "regularization/report_rule.csv"
 RECIPE, CORES, RANKS = "speed_vs_rivals/time_to_accuracy.csv", "multicore/multicore.csv", "machines/machines.csv"
 TABLES = "tabular_estimators/fits.csv"
+TINY, OF_TABLES = "30-100-2", ("54-100-50-2", "64-128-128-10")
+LARGE_BATCH = 256  # rows: from here on, batches are called large where 16 cores are described
 
 
 def drop_in_small() -> list[float]:
@@ -100,6 +102,83 @@ def gain_of_threads(method: str) -> str:
     return f"{multicore.gains_of_methods(committed('multicore/ways.csv').where(threads=2))[method]:.2f}"
 
 
+def two_digits(value: float) -> str:
+    return significant(value, 2)
+
+
+def on_16_cores(name: str) -> Table:
+    return committed(f"multicore_16_cores/{name}.csv")
+
+
+def many_threads(column: str, nets: Iterable[str], large: bool = True, threads: int = 16) -> list[float]:
+    """The values of these nets in large or in small batches."""
+    rows = on_16_cores("multicore").where(threads=threads).rows()
+    return [row[column] for row in rows if row["net"] in nets and (row["batch"] >= LARGE_BATCH) == large]
+
+
+def gains_of_16(nets: Iterable[str], large: bool) -> str:
+    return span(many_threads("gain", nets, large), two_digits)
+
+
+def shares_of_16_cores(threads: int) -> str:
+    shares = many_threads("share_of_peak", (SMALLER, LARGER), threads=threads)
+    return span(shares, lambda share: f"{100 * share:.0f}") + " %"
+
+
+def cases_in_which_16_threads_are_slower_than(threads: int) -> str:
+    """One row of the table for each case and number of threads, in the same order of cases."""
+    few, all_of_them = (on_16_cores("multicore").where(threads=count)["gain"] for count in (threads, 16))
+    return f"{np.sum(all_of_them < few)} of the {len(few)} cases"
+
+
+def batches_that_are_faster_with(library: str) -> list[int]:
+    """Of 16 cores, case by case, as in the function above."""
+    ours, rival = on_16_cores("multicore").where(threads=16), on_16_cores("rivals").where(library=library)
+    return rival["batch"][rival["gain"] > ours["gain"]].tolist()
+
+
+def many_cores() -> str:
+    """Every other batch size; other libraries as in the table of training steps."""
+    table, rivals = on_16_cores("multicore"), on_16_cores("rivals")
+    threads, names = table.distinct("threads"), rivals.distinct("library")
+    rows = []
+    for net, batches in ((net, part.distinct("batch")) for net, part in table.groups("net").items()):
+        for case in ({"net": net, "batch": batch} for batch in batches[::2]):
+            gains = {count: table.row(threads=count, **case)["gain"] for count in threads}
+            share = table.row(threads=threads[-1], **case)["share_of_peak"]
+            over_ours = [gains[threads[-1]] / rivals.row(library=name, **case)["gain"] for name in names]
+            texts = [two_digits(gain) for count, gain in gains.items() if count > 1]
+            rows.append([net, str(case["batch"]), *texts, percent(share, 0), *map(two_digits, over_ours)])
+    gained = [f"gain of {count} threads" for count in threads[1:]]
+    return text_tables.table(["net", "batch", *gained, "share of the peak", *names], rows)
+
+
+def beside_a_gpu() -> str:
+    epochs, gpu = on_16_cores("epochs"), on_16_cores("gpu")
+    libraries, rows = gpu.distinct("library"), []
+    for net, batch in gpu.distinct("net", "batch"):
+        ours = [epochs.row(net=net, batch=batch, threads=count)["ms"] for count in (1, 16)]
+        others = [gpu.row(net=net, batch=batch, library=name)["ms"] for name in libraries]
+        rows.append([net, str(batch), *map(two_digits, (*ours, *others))])
+    header = ["net", "batch", "fastmlp, 1 thread", "fastmlp, 16 threads", *(f"{name}, GPU" for name in libraries)]
+    return text_tables.table(header, rows)
+
+
+def peaks_of_one_thread() -> str:
+    """What four of five measurements lie between."""
+    peaks = on_16_cores("peaks").row(threads=1)
+    return span([peaks["gflops_10_percent"], peaks["gflops_90_percent"]], "{:.0f}".format) + " GFLOP/s"
+
+
+def gain_of_16_python_threads(method: str) -> str:
+    return two_digits(multicore.gains_of_methods(on_16_cores("ways"))[method])
+
+
+def gain_of_whole_epochs(**case: object) -> str:
+    epochs = on_16_cores("epochs").where(**case)
+    return span(epochs.where(threads=1)["ms"] / epochs.where(threads=16)["ms"], two_digits)
+
+
 def error_over_reference(method: str) -> str:
     """The geometric mean over the tables."""
     found = Comparison.of(committed(TABLES).where(threads=1))
@@ -139,6 +218,31 @@ VALUES: dict[str, Callable[[], str]] = {
     "cores_gain_larger": lambda: gain_of_cores(LARGER),
     "threads_gain": lambda: gain_of_threads(methods.RELEASED),
     "threads_gain_lock": lambda: gain_of_threads(methods.HELD),
+    "many_table": lambda: f"\n{many_cores()}\n",
+    "many_gpu": lambda: f"\n{beside_a_gpu()}\n",
+    "many_large": lambda: str(LARGE_BATCH),
+    "many_small_batches": lambda: gains_of_16([SMALLER], large=False),
+    "many_large_batches": lambda: gains_of_16([SMALLER], large=True),
+    "many_larger_small_batches": lambda: gains_of_16([LARGER], large=False),
+    "many_larger_large_batches": lambda: gains_of_16([LARGER], large=True),
+    "many_tiny_small_batches": lambda: gains_of_16([TINY], large=False),
+    "many_tiny_large_batches": lambda: gains_of_16([TINY], large=True),
+    "many_tables_small_batches": lambda: gains_of_16(OF_TABLES, large=False),
+    "many_tables_large_batches": lambda: gains_of_16(OF_TABLES, large=True),
+    "many_gain_1024": lambda: two_digits(on_16_cores("multicore").row(net=SMALLER, batch=1024, threads=16)["gain"]),
+    "many_epochs_1024": lambda: gain_of_whole_epochs(net=SMALLER, batch=1024),
+    "many_epochs": gain_of_whole_epochs,
+    "many_share": lambda: shares_of_16_cores(16),
+    "many_share_alone": lambda: shares_of_16_cores(1),
+    "many_peak_alone": peaks_of_one_thread,
+    "many_slower": lambda: cases_in_which_16_threads_are_slower_than(8),
+    "many_slower_than_one": lambda: cases_in_which_16_threads_are_slower_than(1),
+    "many_pytorch": lambda: counted(len(batches_that_are_faster_with("PyTorch")), "case"),
+    "many_pytorch_from": lambda: str(min(batches_that_are_faster_with("PyTorch"))),
+    "many_jax": lambda: counted(len(batches_that_are_faster_with("JAX")), "case"),
+    "many_numpy": lambda: counted(len(batches_that_are_faster_with("NumPy")), "case"),
+    "many_threads_gain": lambda: gain_of_16_python_threads(methods.RELEASED),
+    "many_threads_gain_lock": lambda: gain_of_16_python_threads(methods.HELD),
     "stream_larger": lambda: speed_from_file("stream", net=LARGER),
     "stream_bytes": lambda: speed_from_file("stream", net=SMALLER, dtype="uint8"),
     "stream_float32": lambda: speed_from_file("stream", net=SMALLER, dtype="float32"),

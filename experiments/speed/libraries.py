@@ -144,10 +144,11 @@ def torch_model(layer_sizes: Sequence[int]):
     return nn.Sequential(*[module for layer in linear for module in (layer, nn.ReLU())][:-1])
 
 
-def torch_epoch(model, optimizer, X, y, batch_size: int, shuffle: bool = True) -> None:
+def torch_epoch(model, optimizer, X, y, batch_size: int, shuffle: bool = True, **settings: object) -> None:
+    """`settings` are those of the order of the rows, such as its device."""
     import torch
 
-    order = torch.randperm(len(X)) if shuffle else torch.arange(len(X))
+    order = (torch.randperm if shuffle else torch.arange)(len(X), **settings)
     for rows in order.split(batch_size):
         optimizer.zero_grad(set_to_none=True)
         torch.nn.functional.cross_entropy(model(X[rows]), y[rows]).backward()
@@ -219,8 +220,9 @@ def notices_of_missing(names: Iterable[str]) -> list[str]:
 
 
 def best_environment() -> dict[str, str]:
-    """That of this process without variables that override how OpenBLAS detects the processor."""
-    return {name: value for name, value in os.environ.items() if name not in OPENBLAS_OVERRIDES}
+    """That of this process without variables that override how OpenBLAS detects the processor; JAX stays on it."""
+    kept = {name: value for name, value in os.environ.items() if name not in OPENBLAS_OVERRIDES}
+    return {**kept, "JAX_PLATFORMS": "cpu"}
 
 
 def describe(library: str) -> dict[str, str]:

@@ -4,16 +4,19 @@
 
 takes some six minutes on 16 cores and prints little: a table of milliseconds and shares of the peak of as many threads
 in the same run, the cases in which more threads are slower than fewer, those that miss their targets for 16 threads of
-a Sapphire Rapids server, and what it costs a core to store to lines that others have read (`shared_lines.cpp`).
+a Sapphire Rapids server, what it costs a core to store to lines that others have read (`shared_lines.cpp`), and the
+epochs of a GPU.
 """
 
 import argparse
 import contextlib
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from speed import libraries
 from speed.multicore import NETS, RIVALS, thread_counts
-from speed.timing import Case, Processes, Timing
+from speed.timing import LEARNING_RATE, Case, Processes, Timing
 
 TARGETS = [  # net, batch size, milliseconds at most with 16 threads; None: no target
     *((NETS[0], batch, most) for batch, most in ((32, 60), (128, 35), (256, 30), (512, None), (1024, 27))),
@@ -51,8 +54,7 @@ def main() -> None:
         timers = Processes(participants, stack)
         for net, batch, most in TARGETS:
             case = Case(net, batch, rows=max(arguments.rows, batch))
-            data = case.random_data()
-            timing = Timing.of(case, timers.time(case, list(participants), arguments.rounds, *data))
+            timing = Timing.of(case, timers.time(case, list(participants), arguments.rounds, *case.random_data()))
             name = f"{case.net}, {batch}"
             milliseconds = {n: 1e3 * timing.median_seconds(n) for n in participants}
             shares = {str(n): timing.share_of_peak(str(n)) for n in threads}
@@ -60,7 +62,6 @@ def main() -> None:
                 name.ljust(28),
                 *(f"{milliseconds[n]:8.1f} {share:4.0%}" for n, share in shares.items()),
                 *(f"{milliseconds[rival]:9.1f}" for rival in rivals),
-                *(f"  {library} {value:.1f}" for library, value in on_gpu(case, *data).items()),
                 flush=True,
             )
             for fewer, more in pairwise(map(str, threads)):
@@ -71,28 +72,48 @@ def main() -> None:
     fine = "no case is slower with more threads" + (" or misses its target" if has_targets else "")
     print(*(problems or [fine]), sep="\n")
     shared_lines(threads)
+    for net, batch, _ in TARGETS:
+        for library, value in on_gpu(Case(net, batch, rows=max(arguments.rows, batch))).items():
+            print(f"{Case(net, batch).net}, {batch}: {library} on the GPU takes {value:.1f} ms", flush=True)
 
 
-def on_gpu(case: Case, X: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """Milliseconds per epoch, for scale, where PyTorch finds a GPU."""
-    try:
-        import torch
-    except ImportError:
-        return {}
+def on_gpu(case: Case) -> dict[str, float]:
+    """Milliseconds per epoch, for scale, where PyTorch and JAX find a GPU."""
+    X, y = case.random_data()
+    weights = fastmlp.Network(case.layer_sizes).weights
+    problem = libraries.Problem(X * np.float32(1 / 255), y, weights, case.batch_size, LEARNING_RATE)
+    found = {}
+    for library, train in (("PyTorch", torch_on_gpu), ("JAX", jax_on_gpu)):
+        with contextlib.suppress(ImportError):
+            if epoch := train(problem):
+                found[library] = 1e3 * min([epoch() for _ in range(4)][1:])
+    return found
+
+
+def torch_on_gpu(problem: libraries.Problem) -> Callable[[], float] | None:
+    import torch
+
     if not torch.cuda.is_available():
-        return {}
-    images = torch.from_numpy(X * np.float32(1 / 255)).cuda()
-    labels = torch.from_numpy(y.astype(np.int64)).cuda()
-    model = libraries.torch_model(case.layer_sizes).cuda()
-    optimizer = torch.optim.SGD(model.parameters(), 1e-3, fused=True)
-    seconds = []
-    for _ in range(4):
+        return None
+    X, y = torch.from_numpy(problem.X).cuda(), torch.from_numpy(problem.y).cuda()
+    model = libraries.torch_model(problem.layer_sizes).cuda()
+    optimizer = torch.optim.SGD(model.parameters(), problem.learning_rate, fused=True)
+
+    def epoch() -> float:
         torch.cuda.synchronize()
         start = time.perf_counter()
-        libraries.torch_epoch(model, optimizer, images, labels, case.batch_size)
+        libraries.torch_epoch(model, optimizer, X, y, problem.batch_size, device="cuda")
         torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return {"PyTorch on the GPU": 1e3 * min(seconds[1:])}
+        return time.perf_counter() - start
+
+    return epoch
+
+
+def jax_on_gpu(problem: libraries.Problem) -> Callable[[], float] | None:
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch needs some of the GPU's memory, too
+    import jax
+
+    return None if jax.default_backend() == "cpu" else libraries.train_jax(problem).epoch
 
 
 def shared_lines(threads: list[int]) -> None:

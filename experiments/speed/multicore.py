@@ -165,7 +165,7 @@ def figures(t: Tables) -> dict[str, Drawing]:
         plain_ticks(ax.yaxis, ticks_between(*ax.get_ylim(), (1, 2, 5)))
     for ax in axes.flat[len(nets) :]:
         ax.remove()
-    for ax in axes[-1]:
+    for ax in axes.flat[max(0, len(nets) - columns) : len(nets)]:  # the lowest of each column
         ax.set_xlabel("batch size")
     for ax in axes[:, 0]:
         ax.set_ylabel("times as fast as 1 thread")
@@ -174,5 +174,7 @@ def figures(t: Tables) -> dict[str, Drawing]:
 
 
 def _line_of(threads: int, all_threads: int) -> dict[str, Any]:
-    share = threads / all_threads
-    return {"color": str(round(0.6 * (1 - share), 2)), "marker": "o", "linestyle": "-"}  # the more, the darker
+    """The more threads, the darker."""
+    halvings = np.log2(all_threads / threads) / max(1, np.log2(all_threads / 2))  # from all to two, as a share
+    width = 1.7 if threads == all_threads else 1.2
+    return {"color": str(round(0.72 * halvings, 2)), "marker": "o", "linestyle": "-", "linewidth": width}

@@ -22,7 +22,7 @@ from speed.process import Process
 SECONDS_OF_PEAK = 0.03
 MIN_SECONDS = 0.05  # of a measurement: tiny nets train many epochs in it
 LEARNING_RATE = 1e-3  # small enough to stay finite on any case; it does not change the work
-PAUSE = 0.25  # seconds: the waiting threads of some libraries spin for up to 0.2, on cores that the next one needs
+PAUSE = 0.25  # seconds: the waiting threads of other libraries spin for up to 0.2, on cores that the next one needs
 
 
 @dataclass(frozen=True)
@@ -150,12 +150,14 @@ class Processes:
         settings = {"layer_sizes": case.layer_sizes, "batch_size": case.batch_size, "optimizer": case.optimizer}
         for name in names:
             self.call(name, "prepare", data=data, **settings)
+        time.sleep(PAUSE)
         seconds: dict[str, list[float]] = {name: [] for name in names}
         peaks: dict[str, list[float]] = {name: [] for name in names if self._participants[name][0] == "fastmlp"}
         for _ in range(rounds):
             for name in names:
-                time.sleep(PAUSE)
                 seconds[name].append(self.call(name, "epoch", at_least=MIN_SECONDS))
                 if name in peaks:
                     peaks[name].append(self.call(name, "peak", seconds=SECONDS_OF_PEAK))
+                else:
+                    time.sleep(PAUSE)
         return {"seconds": seconds, "peaks": peaks}

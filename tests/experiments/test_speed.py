@@ -7,6 +7,7 @@ from contextlib import closing
 from itertools import pairwise
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from fastmlp import Network, Trainer, datasets
@@ -162,6 +163,24 @@ def test_records_hold_every_round(smoke):
 
 def test_thread_counts_double_up_to_all():
     assert [multicore.thread_counts(cores) for cores in (1, 2, 6, 8)] == [[1], [1, 2], [1, 2, 4, 6], [1, 2, 4, 8]]
+
+
+@pytest.mark.parametrize("threads, nets", [((1,), 1), ((1, 2), 3), ((1, 2, 4, 8, 16), 5)])
+def test_the_figure_shows_any_number_of_threads_and_nets(threads, nets):
+    def row(**columns):
+        return {"gain": 1.5, "gain_low": 1.4, "gain_high": 1.6} | columns
+
+    cases = [{"net": f"net {net}", "batch": batch} for net in range(nets) for batch in (1, 1024)]
+    tables = {
+        "multicore": Table.of([row(threads=count, **case) for case in cases for count in threads]),
+        "rivals": Table.of([row(library="NumPy", threads=threads[-1], **case) for case in cases]),
+    }
+    drawing = multicore.figures(Tables(tables, SimpleNamespace()))["multicore"]
+    assert [ax.get_title(loc="left") for ax in drawing.axes] == [f"net {net}" for net in range(nets)]
+    assert sum(ax.get_xlabel() == "batch size" for ax in drawing.axes) == min(3, nets)
+    colours = [multicore._line_of(count, threads[-1])["color"] for count in threads if count > 1]
+    assert colours == sorted(set(colours), reverse=True) and colours[-1:] in ([], ["0.0"])
+    plt.close(drawing)
 
 
 # Numbers and verdicts
