@@ -86,27 +86,56 @@ inline std::uint32_t rounded(float x) {
     return exponent == 0 ? upper & 0x8000u : exponent == 0x7f800000u ? special : nearest;
 }
 
+// From element j on, without the processor's instructions: of short rows, and of what is left of long ones.
+void round_rest(float* x, int64_t j, int64_t columns) {
+    for (; j < columns; ++j) {
+        const std::uint32_t bits = rounded(x[j]) << 16;
+        __builtin_memcpy(x + j, &bits, sizeof bits);
+    }
+}
+void pair_rest_of_columns(const float* x, int64_t j, int64_t columns, std::uint32_t* out) {
+    for (; j < columns / 2; ++j) out[j] = rounded(x[2 * j]) | rounded(x[2 * j + 1]) << 16;
+    if (columns % 2) out[columns / 2] = rounded(x[columns - 1]);
+}
+void pair_rest_of_rows(const float* even, const float* odd, int64_t j, int64_t columns, std::uint32_t* out) {
+    if (odd)
+        for (; j < columns; ++j) out[j] = rounded(even[j]) | rounded(odd[j]) << 16;
+    else
+        for (; j < columns; ++j) out[j] = rounded(even[j]);
+}
+
 void round_elements(float* x, int64_t stride, int64_t rows, int64_t columns) {
-    for (int64_t i = 0; i < rows; ++i, x += stride)
-        for (int64_t j = 0; j < columns; ++j) {
-            const std::uint32_t bits = rounded(x[j]) << 16;
-            __builtin_memcpy(x + j, &bits, sizeof bits);
-        }
+    for (int64_t i = 0; i < rows; ++i, x += stride) {
+        int64_t j = 0;
+#ifdef __AVX512BF16__
+        using V = Vec<float>;
+        for (; j + V::lanes <= columns; j += V::lanes) Pairs::of(V::zero(), V::load(x + j)).high().store(x + j);
+#endif
+        round_rest(x, j, columns);
+    }
 }
 
 void pair_columns(const float* x, int64_t stride, int64_t rows, int64_t columns, std::uint32_t* out,
                   int64_t out_stride) {
     for (int64_t i = 0; i < rows; ++i, x += stride, out += out_stride) {
-        for (int64_t j = 0; j < columns / 2; ++j) out[j] = rounded(x[2 * j]) | rounded(x[2 * j + 1]) << 16;
-        if (columns % 2) out[columns / 2] = rounded(x[columns - 1]);
+        int64_t j = 0;
+#ifdef __AVX512BF16__
+        using V = Vec<float>;
+        for (; j + V::lanes <= columns / 2; j += V::lanes)
+            Pairs::of_neighbours(V::load(x + 2 * j), V::load(x + 2 * j + V::lanes)).store(out + j);
+#endif
+        pair_rest_of_columns(x, j, columns, out);
     }
 }
 
 void pair_rows(const float* even, const float* odd, int64_t columns, std::uint32_t* out) {
-    if (odd)
-        for (int64_t j = 0; j < columns; ++j) out[j] = rounded(even[j]) | rounded(odd[j]) << 16;
-    else
-        for (int64_t j = 0; j < columns; ++j) out[j] = rounded(even[j]);
+    int64_t j = 0;
+#ifdef __AVX512BF16__
+    using V = Vec<float>;
+    for (; j + V::lanes <= columns; j += V::lanes)
+        Pairs::of(V::load(even + j), odd ? V::load(odd + j) : V::zero()).store(out + j);
+#endif
+    pair_rest_of_rows(even, odd, j, columns, out);
 }
 
 template <int m, int vectors> constexpr void fill_tiles_of(Bfloat16Kernels& k, PairOrder order) {

@@ -102,10 +102,18 @@ bool has_amx() {
     return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
 }
 
+// The processor's own, where it has them.
+const Bfloat16Kernels& rounding_kernels() {
+#ifdef FASTMLP_AVX512BF16
+    if (__builtin_cpu_supports("avx512bf16")) return avx512bf16::bfloat16[0];
+#endif
+    return avx512::bfloat16[0];
+}
+
 const Bfloat16Kernels& amx_kernels() {
     static const Bfloat16Kernels kernels = [] {
         Bfloat16Kernels k = amx::products;
-        const Bfloat16Kernels& others = avx512::bfloat16[static_cast<int>(PairOrder::blocks)];
+        const Bfloat16Kernels& others = rounding_kernels();
         k.round = others.round;
         k.pair_columns = others.pair_columns;
         k.pair_rows = others.pair_rows;

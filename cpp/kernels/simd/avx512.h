@@ -98,6 +98,15 @@ struct Pairs {
         return {_mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32(static_cast<int>(0xffff0000u))))};
     }
 #ifdef __AVX512BF16__
+    // The nearest bfloat16 of each element; of neighbours, those that follow each other in both vectors.
+    static Pairs of(Vec<float> even, Vec<float> odd) {
+        const auto widened = [](Vec<float> x) { return _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(x.v)); };
+        return {_mm512_or_si512(widened(even), _mm512_slli_epi32(widened(odd), 16))};
+    }
+    static Pairs of_neighbours(Vec<float> first, Vec<float> second) {
+        return {(__m512i)_mm512_cvtne2ps_pbh(second.v, first.v)};
+    }
+    void store(std::uint32_t* p) const { _mm512_storeu_si512(p, v); }
     friend Vec<float> add_products(Pairs a, Pairs b, Vec<float> c) {
         return {_mm512_dpbf16_ps(c.v, (__m512bh)a.v, (__m512bh)b.v)};
     }
