@@ -92,9 +92,7 @@ def check_rate_factors(value: Any, layers: int) -> Factors:
     return checked if pairs is factors else checked[0]
 
 
-def besides(
-    average_decay: float | None, factors: Factors | None, layers: int, precision: str | None
-) -> dict[str, Any]:
+def besides(average_decay: float | None, factors: Factors | None, layers: int, precision: str | None) -> dict[str, Any]:
     """The settings of the core's trainer that belong to no optimizer."""
     of_layers: Any = factors or ()
     if of_layers and not isinstance(of_layers[0], tuple):

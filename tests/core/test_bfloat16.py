@@ -52,7 +52,9 @@ def test_products_equal_the_oracle(arithmetic, precision, transpose_a, transpose
     rng = np.random.default_rng(0)
     for m, k, n in SHAPES:
         a, b = rng.normal(size=(m, k)).astype(np.float32), rng.normal(size=(k, n)).astype(np.float32)
-        assert_equal_bits(product(a, b, precision, transpose_a, transpose_b), reference_bfloat16.matmul(a, b, precision))
+        assert_equal_bits(
+            product(a, b, precision, transpose_a, transpose_b), reference_bfloat16.matmul(a, b, precision)
+        )
 
 
 def numbers_of_exponents(rng, shape, least, most):

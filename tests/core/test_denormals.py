@@ -33,7 +33,9 @@ def test_denormal_operands_and_results_are_zeros_on_all_threads(isa, dtype, n_th
 def test_the_calling_thread_keeps_its_own(dtype, n_threads):
     X = np.ones((64, 5), dtype)
     with team_of(n_threads):
-        Trainer(Network((5, 40, 3), dtype=dtype), n_threads=n_threads).fit(X, np.zeros(64, int), epochs=1, verbose=False)
+        Trainer(Network((5, 40, 3), dtype=dtype), n_threads=n_threads).fit(
+            X, np.zeros(64, int), epochs=1, verbose=False
+        )
     assert (denormal(dtype) * X / 2 == denormal(dtype) / 2).all() and (denormal(dtype) * X).all()
 
 

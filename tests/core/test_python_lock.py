@@ -115,9 +115,9 @@ LONG_CALLS = {
     "first_not_finite": lambda size: (lambda X: lambda: _core.first_not_finite(X, 1e38, 1))(long_inputs(8 * size)),
     "peak_gflops": lambda size: lambda: _core.peak_gflops(True, 1, 0.02),
     "matmul": lambda size: (lambda a: lambda: _core.matmul(a, a, False, True, 1))(long_inputs(size)),
-    "matmul_bfloat16": lambda size: (lambda a: lambda: _core.matmul_bfloat16(a, a, False, True, _core.PairOrder.bfloat16, 1))(
-        long_inputs(size).astype(np.float32)
-    ),
+    "matmul_bfloat16": lambda size: (
+        lambda a: lambda: _core.matmul_bfloat16(a, a, False, True, _core.PairOrder.bfloat16, 1)
+    )(long_inputs(size).astype(np.float32)),
     "activate": lambda size: (lambda z: lambda: _core.activate(z, _core.Activation.tanh, []))(long_inputs(8 * size)),
     "activation_gradient": lambda size: (lambda z: lambda: _core.activation_gradient(z, z, _core.Activation.tanh, []))(
         long_inputs(8 * size)

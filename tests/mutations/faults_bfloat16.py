@@ -13,7 +13,9 @@ FAULTS = [
     Fault("H05", "rounded(even[j]) | rounded(odd[j]) << 16", "rounded(odd[j]) | rounded(even[j]) << 16"),
     Fault("H06", "if (columns % 2) out[columns / 2] = rounded(x[columns - 1]);", ""),  # the last of an odd number
     Fault(
-        "H07", "b = product.b + product.rows_of_b[k] * (vectors * V::lanes);", "b = product.b + k * (vectors * V::lanes);"
+        "H07",
+        "b = product.b + product.rows_of_b[k] * (vectors * V::lanes);",
+        "b = product.b + k * (vectors * V::lanes);",
     ),  # the first rows of B instead of the active ones
     Fault("H08", "Pairs::load(b + j * V::lanes).high()", "Pairs::load(b + j * V::lanes).low()"),  # the wrong one of two
     # Columns that are zero in a batch
@@ -27,9 +29,7 @@ FAULTS = [
     ),  # the next panel's weights complete an odd number of inputs
     Fault("H14", "pairs.round(part); if (i > 0)", "if (i > 0)"),  # biases have unrounded gradients
     Fault("H15", "pairs.round(outputs);", ""),  # an output layer of float32, and derivatives, read unrounded outputs
-    Fault(
-        "H16", "if (drops_) in_pairs(i, [&](auto& pairs) { pairs.round(inputs); });", ""
-    ),  # the same with dropout
+    Fault("H16", "if (drops_) in_pairs(i, [&](auto& pairs) { pairs.round(inputs); });", ""),  # the same with dropout
     Fault("H17", "network.outputs() <= most_float_outputs", "network.outputs() < most_float_outputs"),
     Fault("H18", "&& pair_layers_.size() < network_.layers().size();", ";"),  # a wide head is computed twice
     Fault("H19", "std::min(2 * tile.rows, columns - first)", "2 * tile.rows"),  # a row of weights too many

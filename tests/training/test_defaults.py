@@ -377,7 +377,14 @@ def test_a_trainers_numbers_are_accepted_up_to_their_bounds(name):
 
 def test_flags_are_booleans_and_every_setting_has_its_bounds():
     flags = {"nesterov", "proximal", "shuffle"}
-    others = {"optimizer", "schedule", "weight_decay_schedule", "dropout_schedule", "learning_rate_factors", "precision"}
+    others = {
+        "optimizer",
+        "schedule",
+        "weight_decay_schedule",
+        "dropout_schedule",
+        "learning_rate_factors",
+        "precision",
+    }
     assert flags | BOUNDS.keys() | others == TRAINER_SETTINGS.keys()
     for name in flags:
         for value in (0, 1, None, "True"):
