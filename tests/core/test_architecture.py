@@ -235,7 +235,7 @@ def test_sums_of_bfloat16_stay_in_registers():
     for function, instructions in innermost_loops(
         output_of("objdump", "-d", "-C", "--no-show-raw-insn", str(found[0]))
     ):
-        tile = re.search(r"compute_pair_tile<(\d+), ([12])>", function)
+        tile = re.search(r"chain_tile<(\d+), ([12]), (?:true|false)>", function)
         if not tile:
             continue
         rows, vectors = int(tile[1]), int(tile[2])

@@ -107,7 +107,7 @@ def test_partial_fit_goes_on_with_new_masks(name):
 def test_what_they_rule_out_is_rejected():
     X, y = PROBLEMS[MLPClassifier]
     for name in solvers.OF_MINI_BATCHES:
-        value = SETTINGS[name][name]
+        value = "bfloat16" if name == "precision" else SETTINGS[name][name]
         model = MLPClassifier((9, 7), solver="lbfgs", **{name: value})
         with pytest.raises(ValueError, match=f"{name} is for solvers with mini-batches, got solver='lbfgs'"):
             model.fit(X, y)
@@ -120,6 +120,8 @@ def test_what_they_rule_out_is_rejected():
         MLPClassifier(weight_decay_schedule="cosine").fit(X, y)
     with pytest.raises(ValueError, match="learning_rate_factors must be a pair .* for each of the 2 layers"):
         MLPClassifier((9,), learning_rate_factors=[(1, 1)]).fit(X, y)
+    with pytest.raises(ValueError, match="precision 'bfloat16' is for float32 X, got float64"):
+        MLPClassifier((9,), precision="bfloat16").fit(X.astype(np.float64), y)
     for name, value in {"dropout": 1, "input_dropout": -0.1, "max_gradient_norm": 0, "schedule": "cosin"}.items():
         with pytest.raises(ValueError, match=f"'{name}' parameter of MLPClassifier must be"):
             MLPClassifier(**{name: value}).fit(X, y)
