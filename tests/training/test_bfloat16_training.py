@@ -5,9 +5,10 @@ import functools
 import numpy as np
 import pytest
 import reference_bfloat16 as oracle
-from fastmlp import Network, Trainer, core_calls
+from fastmlp import Network, Trainer, core_calls, distributed
 from fastmlp._core import PairOrder, testing
-from problems import assert_equal_bits, parameters
+from problems import assert_close, assert_equal_bits, parameters
+from ranks import together
 from scipy import sparse
 from teams import TEAMS, team_of
 
@@ -190,6 +191,26 @@ def test_a_resumed_trainer_goes_on_in_bfloat16(tmp_path, precision):
     assert_equal_bits(parameters(half.network), parameters(whole.network))
     with pytest.raises(AttributeError, match="precision cannot be changed; make a new Trainer"):
         half.precision = None
+
+
+def test_ranks_train_in_bfloat16(precision):
+    shape = (45, 40, 33, 20)
+    X, y = labelled(150, shape)
+
+    def on_ranks(count, precision):
+        def work(communicator):
+            net = Network(shape, seed=1, input_scale=1 / 255)
+            trainer = distributed.Trainer(net, batch_size=50, precision=precision, communicator=communicator)
+            trainer.fit(X[communicator.rank :: count], y[communicator.rank :: count], epochs=2)
+            return parameters(net)
+
+        return together(count, work)
+
+    (alone,) = on_ranks(1, precision)
+    first, second = on_ranks(2, precision)
+    assert_equal_bits(first, second)
+    assert_close(first, on_ranks(2, None)[0], 0.02)
+    assert any((a != b).any() for a, b in zip(alone, on_ranks(1, None)[0]))
 
 
 @pytest.mark.parametrize(

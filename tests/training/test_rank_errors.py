@@ -82,13 +82,17 @@ OWN_TO_EACH_RANK = {"n_threads"}  # changes no bit
 OF_RANK_0 = {"seed"}  # whose row order all ranks take over
 
 
+def network_for(setting):
+    return network(dtype="float32") if setting == "precision" else network()
+
+
 @pytest.mark.parametrize("name", sorted(TRAINER_SETTINGS.keys() - OWN_TO_EACH_RANK - OF_RANK_0))
 def test_every_setting_of_a_trainer_must_be_that_of_rank_0(name):
     """The table has all parameters of the constructor. A setting that differs is named with both values."""
     X, y = problem(60)
     needed, value = TRAINER_SETTINGS[name]
     default = inspect.signature(fastmlp.Trainer).parameters[name].default
-    nets = [network() for _ in range(3)]
+    nets = [network_for(name) for _ in range(3)]
 
     def work(communicator):
         own = {name: value} if communicator.rank == 1 else {}
@@ -98,7 +102,7 @@ def test_every_setting_of_a_trainer_must_be_that_of_rank_0(name):
     found = rejected_on_one_rank(work)
     assert f"all ranks must have the same settings, but rank 1 has {name}: {value}, rank 0 has {default}" in found
     for net in nets:
-        assert_equal_bits(parameters(net), parameters(network()))
+        assert_equal_bits(parameters(net), parameters(network_for(name)))
 
 
 @pytest.mark.parametrize("name", sorted(TRAINER_SETTINGS.keys() - OWN_TO_EACH_RANK - OF_RANK_0))
@@ -109,7 +113,7 @@ def test_a_setting_of_rank_0_alone_is_rejected_by_the_others(name):
 
     def work(communicator):
         own = {name: value} if communicator.rank == 0 else {}
-        distributed.Trainer(network(), communicator=communicator, **needed, **own).fit(X, y, epochs=1)
+        distributed.Trainer(network_for(name), communicator=communicator, **needed, **own).fit(X, y, epochs=1)
 
     first, *others = outcomes_of(work)
     assert isinstance(first, RuntimeError) and "rank 1, 2 has settings that do not fit" in str(first)
