@@ -81,7 +81,9 @@ def jobs(run: Run, sizes: SimpleNamespace) -> list[Job]:
 def _row(result: dict[str, Any]) -> Row:
     """A regression has no log loss."""
     digits = {"error": 6, "log_loss": 6, "fit_seconds": 4, "predict_seconds": 4}
-    values = {name: float(f"{result[name]:.{n}g}") if name in result else None for name, n in digits.items()}
+    values = {
+        name: float(f"{result[name]:.{n}g}") if result.get(name) is not None else None for name, n in digits.items()
+    }
     return {"rows": result["rows"], **values}
 
 

@@ -20,7 +20,7 @@ FAULTS = [
     Fault("H08", "Pairs::load(b + j * V::lanes).high()", "Pairs::load(b + j * V::lanes).low()"),  # the wrong one of two
     # Columns that are zero in a batch
     Fault("H09", "(mask_[word] & even) << 1 | (mask_[word] >> 1 & even)", "(mask_[word] & even) << 1"),
-    Fault("H10", "mask_[word] &= (std::uint64_t{1} << end) - 1;", ""),  # beyond an odd number of columns
+    Fault("H10", "mask_[word] &= (std::uint64_t{1} << end) - 1;", ";"),  # beyond an odd number of columns
     Fault("H11", "std::min(2 * named, network_.inputs())", "named"),  # of CSR, buffers without the others of pairs
     Fault("H12", "active->index()[2 * pair] / 2", "active->index()[2 * pair]"),
     # Layers
