@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import reference_bfloat16 as oracle
 from fastmlp import Network, Trainer, core_calls, distributed
-from fastmlp._core import PairOrder, testing
+from fastmlp._core import EpochPlan, LossSum, PairOrder, UpdateSettings, testing
 from problems import assert_close, assert_equal_bits, parameters
 from ranks import together
 from scipy import sparse
@@ -99,6 +99,19 @@ def test_gradients_have_the_oracles_bits(arithmetic, precision, isa, shape, rows
         for i, (weight, bias) in enumerate(expected):
             np.testing.assert_array_equal(weights[i], weight, err_msg=f"weights of layer {i}")
             np.testing.assert_array_equal(biases[i], bias, err_msg=f"biases of layer {i}")
+
+
+def test_an_output_layer_of_float32_reads_rounded_units_after_dropout(isa, precision):
+    """With one row its gradient is the product of these units and that of its biases."""
+    shape = (33, 64, 5)
+    X, y = exact_problem(1, shape)
+    trainer = Trainer(network_of(shape), precision=precision)
+    data, settings = trainer._training_data(X, y, None, 1), UpdateSettings(0.1, dropout=0.3, dropout_seed=1)
+    trainer.core.sum_gradients(data.core, EpochPlan(1, 1), 0, LossSum(), 1, 1.0, settings)
+    weights, biases = trainer.core.gradients()
+    units = weights[1] / biases[1]
+    assert np.count_nonzero(units) > 20
+    np.testing.assert_allclose(units, oracle.rounded(units), rtol=2**-21)
 
 
 SETTINGS = {
