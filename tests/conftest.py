@@ -84,3 +84,18 @@ def strict_floating_point():
     """NumPy raises where it would warn. Underflow stays silent: exp(-1e4) is 0 and right."""
     with np.errstate(divide="raise", over="raise", invalid="raise"):
         yield
+
+
+@pytest.fixture(params=["bfloat16", "bfloat16_amx"])
+def precision(request):
+    return request.param
+
+
+@pytest.fixture(params=["native", "emulated"])
+def arithmetic(request, isa):
+    """Whether products of bfloat16 run on the processor's own instructions, where it has them."""
+    from fastmlp._core import testing
+
+    testing.emulate_bfloat16(request.param == "emulated")
+    yield request.param
+    testing.emulate_bfloat16(False)

@@ -21,19 +21,6 @@ SHAPES = [  # (m, k, n): every height and width of a tile, odd and even numbers 
 ]
 
 
-@pytest.fixture(params=[order.name for order in PairOrder])
-def precision(request):
-    return request.param
-
-
-@pytest.fixture(params=["native", "emulated"])
-def arithmetic(request, isa):
-    """Whether products run on the processor's own instructions, where it has them."""
-    testing.emulate_bfloat16(request.param == "emulated")
-    yield request.param
-    testing.emulate_bfloat16(False)
-
-
 def product(a, b, precision, transpose_a=False, transpose_b=False, **settings):
     """a @ b of arrays that are stored as said."""
     a, b = (a.T.copy() if transpose_a else a), (b.T.copy() if transpose_b else b)

@@ -16,18 +16,6 @@ SHAPES = [(6, 5, 3), (7, 9, 1), (33, 17, 18, 2), (40, 64, 31, 10), (5, 20, 17), 
 FEW_OUTPUTS = 16  # an output layer of no more is float32's
 
 
-@pytest.fixture(params=[order.name for order in PairOrder])
-def precision(request):
-    return request.param
-
-
-@pytest.fixture(params=["native", "emulated"])
-def arithmetic(request, isa):
-    testing.emulate_bfloat16(request.param == "emulated")
-    yield request.param
-    testing.emulate_bfloat16(False)
-
-
 def exact_problem(rows, shape, seed=0):
     """Regression whose inputs and targets have few digits, with about half of the inputs zero."""
     rng = np.random.default_rng(seed)

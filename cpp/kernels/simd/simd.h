@@ -13,7 +13,8 @@
 //   bits
 // Pairs holds two bfloat16 in each 32 bits: low() and high() are their values in float. add_products(a, b, c), where the
 // processor has it, is fma_to_zero(a.low(), b.low(), fma_to_zero(a.high(), b.high(), c)). fma_to_zero, while denormals
-// are flushed (denormals.h), is rounded once on every processor, and denormal results are zero.
+// are flushed (denormals.h), is rounded once on every processor, and denormal results are zero. Where the processor
+// multiplies pairs, of() and of_neighbours() round to them.
 // Beside them, each file sets row_tile, the height of the register tiles of gemm_kernel.h.
 #pragma once
 
