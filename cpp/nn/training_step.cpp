@@ -11,8 +11,8 @@
 // wide: then the gradient of the layer below is a product of its own. Each worker begins with the same tiles each time,
 // so its panels of weights and states stay in its L2 as far as they fit; inputs and activations of a micro-batch pass
 // through L2; a tile's sums are in registers, and the gradient of all weights exists only if several micro-batches add
-// up to it. With bfloat16 there is one more before forward, when inputs and weights are
-// rounded, and one more per layer, before its weight gradient.
+// up to it. With bfloat16 there is one barrier more before forward, after inputs and weights are rounded, and one more
+// before each weight gradient.
 #include "trainer.h"
 
 namespace fastmlp {
