@@ -43,3 +43,16 @@ def matmul(a, b, precision="bfloat16"):
                 even, odd = even + zero, odd + zero
             c = flushed(c + flushed(even + odd))
     return c
+
+
+def multiply_adds(is_fused):
+    """A product in float32, over k = 0, 1, ...: exact products in float64, rounded before the sum unless fused."""
+
+    def product(a, b):
+        c = np.zeros((len(a), b.shape[1]), np.float32)
+        for k in range(len(b)):
+            products = np.outer(a[:, k].astype(np.float64), b[k].astype(np.float64))
+            c = (c + (products if is_fused else products.astype(np.float32))).astype(np.float32)
+        return c
+
+    return product

@@ -85,20 +85,23 @@ template <class T> void set_parameter_vector(Network<T>& network, const Array<T>
 }
 
 template <class T>
-py::object forward(const Network<T>& network, const py::object& x, int64_t begin, int64_t end, int n_threads) {
+py::object forward(const Network<T>& network, const py::object& x, int64_t begin, int64_t end, int n_threads,
+                   std::optional<PairOrder> bfloat16) {
+    require(!bfloat16 || (std::is_same_v<T, float>), "bfloat16 needs a network of float32");
     const Inputs all = inputs_view(x, network.inputs());
     network.standardization().check(all);
     require(0 <= begin && begin <= end && end <= all.rows, "rows out of range");
+    require(!bfloat16 || !all.sparse(), "bfloat16 needs an array");
     const Inputs inputs = all.part(begin, end);
     Array<T> out = new_matrix<T>(inputs.rows, network.outputs());
     T* data = out.mutable_data();
     bool finite;
     if (static_cast<double>(inputs.rows) * network.forward_operations() < short_operations) {
-        finite = network.forward(inputs, data, n_threads);
+        finite = network.forward(inputs, data, n_threads, bfloat16);
     } else {
         const Pin pin = pin_inputs(x);
         const ReleasedGil released;
-        finite = network.forward(inputs, data, n_threads);
+        finite = network.forward(inputs, data, n_threads, bfloat16);
     }
     return finite ? py::object(out) : py::none();
 }
@@ -201,7 +204,8 @@ template <class T> void register_network(py::module_& m, const char* name) {
              arg("sample_weights").noconvert() = py::none())
         .def("dataset", &target_dataset<T>, arg("inputs"), arg("targets").noconvert(), arg("nonzero") = py::none(),
              arg("sample_weights").noconvert() = py::none())
-        .def("forward", &forward<T>, arg("inputs"), arg("begin"), arg("end"), arg("n_threads"))
+        .def("forward", &forward<T>, arg("inputs"), arg("begin"), arg("end"), arg("n_threads"),
+             arg("bfloat16") = py::none())
         .def("evaluate", &evaluate<T>, arg("data"), arg("begin"), arg("end"), arg("sum"), arg("n_threads"))
         .def("standardize", &standardize<T>, arg("standardization"))
         .def("weight_norms", &weight_norms<T>)

@@ -45,7 +45,8 @@ template <class T> double Network<T>::training_operations() const {
 
 template <class T>
 template <class OnInputs, class OnOutputs>
-void Network<T>::for_each_block(const Inputs& inputs, int n_threads, OnInputs on_inputs, OnOutputs on_outputs) const {
+void Network<T>::for_each_block(const Inputs& inputs, int n_threads, const std::vector<PairWeights>& in_pairs,
+                                OnInputs on_inputs, OnOutputs on_outputs) const {
     // As many blocks for each worker, of equal heights, unless that makes them lower than half a tile.
     n_threads = useful_threads(n_threads, forward_operations() * static_cast<double>(inputs.rows));
     const int64_t least = (inputs.rows + block_rows - 1) / block_rows, tile = kernels().row_tile;
@@ -60,7 +61,7 @@ void Network<T>::for_each_block(const Inputs& inputs, int n_threads, OnInputs on
     const int64_t columns = direct ? 0 : inputs.max_columns(rows);
     const int64_t input_size = rows * padded_stride<T>(columns), side_size = rows * padded_stride<T>(max_width);
     // The block's inputs, the activations of a layer and of the next share `memory`.
-    const auto pass = [&](Range part, T* memory, ActiveColumns* found) noexcept {
+    const auto pass = [&](Range part, T* memory, ActiveColumns* found, Matrix<std::uint32_t>* operands) noexcept {
         MatrixView<const T> in{static_cast<const T*>(static_cast<const void*>(inputs.row(part.begin))), part.size(),
                                inputs.columns, inputs.columns};
         if (found) {
@@ -79,40 +80,80 @@ void Network<T>::for_each_block(const Inputs& inputs, int n_threads, OnInputs on
         for (std::size_t i = 0; i < layers_.size(); ++i) {
             const int64_t side = i % 2 ? side_size : 0;
             out = {memory + input_size + side, part.size(), layers_[i].outputs(), padded_stride<T>(max_width)};
-            layers_[i].forward(Worker::alone(), in, out, i == 0 ? found : nullptr);
+            forward_layer(i, in, out, i == 0 ? found : nullptr, in_pairs, operands);
             in = out;
         }
         on_outputs(part, out);
     };
     const int64_t size = input_size + 2 * side_size;
     constexpr int64_t max_on_stack = 4096;  // one row of many networks; an allocation costs as much as a small one
-    if (inputs.rows == 1 && !inputs.sparse() && size <= max_on_stack) {
+    if (inputs.rows == 1 && !inputs.sparse() && in_pairs.empty() && size <= max_on_stack) {
         alignas(alignment_bytes) T memory[max_on_stack];
-        return pass({0, 1}, memory, nullptr);
+        return pass({0, 1}, memory, nullptr, nullptr);
     }
     struct Workspace {
         Buffer<T> memory;
         ActiveColumns columns;  // of CSR inputs
+        std::vector<Matrix<std::uint32_t>> operands;  // of each layer in pairs: its inputs
     };
     std::vector<Workspace> workspaces;
     for (int i = 0; i < n_threads; ++i)
-        workspaces.push_back({Buffer<T>(size), inputs.sparse() ? ActiveColumns(inputs.columns) : ActiveColumns()});
+        workspaces.push_back({Buffer<T>(size), inputs.sparse() ? ActiveColumns(inputs.columns) : ActiveColumns(), {}});
+    for (Workspace& workspace : workspaces)
+        for (std::size_t i = 0; i < in_pairs.size(); ++i)
+            workspace.operands.emplace_back(rows, pairs_of(layers_[i].inputs()));
     run_team(n_threads, [&](const Worker& worker) noexcept {
         Workspace& mine = workspaces[static_cast<std::size_t>(worker.index)];
         worker.share_out(blocks, [&](int64_t block) {
             pass({block * rows, std::min(inputs.rows, (block + 1) * rows)}, mine.memory.data(),
-                 inputs.sparse() ? &mine.columns : nullptr);
+                 inputs.sparse() ? &mine.columns : nullptr, mine.operands.data());
         });
     });
 }
 
-template <class T> bool Network<T>::forward(const Inputs& inputs, T* out, int n_threads) const {
+template <class T>
+void Network<T>::forward_layer(std::size_t i, MatrixView<const T> in, MatrixView<T> out, const ActiveColumns* active,
+                               const std::vector<PairWeights>& in_pairs,
+                               Matrix<std::uint32_t>* operands) const noexcept {
+    if constexpr (std::is_same_v<T, float>)
+        if (i < in_pairs.size()) {
+            const PairWeights& weights = in_pairs[i];
+            const MatrixView<std::uint32_t> pairs = operands[i].first_rows(in.rows);
+            weights.pair_columns(in, pairs, 0, 0);
+            const auto product = [&](const Tile& tile, T* z) {
+                weights.multiply(tile, pairs, in.columns, nullptr, z, out.stride);
+            };
+            layers_[i].forward_tiles(Worker::alone(), weights.height(), out, product, {}, {}, {}, [](const Tile&) {});
+            if (i + 1 == in_pairs.size() && i + 1 < layers_.size()) weights.round(out);  // a layer of floats reads it
+            return;
+        }
+    layers_[i].forward(Worker::alone(), in, out, active);
+}
+
+template <class T>
+std::vector<PairWeights> Network<T>::weights_in_pairs(PairOrder order, int n_threads) const {
+    std::vector<PairWeights> found;
+    if constexpr (std::is_same_v<T, float>) {
+        const std::size_t count = layers_.size() - (computes_outputs_in_pairs(outputs()) ? 0 : 1);
+        for (std::size_t i = 0; i < count; ++i)
+            found.emplace_back(layers_[i], kernels(), bfloat16_kernels(*table_, order));
+        run_team(useful_threads(n_threads, forward_operations()), [&](const Worker& worker) noexcept {
+            for (PairWeights& weights : found) weights.take_weights(worker);
+        });
+    }
+    return found;
+}
+
+template <class T>
+bool Network<T>::forward(const Inputs& inputs, T* out, int n_threads, std::optional<PairOrder> bfloat16) const {
+    const std::vector<PairWeights> in_pairs =
+        bfloat16 ? weights_in_pairs(*bfloat16, n_threads) : std::vector<PairWeights>();
     std::atomic<bool> all_finite{true};
     const auto check = [&](MatrixView<const T> x) noexcept {
         for (int64_t i = 0; i < x.rows; ++i)
             if (!kernels().finite(x.row(i), x.columns)) all_finite = false;
     };
-    for_each_block(inputs, n_threads, check, [&](Range part, MatrixView<T> z) noexcept {
+    for_each_block(inputs, n_threads, in_pairs, check, [&](Range part, MatrixView<T> z) noexcept {
         kernels().predict[static_cast<int>(loss_.kind)](z.data, z.stride, z.rows, z.columns);
         copy_rows(z, MatrixView<T>{out + part.begin * z.columns, z.rows, z.columns, z.columns});
     });
@@ -123,7 +164,8 @@ template <class T>
 void Network<T>::evaluate(const Dataset<T>& data, int64_t begin, int64_t end, LossSum& sum, int n_threads) const {
     RowLosses<T> losses(end - begin);
     const auto checked_before = [](MatrixView<const T>) noexcept {};
-    for_each_block(data.inputs.part(begin, end), n_threads, checked_before, [&](Range part, MatrixView<T> z) noexcept {
+    const Inputs inputs = data.inputs.part(begin, end);
+    for_each_block(inputs, n_threads, {}, checked_before, [&](Range part, MatrixView<T> z) noexcept {
         loss_and_gradient(loss_, kernels(), z, data.targets_from(begin + part.begin, z.columns), T(1),
                           losses, part.begin);
     });

@@ -1,12 +1,14 @@
 // A multilayer perceptron: its layers, its predictions and their loss.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "../kernels/dispatch.h"
 #include "dense.h"
 #include "gather.h"
 #include "loss.h"
+#include "pair_weights.h"
 
 namespace fastmlp {
 
@@ -43,8 +45,9 @@ public:
     double training_operations() const;
 
     // out (rows, outputs), unpadded: what the loss compares with labels or targets. Returns whether all scaled inputs
-    // are finite numbers of T; if not, `out` is undefined.
-    bool forward(const Inputs& inputs, T* out, int n_threads) const;
+    // are finite numbers of T; if not, `out` is undefined. With an order of bfloat16, which double has not and CSR inputs
+    // have not, products are those of a trainer with it. Throws std::bad_alloc.
+    bool forward(const Inputs& inputs, T* out, int n_threads, std::optional<PairOrder> bfloat16 = {}) const;
 
     // Adds the losses and correct predictions of rows [begin, end) of the data to `sum`.
     void evaluate(const Dataset<T>& data, int64_t begin, int64_t end, LossSum& sum, int n_threads) const;
@@ -58,8 +61,14 @@ public:
 private:
     // Cuts the rows into blocks that stay in the L2 cache through all layers, shares them among workers, and
     // calls on_inputs(x) with the scaled inputs of each and then on_outputs(range, z) with the output layer's values.
+    // The first layers compute in bfloat16 if their weights are in pairs.
     template <class OnInputs, class OnOutputs>
-    void for_each_block(const Inputs& inputs, int n_threads, OnInputs on_inputs, OnOutputs on_outputs) const;
+    void for_each_block(const Inputs& inputs, int n_threads, const std::vector<PairWeights>& in_pairs,
+                        OnInputs on_inputs, OnOutputs on_outputs) const;
+    std::vector<PairWeights> weights_in_pairs(PairOrder order, int n_threads) const;
+    // One layer, of a block of rows; `operands` is memory for the inputs of layers in pairs.
+    void forward_layer(std::size_t i, MatrixView<const T> in, MatrixView<T> out, const ActiveColumns* active,
+                       const std::vector<PairWeights>& in_pairs, Matrix<std::uint32_t>* operands) const noexcept;
 
     std::vector<int64_t> sizes_;
     LossFunction<T> loss_;

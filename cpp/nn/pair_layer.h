@@ -7,8 +7,7 @@
 //   weight gradient  transposed inputs and gradient in pairs of rows
 #pragma once
 
-#include "../linalg/bfloat16.h"
-#include "dense.h"
+#include "pair_weights.h"
 
 namespace fastmlp {
 
@@ -20,32 +19,24 @@ public:
         : layer_(&layer),
           kernels_(&kernels),
           pairs_(&pairs),
-          shape_{padded_pairs_of(layer.inputs()), layer.outputs(), kernels.lanes},
+          weights_(layer, kernels, pairs),
           transposed_shape_{padded_pairs_of(layer.outputs()), layer.inputs(), kernels.lanes},
-          weights_(shape_.size()),
           transposed_(has_input_gradient ? transposed_shape_.size() : 0),
-          active_pairs_(static_cast<std::size_t>(shape_.rows)) {}
+          active_pairs_(static_cast<std::size_t>(padded_pairs_of(layer.inputs()))) {}
 
     // For micro-batches of so many rows, whose inputs have so many columns. Throws std::bad_alloc.
     void reserve(int64_t rows, int64_t columns) {
         inputs_ = Matrix<std::uint32_t>(rows, pairs_of(columns));
         transposed_inputs_ = Matrix<std::uint32_t>(columns, pairs_of(rows));
         gradient_ = Matrix<std::uint32_t>(rows, pairs_of(layer_->outputs()));
-        gradient_rows_ = Buffer<std::uint32_t>(padded_pairs_of(rows) * shape_.padded_columns());
+        gradient_rows_ = Buffer<std::uint32_t>(padded_pairs_of(rows) * layer_->shape().padded_columns());
     }
 
     // The next four by all workers, each for its part.
 
     // `transposed` is memory for a transposed copy of the weights, which has nothing to hold.
     void round_weights(const Worker& worker, float* transposed) noexcept {
-        const int64_t pairs = pairs_of(layer_->inputs());
-        const Range mine = worker.share(pairs * shape_.panels());
-        for (int64_t i = mine.begin; i < mine.end; ++i) {
-            const int64_t panel = i / pairs, pair = i % pairs, width = shape_.width_of(panel);
-            const float* even = layer_->weights().data() + layer_->shape().offset_of(panel) + 2 * pair * width;
-            pairs_->pair_rows(even, 2 * pair + 1 < layer_->inputs() ? even + width : nullptr, width,
-                              weights_.data() + shape_.offset_of(panel) + pair * width);
-        }
+        weights_.take_weights(worker);
         if (transposed_.size()) round_transposed(worker, transposed);
     }
 
@@ -79,35 +70,33 @@ public:
     }
     void round_gradient_rows(const Worker& worker, MatrixView<const float> gradient) noexcept {
         const Range mine = worker.share(padded_pairs_of(gradient.rows));
-        for (int64_t panel = 0; panel < shape_.panels(); ++panel) {
-            const int64_t width = shape_.width_of(panel), first = panel * shape_.full_width();
+        const PanelShape& shape = layer_->shape();
+        for (int64_t panel = 0; panel < shape.panels(); ++panel) {
+            const int64_t width = shape.width_of(panel), first = panel * shape.full_width();
             std::uint32_t* const to = gradient_panel(panel, gradient.rows);
             for (int64_t pair = mine.begin; pair < mine.end; ++pair)
                 pair_rows_of(gradient, pair, first, width, to + pair * width);
         }
     }
 
-    void round(MatrixView<float> x) const noexcept { pairs_->round(x.data, x.stride, x.rows, x.columns); }
+    void round(MatrixView<float> x) const noexcept { weights_.round(x); }
     // Parts of the inputs, and of the gradient with respect to z, from this row and this even column on.
     void take_inputs(MatrixView<const float> part, int64_t row, int64_t column) noexcept {
-        pair_columns_of(part, inputs_, row, column);
+        weights_.pair_columns(part, inputs_.view(), row, column);
     }
     void take_gradient(MatrixView<const float> part, int64_t row, int64_t column) noexcept {
-        pair_columns_of(part, gradient_, row, column);
+        weights_.pair_columns(part, gradient_.view(), row, column);
     }
 
-    // For DenseLayer's tiles: the products, and the tallest tile.
-    int height() const noexcept { return kernels_->row_tile; }
-    void forward_tile(const Tile& tile, const ActiveColumns* active, float* z, int64_t stride) noexcept {
-        const MatrixView<const std::uint32_t> in = inputs_.view();
-        const auto& kernels = active ? pairs_->sparse : pairs_->tile;
-        kernels[tile.rows - 1][shape_.vectors_of(tile.panel) - 1](
-            {pairs_of(active ? active->count() : layer_->inputs()), in.row(tile.row), in.stride,
-             weights_.data() + shape_.offset_of(tile.panel), active ? active_pairs_.data() : nullptr},
-            z, stride);
+    // For tiles of layers: the products, and the tallest tile. Row 0 of the tiles is row `first` of what was taken.
+    int height() const noexcept { return weights_.height(); }
+    void forward_tile(const Tile& tile, const ActiveColumns* active, float* z, int64_t stride,
+                      int64_t first = 0) noexcept {
+        weights_.multiply(tile, rows_from(first, inputs_), active ? active->count() : layer_->inputs(),
+                          active ? active_pairs_.data() : nullptr, z, stride);
     }
-    void input_gradient_tile(const Tile& tile, float* sums, int64_t stride) noexcept {
-        const MatrixView<const std::uint32_t> gradient = gradient_.view();
+    void input_gradient_tile(const Tile& tile, float* sums, int64_t stride, int64_t first = 0) noexcept {
+        const MatrixView<const std::uint32_t> gradient = rows_from(first, gradient_);
         const int64_t vectors = transposed_shape_.vectors_of(tile.panel);
         pairs_->tile[tile.rows - 1][vectors - 1]({pairs_of(layer_->outputs()), gradient.row(tile.row), gradient.stride,
                                                   transposed_.data() + transposed_shape_.offset_of(tile.panel)},
@@ -120,11 +109,12 @@ public:
     void weight_gradient(const Worker& worker, int64_t rows, int64_t columns, const ActiveColumns* active,
                          OnWeights on_weights, OnTile on_tile) noexcept {
         const MatrixView<const std::uint32_t> in = transposed_inputs_.view();
-        for_each_tile(height() / 2, pairs_of(columns), shape_, worker, [&](const Tile& tile) {  // of pairs of inputs
+        const PanelShape& shape = layer_->shape();
+        for_each_tile(height() / 2, pairs_of(columns), shape, worker, [&](const Tile& tile) {  // of pairs of inputs
             alignas(alignment_bytes) float sums[max_row_tile * panel_width<float>];
             const int64_t first = 2 * tile.row, count = std::min(2 * tile.rows, columns - first);
-            const int64_t width = shape_.width_of(tile.panel), offset = layer_->shape().offset_of(tile.panel);
-            pairs_->tile[count - 1][shape_.vectors_of(tile.panel) - 1](
+            const int64_t width = shape.width_of(tile.panel), offset = shape.offset_of(tile.panel);
+            pairs_->tile[count - 1][shape.vectors_of(tile.panel) - 1](
                 {pairs_of(rows), in.row(first), in.stride, gradient_panel(tile.panel, rows)}, sums, width);
             if (active)
                 for (int64_t i = 0; i < count; ++i)
@@ -136,9 +126,10 @@ public:
     }
 
 private:
-    static int64_t pairs_of(int64_t count) { return (count + 1) / 2; }
-    static int64_t padded_pairs_of(int64_t count) { return round_up(pairs_of(count), pair_block); }
-
+    static MatrixView<const std::uint32_t> rows_from(int64_t first, Matrix<std::uint32_t>& matrix) noexcept {
+        const MatrixView<std::uint32_t> all = matrix.view();
+        return {all.row(first), all.rows - first, all.columns, all.stride};
+    }
     // Some columns of rows 2 pair and 2 pair + 1 of x; zeros for rows that it lacks.
     void pair_rows_of(MatrixView<const float> x, int64_t pair, int64_t column, int64_t columns,
                       std::uint32_t* to) const noexcept {
@@ -156,14 +147,8 @@ private:
                             columns);
     }
     std::uint32_t* gradient_panel(int64_t panel, int64_t rows) noexcept {
-        return gradient_rows_.data() + panel * shape_.full_width() * padded_pairs_of(rows);
+        return gradient_rows_.data() + panel * layer_->shape().full_width() * padded_pairs_of(rows);
     }
-    void pair_columns_of(MatrixView<const float> part, Matrix<std::uint32_t>& to, int64_t row, int64_t column) noexcept {
-        const MatrixView<std::uint32_t> all = to.view();
-        const int64_t columns = std::min(part.columns, 2 * all.columns - column);  // without the padding
-        pairs_->pair_columns(part.data, part.stride, part.rows, columns, all.row(row) + column / 2, all.stride);
-    }
-
     void round_transposed(const Worker& worker, float* transposed) noexcept {
         const PanelShape &from = layer_->shape(), &to = layer_->transposed_shape();
         const Range mine = worker.share(to.panels());
@@ -180,13 +165,24 @@ private:
     const DenseLayer<float>* layer_;
     const Kernels<float>* kernels_;
     const Bfloat16Kernels* pairs_;
-    PanelShape shape_, transposed_shape_;  // in rows of pairs
-    Buffer<std::uint32_t> weights_, transposed_;
+    PairWeights weights_;
+    PanelShape transposed_shape_;  // in rows of pairs
+    Buffer<std::uint32_t> transposed_;
     Matrix<std::uint32_t> inputs_;             // in pairs of columns
     Matrix<std::uint32_t> transposed_inputs_;  // (columns, pairs of rows)
     Matrix<std::uint32_t> gradient_;
     Buffer<std::uint32_t> gradient_rows_;  // panels
     std::vector<std::int32_t> active_pairs_;
 };
+
+// Calls f(pair layer) if layer i is one of these, the first ones of a network, and says so.
+template <class T, class F> bool in_pairs_of(std::vector<PairLayer>& layers, std::size_t i, F f) noexcept {
+    if constexpr (std::is_same_v<T, float>)
+        if (i < layers.size()) {
+            f(layers[i]);
+            return true;
+        }
+    return false;
+}
 
 }  // namespace fastmlp

@@ -18,9 +18,8 @@ Trainer<T>::Trainer(Network<T>& network, const OptimizerSettings& optimizer,
     const int state_count = properties_of(optimizer.kind).state_count;
     for (const auto& layer : network.layers()) states_.emplace_back(layer, state_count, optimizer.average_decay > 0);
     if constexpr (std::is_same_v<T, float>) {
-        constexpr int64_t most_float_outputs = 16;  // their products take no time, and losses need their digits
-        const std::size_t small = network.outputs() <= most_float_outputs ? 1 : 0;
-        for (std::size_t i = 0; bfloat16 && i + small < network.layers().size(); ++i)
+        const std::size_t count = network.layers().size() - (computes_outputs_in_pairs(network.outputs()) ? 0 : 1);
+        for (std::size_t i = 0; bfloat16 && i < count; ++i)
             pair_layers_.emplace_back(network.layers()[i], kernels_, bfloat16_kernels(network.table(), *bfloat16), i > 0);
     }
 }

@@ -130,12 +130,7 @@ private:
     }
     // Calls f(pair layer) if layer i computes its products in bfloat16, and says so.
     template <class F> bool in_pairs(std::size_t i, F f) noexcept {
-        if constexpr (std::is_same_v<T, float>)
-            if (i < pair_layers_.size()) {
-                f(pair_layers_[i]);
-                return true;
-            }
-        return false;
+        return in_pairs_of<T>(pair_layers_, i, f);
     }
     void round_operands(const Worker& worker, const MicroBatch& batch, BatchBuffers& buffers) noexcept;
     // One layer of forward.

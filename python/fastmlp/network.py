@@ -257,7 +257,7 @@ class Network(Exports):
             self.core.standardize((np.zeros(features), np.ones(features)))
             self._standardization = None
 
-    def forward(self, X: Any, n_threads: int | None = None) -> np.ndarray:
+    def forward(self, X: Any, n_threads: int | None = None, *, precision: str | None = None) -> np.ndarray:
         """The outputs for each row.
 
         Parameters
@@ -266,6 +266,9 @@ class Network(Exports):
             Copied once if not C-contiguous; other sparse formats are converted to CSR.
         n_threads : int >= 1, optional
             Default: threadpoolctl's limit, else OMP_NUM_THREADS, else the cores that the process may use.
+        precision : {"bfloat16", "bfloat16_amx"}, optional
+            Multiplies in bfloat16 and adds in float32, as a `Trainer` of this precision does; for float32 networks and
+            arrays. The weights are rounded in each call, so this pays for many rows.
 
         Returns
         -------
@@ -278,7 +281,11 @@ class Network(Exports):
             If X has a wrong shape or type, or holds NaN or inf.
         """
         threads = validation.check_threads(n_threads)
+        precision = validation.check_precision(precision, "networks", self.dtype)
+        order = precision and getattr(_core.PairOrder, precision)
         X = training_data.check_input_array(X, self.spec.layer_sizes[0])
+        if precision and not isinstance(X, np.ndarray):
+            raise TypeError(f"X must be an array for precision={precision!r}, got a sparse matrix")
         rows, step = len(X), self.rows_per_call
         if rows == 1:  # needs no team
             threads = 1
@@ -286,7 +293,7 @@ class Network(Exports):
             threads = default_thread_count()
         parts = []
         for begin in (0,) if rows <= step else range(0, rows, step):
-            part = self.core.forward(X, begin, min(begin + step, rows), threads)
+            part = self.core.forward(X, begin, min(begin + step, rows), threads, order)
             if part is None:  # the core checks values as it reads them; the message comes from here
                 training_data.check_inputs(self.spec, X, threads, self._standardization)
                 raise ValueError("X was changed by another thread while it was read")
@@ -294,12 +301,12 @@ class Network(Exports):
         outputs = parts[0] if rows <= step else np.concatenate(parts)
         return outputs if self._standardization is None else self._standardization.in_units_of_targets(outputs)
 
-    def predict(self, X: Any, n_threads: int | None = None) -> np.ndarray:
+    def predict(self, X: Any, n_threads: int | None = None, *, precision: str | None = None) -> np.ndarray:
         """The most probable class of each row, shape (samples,), int64; for ``binary_cross_entropy`` of each output.
 
-        For the other losses the same as `forward`.
+        For the other losses the same as `forward`, which explains the parameters.
         """
-        return self.spec.loss_row.decide(self.forward(X, n_threads))
+        return self.spec.loss_row.decide(self.forward(X, n_threads, precision=precision))
 
     @validation.checks_arguments()
     def evaluate(self, X: Any, y: Any, n_threads: int | None = None, *, sample_weight: Any = None) -> Evaluation:

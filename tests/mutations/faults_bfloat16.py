@@ -30,8 +30,20 @@ FAULTS = [
     Fault("H14", "pairs.round(part); if (i > 0)", "if (i > 0)"),  # biases have unrounded gradients
     Fault("H15", "pairs.round(outputs);", ""),  # an output layer of float32, and derivatives, read unrounded outputs
     Fault("H16", "if (drops_) in_pairs(i, [&](auto& pairs) { pairs.round(inputs); });", ""),  # the same with dropout
-    Fault("H17", "network.outputs() <= most_float_outputs", "network.outputs() < most_float_outputs"),
+    Fault("H17", "return outputs > 16;", "return outputs >= 16;"),
     Fault("H18", "&& pair_layers_.size() < network_.layers().size();", ";"),  # a wide head is computed twice
     Fault("H19", "std::min(2 * tile.rows, columns - first)", "2 * tile.rows"),  # a row of weights too many
     Fault("H20", "precision and getattr(PairOrder, precision)", "precision and PairOrder.bfloat16"),  # of two orders
+    # Predictions, and networks for tables
+    Fault("H21", "if (i + 1 == in_pairs.size() && i + 1 < layers_.size()) weights.round(out);", ""),  # as H15
+    Fault("H22", "weights.pair_columns(in, pairs, 0, 0);", "if (i == 0) weights.pair_columns(in, pairs, 0, 0);"),
+    Fault(
+        "H23",
+        "pairs.forward_tile(tile, nullptr, to, out.stride, first);",
+        "pairs.forward_tile(tile, nullptr, to, out.stride);",
+    ),
+    Fault("H24", "round_weights(worker); if (members > 1) embed", "if (members > 1) embed"),  # zeros instead of weights
+    Fault("H25", "pairs.round_transposed_inputs(worker, inputs_of(i, pass, rows));", ""),
+    Fault("H26", "i > 0 || hidden_arrays_[0].input_factors || net.front().learns()", "i > 0 || net.front().learns()"),
+    Fault("H27", "settings.precision and getattr(_core.PairOrder, settings.precision)", "None"),
 ]

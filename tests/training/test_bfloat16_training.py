@@ -9,6 +9,7 @@ from fastmlp import Network, Trainer, core_calls, distributed
 from fastmlp._core import EpochPlan, LossSum, PairOrder, UpdateSettings, testing
 from problems import assert_close, assert_equal_bits, parameters
 from ranks import together
+from reference_bfloat16 import multiply_adds
 from scipy import sparse
 from teams import TEAMS, team_of
 
@@ -29,19 +30,6 @@ def network_of(shape, **settings):
     biases = [rng.normal(size=b.shape).astype(np.float32) / 8 for b in net.biases]
     net.set_parameters(net.weights, biases)
     return net
-
-
-def multiply_adds(is_fused):
-    """The product in float32, over k = 0, 1, ...: exact products in float64, rounded before the sum unless fused."""
-
-    def product(a, b):
-        c = np.zeros((len(a), b.shape[1]), np.float32)
-        for k in range(len(b)):
-            products = np.outer(a[:, k].astype(np.float64), b[k].astype(np.float64))
-            c = (c + (products if is_fused else products.astype(np.float32))).astype(np.float32)
-        return c
-
-    return product
 
 
 def gradients_of(net, X, y, precision, chain):
