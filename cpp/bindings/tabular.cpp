@@ -222,14 +222,16 @@ private:
 
 template <class T>
 std::unique_ptr<BoundTrainer<T>> new_tabular_trainer(TabularNet<T>& net, double beta_1, double beta_2, double epsilon,
-                                                     double weight_decay, double gradient_factor) {
+                                                     double weight_decay, double gradient_factor,
+                                                     std::optional<PairOrder> bfloat16) {
+    require(!bfloat16 || std::is_same_v<T, float>, "bfloat16 is for float32 networks");
     OptimizerSettings settings;
     settings.kind = UpdateKind::adamw;
     settings.beta_1 = beta_1;
     settings.beta_2 = beta_2;
     settings.epsilon = epsilon;
     settings.weight_decay = weight_decay;
-    return std::unique_ptr<BoundTrainer<T>>(new BoundTrainer<T>{{net, settings, gradient_factor}});
+    return std::unique_ptr<BoundTrainer<T>>(new BoundTrainer<T>{{net, settings, gradient_factor, bfloat16}});
 }
 
 template <class T>
@@ -300,7 +302,8 @@ template <class T> void register_precision(py::module_& m, const std::string& su
         .def_property_readonly("forward_operations", &TabularNet<T>::forward_operations);
     py::class_<BoundTrainer<T>>(m, ("TabularTrainer" + suffix).c_str())
         .def(py::init(&new_tabular_trainer<T>), py::keep_alive<1, 2>(), arg("net"), arg("beta_1") = 0.9,
-             arg("beta_2") = 0.999, arg("epsilon") = 1e-8, arg("weight_decay") = 0.0, arg("gradient_factor") = 1.0)
+             arg("beta_2") = 0.999, arg("epsilon") = 1e-8, arg("weight_decay") = 0.0, arg("gradient_factor") = 1.0,
+             arg("bfloat16") = py::none())
         .def(
             "set_factors",
             [](BoundTrainer<T>& self, const std::string& name, double learning_rate, double weight_decay,

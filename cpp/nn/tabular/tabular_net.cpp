@@ -12,6 +12,7 @@ template <class T>
 TabularNet<T>::TabularNet(const TabularShape& shape, Activation activation, const PartSettings<T>& settings,
                           const LossFunction<T>& loss, const KernelTable& table)
     : shape_(shape),
+      table_(&table),
       kernels_(kernels_of<T>(table)),
       activation_(activation),
       settings_(settings),
@@ -56,31 +57,6 @@ template <class T> double TabularNet<T>::forward_operations() const {
     for (const Hidden& layer : hidden_) add(layer.dense);
     add(heads_[0]);
     return of_member * static_cast<double>(shape_.members);
-}
-
-template <class T>
-void TabularNet<T>::hidden_forward(std::size_t i, int64_t member, MatrixView<const T> in, MatrixView<T> out,
-                                   const Kept& kept) const noexcept {
-    const Hidden& layer = hidden_[i];
-    const PanelShape& shape = layer.dense.shape();
-    const T* const biases = layer.member_biases ? layer.member_biases.row(member) : layer.dense.biases().data();
-    for_each_tile(tile_height(kernels_, shape), in.rows, shape, Worker::alone(), [&](const Tile& tile) {
-        const int64_t first = tile.panel * shape.full_width(), width = shape.width_of(tile.panel);
-        const int64_t at = tile.row * out.stride + first;
-        const MatrixView<T> z{out.data + at, tile.rows, width, out.stride};
-        const auto part = [&](T* of) { return of ? of + at : nullptr; };
-        T* const product = layer.output_factors && kept.unscaled ? kept.unscaled + at : z.data;
-        panel_tile(kernels_, in, shape, layer.dense.weights().data(), tile, product, out.stride);
-        if (layer.output_factors)
-            kernels_.scale_columns(z.data, out.stride, product, out.stride, tile.rows, width,
-                                   layer.output_factors.row(member) + first);
-        if (layer.activation_shares)
-            kernels_.mix_activation[static_cast<int>(activation_)](
-                z.data, out.stride, biases + first, tile.rows, width, settings_.value,
-                layer.activation_shares.row(member) + first, part(kept.derivatives), part(kept.differences));
-        else
-            epilogue_.forward(z, biases + first, part(kept.derivatives));
-    });
 }
 
 template <class T>

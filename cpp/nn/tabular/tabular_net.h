@@ -30,6 +30,7 @@ public:
 
     const TabularShape& shape() const { return shape_; }
     const LossFunction<T>& loss() const { return loss_; }
+    const KernelTable& table() const { return *table_; }
     const Kernels<T>& kernels() const { return kernels_; }
     const Epilogue<T>& epilogue() const { return epilogue_; }
     Front<T>& front() { return front_; }
@@ -41,7 +42,38 @@ public:
 
     // out = what hidden layer i of a member makes of `in`, whose factors are applied; by one worker.
     void hidden_forward(std::size_t i, int64_t member, MatrixView<const T> in, MatrixView<T> out,
-                        const Kept& kept = {}) const noexcept;
+                        const Kept& kept = {}) const noexcept {
+        const Hidden& layer = hidden_[i];
+        const PanelShape& shape = layer.dense.shape();
+        hidden_forward_tiles(i, member, tile_height(kernels_, shape), out, kept, [&](const Tile& tile, T* to) {
+            panel_tile(kernels_, in, shape, layer.dense.weights().data(), tile, to, out.stride);
+        });
+    }
+    // The same with tiles of up to `height` rows, whose products product(tile, to) leaves in rows of the stride of `out`.
+    template <class ProductOf>
+    void hidden_forward_tiles(std::size_t i, int64_t member, int height, MatrixView<T> out, const Kept& kept,
+                              ProductOf product_of) const noexcept {
+        const Hidden& layer = hidden_[i];
+        const PanelShape& shape = layer.dense.shape();
+        const T* const biases = layer.member_biases ? layer.member_biases.row(member) : layer.dense.biases().data();
+        for_each_tile(height, out.rows, shape, Worker::alone(), [&](const Tile& tile) {
+            const int64_t first = tile.panel * shape.full_width(), width = shape.width_of(tile.panel);
+            const int64_t at = tile.row * out.stride + first;
+            const MatrixView<T> z{out.data + at, tile.rows, width, out.stride};
+            const auto part = [&](T* of) { return of ? of + at : nullptr; };
+            T* const product = layer.output_factors && kept.unscaled ? kept.unscaled + at : z.data;
+            product_of(tile, product);
+            if (layer.output_factors)
+                kernels_.scale_columns(z.data, out.stride, product, out.stride, tile.rows, width,
+                                       layer.output_factors.row(member) + first);
+            if (layer.activation_shares)
+                kernels_.mix_activation[static_cast<int>(activation_)](
+                    z.data, out.stride, biases + first, tile.rows, width, settings_.value,
+                    layer.activation_shares.row(member) + first, part(kept.derivatives), part(kept.differences));
+            else
+                epilogue_.forward(z, biases + first, part(kept.derivatives));
+        });
+    }
 
     // out (rows, outputs), unpadded: the mean over the members of what the loss compares with labels or targets.
     void forward(const Table<T>& table, T* out, int n_threads) const;
@@ -78,6 +110,7 @@ private:
     template <class F> void for_each_block(const Table<T>& table, int n_threads, F f) const;
 
     TabularShape shape_;
+    const KernelTable* table_;
     const Kernels<T>& kernels_;
     Activation activation_;
     PartSettings<T> settings_;

@@ -42,9 +42,16 @@ void TabularTrainer<T>::pass_unit(const Pass& pass, int64_t group_begin, int64_t
             in = scaled;
         }
         const MatrixView<T> out = part(buffers.outputs, first, size);
-        net_.hidden_forward(i, member, in, out,
-                            {part(buffers.unscaled, first, size).data, part(buffers.derivatives, first, size).data,
-                             part(buffers.differences, first, size).data});
+        const typename TabularNet<T>::Kept kept{part(buffers.unscaled, first, size).data,
+                                                part(buffers.derivatives, first, size).data,
+                                                part(buffers.differences, first, size).data};
+        const bool is_done = in_pairs(i, [&](auto& pairs) {
+            pairs.take_inputs(in, first, 0);
+            net_.hidden_forward_tiles(i, member, pairs.height(), out, kept, [&](const Tile& tile, T* to) {
+                pairs.forward_tile(tile, nullptr, to, out.stride, first);
+            });
+        });
+        if (!is_done) net_.hidden_forward(i, member, in, out, kept);
         in = out;
         if (const Dropout<T> dropout = dropout_of(pass, i, member * batch_rows)) {
             const MatrixView<T> dropped = part(buffers.dropped, first, size);
@@ -88,11 +95,18 @@ void TabularTrainer<T>::backward_unit(const Pass& pass, MatrixView<const T> head
         const MatrixView<T> derivatives = part(buffers.derivatives, first, size);
         const MatrixView<T> layer_inputs = dropout ? part(buffers.dropped, first, size) : out;
         const PanelShape& shape = dense.transposed_shape();
-        for_each_tile(tile_height(kernels_, shape), size, shape, Worker::alone(), [&](const Tile& tile) {
+        const std::size_t pair_layer = is_head ? pair_layers_.size() : static_cast<std::size_t>(above);
+        int height = tile_height(kernels_, shape);
+        in_pairs(pair_layer, [&](auto& pairs) {
+            pairs.take_gradient(gradient, first, 0);
+            height = pairs.height();
+        });
+        for_each_tile(height, size, shape, Worker::alone(), [&](const Tile& tile) {
             const int64_t column = tile.panel * shape.full_width(), width = shape.width_of(tile.panel);
             const auto at = [&](MatrixView<T> of) { return of.data ? of.row(tile.row) + column : nullptr; };
             T* const g = at(to);
-            panel_tile(kernels_, gradient, shape, state.transposed(), tile, g, to.stride);
+            if (!in_pairs(pair_layer, [&](auto& pairs) { pairs.input_gradient_tile(tile, g, to.stride, first); }))
+                panel_tile(kernels_, gradient, shape, state.transposed(), tile, g, to.stride);
             if (factors) {
                 const MatrixView<T> products =
                     part(buffers_[static_cast<std::size_t>(above)].input_products, first, size);
@@ -124,10 +138,16 @@ void TabularTrainer<T>::backward_unit(const Pass& pass, MatrixView<const T> head
     const PanelShape& shape = dense.transposed_shape();
     const MatrixView<T> to = part(front_gradients_, first, size);
     const MatrixView<T> embedded = part(embedded_, rows.begin, size);
-    for_each_tile(tile_height(kernels_, shape), size, shape, Worker::alone(), [&](const Tile& tile) {
+    int height = tile_height(kernels_, shape);
+    in_pairs(0, [&](auto& pairs) {
+        pairs.take_gradient(gradient, first, 0);
+        height = pairs.height();
+    });
+    for_each_tile(height, size, shape, Worker::alone(), [&](const Tile& tile) {
         const int64_t column = tile.panel * shape.full_width(), width = shape.width_of(tile.panel);
         T* const g = to.row(tile.row) + column;
-        panel_tile(kernels_, gradient, shape, layers_[0].state.transposed(), tile, g, to.stride);
+        if (!in_pairs(0, [&](auto& pairs) { pairs.input_gradient_tile(tile, g, to.stride, first); }))
+            panel_tile(kernels_, gradient, shape, layers_[0].state.transposed(), tile, g, to.stride);
         if (!factors) return;
         const MatrixView<T> products = part(buffers_[0].input_products, first, size);
         kernels_.scale_columns_gradient(g, to.stride, embedded.row(tile.row) + column, embedded.stride, tile.rows,
@@ -179,12 +199,7 @@ void TabularTrainer<T>::take_gradients(const Worker& worker, const Pass& pass, R
     const MicroBatch group{members.begin * rows, members.end * rows, 0, net_.shape().members * rows};
     PackedColumns<T>* const packed = packed_.empty() ? nullptr : &packed_[static_cast<std::size_t>(worker.index)];
     GradientSink<T> sink(kernels_, UpdateKind::adamw, {}, group, is_fused(pass));
-    const auto inputs_of = [&](std::size_t i) {  // of hidden layer i, or of the heads
-        if (i < buffers_.size() && hidden_arrays_[i].input_factors) return part(buffers_[i].inputs, 0, group_rows);
-        if (i == 0) return part(embedded_, 0, group_rows);
-        return part(pass.settings.dropout > 0 ? buffers_[i - 1].dropped : buffers_[i - 1].outputs, 0, group_rows);
-    };
-    const auto of_member = [&](MatrixView<T> view, int64_t member) {
+    const auto of_member = [&](auto view, int64_t member) {
         view.data = view.row((member - members.begin) * rows);
         view.rows = rows;
         return view;
@@ -193,13 +208,32 @@ void TabularTrainer<T>::take_gradients(const Worker& worker, const Pass& pass, R
     const auto next_loop = [&] {  // at most two between barriers
         if (loops++ == 2) worker.wait_for_all(), loops = 1;
     };
+    if (!pair_layers_.empty()) {
+        round_operands(worker, pass, group_rows);
+        worker.wait_for_all();
+    }
     for (std::size_t i = 0; i < buffers_.size(); ++i) {
         LayerBuffers& buffers = buffers_[i];
         next_loop();
         sink.set_rules(rules(layers_[i], pass));
-        take_layer_gradient<T>(worker, net_.hidden()[i].dense, layers_[i].state, inputs_of(i),
-                            part(buffers.gradients, 0, group_rows), true, !hidden_arrays_[i].member_biases, packed,
-                               sink);
+        DenseLayer<T>& dense = net_.hidden()[i].dense;
+        LayerState<T>& state = layers_[i].state;
+        const MatrixView<const T> gradient = part(buffers.gradients, 0, group_rows);
+        const bool has_biases = !hidden_arrays_[i].member_biases;
+        const bool is_done = in_pairs(i, [&](auto& pairs) {
+            const ParameterBlock<T> weights = state.weights_of(dense), biases = state.biases_of(dense);
+            pairs.weight_gradient(
+                worker, group_rows, dense.inputs(), nullptr,
+                [&](int64_t offset, const T* sums, int64_t count) { sink.take_weights(weights, offset, sums, count); },
+                [] {});
+            if (has_biases)
+                dense.bias_gradient(worker, gradient, [&](int64_t offset, const T* sums, int64_t count) {
+                    sink.take_biases(biases, offset, sums, count);
+                });
+        });
+        if (!is_done)
+            take_layer_gradient<T>(worker, dense, state, inputs_of(i, pass, group_rows), gradient, true, has_biases,
+                                   packed, sink);
         const HiddenArrays& arrays = hidden_arrays_[i];
         for (int64_t member = members.begin; member < members.end; ++member) {
             const auto take = [&](ArrayState* state, Matrix<T>& products) {
@@ -216,7 +250,7 @@ void TabularTrainer<T>::take_gradients(const Worker& worker, const Pass& pass, R
         const auto index = static_cast<std::size_t>(member);
         LayerEntry& entry = layers_[buffers_.size() + index];
         to.set_rules(rules(entry, pass));
-        take_layer_gradient<T>(by, net_.heads()[index], entry.state, of_member(inputs_of(buffers_.size()), member),
+        take_layer_gradient<T>(by, net_.heads()[index], entry.state, of_member(inputs_of(buffers_.size(), pass, group_rows), member),
                             of_member(part(outputs_, 0, group_rows), member), true, true,
                             nullptr, to);
     };
@@ -296,10 +330,9 @@ template <class T> void TabularTrainer<T>::clip_and_update(const Worker& worker,
 
 template <class T> void TabularTrainer<T>::train_batch(const Worker& worker, const Pass& pass) noexcept {
     const int64_t members = net_.shape().members, rows = pass.batch.rows();
-    if (members > 1) {
-        embed(pass, worker.share(rows));
-        worker.wait_for_all();
-    }
+    round_weights(worker);
+    if (members > 1) embed(pass, worker.share(rows));
+    if (members > 1 || !pair_layers_.empty()) worker.wait_for_all();
     for (int64_t begin = 0; begin < members; begin += group_members_) {
         const Range group{begin, std::min(begin + group_members_, members)};
         // Units of at most 128 rows, some for each worker, but of some tiles at least.

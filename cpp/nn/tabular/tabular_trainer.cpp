@@ -9,7 +9,8 @@
 namespace fastmlp {
 
 template <class T>
-TabularTrainer<T>::TabularTrainer(TabularNet<T>& net, const OptimizerSettings& optimizer, double gradient_factor)
+TabularTrainer<T>::TabularTrainer(TabularNet<T>& net, const OptimizerSettings& optimizer, double gradient_factor,
+                                  std::optional<PairOrder> bfloat16)
     : net_(net), kernels_(net.kernels()), optimizer_(optimizer), gradient_factor_(gradient_factor) {
     net.for_each_array([&](const std::string&, ParameterArray<T>& array) {
         const auto alike = [&] { return ParameterArray<T>(array.rows(), array.columns(), kernels_.lanes); };
@@ -27,6 +28,10 @@ TabularTrainer<T>::TabularTrainer(TabularNet<T>& net, const OptimizerSettings& o
     for (const auto& layer : net.hidden())
         hidden_arrays_.push_back({state_of(layer.input_factors), state_of(layer.output_factors),
                                   state_of(layer.member_biases), state_of(layer.activation_shares)});
+    if constexpr (std::is_same_v<T, float>)
+        for (std::size_t i = 0; bfloat16 && i < net.hidden().size(); ++i)
+            pair_layers_.emplace_back(net.hidden()[i].dense, kernels_, bfloat16_kernels(net.table(), *bfloat16),
+                                      i > 0 || hidden_arrays_[0].input_factors || net.front().learns());
 }
 
 template <class T> void TabularTrainer<T>::set_factors(const std::string& name, const GroupFactors& factors) {
@@ -99,6 +104,7 @@ void TabularTrainer<T>::reserve(const EpochPlan& plan, const UpdateSettings& set
         buffers.dropped = matrix(drops, outputs);
         buffers_.push_back(std::move(buffers));
     }
+    for (std::size_t i = 0; i < pair_layers_.size(); ++i) pair_layers_[i].reserve(all, net_.hidden()[i].dense.inputs());
     outputs_ = Matrix<T>(all, shape.outputs);
     if (net_.front().learns() || hidden_arrays_[0].input_factors) front_gradients_ = Matrix<T>(all, width);
     if (net_.front().learns() && shape.members > 1) embedded_gradient_ = Matrix<T>(rows, width);

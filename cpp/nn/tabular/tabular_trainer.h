@@ -8,9 +8,11 @@
 #pragma once
 
 #include <cmath>
+#include <optional>
 
 #include "../../linalg/pace.h"
 #include "../layer_update.h"
+#include "../pair_layer.h"
 #include "tabular_net.h"
 
 namespace fastmlp {
@@ -22,8 +24,10 @@ struct GroupFactors {
 
 template <class T> class TabularTrainer {
 public:
-    // `gradient_factor` multiplies the gradient of the mean loss. Throws std::bad_alloc.
-    TabularTrainer(TabularNet<T>& net, const OptimizerSettings& optimizer, double gradient_factor);
+    // `gradient_factor` multiplies the gradient of the mean loss. With an order of bfloat16, which double has not, the
+    // products of hidden layers are in bfloat16; heads remain float, like all sums and factors. Throws std::bad_alloc.
+    TabularTrainer(TabularNet<T>& net, const OptimizerSettings& optimizer, double gradient_factor,
+                   std::optional<PairOrder> bfloat16);
 
     // Of the array or, for dense layers, of "<layer>.weights" and "<layer>.biases". Throws std::invalid_argument.
     void set_factors(const std::string& name, const GroupFactors& factors);
@@ -101,8 +105,29 @@ private:
     void add_front_gradients(const Worker& worker, const Pass& pass, Range members) noexcept;
     void take_front_gradients(const Worker& worker, const Pass& pass) noexcept;
     void clip_and_update(const Worker& worker, const Pass& pass) noexcept;
-    void refresh_copies(const Worker& worker) noexcept {
-        for (LayerEntry& entry : layers_) entry.layer->refresh_transposed(worker, entry.state.transposed());
+    void refresh_copies(const Worker& worker) noexcept {  // of weights that are not in pairs
+        for (std::size_t i = pair_layers_.size(); i < layers_.size(); ++i)
+            layers_[i].layer->refresh_transposed(worker, layers_[i].state.transposed());
+    }
+    // Calls f(pair layer) if hidden layer i computes its products in bfloat16, and says so.
+    template <class F> bool in_pairs(std::size_t i, F f) noexcept { return in_pairs_of<T>(pair_layers_, i, f); }
+    // The weights of all layers that are in pairs, and of a group the operands of their gradients.
+    void round_weights(const Worker& worker) noexcept {
+        for (std::size_t i = 0; i < pair_layers_.size(); ++i)
+            in_pairs(i, [&](auto& pairs) { pairs.round_weights(worker, layers_[i].state.transposed()); });
+    }
+    void round_operands(const Worker& worker, const Pass& pass, int64_t rows) noexcept {
+        for (std::size_t i = 0; i < pair_layers_.size(); ++i)
+            in_pairs(i, [&](auto& pairs) {
+                pairs.round_transposed_inputs(worker, inputs_of(i, pass, rows));
+                pairs.round_gradient_rows(worker, part(buffers_[i].gradients, 0, rows));
+            });
+    }
+    // What hidden layer i, or the heads, read of a group of so many rows.
+    MatrixView<const T> inputs_of(std::size_t i, const Pass& pass, int64_t rows) noexcept {
+        if (i < buffers_.size() && hidden_arrays_[i].input_factors) return part(buffers_[i].inputs, 0, rows);
+        if (i == 0) return part(embedded_, 0, rows);
+        return part(pass.settings.dropout > 0 ? buffers_[i - 1].dropped : buffers_[i - 1].outputs, 0, rows);
     }
 
     UpdateRule<T> rule(const GroupFactors& factors, const Pass& pass) const noexcept;
@@ -141,6 +166,7 @@ private:
     std::vector<ArrayState> arrays_;  // in the order of for_each_array
     std::vector<LayerEntry> layers_;  // in that of for_each_layer: hidden layers, then heads
     std::vector<HiddenArrays> hidden_arrays_;
+    std::vector<PairLayer> pair_layers_;  // of all hidden layers, or of none
     int64_t updates_ = 0;
 
     int64_t reserved_rows_ = 0, group_members_ = 1;

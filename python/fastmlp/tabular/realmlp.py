@@ -63,6 +63,7 @@ class _RealMLP(TabularEstimator):
             epsilon=settings["opt_eps"],
             gradient_factor=goal.gradient_factor,
             factors=realmlp_network.factors(network, settings),
+            precision=settings["precision"],
         )
 
 
@@ -152,6 +153,8 @@ class RealMLPClassifier(TabularClassifier, _RealMLP):
         As in scikit-learn.
     time_limit : float > 0 or None, default=None
         Seconds after which the training of a network ends; its best epoch so far is kept.
+    precision : {"bfloat16", "bfloat16_amx"} or None, default=None
+        Of the products of the hidden layers in training, as in `Trainer`. None: float32. Predictions are float32.
     categorical_features : "auto", None, or list of indices, of names or of bool, default="auto"
         Which columns are categories; "auto": those of text, categories and booleans.
     random_state : int, RandomState or None, default=None
@@ -230,6 +233,7 @@ class RealMLPClassifier(TabularClassifier, _RealMLP):
         refit: bool = False,
         class_weight: Any = None,
         time_limit: float | None = None,
+        precision: str | None = None,
         categorical_features: Any = "auto",
         random_state: Any = None,
         n_threads: int | None = None,
@@ -272,6 +276,7 @@ class RealMLPClassifier(TabularClassifier, _RealMLP):
         self.refit = refit
         self.class_weight = class_weight
         self.time_limit = time_limit
+        self.precision = precision
         self.categorical_features = categorical_features
         self.random_state = random_state
         self.n_threads = n_threads
@@ -302,7 +307,7 @@ class RealMLPRegressor(TabularRegressor, _RealMLP):
     variant, hidden_sizes, act, use_parametric_act, act_lr_factor, p_drop, p_drop_sched, wd, wd_sched, lr, lr_sched, \
 bias_lr_factor, add_front_scale, scale_lr_factor, weight_init_mode, bias_init_mode, last_layer_init_mode, \
 num_emb_type, plr_sigma, plr_hidden_1, plr_hidden_2, plr_lr_factor, max_one_hot_cat_size, embedding_size, mom, sq_mom, opt_eps, \
-n_epochs, batch_size, val_fraction, n_ensemble, refit, time_limit, categorical_features, random_state, \
+n_epochs, batch_size, val_fraction, n_ensemble, refit, time_limit, precision, categorical_features, random_state, \
 n_threads, verbose
         As in `RealMLPClassifier`.
 
@@ -366,6 +371,7 @@ n_threads, verbose
         n_ensemble: int = 1,
         refit: bool = False,
         time_limit: float | None = None,
+        precision: str | None = None,
         categorical_features: Any = "auto",
         random_state: Any = None,
         n_threads: int | None = None,
@@ -409,6 +415,7 @@ n_threads, verbose
         self.n_ensemble = n_ensemble
         self.refit = refit
         self.time_limit = time_limit
+        self.precision = precision
         self.categorical_features = categorical_features
         self.random_state = random_state
         self.n_threads = n_threads

@@ -112,5 +112,7 @@ def checked(given: dict[str, Any], task: str) -> dict[str, Any]:
         settings[name] = check_schedule(name, settings[name])
     if settings["time_limit"] is not None:
         settings["time_limit"] = check.check_number("time_limit", settings["time_limit"], above=0)
+    if settings["precision"] is not None:
+        check.check_choice("precision", settings["precision"], check.PRECISIONS)
     settings["n_threads"] = check.check_threads(settings["n_threads"])
     return settings

@@ -55,6 +55,7 @@ class _TabM(TabularEstimator):
             max_gradient_norm=settings["gradient_clipping_norm"],
             gradient_factor=goal.gradient_factor,
             factors=tabm_network.factors(network),
+            precision=settings["precision"],
             patience=settings["patience"],
             last_best=False,
         )
@@ -101,7 +102,7 @@ class TabMClassifier(TabularClassifier, _TabM):
     batch_size : int >= 1, default=256
     patience : int >= 0 or None, default=16
         The training ends after more epochs than this without a better score. None: it does not.
-    val_fraction, validation_metric, n_ensemble, calibrate, refit, class_weight, time_limit, categorical_features, \
+    val_fraction, validation_metric, n_ensemble, calibrate, refit, class_weight, time_limit, precision, categorical_features, \
 random_state, n_threads, verbose
         As in `RealMLPClassifier`. The network of the first best epoch is kept.
 
@@ -147,6 +148,7 @@ best_scores_, temperature_
         refit: bool = False,
         class_weight: Any = None,
         time_limit: float | None = None,
+        precision: str | None = None,
         categorical_features: Any = "auto",
         random_state: Any = None,
         n_threads: int | None = None,
@@ -175,6 +177,7 @@ best_scores_, temperature_
         self.refit = refit
         self.class_weight = class_weight
         self.time_limit = time_limit
+        self.precision = precision
         self.categorical_features = categorical_features
         self.random_state = random_state
         self.n_threads = n_threads
@@ -196,7 +199,7 @@ weight_decay, gradient_clipping_norm, n_epochs, batch_size, patience
         As in `RealMLPRegressor`.
     clamp_output : bool, default=False
         Whether predictions are limited to the range of the targets of the training rows.
-    val_fraction, n_ensemble, refit, time_limit, categorical_features, random_state, n_threads, verbose
+    val_fraction, n_ensemble, refit, time_limit, precision, categorical_features, random_state, n_threads, verbose
         As in `RealMLPClassifier`. The network of the first best epoch is kept.
 
     Attributes
@@ -243,6 +246,7 @@ best_epochs_, best_scores_
         n_ensemble: int = 1,
         refit: bool = False,
         time_limit: float | None = None,
+        precision: str | None = None,
         categorical_features: Any = "auto",
         random_state: Any = None,
         n_threads: int | None = None,
@@ -273,6 +277,7 @@ best_epochs_, best_scores_
         self.n_ensemble = n_ensemble
         self.refit = refit
         self.time_limit = time_limit
+        self.precision = precision
         self.categorical_features = categorical_features
         self.random_state = random_state
         self.n_threads = n_threads

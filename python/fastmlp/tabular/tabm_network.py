@@ -54,6 +54,8 @@ def checked(given: dict[str, Any]) -> dict[str, Any]:
     settings["refit"] = check.check_flag("refit", settings["refit"])
     if settings["time_limit"] is not None:
         settings["time_limit"] = check.check_number("time_limit", settings["time_limit"], above=0)
+    if settings["precision"] is not None:
+        check.check_choice("precision", settings["precision"], check.PRECISIONS)
     settings["n_threads"] = check.check_threads(settings["n_threads"])
     return settings
 

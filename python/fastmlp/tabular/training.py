@@ -49,6 +49,8 @@ class TrainingSettings:
         Multiplies the gradient of the mean loss, for losses that the original defines with another factor.
     factors : dict of str to Factors
         Of parameters by name.
+    precision : {"bfloat16", "bfloat16_amx"} or None
+        Of the products of hidden layers, as in `Trainer`.
     patience : int or None
         Epochs without a better score before the training ends.
     last_best : bool
@@ -74,6 +76,7 @@ class TrainingSettings:
     max_gradient_norm: float | None = None
     gradient_factor: float = 1.0
     factors: Mapping[str, Factors] = field(default_factory=dict)
+    precision: str | None = None
     patience: int | None = None
     last_best: bool = True
     max_seconds: float | None = None
@@ -107,6 +110,7 @@ def new_trainer(network: TabularNetwork, settings: TrainingSettings) -> Any:
         settings.epsilon,
         settings.weight_decay,
         settings.gradient_factor,
+        settings.precision and getattr(_core.PairOrder, settings.precision),
     )
     for name, factors in settings.factors.items():
         trainer.set_factors(name, factors.learning_rate, factors.weight_decay, factors.epsilon)
