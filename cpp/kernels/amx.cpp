@@ -38,6 +38,8 @@ template <int m> constexpr void fill_tiles(Bfloat16Kernels& k) {
     }
 }
 
+void release_tiles() { release_shape(); }
+
 extern const Bfloat16Kernels products;
 constexpr Bfloat16Kernels products = [] {
     Bfloat16Kernels k{};

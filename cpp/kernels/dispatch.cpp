@@ -34,6 +34,7 @@ extern const Bfloat16Kernels bfloat16[];
 #ifdef FASTMLP_AMX
 namespace amx {
 extern const Bfloat16Kernels products;  // without what rounds
+void release_tiles();
 }
 #endif
 #elif defined(FASTMLP_AARCH64)
@@ -124,6 +125,12 @@ const Bfloat16Kernels& amx_kernels() {
 #endif
 
 }  // namespace
+
+void end_products() {
+#ifdef FASTMLP_AMX
+    amx::release_tiles();
+#endif
+}
 
 void emulate_bfloat16(bool emulates) { emulates_bfloat16.store(emulates); }
 

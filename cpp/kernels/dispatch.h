@@ -19,6 +19,8 @@ void use_table(const std::string& isa);
 
 // Of a table's instruction set, or of its extension that multiplies bfloat16 in this order, where the processor has that.
 const Bfloat16Kernels& bfloat16_kernels(const KernelTable& table, PairOrder order);
+// At the end of a thread's work with kernels: releases what they keep in the processor from one product to the next.
+void end_products();
 // For tests: whether these extensions are left out.
 void emulate_bfloat16(bool emulates);
 

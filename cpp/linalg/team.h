@@ -11,6 +11,7 @@
 #include <omp.h>
 #endif
 
+#include "../kernels/dispatch.h"
 #include "../kernels/simd/denormals.h"
 #include "thread_pool.h"
 #include "worker.h"
@@ -54,6 +55,7 @@ template <class F> void run_team(int threads, F f) {
     const auto work = [&](const Worker& worker) noexcept {
         const FlushedDenormals flushed;
         f(worker);
+        end_products();
     };
     if (threads <= 1) return work(Worker::alone());  // first, because max_workers() takes 0.2 us
     threads = std::min({threads, max_workers(), thread_limit()});

@@ -1,4 +1,7 @@
 // The tile registers of AMX: a tile is 16 rows of 64 bytes at most.
+//
+// Their shape takes some 200 cycles to load, as long as the products of 200 pairs. So it stays until the thread loads
+// another one, or releases it at the end of its work.
 #pragma once
 
 #include <immintrin.h>
@@ -7,23 +10,23 @@
 
 namespace fastmlp::FASTMLP_ISA {
 
-// The tiles of a product C (m, vectors * 16) += A (m, 16 pairs) * B (16 pairs, vectors * 16), while one lives. Registers: A
-// is 2, B is 3 and 4, C is 0 and 1.
+inline thread_local int loaded_rows = 0;  // of this thread's shape; 0: none is loaded
+
+inline void release_shape() {
+    if (loaded_rows == 0) return;
+    _tile_release();
+    loaded_rows = 0;
+}
+
+// The tiles of a product C (m, vectors * 16) += A (m, 16 pairs) * B (16 pairs, vectors * 16). Registers: A is 2, B is
+// 3 and 4, C is 0 and 1.
 class ProductTiles {
 public:
     explicit ProductTiles(int m) {
-        struct alignas(64) {
-            std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
-            std::uint16_t bytes[16] = {64, 64, 64, 64, 64};
-            std::uint8_t rows[16] = {};
-        } shape;
-        shape.rows[0] = shape.rows[1] = shape.rows[2] = static_cast<std::uint8_t>(m);
-        shape.rows[3] = shape.rows[4] = 16;
-        _tile_loadconfig(&shape);
+        if (loaded_rows != m) load_shape(m);
         _tile_zero(0);
         _tile_zero(1);
     }
-    ~ProductTiles() { _tile_release(); }
 
     // Strides in bytes.
     void load_a(const void* a, std::int64_t stride) { _tile_loadd(2, a, stride); }
@@ -37,6 +40,19 @@ public:
     }
     void store_first(void* c, std::int64_t stride) { _tile_stored(0, c, stride); }
     void store_second(void* c, std::int64_t stride) { _tile_stored(1, c, stride); }
+
+private:
+    static void load_shape(int m) {
+        struct alignas(64) {
+            std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
+            std::uint16_t bytes[16] = {64, 64, 64, 64, 64};
+            std::uint8_t rows[16] = {};
+        } shape;
+        shape.rows[0] = shape.rows[1] = shape.rows[2] = static_cast<std::uint8_t>(m);
+        shape.rows[3] = shape.rows[4] = 16;
+        _tile_loadconfig(&shape);
+        loaded_rows = m;
+    }
 };
 
 }  // namespace fastmlp::FASTMLP_ISA
