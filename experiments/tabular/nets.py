@@ -41,8 +41,10 @@ def scikit_learn(problem: Problem, **settings: Any) -> Predict:
 
 def pytabkit(problem: Problem, variant: str, **settings: Any) -> Predict:
     """RealMLP of its authors; it keeps the epoch that is best on the validation rows."""
+    import torch
     from pytabkit.models.sklearn import sklearn_interfaces
 
+    torch.set_flush_denormal(True)  # as fastmlp does: otherwise long fits spend most of their time on denormals
     task = "Classifier" if problem.classes else "Regressor"
     kind = getattr(sklearn_interfaces, f"RealMLP_{variant.replace('-', '_')}_{task}")
     model = kind(device="cpu", random_state=problem.seed, n_threads=problem.threads, **settings)

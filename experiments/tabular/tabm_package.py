@@ -23,6 +23,7 @@ def tabm(problem: Problem, n_epochs: int = 10**9, patience: int = 16, batch_size
     from rtdl_num_embeddings import PiecewiseLinearEmbeddings, compute_bins
     from tabm import TabM
 
+    torch.set_flush_denormal(True)  # as for pytabkit
     torch.manual_seed(problem.seed)
     torch.set_num_threads(problem.threads)
     prepare = Preparation(problem)
