@@ -99,7 +99,7 @@ template <class T> struct LossBatch {
     const T* settings;      // of the loss
     const T* levels;        // (outputs), padded, of losses that take them; null: all have that of the settings
     T* loss;                // (rows)
-    std::int32_t* correct;  // (rows), of losses on labels: whether the first largest column is the label
+    std::int32_t* correct;  // (rows), of the cross-entropies: whether the prediction is right
 };
 
 // Of one number: the parameters of its periodic embedding. weights is (frequency_count, outputs).

@@ -299,6 +299,13 @@ template <class T> struct LossOf<T, Loss::gamma> {
     }
 };
 
+// Whether each z predicts the side of 1/2 on which its target lies; no z of NaN does.
+template <class T> bool all_correct(const T* z, const T* targets, int64_t outputs) {
+    bool correct = true;
+    for (int64_t j = 0; j < outputs; ++j) correct &= (z[j] > 0) == (targets[j] > T(0.5)) && z[j] == z[j];
+    return correct;
+}
+
 template <class T, Loss kind> void loss_kernel(const LossBatch<T>& given) {
     using V = Vec<T>;
     using L = LossOf<T, kind>;
@@ -309,6 +316,7 @@ template <class T, Loss kind> void loss_kernel(const LossBatch<T>& given) {
         for (int64_t i = 0; i < batch.rows; ++i) {
             T* z = batch.z + i * batch.stride;
             const T* targets = batch.targets + i * batch.target_stride;
+            if constexpr (kind == Loss::binary_cross_entropy) batch.correct[i] = all_correct(z, targets, batch.outputs);
             typename L::Sum sum;
             for (int64_t j = 0; j < batch.outputs; j += V::lanes) {
                 const int64_t left = batch.outputs - j;

@@ -13,7 +13,7 @@ namespace fastmlp {
 template <class T> struct RowLosses {
     explicit RowLosses(int64_t rows) : loss(rows), weight(rows), correct(rows) {}
     Buffer<T> loss, weight;        // the loss times the sample weight; the sample weight, 1 without weights
-    Buffer<std::int32_t> correct;  // 1 where the largest output is the label
+    Buffer<std::int32_t> correct;  // 1 where the prediction is right, of the cross-entropies
 };
 
 struct LossSum {

@@ -25,7 +25,8 @@ class Evaluation(NamedTuple):
     loss : float
         The mean data loss over the rows, weighted by `sample_weight` if that is given.
     accuracy : float
-        The (weighted) share of rows whose most probable class is their label; NaN for losses without labels.
+        The (weighted) share of rows whose most probable class is their label, or, for ``binary_cross_entropy``, of which
+        each output is on the side of 1/2 that its target is on; NaN for other losses.
     """
 
     loss: float
@@ -70,7 +71,7 @@ class History(_Ending):
     penalty : list of float
         ``l1 * sum|w| + l2/2 * sum(w**2)`` after the epoch.
     accuracy : list of float
-        The share of rows classified right, measured like `loss`; only for ``cross_entropy``.
+        The share of rows classified right, measured like `loss`; for the cross-entropies.
     val_loss, val_accuracy : list of float
         On the validation data, after the epoch; empty without them.
     seconds : list of float

@@ -247,7 +247,8 @@ def test_forward_predict_and_evaluate_match_oracle(isa, dtype, activation, loss)
         else:
             predicted = (outputs > 0.5).astype(np.int64) if loss == "binary_cross_entropy" else outputs
             np.testing.assert_array_equal(net.predict(X), predicted)
-            assert np.isnan(evaluation.accuracy)
+            right = np.mean((predicted == (y > 0.5)).all(axis=1)) if loss == "binary_cross_entropy" else np.nan
+            np.testing.assert_allclose(evaluation.accuracy, right, rtol=1e-12)
 
 
 def test_values_are_rounded_before_they_are_scaled(isa):
@@ -275,6 +276,27 @@ def test_outputs_that_are_not_numbers_are_no_correct_predictions(isa, dtype, row
             assert middle.evaluate(np.ones((rows, 1)), labels).accuracy == 0, "all outputs are NaN"
             assert net.evaluate(np.ones((rows, 2)), labels).accuracy == 0, "infinity - infinity in the softmax"
         assert np.isnan(middle.forward(np.ones((rows, 1)))).all()
+
+
+@pytest.mark.parametrize("outputs", [1, 3, 17])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_row_is_right_if_each_output_is_on_the_side_of_its_target(isa, dtype, outputs):
+    """Also of targets between 0 and 1; no output of NaN is right."""
+    rng = np.random.default_rng(0)
+    net = Network((5, 7, outputs), loss="binary_cross_entropy", dtype=dtype, seed=2)
+    X = rng.normal(size=(300, 5)).astype(dtype)
+    y = np.where(rng.random((300, outputs)) < 0.9, net.predict(X).reshape(300, -1), rng.random((300, outputs)))
+    right = ((y > 0.5) == (net.forward(X) > 0.5)).all(axis=1)
+    assert 0.1 < right.mean() < 1
+    weights = np.arange(300.0) % 4
+    assert net.evaluate(X, y).accuracy == pytest.approx(right.mean(), rel=1e-12)
+    assert net.evaluate(X, y, sample_weight=weights).accuracy == pytest.approx(np.average(right, weights=weights))
+    huge = np.finfo(dtype).max
+    broken = Network((1, 2, outputs), activation="identity", loss="binary_cross_entropy", dtype=dtype)
+    broken.set_parameters([np.array([[huge, -huge]], dtype), np.ones((2, outputs), dtype)], broken.biases)
+    with np.errstate(all="ignore"):
+        for target in (0.0, 1.0):  # of infinity - infinity
+            assert broken.evaluate(np.full((3, 1), 4), np.full((3, outputs), target)).accuracy == 0
 
 
 def prediction_cases(dtype):

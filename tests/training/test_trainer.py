@@ -338,6 +338,15 @@ def test_a_history_is_a_copy():
         assert getattr(taken, name)[-1] == 7.0 and getattr(returned, name)[-1] == 8.0
 
 
+def test_two_classes_with_one_output_have_an_accuracy():
+    X, y = problem(100, "binary_cross_entropy", layer_sizes=(11, 6, 1))
+    net = Network((11, 6, 1), loss="binary_cross_entropy", dtype="float64", seed=1)
+    right = np.mean(net.predict(X) == (y[:, 0] > 0.5))
+    history = Trainer(net, learning_rate=1e-30, batch_size=16).fit(X, y, epochs=2, validation_data=(X, y))
+    np.testing.assert_allclose(history.accuracy, right, rtol=1e-12)
+    np.testing.assert_allclose(history.val_accuracy, right, rtol=1e-12)
+
+
 def test_history_lists_without_meaning_stay_empty():
     X, y = problem(40, "squared_error")
     net = Network(LAYER_SIZES, loss="squared_error", dtype="float64")
