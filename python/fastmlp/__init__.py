@@ -14,7 +14,7 @@ from .trainer import Trainer
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:  # what __getattr__ imports
-    from . import callbacks, datasets, distributed, ops, plotting, schedules, streaming, studies, tabular
+    from . import callbacks, datasets, distributed, metrics, ops, plotting, schedules, streaming, studies, tabular
     from .ensemble_fits import fit_ensemble
     from .estimators import MLPClassifier, MLPRegressor
     from .lbfgs import fit_lbfgs
@@ -37,6 +37,7 @@ __all__ = [
     "fit_lbfgs",
     "fit_many",
     "load",
+    "metrics",
     "ops",
     "plotting",
     "schedules",
@@ -46,7 +47,18 @@ __all__ = [
     "tabular",
 ]
 
-_MODULES = ("callbacks", "datasets", "distributed", "ops", "plotting", "schedules", "streaming", "studies", "tabular")
+_MODULES = (
+    "callbacks",
+    "datasets",
+    "distributed",
+    "metrics",
+    "ops",
+    "plotting",
+    "schedules",
+    "streaming",
+    "studies",
+    "tabular",
+)
 _MODULE_OF = {
     "fit_ensemble": ".ensemble_fits",
     "fit_many": ".many",

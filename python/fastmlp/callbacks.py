@@ -1,13 +1,16 @@
 """Callbacks for every fit: checkpoints, early stopping, learning rates that change.
 
-They read the history of the trainer or estimator, which checkpoints hold, so that a resumed fit continues exactly.
+They read the history of the trainer or estimator, which checkpoints hold, so that a resumed fit continues exactly. A
+callback may have two more methods beside its call after each epoch: `begin_fit` and `end_fit`, with an `EpochInfo`, too.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -42,13 +45,14 @@ class Checkpoint(_OfEachFit):
     path : path
         Conventionally ``<name>.safetensors``. Each checkpoint replaces the previous one atomically.
     every_epochs : int >= 1
-        Epochs between two checkpoints. The final epoch is saved too, if the fit reaches it; a fit that a callback ends
-        early keeps the last regular checkpoint.
+        Epochs between two checkpoints. The end of the fit is saved too, also if a callback or the time ends it.
     every_seconds : float >= 0, optional
         Minimum number of seconds between two checkpoints. If given, `every_epochs` is ignored.
     best : str, optional
         A metric such as "val_loss" or "val_accuracy": saves only when it is the best so far, so that the file holds the
         best epoch of the fits that this object was passed to. After `Trainer.resume`, the epochs before count, too.
+    larger_is_better : bool, optional
+        Of the metric `best`, as in `EarlyStopping`.
 
     Examples
     --------
@@ -66,6 +70,8 @@ class Checkpoint(_OfEachFit):
         every_epochs: int = 1,
         every_seconds: float | None = None,
         best: str | None = None,
+        *,
+        larger_is_better: bool | None = None,
     ) -> None:
         super().__init__()
         self._path = os.fsdecode(path)
@@ -73,67 +79,130 @@ class Checkpoint(_OfEachFit):
         self._every_seconds = (
             None if every_seconds is None else validation.check_number("every_seconds", every_seconds, minimum=0)
         )
-        self._best = best
+        self._best = None if best is None else _Metric("best", best, larger_is_better)
         self._last = time.monotonic()
 
     def __call__(self, info: EpochInfo) -> None:
         if self._best is not None:
             begin = self._of_each.setdefault(self._of(info), info.begin)
-            values = _metric(info.history, self._best)[begin:]
-            due = min(range(len(values)), key=_cost(values, self._best)) == len(values) - 1
+            costs = self._best.costs(info.history, begin)
+            due = min(range(len(costs)), key=costs.__getitem__) == len(costs) - 1
+        elif info.epoch == info.epochs:
+            due = False  # `end_fit` saves, after what the other callbacks do
         elif self._every_seconds is not None:
             due = time.monotonic() - self._last >= self._every_seconds
         else:
             due = len(info.history.loss) % self._every_epochs == 0
-        if due or (self._best is None and info.epoch == info.epochs):
+        if due:
             info.save(self._path)
             self._last = time.monotonic()
+
+    def end_fit(self, info: EpochInfo) -> None:
+        """Save the end of the fit."""
+        if self._best is None:
+            info.save(self._path)
 
 
 class EarlyStopping(_OfEachFit):
     """Ends a fit when a metric has not improved for some epochs.
 
-    A new one counts from the beginning of the fit; in later fits of the same trainer the same one goes on counting. After
-    `Trainer.resume`, it counts the epochs of the fit that the checkpoint was written in. The network keeps its last
-    weights; ``Checkpoint(path, best=metric)`` saves the best ones.
+    It counts from the beginning of each fit. After `Trainer.resume`, it counts the epochs of the fit that the checkpoint was
+    written in.
 
     Parameters
     ----------
     metric : str
-        An entry of `History`. Larger is better for names that contain "accuracy" or "score", smaller for others.
+        An entry of `History`.
     patience : int >= 1
         Epochs without improvement.
     min_delta : float >= 0
         Minimum difference from the best value before it that counts as an improvement.
+    restore_best : bool
+        At the end of the fit, also if it was not this callback that ended it, the network gets the weights of the best epoch
+        back, which are kept in memory. False: the network keeps its last weights. Not with `average_decay`.
+    larger_is_better : bool, optional
+        Of the metric. Default: True for names that contain "accuracy" or "score", False for those with "loss", "error",
+        "penalty" or "seconds"; for other names it must be given.
+
+    Examples
+    --------
+    >>> import numpy as np, fastmlp
+    >>> X, y = np.random.default_rng(0).normal(size=(60, 4)), np.arange(60) % 3
+    >>> net = fastmlp.Network((4, 8, 3))
+    >>> stopping = fastmlp.callbacks.EarlyStopping(patience=3, restore_best=True)
+    >>> history = fastmlp.Trainer(net).fit(X, y, 50, validation_data=(X, y), callbacks=[stopping])
+    >>> net.evaluate(X, y).loss == min(history.val_loss)
+    True
     """
 
-    def __init__(self, metric: str = "val_loss", patience: int = 10, min_delta: float = 0.0) -> None:
+    def __init__(
+        self,
+        metric: str = "val_loss",
+        patience: int = 10,
+        min_delta: float = 0.0,
+        *,
+        restore_best: bool = False,
+        larger_is_better: bool | None = None,
+    ) -> None:
         super().__init__()
-        self._metric = metric
+        self._metric = _Metric("metric", metric, larger_is_better)
         self._patience = validation.check_integer("patience", patience, 1)
         self._min_delta = validation.check_number("min_delta", min_delta, minimum=0)
+        self._restores = validation.check_flag("restore_best", restore_best)
+
+    def begin_fit(self, info: EpochInfo) -> None:
+        """Count anew."""
+        if self._restores and getattr(info.optimizer, "average_decay", None) is not None:
+            raise ValueError(
+                "restore_best needs a fit without average_decay: Checkpoint(path, best=...) saves the best mean"
+            )
+        self._of_each[self._of(info)] = _Waiting(info.begin)
 
     def __call__(self, info: EpochInfo) -> bool:
-        values = _metric(info.history, self._metric)
-        cost = _cost(values, self._metric)
-        counted, best, waited = self._of_each.get(self._of(info), (info.begin, float("inf"), 0))
-        for epoch in range(counted, len(values)):
-            if cost(epoch) < best - self._min_delta:
-                best, waited = cost(epoch), 0
-            else:
-                waited += 1
-        self._of_each[self._of(info)] = len(values), best, waited
-        return waited >= self._patience
+        so_far = self._of_each.setdefault(self._of(info), _Waiting(info.begin))
+        is_smallest = False
+        for cost in self._metric.costs(info.history, so_far.counted):
+            so_far.counted, so_far.waited = so_far.counted + 1, so_far.waited + 1
+            if cost < so_far.best - self._min_delta:
+                so_far.best, so_far.waited = cost, 0
+            is_smallest = cost < so_far.smallest
+            if is_smallest:
+                so_far.smallest, so_far.parameters = cost, None
+        if self._restores and is_smallest:
+            so_far.parameters = info.network.weights, info.network.biases
+        return so_far.waited >= self._patience
+
+    def end_fit(self, info: EpochInfo) -> None:
+        """Restore the weights of the best epoch."""
+        so_far = self._of_each.pop(self._of(info))
+        if so_far.parameters is not None:
+            info.network.set_trusted(*so_far.parameters)
+        elif self._restores and so_far.smallest < float("inf"):
+            validation.warn(
+                "restore_best keeps weights in memory, and the best epoch was before the trainer was resumed: the network"
+                " keeps its last weights"
+            )
+
+
+@dataclass
+class _Waiting:
+    """How far `EarlyStopping` has counted in one fit."""
+
+    counted: int  # epochs of the history
+    best: float = math.inf
+    waited: int = 0
+    smallest: float = math.inf  # unlike `best`, also where min_delta is no less
+    parameters: Any = None  # the weights and biases that it belongs to, if they are to be restored
 
 
 class LearningRateSchedule:
-    """Sets the learning rate of each epoch but the first.
+    """Sets the learning rate of each epoch.
 
     Parameters
     ----------
     rate : callable
         Gets the number of epochs that the trainer has done, those before a resume included, and returns the learning
-        rate of the next one, a float > 0.
+        rate of the next one, a float > 0. ``rate(0)`` is that of the first epoch, in place of the trainer's.
 
     Examples
     --------
@@ -145,6 +214,10 @@ class LearningRateSchedule:
         if not callable(rate):
             raise TypeError(f"rate must be callable, got {rate!r}")
         self._rate = rate
+
+    def begin_fit(self, info: EpochInfo) -> None:
+        """Set the learning rate of the first epoch."""
+        self(info)
 
     def __call__(self, info: EpochInfo) -> None:
         if info.optimizer is None:
@@ -160,7 +233,7 @@ class ReduceOnPlateau:
     Parameters
     ----------
     metric : str
-        An entry of `History`. Larger is better for names that contain "accuracy" or "score", smaller for others.
+        An entry of `History`.
     factor : float in (0, 1)
     patience : int >= 1
         Epochs without improvement.
@@ -168,6 +241,8 @@ class ReduceOnPlateau:
         Minimum difference from the best value before it that counts as an improvement.
     min_rate : float >= 0
         The learning rate is not reduced below it.
+    larger_is_better : bool, optional
+        Of the metric, as in `EarlyStopping`.
 
     Examples
     --------
@@ -182,8 +257,10 @@ class ReduceOnPlateau:
         patience: int = 10,
         min_delta: float = 0.0,
         min_rate: float = 0.0,
+        *,
+        larger_is_better: bool | None = None,
     ) -> None:
-        self._metric = metric
+        self._metric = _Metric("metric", metric, larger_is_better)
         self._factor = validation.check_number("factor", factor, above=0, below=1)
         self._patience = validation.check_integer("patience", patience, 1)
         self._min_delta = validation.check_number("min_delta", min_delta, minimum=0)
@@ -192,12 +269,11 @@ class ReduceOnPlateau:
     def __call__(self, info: EpochInfo) -> None:
         if info.optimizer is None:
             raise TypeError("callbacks.ReduceOnPlateau needs a fit with a learning rate; L-BFGS has none")
-        values = _metric(info.history, self._metric)[info.begin :]
-        cost, best, waited = _cost(values, self._metric), float("inf"), 0
-        for epoch in range(len(values)):
+        best, waited = float("inf"), 0
+        for cost in self._metric.costs(info.history, info.begin):
             waited = 0 if waited == self._patience else waited  # after a reduction
-            if cost(epoch) < best - self._min_delta:
-                best, waited = cost(epoch), 0
+            if cost < best - self._min_delta:
+                best, waited = cost, 0
             else:
                 waited += 1
         rate = info.optimizer.learning_rate
@@ -205,13 +281,28 @@ class ReduceOnPlateau:
             info.optimizer.learning_rate = max(self._min_rate, rate * self._factor)
 
 
-def _metric(history: History, name: str) -> Sequence[float]:
-    if name not in history:
-        known = ", ".join(map(repr, history))
-        raise ValueError(f"metric must be an entry of the history ({known}), got {name!r}")
-    return history[name]
+LARGER, SMALLER = ("accuracy", "score"), ("loss", "error", "penalty", "seconds")
+"""Parts of the names of metrics of which larger, or smaller, values are better."""
 
 
-def _cost(values: Sequence[float], name: str) -> Callable[[int], float]:
-    larger_is_better = "accuracy" in name or "score" in name
-    return (lambda i: -values[i]) if larger_is_better else (lambda i: values[i])
+class _Metric:
+    """A metric that a callback watches."""
+
+    def __init__(self, argument: str, name: Any, larger_is_better: Any) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"{argument} must be the name of a metric such as 'val_loss', got {name!r}")
+        if larger_is_better is not None:
+            larger_is_better = validation.check_flag("larger_is_better", larger_is_better)
+        elif any(part in name for part in (*LARGER, *SMALLER)):
+            larger_is_better = any(part in name for part in LARGER)
+        self._name, self._larger_is_better = name, larger_is_better
+
+    def costs(self, history: History, begin: int) -> list[float]:
+        """Of the epochs from `begin` on: smaller is better."""
+        if self._name not in history:
+            known = ", ".join(map(repr, history))
+            raise ValueError(f"metric must be an entry of the history ({known}), got {self._name!r}")
+        if self._larger_is_better is None:
+            raise ValueError(f"larger_is_better must be True or False for the metric {self._name!r}, got None")
+        sign = -1 if self._larger_is_better else 1
+        return [sign * value for value in history[self._name][begin:]]

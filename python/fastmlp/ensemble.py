@@ -104,7 +104,7 @@ class Ensemble:
 
     def predict(self, X: Any, n_threads: int | None = None) -> np.ndarray:
         """What `Network.predict` makes of the mean outputs: classes for the cross-entropies, otherwise the mean."""
-        return self.members[0].spec.loss_row.decide(self.forward(X, n_threads))
+        return self.members[0].spec.decide(self.forward(X, n_threads))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all members to one model file, which `fastmlp.load` reads; path and errors are those of `Network.save`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,28 @@ from . import core_calls
 from .core_calls import Threads
 from .errors import DivergenceError
 from .history import Callback, EpochInfo, Evaluation, History
+from .metrics import OwnMetrics
 from .progress import Progress
+
+
+@dataclass(frozen=True)
+class CheckedFit:
+    """The checked arguments of a fit.
+
+    Attributes
+    ----------
+    data : TrainingData, BoundStream or Shard
+    sets : mapping
+        Evaluated after each epoch, into metrics <name>_loss.
+    """
+
+    data: Any
+    sets: Mapping[str, Any]
+    epochs: int
+    callbacks: list[Callback]
+    progress: Progress
+    max_seconds: float | None = None
+    own_metrics: OwnMetrics | None = None
 
 
 class EpochLoop:
@@ -23,6 +45,8 @@ class EpochLoop:
     ----------
     evaluate : callable
         Returns the metrics of the held-out rows.
+    measure : callable, optional
+        Returns the user's own metrics of them.
     divergence : callable or None
         Gets a description of a loss that is not finite and returns the error; None: the fit continues.
     record : History
@@ -44,6 +68,7 @@ class EpochLoop:
         callbacks: list[Callback],
         *,
         evaluate: Callable[[], dict[str, float]],
+        measure: Callable[[], dict[str, float]] | None = None,
         divergence: Callable[[str], DivergenceError] | None,
         record: History,
         progress: Progress | None = None,
@@ -55,32 +80,55 @@ class EpochLoop:
     ) -> None:
         self.history, self.epoch, self.epochs = History(), 0, epochs
         self._network, self._callbacks = network, callbacks
-        self._evaluate, self._divergence, self._record, self._progress = evaluate, divergence, record, progress
+        self._evaluate, self._measure, self._divergence = evaluate, measure, divergence
+        self._record, self._progress = record, progress
         self._trainer, self._optimizer, self._call = trainer, optimizer, call or call_callbacks
         self._begin = len(record.loss) if begin is None else begin
         self._max_seconds, record.out_of_time = max_seconds, False
+        self._last_metrics: dict[str, float] = {}
         self._start = self._last_end = time.perf_counter()
 
     def run(self, train_epoch: Callable[[int], dict[str, float]]) -> bool:
         """Call train_epoch(1), train_epoch(2) ..., which return metrics; returns whether a callback or the time ended it."""
-        while self.epoch < self.epochs:
-            if self.end_epoch(train_epoch(self.epoch + 1)):
-                return True
-        return False
+        ends_early = False
+        self.begin()
+        while self.epoch < self.epochs and not ends_early:
+            ends_early = self.end_epoch(train_epoch(self.epoch + 1))
+        self.finish()
+        return ends_early
+
+    def begin(self) -> None:
+        """Before the first epoch."""
+        self._call_hooks("begin_fit")
+
+    def finish(self) -> None:
+        """After the last epoch, whatever ended the fit, if there was one."""
+        if self.epoch:
+            self._call_hooks("end_fit")
+
+    def _call_hooks(self, name: str) -> None:
+        hooks = [getattr(callback, name) for callback in self._callbacks if hasattr(callback, name)]
+        self._call(hooks, self._info(self._last_metrics))
+
+    def _info(self, metrics: dict[str, float]) -> EpochInfo:
+        shown = self._network, self._trainer, self._record, self._optimizer, self._begin
+        return EpochInfo(self.epoch, self.epochs, metrics, *shown)
 
     def end_epoch(self, metrics: dict[str, float]) -> bool:
         """What follows an epoch with these metrics of the training; returns whether the fit ends here."""
         metrics |= self._evaluate()
+        not_finite = [name for name, value in metrics.items() if name.endswith("loss") and not math.isfinite(value)]
+        if self._measure is not None and not not_finite:
+            metrics |= self._measure()
         self.epoch += 1
+        self._last_metrics = metrics
         self.history.append(metrics)
         self._record.append(metrics)
         if self._progress is not None:
             self._progress.epoch_done(self.epoch, metrics)
-        for name, value in metrics.items():
-            if self._divergence and name.endswith("loss") and not math.isfinite(value):
-                raise self._divergence(f"the {name} is {value}")
-        shown = self._network, self._trainer, self._record, self._optimizer, self._begin
-        info = EpochInfo(self.epoch, self.epochs, metrics, *shown)
+        if self._divergence and not_finite:
+            raise self._divergence(f"the {not_finite[0]} is {metrics[not_finite[0]]}")
+        info = self._info(metrics)
         return self._call(self._callbacks, info) or self._is_out_of_time(info)
 
     def _is_out_of_time(self, info: EpochInfo) -> bool:
@@ -116,7 +164,7 @@ def evaluation_metrics(
     threads: Threads,
     evaluate: Callable[[Any, Any, int], Evaluation] = core_calls.evaluate,
 ) -> dict[str, float]:
-    """The metrics <name>_loss and, for losses with labels, <name>_accuracy of each set."""
+    """The metrics <name>_loss and, for losses that have one, <name>_accuracy of each set."""
     metrics = {}
     for name, data in sets.items():
         metrics[f"{name}_loss"], accuracy = evaluate(network, data, threads())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from .core_calls import Threads
 from .epoch_loop import EpochLoop
 from .errors import DivergenceError
 from .history import Callback, History
+from .metrics import check_metrics, on_sets
 from .network import Network
 from .progress import FitProgress
 from .standardization import learned
@@ -38,6 +39,7 @@ def fit_lbfgs(
     sample_weight: Any = None,
     verbose: bool | str = "auto",
     max_seconds: float | None = None,
+    metrics: Mapping[str, Callable[..., Any]] | None = None,
 ) -> History:
     """Train with L-BFGS (Byrd, Lu, Nocedal, Zhu 1995), a full-batch method for small, smooth problems.
 
@@ -56,7 +58,7 @@ def fit_lbfgs(
     tol : float >= 0
         The search ends when no component of the (projected) gradient is larger, or when the loss no longer changes in
         double precision.
-    validation_data, callbacks, verbose, max_seconds
+    validation_data, callbacks, verbose, max_seconds, metrics
         As in `Trainer.fit`; an iteration counts as an epoch.
     n_threads : int >= 1, optional
         As in `Trainer`.
@@ -101,25 +103,32 @@ def fit_lbfgs(
     threads = validation.check_threads(n_threads) or default_thread_count()
     progress = FitProgress(verbose, max_iter)
     max_seconds = validation.check_max_seconds(max_seconds)
+    functions = check_metrics(metrics)
     with learned([network], X, y, sample_weight, threads):
         data = training_data.training_data(network, X, y, sample_weight, threads, skips_columns=True)
         data = training_data.check_total_weight("X", data)
+        training_data.warn_of_bytes(X, network)
         sets = training_data.evaluation_sets(
             validation_data, lambda *rows: training_data.evaluation_data(network, *rows, threads)
         )
+        own = on_sets(functions, validation_data, network.layer_sizes[0])
     options = {"maxiter": max_iter, "maxfun": 100 * max_iter, "gtol": tol, "ftol": float(np.finfo(float).eps)}
     with network.core.lock_parameters(), share_of_cores(n_threads) as share, progress:
+        network.note_targets(data.column_targets)
         loop = EpochLoop(
             network,
             max_iter,
             callbacks,
             evaluate=lambda: epoch_loop.evaluation_metrics(network, sets, share),
+            measure=None if own is None else lambda: own.of(network, share()),
             divergence=lambda what: divergence_error(what, loop.epoch),
             record=History(),
             progress=progress,
             max_seconds=max_seconds,
         )
+        loop.begin()
         result = minimize(network, data, l1, l2, 1.0, options, share, loop)
+        loop.finish()
     if result is not None and not math.isfinite(result.fun):
         raise divergence_error(f"the loss with its penalty is {float(result.fun)}", loop.epoch + 1)
     return loop.history

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from . import _core, row_subsets, training_data, validation
+from .epoch_loop import CheckedFit
 from .errors import DivergenceError
 from .history import Callback, History
+from .metrics import OwnMetrics, check_metrics, on_sets
 from .model_state import ModelSpec
 from .progress import Cancelled, ManyProgress
 from .standardization import learned
@@ -36,6 +38,7 @@ def fit_many(
     sample_weight: Any = None,
     validation_split: float | None = None,
     max_seconds: float | None = None,
+    metrics: Mapping[str, Callable[..., Any]] | None = None,
 ) -> list[History] | list[Outcome]:
     """Train several networks at the same time, one per core, with the same bits as one after another.
 
@@ -60,6 +63,8 @@ def fit_many(
     max_seconds : float > 0, optional
         As in `Trainer.fit`, for all networks together: the networks that one core trains one after another have equal parts
         of it.
+    metrics : dict of str to callable, optional
+        As in `Trainer.fit`. They are called one at a time, from the threads that train.
 
     Returns
     -------
@@ -83,16 +88,21 @@ def fit_many(
     progress = ManyProgress(verbose, len(given), epochs)
     networks = [trainer.network for trainer in given]
     max_seconds = validation.check_max_seconds(max_seconds)
+    functions = check_metrics(metrics)
     fraction = row_subsets.check_validation_split(validation_split, X, validation_data)
     trained = None if fraction is None else lambda count: [row_subsets.hold_out(count, fraction)[0]] * len(networks)
     with learned(networks, X, y, sample_weight, threads, trained):
         data = share_data(networks, X, y, sample_weight, threads)
+        training_data.warn_of_bytes(X, min(networks, key=lambda network: abs(network.input_scale - 1)))
         if fraction is not None:
             rows, held_out = row_subsets.hold_out(data[0].rows, fraction)
             data = [row_subsets.only(each, rows, sample_weight) for each in data]
             validation_data = row_subsets.take_all(X, y, sample_weight, held_out)
         sets = training_data.evaluation_sets(validation_data, lambda *rows: share_data(networks, *rows, threads))
-    return Fits(given, data, sets, epochs, checked, threads, progress, return_diverged, max_seconds).run()
+        lock = threading.Lock()
+        functions = {name: one_at_a_time(function, lock) for name, function in functions.items()}
+        measured = on_sets(functions, validation_data, networks[0].layer_sizes[0])
+    return Fits(given, data, sets, epochs, checked, threads, progress, return_diverged, max_seconds, measured).run()
 
 
 class Fits:
@@ -109,9 +119,11 @@ class Fits:
         progress: ManyProgress,
         return_diverged: bool = False,
         max_seconds: float | None = None,
+        own_metrics: OwnMetrics | None = None,
     ) -> None:
         self._trainers, self._data, self._sets, self._epochs = trainers, data, sets, epochs
         self._threads, self._progress, self._return_diverged = threads, progress, return_diverged
+        self._own_metrics = own_metrics
         one_after_another = -(-len(trainers) // threads)
         self._max_seconds = None if max_seconds is None else max_seconds / one_after_another
         self._lock = threading.Lock()
@@ -135,15 +147,8 @@ class Fits:
         outcome: Outcome
         try:
             with trainer.network.core.lock_parameters():
-                outcome = trainer.run_epochs(
-                    self._data[index],
-                    sets,
-                    self._epochs,
-                    self._callbacks,
-                    self._cores_of_each,
-                    self._progress,
-                    self._max_seconds,
-                )
+                common = self._epochs, self._callbacks, self._progress, self._max_seconds, self._own_metrics
+                outcome = trainer.run_epochs(CheckedFit(self._data[index], sets, *common), self._cores_of_each)
             loss = outcome.loss[-1]
         except Cancelled:
             raise
@@ -202,7 +207,7 @@ class SharedData:
             weights = self._once(
                 spec.dtype, lambda: training_data.check_sample_weight(self._sample_weight, len(X), spec.dtype)
             )
-        return training_data.bind(network, X, y, weights, nonzero)
+        return training_data.bind(network, X, self._y, y, weights, nonzero)
 
     def _inputs(self, spec: ModelSpec) -> tuple[Any, Any]:
         self._X = training_data.check_inputs(spec, self._X, self._n_threads)  # the next network starts from this
@@ -226,11 +231,14 @@ def share_data(networks: Sequence[Any], X: Any, y: Any, sample_weight: Any, n_th
     return data
 
 
-def one_at_a_time(callback: Callback, lock: threading.Lock) -> Callable[[Any], bool | None]:
-    """The callback for fits in several threads."""
+def one_at_a_time(function: Callable[..., Any], lock: threading.Lock) -> Callable[..., Any]:
+    """A callback, with its hooks, or a metric for fits in several threads."""
 
-    def locked(info: Any) -> bool | None:
+    def locked(*arguments: Any, **more: Any) -> Any:
         with lock:
-            return callback(info)
+            return function(*arguments, **more)
 
+    for name in ("begin_fit", "end_fit"):
+        if hasattr(function, name):
+            setattr(locked, name, one_at_a_time(getattr(function, name), lock))
     return locked

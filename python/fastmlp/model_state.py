@@ -28,6 +28,7 @@ class ModelSpec:
     activation_settings: activations.Settings = field(default_factory=dict)  # a tuple if activation is one
     loss_settings: Mapping[str, Any] = field(default_factory=dict)
     standardize: bool = False
+    column_targets: bool = False  # the targets of the last fit had shape (samples, 1)
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
@@ -52,6 +53,11 @@ class ModelSpec:
     def loss_row(self) -> losses.Loss:
         return losses.TABLE[self.loss]
 
+    def decide(self, outputs: np.ndarray) -> np.ndarray:
+        """What `Network.predict` makes of outputs; those of one output have the shape of the targets."""
+        decided = self.loss_row.decide(outputs)
+        return decided[:, 0] if decided.shape[1:] == (1,) and not self.column_targets else decided
+
     @property
     def has_real_targets(self) -> bool:
         """Whether the targets may be any real numbers, so that they may be standardized."""
@@ -73,6 +79,7 @@ def checked_spec(
     loss_settings: Any = None,
     clips_loss: bool = False,
     standardize: Any = False,
+    column_targets: bool = False,
 ) -> ModelSpec:
     """The spec of these arguments of `Network`, or its ValueError, TypeError or MemoryError."""
     dtype = validation.check_dtype(dtype)
@@ -89,6 +96,7 @@ def checked_spec(
         settings,
         validation.check_part_settings("loss_settings", losses.TABLE[loss], loss_settings, dtype),
         validation.check_flag("standardize", standardize),
+        column_targets,
     )
     if spec.standardize and spec.input_scale != 1:
         raise ValueError(

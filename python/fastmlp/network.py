@@ -250,6 +250,11 @@ class Network(Exports):
             self.core.standardize((learned.input_mean, learned.input_std))
             self.spec, self._standardization = replace(self.spec, standardize=True), learned
 
+    def note_targets(self, as_column: bool) -> None:
+        """Of a fit, whose y had shape (samples, 1) or another: for the package itself."""
+        if as_column != self.spec.column_targets:
+            self.spec = replace(self.spec, column_targets=as_column)
+
     def forget_standardization(self) -> None:
         """As before the first fit: for the package itself."""
         features = self.layer_sizes[0]
@@ -304,9 +309,11 @@ class Network(Exports):
     def predict(self, X: Any, n_threads: int | None = None, *, precision: str | None = None) -> np.ndarray:
         """The most probable class of each row, shape (samples,), int64; for ``binary_cross_entropy`` of each output.
 
-        For the other losses the same as `forward`, which explains the parameters.
+        For the other losses the values of `forward`, which explains the parameters. With one output, the shape is that of
+        y in the last fit, (samples,) or (samples, 1), and (samples,) before the first: ``predict(X) - y`` has one entry per
+        row.
         """
-        return self.spec.loss_row.decide(self.forward(X, n_threads, precision=precision))
+        return self.spec.decide(self.forward(X, n_threads, precision=precision))
 
     @validation.checks_arguments()
     def evaluate(self, X: Any, y: Any, n_threads: int | None = None, *, sample_weight: Any = None) -> Evaluation:

@@ -360,7 +360,7 @@ class BoundStream:
     def __init__(self, stream: Stream, network: Any) -> None:
         self._stream, self._network = stream, network
         self._buffers = stream._buffers()
-        self._checked = False
+        self._checked = self._warned = False
 
     @property
     def rows(self) -> int | None:
@@ -375,10 +375,14 @@ class BoundStream:
                     take = next(chunks, None)
                     if take is None:
                         break
+                    chunk = take(threads())
+                    if number == 0 and not self._warned:
+                        self._warned = True
+                        training_data.warn_of_bytes(chunk[0], self._network)
                     data = training_data.training_data(
-                        self._network, *take(threads()), threads(), skips_columns=True, checked=self._checked
+                        self._network, *chunk, threads(), skips_columns=True, checked=self._checked
                     )
-                    del take
+                    del take, chunk
                 except Exception as error:
                     validation.add_note(error, f"chunk {number} of the stream")
                     raise

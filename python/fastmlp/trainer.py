@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from . import core_calls, epoch_loop, row_subsets, steps, training_data, validation
+from . import metrics as own_metrics
 from ._core import LossSum
 from .core_calls import OnProgress, Threads
-from .epoch_loop import EpochLoop
+from .epoch_loop import CheckedFit, EpochLoop
 from .errors import DivergenceError
 from .history import Callback, EpochInfo, Evaluation, History
 from .network import Network
@@ -183,6 +184,7 @@ class Trainer(ResumableTrainer):
         n_threads: int | None = None,
         validation_split: float | None = None,
         max_seconds: float | None = None,
+        metrics: Mapping[str, Callable[..., Any]] | None = None,
     ) -> History:
         """Train for `epochs` more epochs; optimizer state and shuffling continue from the previous fit.
 
@@ -217,6 +219,10 @@ class Trainer(ResumableTrainer):
             A limit of the time from the first epoch on, validation and callbacks included. The fit trains whole epochs, at
             least one. It ends before an epoch that would end later if it took as long as the one before it, and sets
             ``history.out_of_time``.
+        metrics : dict of str to callable, optional
+            Measured on the validation data after each epoch: ``metrics={"auc": f}`` adds ``val_auc`` (or ``<name>_auc``), the
+            number ``f(y, predictions)``. Predictions are those of `Network.forward`, with one output in the shape of y. If
+            the data have weights, f gets them as ``sample_weight=``, as the metrics of scikit-learn do.
 
         Returns
         -------
@@ -242,6 +248,7 @@ class Trainer(ResumableTrainer):
         threads = n_threads or default_thread_count()
         progress = FitProgress(verbose, epochs)
         max_seconds = validation.check_max_seconds(max_seconds)
+        functions = own_metrics.check_metrics(metrics)
         fraction = row_subsets.check_validation_split(validation_split, X, validation_data)
         trained = None if fraction is None else lambda count: [row_subsets.hold_out(count, fraction)[0]]
         with learned([self.network], X, y, sample_weight, threads, trained):
@@ -253,7 +260,9 @@ class Trainer(ResumableTrainer):
             sets = training_data.evaluation_sets(
                 validation_data, lambda *rows: training_data.evaluation_data(self.network, *rows, threads)
             )
-        return self._fit_with_lock(data, sets, epochs, callbacks, progress, n_threads, max_seconds)
+            measured = own_metrics.on_sets(functions, validation_data, self.network.layer_sizes[0])
+        fit = CheckedFit(data, sets, epochs, callbacks, progress, max_seconds, measured)
+        return self._fit_with_lock(fit, n_threads)
 
     def _training_data(self, X: Any, y: Any, sample_weight: Any, threads: int) -> Any:
         if not isinstance(X, Stream):
@@ -293,62 +302,42 @@ class Trainer(ResumableTrainer):
         shown = ", ".join(f"{name}={value!r}" for name, value in self.values.items() if value != defaults.get(name))
         return f"{type(self).__name__}({self.network!r}{', ' * bool(shown)}{shown})"
 
-    def _fit_with_lock(
-        self,
-        data: Any,
-        sets: Mapping[str, Any],
-        epochs: int,
-        callbacks: list[Callback],
-        progress: FitProgress,
-        n_threads: int | None,
-        max_seconds: float | None,
-    ) -> History:
-        with self._lock(), share_of_cores(n_threads) as threads, progress:
-            return self.run_epochs(data, sets, epochs, callbacks, threads, progress, max_seconds)
+    def _fit_with_lock(self, fit: CheckedFit, n_threads: int | None) -> History:
+        with self._lock(), share_of_cores(n_threads) as threads, fit.progress:
+            return self.run_epochs(fit, threads)
 
     def _lock(self) -> Any:
         return self.network.core.lock_parameters()
 
-    def run_epochs(
-        self,
-        data: Any,
-        sets: Mapping[str, Any],
-        epochs: int,
-        callbacks: list[Callback],
-        threads: Threads,
-        progress: Progress,
-        max_seconds: float | None,
-    ) -> History:
-        """`fit` with checked arguments, for the thread that holds the lock of the network's parameters.
-
-        `data` is a TrainingData or a BoundStream; `sets` are evaluated after each epoch, into metrics <name>_loss.
-        """
-        updates = 0
+    def run_epochs(self, fit: CheckedFit, threads: Threads) -> History:
+        """`fit` with checked arguments, for the thread that holds the lock of the network's parameters."""
+        updates, own = 0, fit.own_metrics
         if not self._resumes:
             self._fit_begin = self._fit_end = len(self._history.loss)
         self._resumes = False
         past = len(self._history.loss)
         done = past - self._fit_begin if past < self._fit_end else 0
-        self._span, self._fit_end = (done, done + epochs), past + epochs
+        self._span, self._fit_end = (done, done + fit.epochs), past + fit.epochs
 
         def train_epoch(epoch: int) -> dict[str, float]:
             nonlocal updates
-            metrics, updates = self._train_epoch(data, threads, epoch, progress)
+            metrics, updates = self._train_epoch(fit.data, threads, epoch, fit.progress)
             return metrics
 
         loop = EpochLoop(
             self.network,
-            epochs,
-            callbacks,
-            evaluate=lambda: epoch_loop.evaluation_metrics(self._evaluated(), sets, threads, self._evaluate),
+            fit.epochs,
+            fit.callbacks,
+            evaluate=lambda: epoch_loop.evaluation_metrics(self._evaluated(), fit.sets, threads, self._evaluate),
+            measure=None if own is None else lambda: own.of(self._evaluated(), threads()),
             divergence=lambda what: self._divergence(what, loop.epoch, updates),
             record=self._history,
-            progress=progress,
+            progress=fit.progress,
             trainer=self,
             optimizer=self,
             call=self._call_callbacks,
             begin=self._fit_begin,
-            max_seconds=max_seconds,
+            max_seconds=fit.max_seconds,
         )
         loop.run(train_epoch)
         return loop.history
@@ -381,6 +370,7 @@ class Trainer(ResumableTrainer):
 
         with contextlib.closing(self._chunks(data, threads)) as chunks:
             for chunk in chunks:
+                self.network.note_targets(chunk.column_targets)
                 chunk_rows, chunk_updates = chunk.rows, self._updates_of(chunk)
                 begins = rows + np.minimum(np.arange(chunk_updates) * self._rows_of_update(chunk_rows), chunk_rows)
                 progress_of_updates = self._progress(epoch, begins / (data.rows or math.inf))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -34,6 +33,7 @@ class TrainingData(NamedTuple):
     rows: int
     weight: float  # the sum of the sample weights; the number of rows without them
     chosen: np.ndarray | None = None  # int64, (rows,): rows of the core's data set to train on; None: all of them
+    column_targets: bool = False  # y has shape (rows, 1)
 
 
 def training_data(
@@ -66,15 +66,16 @@ def training_data(
         X = check_input_array(X, spec.layer_sizes[0])
     else:
         X = check_inputs(spec, X, n_threads, standardization)
-    y = check_y(spec, y, len(X), n_threads, standardization)
+    targets = check_y(spec, y, len(X), n_threads, standardization)
     weights = None if sample_weight is None else check_sample_weight(sample_weight, len(X), spec.dtype, weight_name)
-    return bind(network, X, y, weights, _core.NonzeroBits(X, n_threads) if skips_columns else None)
+    return bind(network, X, y, targets, weights, _core.NonzeroBits(X, n_threads) if skips_columns else None)
 
 
-def bind(network: Any, X: Any, y: np.ndarray, weights: np.ndarray | None, nonzero: Any) -> TrainingData:
-    """Checked arrays as the core's data set."""
+def bind(network: Any, X: Any, y: Any, targets: np.ndarray, weights: np.ndarray | None, nonzero: Any) -> TrainingData:
+    """Checked arrays as the core's data set; `targets` are y, checked."""
     total = len(X) if weights is None else float(weights.sum(dtype=np.float64))
-    return TrainingData(network.core.dataset(X, y, nonzero, weights), len(X), total)
+    is_column = targets.ndim == 2 and targets.shape[1] == 1 and np.ndim(y) == 2
+    return TrainingData(network.core.dataset(X, targets, nonzero, weights), len(X), total, None, is_column)
 
 
 def evaluation_data(network: Any, X: Any, y: Any, sample_weight: Any, n_threads: int) -> TrainingData:
@@ -408,13 +409,10 @@ def _in_dtype(name: str, array: np.ndarray, dtype: np.dtype, n_threads: int) -> 
 
 def warn_of_bytes(X: Any, network: Any) -> None:
     """Images as bytes, without a scale: a fit with inputs of up to 255 hardly ever succeeds."""
-    if getattr(X, "dtype", None) != np.uint8 or network.input_scale != 1:
+    if getattr(X, "dtype", None) != np.uint8 or network.input_scale != 1 or network.standardize:
         return
     values = X.tocsr().data if hasattr(X, "tocsr") else X  # the maximum of a sparse matrix would change it
     if values.size and values.max() > 127:
-        warnings.warn(
-            "X is uint8 with values above 127 and the network's input_scale is 1: pass input_scale=1/255 to Network for"
-            " images",
-            UserWarning,
-            stacklevel=5,
+        validation.warn(
+            "X is uint8 with values above 127 and the network's input_scale is 1: pass input_scale=1/255 to Network for images"
         )

@@ -8,6 +8,7 @@ import inspect
 import math
 import numbers
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -303,6 +304,14 @@ def check_callbacks(callbacks: Any) -> list[Callable[..., Any]]:
         if not callable(callback):
             raise TypeError(f"callbacks must be callables, got {callback!r}")
     return checked
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """A warning that names the line outside this package."""
+    depth, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+        depth, frame = depth + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=depth)
 
 
 def add_note(error: Exception, where: str) -> None:

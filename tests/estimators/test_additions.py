@@ -213,6 +213,15 @@ def test_early_stopping_on_an_eval_set_keeps_the_best_weights(metric):
     assert log_loss(y[1000:], model.predict_proba(X[1000:])) == pytest.approx(model.validation_loss_curve_[best])
 
 
+def test_a_stopping_metric_without_early_stopping_warns():
+    X, y = scaled(load_iris)
+    model = MLPClassifier(stopping_metric="loss", solver="lbfgs", random_state=0)
+    with pytest.warns(UserWarning, match="stopping_metric='loss' has no effect without early_stopping=True"):
+        model.fit(X, y)
+    model.set_params(early_stopping=True).fit(X, y)
+    model.set_params(early_stopping=False, stopping_metric="score").fit(X, y)
+
+
 def test_partial_fit_takes_an_eval_set():
     X, y = scaled(load_iris)
     model = MLPClassifier(random_state=0)

@@ -337,7 +337,8 @@ def test_a_new_one_counts_from_the_beginning_of_its_fit(tmp_path):
     again = stopping()
     for epochs in (2, 1, 1):
         assert len(trainer.fit(X, Y, epochs, callbacks=[again]).loss) == epochs
-    assert len(trainer.fit(X, Y, 9, callbacks=[again]).loss) == 1, "the same one goes on"
+    assert len(trainer.fit(X, Y, 9, callbacks=[again]).loss) == 4, "the same one, too, counts anew in each fit"
+    assert len(trainer.fit(X, Y, 9, callbacks=[again]).loss) == 4
 
     model = MLPClassifier((3,), max_iter=9, random_state=0, warm_start=True)
     for _ in range(3):
@@ -404,6 +405,206 @@ def test_defaults_of_early_stopping():
     assert [eager(info) for info in entries_of("val_loss", [1.0, 1.0 - 1e-15])] == [False, False], "min_delta is 0"
 
 
+# restore_best, and the end of a fit
+
+
+def altered(values):
+    """A callback that replaces the validation loss by these, in turn."""
+
+    def alter(info):  # before the others are called
+        info.history.val_loss[-1] = values[len(info.history.loss) - 1]
+
+    return alter
+
+
+@pytest.mark.parametrize("name", FITS)
+@pytest.mark.parametrize("end", ["patience", "epochs", "another callback"])
+def test_the_weights_of_the_best_epoch_are_restored_whatever_ends_the_fit(name, end):
+    """The second epoch is the best one, by the numbers that the test itself puts in."""
+    kept, seen = {}, []
+
+    def keep(info):
+        kept[id(info.network), info.epoch] = parameters(info.network)
+
+    def end_early(info):
+        return end == "another callback" and info.epoch == 3
+
+    patience = 2 if end == "patience" else 9
+    stopping = EarlyStopping("val_loss", patience, restore_best=True)
+    fits = FITS[name]([altered([3.0, 1.0, 2.0, 2.0, 2.0]), keep, stopping, end_early, seen.append], 5)
+    networks = {id(info.network): info.network for info in seen}
+    assert len(networks) == len(fits)
+    for key, net in networks.items():
+        assert_equal_bits(parameters(net), kept[key, 2])
+    epochs = {"patience": 4, "epochs": 5, "another callback": 3}[end]
+    assert all(len(fitted.history["loss"]) == epochs for fitted in fits)
+
+
+def test_an_estimator_and_a_fit_without_restoring_keep_the_right_weights():
+    models = []
+    for restores in (True, False):
+        last = []
+        model = MLPClassifier((6,), max_iter=4, random_state=0, learning_rate_init=0.1)
+        stopping = EarlyStopping("val_loss", 9, restore_best=restores)
+        watch = lambda info: last.append(parameters(info.network))  # noqa: E731
+        model.fit(X, Y, eval_set=HELD_OUT, callbacks=[altered([3.0, 1.0, 2.0, 2.0]), stopping, watch])
+        assert_equal_bits([*model.coefs_, *model.intercepts_], last[1] if restores else last[3])
+        models.append(model)
+    assert not np.array_equal(models[0].coefs_[0], models[1].coefs_[0])
+
+
+def test_min_delta_does_not_choose_the_best_epoch_and_nan_is_never_best():
+    def of(values):
+        trainer, kept = Trainer(network()), []
+        stopping = EarlyStopping("val_loss", 9, min_delta=0.5, restore_best=True)
+        keep = lambda info: kept.append(parameters(info.network))  # noqa: E731
+        trainer.fit(X, Y, len(values), validation_data=HELD_OUT, callbacks=[altered(values), stopping, keep])
+        return [all(map(np.array_equal, found, parameters(trainer.network))) for found in kept]
+
+    assert of([1.0, 0.9, 0.8, 2.0]) == [False, False, True, False]
+    assert of([math.nan, 2.0, 2.0, math.nan]) == [False, True, False, False]
+
+
+def test_a_resumed_fit_restores_what_it_has_seen_and_says_if_that_was_not_the_best(tmp_path):
+    def stopping():
+        return EarlyStopping("val_loss", 9, restore_best=True)
+
+    def resumed(values):
+        trainer = Trainer(network())
+        pair = [altered(values), Checkpoint(tmp_path / "a")]
+        trainer.fit(X, Y, 2, validation_data=HELD_OUT, callbacks=pair)
+        kept = []
+        keep = lambda info: kept.append(parameters(info.network))  # noqa: E731
+        again = Trainer.resume(tmp_path / "a")
+        again.fit(X, Y, 3, validation_data=HELD_OUT, callbacks=[altered(values), stopping(), keep])
+        return parameters(again.network), kept
+
+    found, kept = resumed([3.0, 2.0, 5.0, 1.0, 5.0])
+    assert_equal_bits(found, kept[1])
+    with pytest.warns(UserWarning, match="the best epoch was before the trainer was resumed") as warned:
+        found, kept = resumed([3.0, 1.0, 5.0, 2.0, 5.0])
+    assert_equal_bits(found, kept[2])
+    assert warned[0].filename == __file__
+
+
+def test_the_weights_of_an_earlier_fit_are_not_restored():
+    trainer, stopping, kept = Trainer(network()), EarlyStopping("val_loss", 9, restore_best=True), []
+    keep = lambda info: kept.append(parameters(info.network))  # noqa: E731
+    values = altered([1.0, 2.0, 9.0, 7.0, 8.0])
+    for epochs in (2, 3):
+        trainer.fit(X, Y, epochs, validation_data=HELD_OUT, callbacks=[values, stopping, keep])
+    assert_equal_bits(parameters(trainer.network), kept[3])
+
+
+@pytest.mark.parametrize("kind", ["Trainer", "estimator"])
+def test_a_mean_of_the_weights_is_not_restored(kind):
+    before = parameters(network())
+    trainer = Trainer(network(), average_decay=0.9)
+    stopping = EarlyStopping("val_loss", restore_best=True)
+    with pytest.raises(ValueError, match="restore_best needs a fit without average_decay"):
+        if kind == "Trainer":
+            trainer.fit(X, Y, 3, validation_data=HELD_OUT, callbacks=[stopping])
+        else:
+            MLPClassifier((3,), average_decay=0.9).fit(X, Y, eval_set=HELD_OUT, callbacks=[stopping])
+    assert_equal_bits(parameters(trainer.network), before)
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_the_end_of_a_fit_is_saved_also_where_a_callback_ends_it(tmp_path, name):
+    path, last = tmp_path / "a", {}
+
+    def stop(info):
+        last["parameters"] = parameters(info.network)
+        return info.epoch == 3
+
+    FITS[name]([Checkpoint(path, every_epochs=2), stop], 9)
+    assert_equal_bits(parameters(load(path)), last["parameters"])
+    if name in ("Trainer", "fit_many"):
+        assert len(Trainer.resume(path).history.loss) == 3
+
+
+def test_a_checkpoint_that_is_listed_after_the_restoring_holds_what_is_restored(tmp_path):
+    kept = []
+    keep = lambda info: kept.append(parameters(info.network))  # noqa: E731
+    stopping = EarlyStopping("val_loss", 2, restore_best=True)
+    callbacks = [altered([3.0, 1.0, 2.0, 2.0]), keep, Checkpoint(tmp_path / "a"), stopping, Checkpoint(tmp_path / "b")]
+    Trainer(network()).fit(X, Y, 9, validation_data=HELD_OUT, callbacks=callbacks)
+    assert_equal_bits(parameters(load(tmp_path / "a")), kept[3])
+    assert_equal_bits(parameters(load(tmp_path / "b")), kept[1])
+
+
+def test_the_best_epoch_alone_is_saved_with_best(saved):
+    keep = Checkpoint("path", best="val_loss")
+    Trainer(network()).fit(X, Y, 3, validation_data=HELD_OUT, callbacks=[altered([2.0, 1.0, 3.0]), keep])
+    assert saved == [1, 2]
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_a_callback_may_have_hooks_for_the_begin_and_the_end_of_a_fit(name):
+    calls = {}
+
+    class Watch:
+        def begin_fit(self, info):
+            calls.setdefault(id(info.network), []).append(("begin", info.epoch, info.metrics))
+
+        def __call__(self, info):
+            calls[id(info.network)].append(info.epoch)
+
+        def end_fit(self, info):
+            calls[id(info.network)].append(("end", info.epoch, sorted(info.metrics)))
+
+    fits = FITS[name]([Watch()], 3)
+    metrics = sorted(name for name, values in fits[0].history.items() if values)
+    assert list(calls.values()) == [[("begin", 0, {}), 1, 2, 3, ("end", 3, metrics)]] * len(fits)
+
+
+def test_an_error_in_a_hook_comes_before_anything_is_trained():
+    class Fails:
+        def begin_fit(self, info):
+            raise OSError("no")
+
+        def __call__(self, info): ...
+
+    trainer = Trainer(network())
+    before = parameters(trainer.network)
+    with pytest.raises(OSError, match="no"):
+        trainer.fit(X, Y, 3, callbacks=[Fails()])
+    assert_equal_bits(parameters(trainer.network), before)
+
+
+# Which direction is better
+
+
+@pytest.mark.parametrize("larger, expected", [(True, [2, 3]), (False, [1])])
+def test_the_direction_of_a_metric_may_be_given(saved, larger, expected):
+    """Values that rise from the second on: patience 2 ends where they were to fall."""
+    values = iter([1.0, 2.0, 3.0])
+
+    def add(info):
+        info.history.append({"val_auc": next(values)})
+
+    keep = Checkpoint("path", best="val_auc", larger_is_better=larger)
+    stopping = EarlyStopping("val_auc", 2, larger_is_better=larger)
+    history = Trainer(network()).fit(X, Y, 3, callbacks=[add, keep, stopping])
+    assert saved == [1, *expected] if larger else saved == expected
+    assert len(history.loss) == 3
+
+
+@pytest.mark.parametrize(
+    "make",
+    [EarlyStopping, lambda name: Checkpoint("p", best=name), callbacks.ReduceOnPlateau],
+    ids=["EarlyStopping", "Checkpoint", "ReduceOnPlateau"],
+)
+def test_a_metric_of_unknown_direction_is_rejected_and_so_is_one_that_is_no_name(make):
+    def add(info):
+        info.history.append({"val_auc": 0.5})
+
+    with pytest.raises(ValueError, match="larger_is_better must be True or False for the metric 'val_auc', got None"):
+        Trainer(network()).fit(X, Y, 1, callbacks=[add, make("val_auc")])
+    with pytest.raises(TypeError, match="must be the name of a metric such as 'val_loss', got 5"):
+        make(5)
+
+
 # LearningRateSchedule
 
 
@@ -416,15 +617,16 @@ def test_a_schedule_sets_each_next_epoch_s_rate(before):
 
     def rate(epochs):
         requested.append(epochs)
-        return 0.1 / epochs
+        return 0.1 / (epochs + 1)
 
     trainer.fit(X, Y, 4, callbacks=[lambda info: used.append(info.trainer.learning_rate), LearningRateSchedule(rate)])
-    assert requested == [before + epoch for epoch in (1, 2, 3, 4)]
-    assert used == [0.5, *(0.1 / (before + epoch) for epoch in (1, 2, 3))]
+    assert requested == [before + epoch for epoch in (0, 1, 2, 3, 4)]
+    assert used == [0.1 / (before + epoch + 1) for epoch in (0, 1, 2, 3)], "of the first epoch, too"
     twin = Trainer(network(), learning_rate=0.5, batch_size=16)
-    twin.fit(X, Y, before + 1)
-    for epoch in (1, 2, 3):
-        twin.learning_rate = 0.1 / (before + epoch)
+    if before:
+        twin.fit(X, Y, before)
+    for epoch in (0, 1, 2, 3):
+        twin.learning_rate = 0.1 / (before + epoch + 1)
         twin.fit(X, Y, 1)
     for a, b in zip(trainer.network.weights, twin.network.weights):
         np.testing.assert_array_equal(a, b)
@@ -439,6 +641,8 @@ def test_a_schedule_sets_each_next_epoch_s_rate(before):
         (lambda: EarlyStopping(min_delta=-0.5), ValueError, "min_delta must be .* >= 0, got -0.5"),
         (lambda: EarlyStopping(min_delta=math.nan), ValueError, "min_delta must be a finite number .*, got nan"),
         (lambda: LearningRateSchedule(0.1), TypeError, "rate must be callable, got 0.1"),
+        (lambda: EarlyStopping(restore_best=1), TypeError, "restore_best must be True or False, got 1"),
+        (lambda: EarlyStopping(larger_is_better=1), TypeError, "larger_is_better must be True or False, got 1"),
     ],
 )
 def test_arguments_are_checked_up_to_their_bounds(make, error, message):
@@ -472,7 +676,7 @@ def test_a_schedule_sets_the_learning_rate_of_every_fit_that_has_one(name):
     def read(info):
         rates.append(info.optimizer.learning_rate)
 
-    callbacks = [LearningRateSchedule(lambda epochs: 0.1 / epochs), read]
+    callbacks = [LearningRateSchedule(lambda epochs: 0.1 / max(epochs, 1)), read]
     if "lbfgs" in name:
         with pytest.raises(TypeError, match="L-BFGS has none"):
             FITS[name](callbacks, 3)
@@ -487,7 +691,7 @@ def test_a_schedule_changes_what_an_estimator_learns(solver):
         fit_estimator(MLPClassifier, solver)([LearningRateSchedule(lambda epochs: rate)], 3)[0].history["loss"]
         for rate in (0.001, 0.5)
     ]
-    assert fits[0][:2] == fits[1][:2] and fits[0][2] != fits[1][2]  # each loss is that before its update
+    assert fits[0][:1] == fits[1][:1] and fits[0][1] != fits[1][1]  # each loss is that before its update
 
 
 def test_a_metric_that_the_history_lacks_raises_with_those_that_it_has():

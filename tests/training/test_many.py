@@ -244,11 +244,11 @@ def test_cores_are_shared_out_among_the_nets_that_are_not_done(monkeypatch, n_th
     all_have_begun, all_have_noted = (threading.Barrier(nets, timeout=60) for _ in range(2))
     fit = Trainer.run_epochs
 
-    def fit_and_note(self, data, sets, epochs, callbacks, cores, progress, *more):
+    def fit_and_note(self, given, cores):
         all_have_begun.wait()
         shares.append(cores())
         all_have_noted.wait()
-        result = fit(self, data, sets, epochs, callbacks, cores, progress, *more)
+        result = fit(self, given, cores)
         limit = time.monotonic() + 60
         while self is many[0] and cores() < n_threads and time.monotonic() < limit:
             time.sleep(0.001)

@@ -397,6 +397,27 @@ def test_masked_entries_are_rejected():
 # At the bounds, for every type and every entry point
 
 
+BYTES = np.arange(60 * 11).reshape(60, 11).astype(np.uint8)
+FITS_ON_BYTES = {
+    "Trainer": lambda X, net: fastmlp.Trainer(net).fit(X, Y_OF_BYTES, 1),
+    "a stream": lambda X, net: fastmlp.Trainer(net).fit(fastmlp.streaming.Stream([(X, Y_OF_BYTES)]), None, 2),
+    "fit_many": lambda X, net: fastmlp.fit_many([fastmlp.Trainer(net)], X, Y_OF_BYTES, 1),
+    "fit_lbfgs": lambda X, net: fastmlp.fit_lbfgs(net, X, Y_OF_BYTES, 1),
+}
+Y_OF_BYTES = np.arange(60) % 3
+
+
+@pytest.mark.parametrize("fit", FITS_ON_BYTES.values(), ids=FITS_ON_BYTES)
+def test_bytes_without_a_scale_warn(fit):
+    with pytest.warns(UserWarning, match="pass input_scale=1/255 to Network for images") as warned:
+        fit(BYTES, fastmlp.Network((11, 3), dtype="float64"))
+    assert [each.filename for each in warned] == [__file__]
+    fit(BYTES, fastmlp.Network((11, 3), dtype="float64", input_scale=1 / 255))
+    fit(BYTES // 2, fastmlp.Network((11, 3), dtype="float64"))  # values that may be counts
+    if fit is not FITS_ON_BYTES["a stream"]:
+        fit(BYTES, fastmlp.Network((11, 3), dtype="float64", standardize=True))
+
+
 INTEGERS = [np.uint8, np.uint16, np.uint32, np.uint64, np.int8, np.int16, np.int32, np.int64]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import _core, core_calls, trainer, training_data, validation
 from ..core_calls import LossNotFinite, OnProgress, Threads
+from ..epoch_loop import CheckedFit
 from ..history import Callback, EpochInfo, Evaluation, History
 from ..network import Network
 from ..progress import FitProgress
@@ -37,6 +38,7 @@ class Shard:
     sample_weight: np.ndarray | None = None  # (own_rows,), float64
     rows_of_ranks: np.ndarray | None = None  # (ranks,), once it is gathered
     weight: float = 0.0  # of the rows of all ranks
+    column_targets: bool = False
 
     @property
     def rows(self) -> int:
@@ -191,6 +193,7 @@ learning_rate_factors, shuffle, seed
                 progress = FitProgress(verbose if self._communicator.rank == 0 else False, epochs)
                 check_known(self.network, "a distributed Trainer")
                 shard = self._shard(X, y, sample_weight)
+                training_data.warn_of_bytes(X, self.network)
                 shards = training_data.evaluation_sets(
                     validation_data, lambda *rows: self._shard(*rows, skips_columns=False)
                 )
@@ -208,7 +211,8 @@ learning_rate_factors, shuffle, seed
                     raise ValueError(f"the ranks must have at least one row together, got {each.rows}")
                 if not each.weight > 0:
                     raise ValueError(f"the sample weights of all ranks must have a positive sum, got {each.weight:g}")
-            return self._fit_with_lock(shard, shards, epochs, callbacks, progress, n_threads, max_seconds)
+            fit = CheckedFit(shard, shards, epochs, callbacks, progress, max_seconds)
+            return self._fit_with_lock(fit, n_threads)
 
     def apply(self, gradients: Any, n_threads: int | None = None) -> None:
         """Not for several ranks: sum the gradients yourself, and apply them with a `fastmlp.Trainer` on each rank."""
@@ -261,9 +265,7 @@ learning_rate_factors, shuffle, seed
         threads = self.n_threads or default_thread_count()
         data = training_data.training_data(self.network, X, y, sample_weight, threads, skips_columns=skips_columns)
         weights = None if sample_weight is None else np.asarray(sample_weight, np.float64)
-        return Shard(data, data.rows, sample_weight is not None, weights)
-
-    # Communication.
+        return Shard(data, data.rows, sample_weight is not None, weights, column_targets=data.column_targets)
 
     def _gather(self, *values: float) -> np.ndarray:
         """Every rank's values, shape (ranks, values)."""
@@ -322,8 +324,6 @@ learning_rate_factors, shuffle, seed
         values = self.core.memory()
         self._communicator.broadcast_(values)
         self.core.set_memory(values)
-
-    # An epoch, in updates that all ranks make.
 
     def _rows_per_update(self, shard: Shard) -> np.ndarray:
         """Of each rank, shape (ranks,)."""

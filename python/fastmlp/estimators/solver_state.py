@@ -44,6 +44,10 @@ class SolverState:
         """The network that predicts: that with the running mean of the parameters, with `average_decay`."""
         return running_mean(self.core, self.network) if self._settings["average_decay"] else self.network
 
+    @property
+    def average_decay(self) -> float | None:
+        return self._settings["average_decay"] or None
+
     def of_network(self, network: Network) -> SolverState:
         """The same state for another network with layers of the same sizes."""
         state = object.__new__(SolverState)

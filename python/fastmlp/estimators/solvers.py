@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from .. import core_calls, epoch_loop, lbfgs, optimizers, schedules
+from .. import core_calls, epoch_loop, lbfgs, optimizers, schedules, validation
 from .._core import LossSum, UpdateSchedule, UpdateSettings
 from ..core_calls import Threads
 from ..epoch_loop import EpochLoop
@@ -60,6 +60,8 @@ class Solvers(StoppingRule):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, Real) and value == 0):
                 raise ValueError(f"{name} is for solvers with mini-batches, got solver='lbfgs'")
+        if self.stopping_metric != "score" and not self.early_stopping:
+            validation.warn(f"stopping_metric={self.stopping_metric!r} has no effect without early_stopping=True")
         for name in ("schedule", "weight_decay_schedule", "dropout_schedule"):
             if getattr(self, name) is not None and incremental:
                 raise ValueError(f"partial_fit does not support {name}: it sees no end of the training")
@@ -215,8 +217,10 @@ class Solvers(StoppingRule):
         )
         options = {"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": self.tol}
         l2 = self.l2 + self.alpha / data.weight
+        loop.begin()
         try:
             result = lbfgs.minimize(network, data, self.l1, l2, self._loss_factor(network), options, threads, loop)
+            loop.finish()
             self._report_end(loop)
             if result is not None:
                 self.n_iter_ = check_optimize_result("lbfgs", result, self.max_iter)

@@ -23,6 +23,7 @@ Metadata of every file, all of them text:
 ``loss``               as in `Network`
 ``input_scale``        the shortest decimal of the float64
 ``standardize``        ``1`` in version 4, otherwise missing
+``column_targets``     ``1`` if the targets of one output had shape (samples, 1), otherwise missing
 ``clips_loss``         ``0``, or ``1``: reported losses as scikit-learn's
 ``activation.<name>``  a setting of the activation, if it has any; in version 3, of hidden layer i from 0 on,
                        ``activation.<i>.<name>``
@@ -223,6 +224,7 @@ def model_metadata(spec: ModelSpec) -> Metadata:
         "input_scale": repr(float(spec.input_scale)),
         "clips_loss": str(int(spec.clips_loss)),
         **({"standardize": "1"} if spec.standardize else {}),
+        **({"column_targets": "1"} if spec.column_targets else {}),
         **{f"{kind}.{name}": _text(value) for kind, settings in parts.items() for name, value in settings.items()},
     }
 
@@ -258,6 +260,7 @@ def take_model(fields: Fields, arrays: Arrays) -> ModelState:
             _part_settings(fields, "loss", losses.TABLE.get(loss)),
             fields.flag("clips_loss"),
             "standardize" in fields and fields.flag("standardize"),
+            "column_targets" in fields and fields.flag("column_targets"),
         )
     except ModelFileError:
         raise
