@@ -56,7 +56,7 @@ def main() -> None:
             settings=SETTINGS,
             outputs=10,
             seeds=choice.seeds,
-            evaluation_sets={"test": (x_test, y_test)},
+            validation_data={"test": (x_test, y_test)},
         )
         seconds = time.perf_counter() - start
 

@@ -60,7 +60,7 @@ def train(
 
     def measure() -> dict[str, Any]:
         table, networks = studies.compare(
-            settings, split.X, split.y, epochs, seeds=(seed,), evaluation_sets=sets, verbose=False
+            settings, split.X, split.y, epochs, seeds=(seed,), validation_data=sets, verbose=False, return_networks=True
         )
         begins = [i for i, row in enumerate(table) if row["epoch"] == 1]
         of_each = [table[begin:end] for begin, end in pairwise([*begins, len(table)])]

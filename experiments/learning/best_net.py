@@ -58,7 +58,9 @@ def _choose_and_test(sizes: SimpleNamespace, digits: Digits, kinds: Sequence[Kin
         for hidden, l2 in kinds
     ]
     split = digits.held_out
-    _, networks = studies.compare(settings, split.X, split.y, sizes.epochs, seeds=range(sizes.seeds), verbose=False)
+    _, networks = studies.compare(
+        settings, split.X, split.y, sizes.epochs, seeds=range(sizes.seeds), verbose=False, return_networks=True
+    )
     accuracy = [net.evaluate(*split.evaluation_sets["val"]).accuracy for net in networks]
     val_accuracy = np.reshape(accuracy, (len(kinds), sizes.seeds))
     first = choice(val_accuracy) * sizes.seeds

@@ -1,12 +1,14 @@
 """One-call studies: they train many networks at the same time and return a plain table of results.
 
 Every study returns a list of dicts, one per network and epoch: the setting that was varied, the seed, the epoch, and the
-columns of `History`. ``pandas.DataFrame(rows)`` makes it a data frame.
+columns of `History`. ``pandas.DataFrame(rows)`` makes it a data frame. With ``return_networks=True`` it returns a pair, the
+list and the trained networks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,10 @@ from .history import Callback
 from .network import Network
 from .sweeps import Row, Study
 
+Result = list[Row] | tuple[list[Row], list[Network]]
 
+
+@validation.checks_arguments()
 def compare(
     configurations: Sequence[Mapping[str, Any]],
     X: Any,
@@ -30,7 +35,9 @@ def compare(
     validation_data: Any = None,
     sample_weight: Any = None,
     callbacks: Iterable[Callback] = (),
-) -> tuple[list[Row], list[Network]]:
+    metrics: Mapping[str, Callable[..., Any]] | None = None,
+    return_networks: bool = False,
+) -> Any:
     """Train a network for each configuration and seed, at the same time on one copy of the data.
 
     By default they are trained in this process. Inside ``joblib.parallel_config(backend=..., n_jobs=...)`` with more than
@@ -43,24 +50,26 @@ def compare(
     configurations : sequence of mapping
         Settings of `Network` and `Trainer` by name, such as ``{"layer_sizes": (784, 128, 10), "batch_size": 32}``;
         all but the seed.
-    X, y, epochs, validation_data, sample_weight, verbose, n_threads
+    X, y, epochs, validation_data, sample_weight, metrics, verbose, n_threads
         As in `fit_many`. The workers of joblib share n_threads. With validation_data the columns are ``val_loss`` and
         ``val_accuracy``, or, with a dict, ``<name>_loss`` and ``<name>_accuracy``.
     seeds : iterable of int >= 0
         Each seeds the initial weights and the row orders of one network.
-    evaluation_sets : mapping of str to (X, y), optional
-        The same as validation_data with a dict.
     callbacks : iterable of callable
         As in `fit_many`; its rows end where a callback ends the fit of a network. joblib's processes call copies.
+    return_networks : bool
+        Also return the networks.
+    evaluation_sets : mapping of str to (X, y), optional
+        The old name of validation_data with a dict.
 
     Returns
     -------
-    rows : list of dict
+    list of dict
         In the order of configurations, then seeds, then epochs: the configuration (its "loss" as "loss_function"), "seed",
-        "epoch", and the epoch's entries of `History` and of the evaluation sets. The last row of a network that diverges
-        is that of the epoch in which it does; all measured values in it are nan.
+        "epoch", and the epoch's entries of `History`. The last row of a network that diverges is that of the epoch in which
+        it does; all measured values in it are nan.
     networks : list of Network
-        The trained networks, in the same order.
+        With ``return_networks=True``: the trained networks, in the same order.
 
     Raises
     ------
@@ -69,19 +78,38 @@ def compare(
     Exception
         As `fit_many`, except for divergence. An exception of a joblib worker has a note with the configuration.
     """
-    if evaluation_sets is not None and validation_data is not None:
-        raise TypeError("pass validation_data or evaluation_sets, got both")
+    return_networks = validation.check_flag("return_networks", return_networks)
+    if evaluation_sets is not None:
+        if validation_data is not None:
+            raise TypeError("pass validation_data or evaluation_sets, got both")
+        validation.warn("evaluation_sets is now validation_data, and ends with version 0.3", DeprecationWarning)
+        validation_data = evaluation_sets
     seeds = [validation.check_seed(seed) for seed in seeds]
     nets = [(dict(configuration), seed) for configuration in configurations for seed in seeds]
-    sets = training_data.validation_sets(validation_data if evaluation_sets is None else evaluation_sets)
+    sets = training_data.validation_sets(validation_data)
     callbacks = validation.check_callbacks(callbacks)
-    outcomes = sweeps.train(nets, Study(X, y, epochs, sets, sample_weight, callbacks, verbose, n_threads))
-    return [row for table, _ in outcomes for row in table], [network for _, network in outcomes]
+    outcomes = sweeps.train(nets, Study(X, y, epochs, sets, sample_weight, callbacks, verbose, n_threads, metrics))
+    rows = [row for table, _ in outcomes for row in table]
+    return (rows, [network for _, network in outcomes]) if return_networks else rows
 
 
-def batch_sizes(
-    sizes: Sequence[int], X: Any, y: Any, epochs: int, settings: Mapping[str, Any], **study: Any
-) -> list[Row]:
+def _study(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator: the function takes the keywords of `compare` as well, in place of its ``**study``."""
+    own = inspect.signature(function)
+    keywords = [p for p in inspect.signature(compare).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    parameters = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    function.__signature__ = own.replace(parameters=[*parameters, *keywords])  # type: ignore[attr-defined]
+    return validation.checks_arguments()(function)
+
+
+def _check_varied(settings: Mapping[str, Any], *names: str) -> None:
+    for name in names:
+        if name in settings:
+            raise ValueError(f"settings must not hold {name!r}, which this study sets itself, got {settings[name]!r}")
+
+
+@_study
+def batch_sizes(sizes: Sequence[int], X: Any, y: Any, epochs: int, settings: Mapping[str, Any], **study: Any) -> Result:
     """Networks that differ in "batch_size".
 
     Parameters
@@ -90,16 +118,18 @@ def batch_sizes(
     X, y, epochs
         As in `compare`.
     settings : mapping
-        The common settings of all networks, as in `compare`.
-    **study
-        The keywords of `compare` after epochs, such as seeds and validation_data.
+        The common settings of all networks, as in `compare`, but for those that the study sets itself.
+    seeds, validation_data, sample_weight, callbacks, metrics, verbose, n_threads, return_networks, evaluation_sets
+        As in `compare`, as is what is returned.
     """
-    return compare([{**settings, "batch_size": size} for size in sizes], X, y, epochs, **study)[0]
+    _check_varied(settings, "batch_size")
+    return compare([{**settings, "batch_size": size} for size in sizes], X, y, epochs, **study)
 
 
+@_study
 def penalty_path(
     norm: str, strengths: Sequence[float], X: Any, y: Any, epochs: int, settings: Mapping[str, Any], **study: Any
-) -> list[Row]:
+) -> Result:
     """Networks that differ in the strength of one penalty.
 
     Parameters
@@ -107,14 +137,16 @@ def penalty_path(
     norm : {"l1", "l2"}
         "l1" uses proximal steps, so that weights become exactly zero.
     strengths : sequence of float >= 0
-    X, y, epochs, settings, **study
+    X, y, epochs, settings, and the other keywords
         As in `batch_sizes`.
     """
     validation.check_choice("norm", norm, ("l1", "l2"))
-    common = {**settings, "proximal": True} if norm == "l1" else dict(settings)
-    return compare([{**common, norm: strength} for strength in strengths], X, y, epochs, **study)[0]
+    own = {"proximal": True} if norm == "l1" else {}
+    _check_varied(settings, norm, *own)
+    return compare([{**settings, **own, norm: strength} for strength in strengths], X, y, epochs, **study)
 
 
+@_study
 def architectures(
     first_widths: Sequence[int],
     depths: Sequence[int],
@@ -126,14 +158,14 @@ def architectures(
     outputs: int,
     ratio: float = 0.75,
     **study: Any,
-) -> list[Row]:
+) -> Result:
     """Networks of several widths and depths; each hidden layer is `ratio` times as wide as the one before.
 
     Parameters
     ----------
     first_widths, depths : sequence of int >= 1
         Widths of the first hidden layer, and numbers of hidden layers: columns "width" and "depth".
-    X, y, epochs, settings, **study
+    X, y, epochs, settings, and the other keywords
         As in `batch_sizes`.
     outputs : int >= 1
     ratio : float > 0
@@ -144,21 +176,22 @@ def architectures(
         As the rows of `compare`, with "width", "depth" and "parameters", the number of weights and biases.
     """
     ratio = validation.check_number("ratio", ratio, above=0)
+    _check_varied(settings, "layer_sizes")
     features = X.shape[1] if hasattr(X, "shape") else np.asarray(X).shape[1]
     shapes = {
         (features, *widths(width, depth, ratio), outputs): {"width": width, "depth": depth}
         for width in first_widths
         for depth in depths
     }
-    rows, _ = compare([{**settings, "layer_sizes": sizes} for sizes in shapes], X, y, epochs, **study)
-    return [
-        {
-            **shapes[row["layer_sizes"]],
-            "parameters": sum((a + 1) * b for a, b in zip(row["layer_sizes"], row["layer_sizes"][1:])),
-            **row,
-        }
-        for row in rows
-    ]
+
+    def with_shape(row: Row) -> Row:
+        sizes = row["layer_sizes"]
+        return {**shapes[sizes], "parameters": sum((a + 1) * b for a, b in zip(sizes, sizes[1:])), **row}
+
+    result = compare([{**settings, "layer_sizes": sizes} for sizes in shapes], X, y, epochs, **study)
+    if isinstance(result, tuple):
+        return list(map(with_shape, result[0])), result[1]
+    return list(map(with_shape, result))
 
 
 def widths(first: int, depth: int, ratio: float = 0.75) -> tuple[int, ...]:
@@ -168,22 +201,26 @@ def widths(first: int, depth: int, ratio: float = 0.75) -> tuple[int, ...]:
     return tuple(max(1, round(first * ratio**layer)) for layer in range(depth))
 
 
+@_study
 def learning_curve(
     train_sizes: Sequence[int], X: Any, y: Any, epochs: int, settings: Mapping[str, Any], **study: Any
-) -> list[Row]:
+) -> Result:
     """Networks that are trained on the first rows of X and y only: column "train_size".
 
     Parameters
     ----------
     train_sizes : sequence of int >= 1
         At most the number of rows of X.
-    X, y, epochs, settings, **study
+    X, y, epochs, settings, and the other keywords
         As in `batch_sizes`.
     """
     X, y = X.tocsr() if hasattr(X, "tocsr") else X, training_data.as_array("y", y)  # of which parts can be taken
-    rows = []
+    with_networks = validation.check_flag("return_networks", study.pop("return_networks", False))
+    rows: list[Row] = []
+    networks: list[Network] = []
     for size in train_sizes:
         size = validation.check_integer("train_sizes", size, 1, len(y))
-        rows_of_size, _ = compare([settings], X[:size], y[:size], epochs, **study)
-        rows += [{"train_size": size, **row} for row in rows_of_size]
-    return rows
+        table, nets = compare([settings], X[:size], y[:size], epochs, **study, return_networks=True)
+        rows += [{"train_size": size, **row} for row in table]
+        networks += nets
+    return (rows, networks) if with_networks else rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from .core_calls import has_accuracy
 from .errors import DivergenceError
 from .history import Callback, EpochInfo
 from .many import fit_many, share_data
+from .metrics import check_metrics, on_sets
 from .network import Network
 from .progress import Line
 from .threads import default_thread_count
@@ -40,6 +41,7 @@ class Study:
     callbacks: Sequence[Callback]
     verbose: bool | str
     n_threads: int | None
+    metrics: Mapping[str, Callable[..., Any]] | None = None
 
 
 def train(nets: Sequence[Net], study: Study) -> list[Outcome]:
@@ -102,6 +104,7 @@ def _train_here(nets: Sequence[Net], study: Study) -> list[Outcome]:
         n_threads=study.n_threads,
         return_diverged=True,
         sample_weight=study.sample_weight,
+        metrics=study.metrics,
     )
     for outcome, table, (configuration, seed), trainer in zip(outcomes, tables, nets, trainers):
         if isinstance(outcome, DivergenceError):
@@ -109,6 +112,7 @@ def _train_here(nets: Sequence[Net], study: Study) -> list[Outcome]:
             measured = ["penalty", "seconds", *(f"{name}loss" for name in names)]
             if has_accuracy(trainer.network):
                 measured += [f"{name}accuracy" for name in names]
+            measured += [f"{name}{own}" for name in names[1:] for own in study.metrics or ()]
             measured_nan = dict.fromkeys(measured, math.nan)
             last = {**_columns(configuration), "seed": seed, "epoch": outcome.epoch, **measured_nan}
             table[outcome.epoch - 1 :] = [last]
@@ -122,13 +126,15 @@ def _train_on_workers(nets: Sequence[Net], study: Study, backend: Any, workers: 
     validation.check_integer("epochs", study.epochs, 1)
     n_threads = validation.check_threads(study.n_threads)
     networks = [new_trainer(*net).network for net in nets]
+    on_sets(check_metrics(study.metrics), study.evaluation_sets, networks[0].layer_sizes[0])
     threads = n_threads or default_thread_count()
     share_data(networks, study.X, study.y, study.sample_weight, threads)
     evaluation_sets(study.evaluation_sets, lambda *rows: share_data(networks, *rows, threads))
     of_each = None if n_threads is None else max(1, n_threads // workers)  # None: the threads that the backend grants
     sets = validation_sets(study.evaluation_sets)
     arrays = [array for triple in sets.values() for array in triple]  # not in a dict: Dask then sends each array once
-    common = (study.epochs, of_each, tuple(sets), study.callbacks, study.X, study.y, study.sample_weight, *arrays)
+    of_study = (study.epochs, of_each, study.metrics, tuple(sets), study.callbacks)
+    common = (*of_study, study.X, study.y, study.sample_weight, *arrays)
     tasks = (delayed(_train_one)(net, *common) for net in nets)
     one_by_one = getattr(backend, "supports_return_generator", False)
     outcomes: list[Outcome] = []
@@ -144,6 +150,7 @@ def _train_one(
     net: Net,
     epochs: int,
     n_threads: int | None,
+    metrics: Mapping[str, Callable[..., Any]] | None,
     names: Sequence[str],
     callbacks: Sequence[Callback],
     X: Any,
@@ -153,7 +160,8 @@ def _train_one(
 ) -> Outcome:
     sets = dict(zip(names, zip(arrays[::3], arrays[1::3], arrays[2::3])))
     try:
-        (outcome,) = _train_here([net], Study(X, y, epochs, sets, sample_weight, callbacks, False, n_threads))
+        study = Study(X, y, epochs, sets, sample_weight, callbacks, False, n_threads, metrics)
+        (outcome,) = _train_here([net], study)
     except Exception as error:
         validation.add_note(error, f"configuration {net[0]!r}, seed {net[1]}")
         raise

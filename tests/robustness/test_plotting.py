@@ -39,7 +39,7 @@ def test_learning_curves_of_a_history():
 
 
 def test_learning_curves_and_heat_maps_of_a_study():
-    rows, _ = studies.compare(
+    rows = studies.compare(
         [
             {"layer_sizes": (11, 4), "learning_rate": rate, "batch_size": size}
             for rate in (0.1, 0.2)

@@ -93,6 +93,17 @@ OF_TRAINER = dict(
     n_threads=None,
 )
 OF_FIT = dict(validation_data=None, callbacks=(), verbose="auto", sample_weight=None, max_seconds=None)
+OF_STUDIES = dict(
+    seeds=(0,),
+    evaluation_sets=None,
+    verbose="auto",
+    n_threads=None,
+    validation_data=None,
+    sample_weight=None,
+    callbacks=(),
+    metrics=None,
+    return_networks=False,
+)
 OF_RANKS = dict(sync_every=1, communicator=None, n_threads=None)
 REALMLP = dict(
     variant="TD",
@@ -192,11 +203,15 @@ DEFAULTS = {
     "Network.input_gradient": dict(output=None, n_threads=None),
     "Trainer.apply": dict(n_threads=None),
     "distributed.Trainer.apply": dict(n_threads=None),
-    "Trainer.fit": OF_FIT | dict(n_threads=None, validation_split=None),
+    "Trainer.fit": OF_FIT | dict(n_threads=None, validation_split=None, metrics=None),
     "Trainer.resume": dict(n_threads=None),
-    "callbacks.Checkpoint": dict(every_epochs=1, every_seconds=None, best=None),
-    "callbacks.EarlyStopping": dict(metric="val_loss", patience=10, min_delta=0.0),
-    "callbacks.ReduceOnPlateau": dict(metric="val_loss", factor=0.1, patience=10, min_delta=0.0, min_rate=0.0),
+    "callbacks.Checkpoint": dict(every_epochs=1, every_seconds=None, best=None, larger_is_better=None),
+    "callbacks.EarlyStopping": dict(
+        metric="val_loss", patience=10, min_delta=0.0, restore_best=False, larger_is_better=None
+    ),
+    "callbacks.ReduceOnPlateau": dict(
+        metric="val_loss", factor=0.1, patience=10, min_delta=0.0, min_rate=0.0, larger_is_better=None
+    ),
     "datasets.hill_and_valley_grid": dict(points=1000),
     "datasets.load_idx": dict(classes=10),
     "datasets.load_fashion_mnist": dict(folder=None, download=True),
@@ -208,8 +223,8 @@ DEFAULTS = {
     "distributed.Trainer.fit": OF_FIT | dict(n_threads=None),
     "distributed.Trainer.resume": OF_RANKS,
     "fit_ensemble": OF_FIT | dict(seeds=range(5), rows="all", n_threads=None),
-    "fit_lbfgs": OF_FIT | dict(max_iter=1000, l1=0.0, l2=0.0, tol=1e-6, n_threads=None),
-    "fit_many": OF_FIT | dict(n_threads=None, return_diverged=False, validation_split=None),
+    "fit_lbfgs": OF_FIT | dict(max_iter=1000, l1=0.0, l2=0.0, tol=1e-6, n_threads=None, metrics=None),
+    "fit_many": OF_FIT | dict(n_threads=None, return_diverged=False, validation_split=None, metrics=None),
     "ops.activate": dict(settings=None),
     "ops.activation_gradient": dict(settings=None, z=None),
     "ops.loss_and_gradient": dict(settings=None),
@@ -230,16 +245,12 @@ DEFAULTS = {
     "schedules.step": dict(steps=3, factor=0.1),
     "show_config": dict(mode="stdout"),
     "streaming.Stream.of_rows": dict(chunk_rows=None, blocks_per_chunk=64, sample_weight=None),
-    "studies.architectures": dict(ratio=0.75),
-    "studies.compare": dict(
-        seeds=(0,),
-        evaluation_sets=None,
-        verbose="auto",
-        n_threads=None,
-        validation_data=None,
-        sample_weight=None,
-        callbacks=(),
-    ),
+    "metrics.mean_squared_error": dict(sample_weight=None),
+    "studies.architectures": dict(ratio=0.75) | OF_STUDIES,
+    "studies.batch_sizes": OF_STUDIES,
+    "studies.compare": OF_STUDIES,
+    "studies.learning_curve": OF_STUDIES,
+    "studies.penalty_path": OF_STUDIES,
     "studies.widths": dict(ratio=0.75),
     "tabular.RealMLPClassifier": REALMLP | OF_TABLES | OF_CLASSES | dict(ls_eps=0.1),
     "tabular.RealMLPRegressor": REALMLP | OF_TABLES | OF_TARGETS | dict(clamp_output=None),

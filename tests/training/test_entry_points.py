@@ -138,7 +138,7 @@ FITS = {
     "fit": lambda given: Trainer(network()).fit(X, Y, 1, validation_data=given),
     "fit_many": lambda given: fit_many([Trainer(network())], X, Y, 1, validation_data=given)[0],
     "fit_lbfgs": lambda given: fit_lbfgs(network(), X, Y, 1, validation_data=given),
-    "compare": lambda given: compare([SETTINGS], X, Y, 1, validation_data=given)[0][0],
+    "compare": lambda given: compare([SETTINGS], X, Y, 1, validation_data=given)[0],
     "learning_curve": lambda given: learning_curve([40], X, Y, 1, SETTINGS, validation_data=given)[0],
 }
 W = np.ones(40)

@@ -261,7 +261,7 @@ def test_a_dict_of_settings_is_for_all_hidden_layers():
 def test_a_study_of_activations_has_labels():
     X, y = problem(60, layer_sizes=SIZES)
     grid = [dict(layer_sizes=SIZES, activation=names) for names in ("relu", ["relu", "tanh", "gelu"], ("elu",) * 3)]
-    rows, networks = studies.compare(grid, X, y, 2, seeds=[0, 1])
+    rows, networks = studies.compare(grid, X, y, 2, seeds=[0, 1], return_networks=True)
     assert [row["activation"] for row in rows[::4]] == ["relu", "relu, tanh, gelu", "elu, elu, elu"]
     assert networks[2].activation == ("relu", "tanh", "gelu") and networks[4].activation == "elu"
     pytest.importorskip("matplotlib")

@@ -147,7 +147,7 @@ def test_validation_data_may_have_weights_and_names():
     assert history["weighed_loss"][-1] == net.evaluate(X, y, sample_weight=WEIGHTS).loss
     assert history["weighed_accuracy"][-1] == net.evaluate(X, y, sample_weight=WEIGHTS).accuracy
     assert history.val_loss == []
-    rows, _ = studies.compare([{"layer_sizes": SIZES}], X, y, 2, validation_data=(X, y, WEIGHTS), sample_weight=WEIGHTS)
+    rows = studies.compare([{"layer_sizes": SIZES}], X, y, 2, validation_data=(X, y, WEIGHTS), sample_weight=WEIGHTS)
     assert set(rows[0]) >= {"val_loss", "val_accuracy", "loss"}
 
 

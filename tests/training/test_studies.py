@@ -1,5 +1,7 @@
 """Studies: each net is the one that Trainer would have made, the tables say what was varied, settings are checked."""
 
+import inspect
+
 import numpy as np
 import pytest
 from fastmlp import Network, Trainer, studies
@@ -8,12 +10,25 @@ from problems import assert_equal_bits, parameters, problem
 X, Y = problem(120, layer_sizes=(11, 4))
 VALIDATION = (X[:30], Y[:30])
 SETTINGS = {"layer_sizes": (11, 7, 4), "learning_rate": 0.2, "batch_size": 16}
+WITHOUT_SIZE = {name: SETTINGS[name] for name in ("layer_sizes", "learning_rate")}
+WITHOUT_SHAPE = {name: SETTINGS[name] for name in ("learning_rate", "batch_size")}
+
+
+STUDIES = {
+    "compare": lambda **more: studies.compare([SETTINGS], X, Y, 2, **more),
+    "batch_sizes": lambda **more: studies.batch_sizes([16], X, Y, 2, WITHOUT_SIZE, **more),
+    "penalty_path, l1": lambda **more: studies.penalty_path("l1", [0.01], X, Y, 2, SETTINGS, **more),
+    "penalty_path, l2": lambda **more: studies.penalty_path("l2", [0.01], X, Y, 2, SETTINGS, **more),
+    "architectures": lambda **more: studies.architectures([7], [1], X, Y, 2, WITHOUT_SHAPE, outputs=4, **more),
+    "learning_curve": lambda **more: studies.learning_curve([120], X, Y, 2, SETTINGS, **more),
+}
 
 
 def test_compare_trains_the_nets_that_trainer_trains():
     configurations = [{**SETTINGS, "activation": "tanh"}, {**SETTINGS, "optimizer": "adam", "dtype": "float64"}]
+    sets = {"val": VALIDATION, "test": (X, Y)}
     rows, nets = studies.compare(
-        configurations, X, Y, 3, seeds=(4, 5), evaluation_sets={"val": VALIDATION, "test": (X, Y)}, n_threads=2
+        configurations, X, Y, 3, seeds=(4, 5), validation_data=sets, n_threads=2, return_networks=True
     )
     assert [(row["seed"], row["epoch"]) for row in rows] == [
         (s, e) for _ in range(2) for s in (4, 5) for e in (1, 2, 3)
@@ -38,16 +53,16 @@ def test_callbacks_are_called_for_every_net_and_may_end_it():
         return info.network.activation == "tanh" and info.epoch == 2
 
     configurations = [{**SETTINGS, "activation": "tanh"}, SETTINGS]
-    rows, _ = studies.compare(configurations, X, Y, 3, callbacks=[stop_the_tanh])
+    rows = studies.compare(configurations, X, Y, 3, callbacks=[stop_the_tanh])
     assert [row["epoch"] for row in rows] == [1, 2, 1, 2, 3]
     assert sorted(seen) == [("relu", 1), ("relu", 2), ("relu", 3), ("tanh", 1), ("tanh", 2)]
-    assert len(studies.batch_sizes([8, 16], X, Y, 5, SETTINGS, callbacks=[lambda info: True])) == 2
+    assert len(studies.batch_sizes([8, 16], X, Y, 5, WITHOUT_SIZE, callbacks=[lambda info: True])) == 2
     with pytest.raises(TypeError, match="callables, got 3"):
         studies.compare(configurations, X, Y, 3, callbacks=[3])
 
 
 def test_studies_vary_one_thing():
-    rows = studies.batch_sizes([8, 120], X, Y, 2, SETTINGS, evaluation_sets={"val": VALIDATION})
+    rows = studies.batch_sizes([8, 120], X, Y, 2, WITHOUT_SIZE, validation_data={"val": VALIDATION})
     assert [(row["batch_size"], row["epoch"]) for row in rows] == [(8, 1), (8, 2), (120, 1), (120, 2)]
     rows = studies.penalty_path("l2", [0, 0.1], X, Y, 1, SETTINGS)
     assert [row["l2"] for row in rows] == [0, 0.1] and rows[1]["penalty"] > 0
@@ -64,7 +79,7 @@ def test_studies_vary_one_thing():
 def test_a_net_that_diverges_has_its_last_row_there():
     configurations = [{**SETTINGS, "activation": "identity", "learning_rate": rate} for rate in (0.1, 1e30)]
     with np.errstate(all="ignore"):
-        rows, _ = studies.compare(configurations, X, Y, 3, evaluation_sets={"val": VALIDATION}, verbose=False)
+        rows = studies.compare(configurations, X, Y, 3, validation_data={"val": VALIDATION}, verbose=False)
     assert [row["epoch"] for row in rows[:3]] == [1, 2, 3] and len(rows) in (4, 5, 6)
     assert rows[-1].keys() == rows[0].keys() and rows[-1]["learning_rate"] == 1e30
     assert np.isnan([rows[-1][name] for name in ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")]).all()
@@ -74,27 +89,81 @@ def test_a_net_that_diverges_has_its_last_row_there():
 def test_rows_hold_the_loss_function_and_the_loss():
     X, y = np.random.default_rng(0).normal(size=(60, 4)), np.arange(60.0) % 2
     losses = ("squared_error", "binary_cross_entropy", "poisson")
-    rows, _ = studies.compare([{"layer_sizes": (4, 1), "loss": loss} for loss in losses], X, y, 2)
+    rows = studies.compare([{"layer_sizes": (4, 1), "loss": loss} for loss in losses], X, y, 2)
     assert [row["loss_function"] for row in rows] == np.repeat(losses, 2).tolist()
     assert all(np.isfinite(row["loss"]) for row in rows)
 
 
 def test_an_l1_path_leaves_zeros():
-    _, nets = studies.compare([{**SETTINGS, "l1": 0.05, "proximal": True}], X, Y, 30)
+    _, nets = studies.compare([{**SETTINGS, "l1": 0.05, "proximal": True}], X, Y, 30, return_networks=True)
     assert sum((w == 0).sum() for w in nets[0].weights) > 20
     rows = studies.penalty_path("l1", [0.05], X, Y, 1, SETTINGS)
     assert rows[0]["proximal"] is True
 
 
-def test_what_a_study_varies_or_promises_wins_over_the_settings():
-    other = {**SETTINGS, "batch_size": 7, "l1": 0.5, "l2": 0.5, "proximal": False, "layer_sizes": (11, 3, 4)}
-    assert [row["batch_size"] for row in studies.batch_sizes([16, 32], X, Y, 1, other)] == [16, 32]
-    for norm in ("l1", "l2"):
-        rows = studies.penalty_path(norm, [0.01, 0.02], X, Y, 1, other)
-        assert [row[norm] for row in rows] == [0.01, 0.02]
-        assert [row["proximal"] for row in rows] == [norm == "l1"] * 2
-    rows = studies.architectures([8], [1, 2], X, Y, 1, other, outputs=4)
-    assert [row["layer_sizes"] for row in rows] == [(11, 8, 4), (11, 8, 6, 4)]
+@pytest.mark.parametrize(
+    "name, call",
+    [
+        ("batch_size", lambda more: studies.batch_sizes([16], X, Y, 1, {**WITHOUT_SIZE, **more})),
+        ("l1", lambda more: studies.penalty_path("l1", [0.1], X, Y, 1, {**SETTINGS, **more})),
+        ("proximal", lambda more: studies.penalty_path("l1", [0.1], X, Y, 1, {**SETTINGS, **more})),
+        ("l2", lambda more: studies.penalty_path("l2", [0.1], X, Y, 1, {**SETTINGS, **more})),
+        ("layer_sizes", lambda more: studies.architectures([8], [1], X, Y, 1, {**WITHOUT_SHAPE, **more}, outputs=4)),
+    ],
+)
+def test_settings_that_a_study_sets_itself_are_rejected(name, call):
+    value = {"layer_sizes": (11, 999, 4), "proximal": False}.get(name, 7)
+    with pytest.raises(ValueError, match=f"^settings must not hold '{name}', which this study sets itself, got "):
+        call({name: value})
+    call({})
+    studies.penalty_path(
+        "l2", [0.1], X, Y, 1, {**SETTINGS, "l1": 0.5, "proximal": True}
+    )  # the other penalty may be there
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_returns_rows_and_on_request_the_networks_too(name):
+    rows, networks = STUDIES[name](seeds=(3, 1), return_networks=True)
+    assert [len(networks), {type(net) for net in networks}] == [2, {Network}]
+    assert [row["seed"] for row in rows] == [3, 3, 1, 1]
+    assert [row["loss"] for row in STUDIES[name](seeds=(3, 1))] == [row["loss"] for row in rows]
+    final = networks[1].evaluate(*VALIDATION)
+    assert STUDIES[name](seeds=(3, 1), validation_data=VALIDATION)[-1]["val_loss"] == final.loss
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_errors_name_the_study_that_was_called(name):
+    title = name.partition(",")[0]
+    with pytest.raises(
+        TypeError, match=rf"^{title}\(\) got an unexpected keyword argument 'seed'; did you mean 'seeds'"
+    ):
+        STUDIES[name](seed=3)
+    assert {"seeds", "validation_data", "metrics"} < inspect.signature(getattr(studies, title)).parameters.keys()
+
+
+def test_the_old_name_of_validation_data_warns():
+    with pytest.warns(DeprecationWarning, match="evaluation_sets is now validation_data") as warned:
+        rows = studies.batch_sizes([8], X, Y, 1, WITHOUT_SIZE, evaluation_sets={"val": VALIDATION})
+    assert "val_loss" in rows[0] and warned[0].filename == __file__
+    with pytest.raises(TypeError, match="got both"):
+        studies.compare([SETTINGS], X, Y, 1, evaluation_sets={"val": VALIDATION}, validation_data=VALIDATION)
+
+
+def test_own_metrics_are_columns_and_nan_where_a_net_diverged():
+    def share(y, predictions):
+        return np.mean(predictions.argmax(axis=1) == y)
+
+    rows = studies.compare(
+        [SETTINGS], X, Y, 2, validation_data={"val": VALIDATION, "test": (X, Y)}, metrics={"own": share}
+    )
+    assert [row["val_own"] for row in rows] == [row["val_accuracy"] for row in rows]
+    assert [row["test_own"] for row in rows] == [row["test_accuracy"] for row in rows]
+    wild = {**SETTINGS, "activation": "identity", "learning_rate": 1e30}
+    with np.errstate(all="ignore"):
+        rows = studies.compare([wild], X, Y, 3, validation_data=VALIDATION, metrics={"own": share})
+    assert np.isnan(rows[-1]["val_own"])
+    with pytest.raises(ValueError, match="metrics are measured on validation data"):
+        studies.compare([SETTINGS], X, Y, 1, metrics={"own": share})
 
 
 def test_widths_fall_by_the_ratio():
@@ -110,7 +179,7 @@ def test_widths_fall_by_the_ratio():
         (lambda: studies.compare([{**SETTINGS, "seed": 3}], X, Y, 1), "all but the seed, got 'seed'"),
         (lambda: studies.compare([{"batch_size": 3}], X, Y, 1), "layer_sizes"),
         (lambda: studies.compare([SETTINGS], X, Y, 1, seeds=[-1]), "seed.*-1"),
-        (lambda: studies.compare([SETTINGS], X, Y, 1, evaluation_sets={"val": X}), "pair"),
+        (lambda: studies.compare([SETTINGS], X, Y, 1, validation_data={"val": X}), "pair"),
         (lambda: studies.penalty_path("l3", [0.1], X, Y, 1, SETTINGS), "norm.*l3"),
         (lambda: studies.learning_curve([121], X, Y, 1, SETTINGS), "train_sizes.*121"),
         (lambda: studies.architectures([4], [1], X, Y, 1, {}, outputs=4, ratio=0), "ratio.*0"),
@@ -124,7 +193,7 @@ def test_bad_arguments_raise(call, message):
 
 
 def test_tables_are_equal_twice_and_for_any_threads():
-    first, second = [studies.batch_sizes([8, 60], X, Y, 2, SETTINGS, n_threads=n) for n in (1, 2)]
+    first, second = [studies.batch_sizes([8, 60], X, Y, 2, WITHOUT_SIZE, n_threads=n) for n in (1, 2)]
     for row in first + second:
         del row["seconds"]
     assert first == second
@@ -155,20 +224,10 @@ def test_proximal_steps_of_every_optimizer_follow_the_mathematics():
         np.testing.assert_allclose(shift, np.minimum(expected, np.abs(plain)), rtol=1e-9, atol=1e-12)
 
 
-STUDIES = {
-    "compare": lambda **more: studies.compare([SETTINGS], X, Y, 2, **more)[0],
-    "batch_sizes": lambda **more: studies.batch_sizes([16], X, Y, 2, SETTINGS, **more),
-    "penalty_path, l1": lambda **more: studies.penalty_path("l1", [0.01], X, Y, 2, SETTINGS, **more),
-    "penalty_path, l2": lambda **more: studies.penalty_path("l2", [0.01], X, Y, 2, SETTINGS, **more),
-    "architectures": lambda **more: studies.architectures([7], [1], X, Y, 2, SETTINGS, outputs=4, **more),
-    "learning_curve": lambda **more: studies.learning_curve([120], X, Y, 2, SETTINGS, **more),
-}
-
-
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_study_has_the_rows_of_its_nets_histories(name):
     """All that was varied, each seed and epoch in order, and the very numbers of a fit by hand."""
-    rows = STUDIES[name](seeds=(3, 1), evaluation_sets={"val": VALIDATION, "other": (X[30:50], Y[30:50])}, n_threads=1)
+    rows = STUDIES[name](seeds=(3, 1), validation_data={"val": VALIDATION, "other": (X[30:50], Y[30:50])}, n_threads=1)
     own = {"l1": 0.01, "proximal": True} if "l1" in name else {"l2": 0.01} if "l2" in name else {}
     columns = {**SETTINGS, **own}
     if name == "architectures":
@@ -207,8 +266,8 @@ def test_a_net_that_diverges_has_a_row_for_each_epoch_until_then(loss, rate, epo
     common = {"layer_sizes": (11, 4), "loss": loss, "batch_size": 120}  # one update per epoch
     sets = {"val": (X[:9], targets[:9])} if epoch < 3 else {}  # whose loss is infinite an epoch before
     with np.errstate(all="ignore"):
-        rows, _ = studies.compare(
-            [{**common, "learning_rate": 1e-3}, {**common, "learning_rate": rate}], X, targets, 5, evaluation_sets=sets
+        rows = studies.compare(
+            [{**common, "learning_rate": 1e-3}, {**common, "learning_rate": rate}], X, targets, 5, validation_data=sets
         )
     fine, diverged = rows[:5], rows[5:]
     assert [row["epoch"] for row in fine] == [1, 2, 3, 4, 5]

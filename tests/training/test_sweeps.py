@@ -85,7 +85,7 @@ if __name__ == "__main__":
     X, y = load_digits(return_X_y=True)
     sets = {"val": (X[1200:1500], y[1200:1500]), "test": (csr_matrix(X[1500:]), y[1500:])}
     settings = {"learning_rate": 0.3, "batch_size": 32, "input_scale": 1 / 16}
-    study = dict(seeds=(0, 3), evaluation_sets=sets)
+    study = dict(seeds=(0, 3), validation_data=sets)
     configurations = [
         {**settings, "layer_sizes": (64, 24, 10), "optimizer": "adam", "learning_rate": 0.01, "dtype": "float64"},
         {**settings, "layer_sizes": (64, 24, 10), "activation": "identity", "learning_rate": 1e30},
@@ -97,9 +97,9 @@ if __name__ == "__main__":
 
     def results():
         grid = studies.architectures([24, 12], [1, 2], X[:1200], y[:1200], 3, settings, outputs=10, **study)
-        rows, networks = studies.compare(configurations, X[:1200], y[:1200], 3, **study)
+        rows, networks = studies.compare(configurations, X[:1200], y[:1200], 3, **study, return_networks=True)
         stops = [EarlyStopping("val_loss", patience=1, min_delta=10)]
-        stopped, _ = studies.compare(configurations[:1], X[:1200], y[:1200], 9, **study, callbacks=stops)
+        stopped = studies.compare(configurations[:1], X[:1200], y[:1200], 9, **study, callbacks=stops)
         halving = HalvingRandomSearchCV(model, choices, n_candidates=6, min_resources=200, cv=2, random_state=0)
         halving.fit(X / 16, y)
         search = GridSearchCV(model, {"l2": [0, 0.1], "solver": ["adam", "sgd"]}, cv=2).fit(X / 16, y)
@@ -131,9 +131,9 @@ if __name__ == "__main__":
         found["there"] = results()
         found["bad labels"] = error_of([*configurations, {**settings, "layer_sizes": (64, 9)}])
         sweeps._train_one = reported
-        rows, _ = studies.compare(configurations[:2] * 2, X[:1200], y[:1200], 1, n_threads=5)
+        rows = studies.compare(configurations[:2] * 2, X[:1200], y[:1200], 1, n_threads=5)
         found["rows"] = rows
-        found["rows by default"] = studies.compare(configurations[:1], X[:1200], y[:1200], 1)[0]
+        found["rows by default"] = studies.compare(configurations[:1], X[:1200], y[:1200], 1)
 
         def fail(net, *arguments):
             from fastmlp import sweeps
@@ -215,7 +215,7 @@ def test_threads_share_one_copy_of_the_data(monkeypatch):
     )
     configurations = [SETTINGS, {**SETTINGS, "dtype": "float64"}]
     with joblib.parallel_config(backend="threading", n_jobs=3):
-        studies.compare(configurations, X, Y, 1, evaluation_sets={"val": (X, Y)})
+        studies.compare(configurations, X, Y, 1, validation_data={"val": (X, Y)})
         studies.compare(configurations, X, Y, 1, n_threads=1)
     assert len(seen) >= 4 and all(np.shares_memory(inputs, X) for inputs in seen)
     assert threads == [3, 1]
@@ -225,10 +225,10 @@ def test_threads_share_one_copy_of_the_data(monkeypatch):
     "config", [{"backend": "loky"}, {"backend": "sequential"}, {"n_jobs": 1}, {"backend": "loky", "n_jobs": 1}]
 )
 def test_one_worker_is_this_process(monkeypatch, config):
-    expected, nets = studies.compare([SETTINGS], X, Y, 2)
+    expected, nets = studies.compare([SETTINGS], X, Y, 2, return_networks=True)
     monkeypatch.setattr(joblib, "Parallel", None)
     with joblib.parallel_config(**config):
-        found, same = studies.compare([SETTINGS], X, Y, 2)
+        found, same = studies.compare([SETTINGS], X, Y, 2, return_networks=True)
     assert [row["loss"] for row in found] == [row["loss"] for row in expected]
     assert_equal_bits(parameters(same[0]), parameters(nets[0]))
 
@@ -242,8 +242,8 @@ def test_one_worker_is_this_process(monkeypatch, config):
         ({"epochs": 0}, "epochs.*0"),
         ({"n_threads": 0}, "n_threads.*0"),
         ({"verbose": 3}, "verbose.*3"),
-        ({"evaluation_sets": {"val": X}}, "pair"),
-        ({"evaluation_sets": {"val": (X, Y[:5])}}, "5"),
+        ({"validation_data": {"val": X}}, "pair"),
+        ({"validation_data": {"val": (X, Y[:5])}}, "5"),
     ],
 )
 def test_invalid_arguments_raise_before_a_task_is_sent(monkeypatch, change, message):
@@ -262,7 +262,7 @@ def test_verbose_reports_how_many_nets_are_done(capfd, one_by_one):
         supports_return_generator = one_by_one
 
     with joblib.parallel_config(backend=Elsewhere(), n_jobs=2):
-        rows, _ = studies.compare([SETTINGS] * 3, X, Y, 1, verbose=True)
+        rows = studies.compare([SETTINGS] * 3, X, Y, 1, verbose=True)
         studies.compare([SETTINGS] * 3, X, Y, 1)
     assert len(rows) == 3
     assert capfd.readouterr() == ("", "1/3 nets\n2/3 nets\n3/3 nets\n")
@@ -274,7 +274,7 @@ def test_studies_need_no_joblib():
         sys.modules["joblib"] = None
         import numpy as np
         from fastmlp import studies
-        rows, _ = studies.compare([{SETTINGS!r}], np.eye(11), np.arange(11) % 4, 1)
+        rows = studies.compare([{SETTINGS!r}], np.eye(11), np.arange(11) % 4, 1)
         print(len(rows))
         del sys.modules["joblib"]
         studies.compare([{SETTINGS!r}], np.eye(11), np.arange(11) % 4, 1)
