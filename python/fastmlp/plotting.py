@@ -13,109 +13,14 @@ from typing import Any
 import numpy as np
 
 from . import validation
-from .history import History
+from .curve_displays import LearningCurveDisplay, PathDisplay
+from .displays import Display, check_columns
 from .network import Network
 
-
-class _Display:
-    def _set_axes(self, ax: Any, projection: str | None = None) -> Any:
-        """Set and return `ax_`: the given axes, or those of a new figure."""
-        try:
-            from matplotlib import pyplot
-        except ModuleNotFoundError:
-            raise ImportError("fastmlp.plotting needs matplotlib: pip install matplotlib") from None
-        self.ax_ = pyplot.figure(layout="constrained").add_subplot(projection=projection) if ax is None else ax
-        self.figure_ = self.ax_.figure
-        return self.ax_
+__all__ = ["HeatMapDisplay", "LearningCurveDisplay", "PathDisplay", "SurfaceDisplay", "WeightsDisplay"]
 
 
-class LearningCurveDisplay(_Display):
-    """Curves over epochs, each with the range over several nets of the same kind.
-
-    Parameters
-    ----------
-    curves : mapping of str to array, shape (nets, epochs)
-        By label.
-    ylabel : str
-
-    Attributes
-    ----------
-    lines_ : list of matplotlib Line2D
-
-    Examples
-    --------
-    >>> import numpy as np, fastmlp
-    >>> X, y = np.random.default_rng(0).normal(size=(60, 4)), np.arange(60) % 3
-    >>> history = fastmlp.Trainer(fastmlp.Network((4, 8, 3))).fit(X, y, epochs=5, validation_data=(X, y))
-    >>> display = fastmlp.plotting.LearningCurveDisplay.from_history(history)  # doctest: +SKIP
-    """
-
-    def __init__(self, curves: Mapping[str, np.ndarray], ylabel: str) -> None:
-        self.curves = {label: np.atleast_2d(np.asarray(curve, float)) for label, curve in curves.items()}
-        self.ylabel = ylabel
-
-    @classmethod
-    def from_history(
-        cls, history: History | Mapping[str, Sequence[float]], metric: str = "loss", ax: Any = None, **style: Any
-    ) -> LearningCurveDisplay:
-        """Training and, if there is one, validation curve.
-
-        Parameters
-        ----------
-        history : History or mapping of str to sequence of float
-            What `Trainer.fit` returned, or an estimator's `history_`.
-        metric : str
-            "loss", "accuracy", or another entry; "val_<metric>" is its validation curve.
-            Raises a ValueError if the history has neither.
-        ax, **style
-            matplotlib Axes, optional; style of the lines.
-        """
-        entries = {name: values for name, values in dict(history).items() if len(values)}
-        names = {metric: "training", f"val_{metric}": "validation"}
-        curves = {label: entries[name] for name, label in names.items() if name in entries}
-        if not curves:
-            raise ValueError(f"metric must be an entry of the history ({', '.join(entries)}), got {metric!r}")
-        return cls(curves, metric.replace("_", " ")).plot(ax, **style)
-
-    @classmethod
-    def from_rows(
-        cls, rows: Sequence[Mapping[str, Any]], metric: str, by: str, ax: Any = None, **style: Any
-    ) -> LearningCurveDisplay:
-        """A curve for each value of a column of a study, over its seeds.
-
-        Parameters
-        ----------
-        rows : sequence of mapping
-            What a function of `fastmlp.studies` returned.
-        metric, by : str
-            Columns.
-        ax, **style
-            matplotlib Axes, optional; style of the lines.
-        """
-        _check_columns(rows, metric, by, "seed", "epoch")
-        seeds: dict[str, dict[int, list[float]]] = {}
-        for row in sorted(rows, key=lambda row: row["epoch"]):
-            seeds.setdefault(f"{by} = {row[by]}", {}).setdefault(row["seed"], []).append(row[metric])
-        curves = {label: list(curve.values()) for label, curve in seeds.items()}
-        return cls(curves, metric.replace("_", " ")).plot(ax, **style)
-
-    def plot(self, ax: Any = None, **style: Any) -> LearningCurveDisplay:
-        """Draw the mean of each curve, and its range over several nets."""
-        ax = self._set_axes(ax)
-        self.lines_ = []
-        for label, curve in self.curves.items():
-            epochs = np.arange(1, curve.shape[1] + 1)
-            (line,) = ax.plot(epochs, curve.mean(axis=0), label=label, **style)
-            self.lines_.append(line)
-            if len(curve) > 1:
-                low, high = curve.min(axis=0), curve.max(axis=0)
-                ax.fill_between(epochs, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
-        ax.set(xlabel="epoch", ylabel=self.ylabel)
-        ax.legend()
-        return self
-
-
-class HeatMapDisplay(_Display):
+class HeatMapDisplay(Display):
     """A number by two others, as colours and as text.
 
     Parameters
@@ -124,12 +29,20 @@ class HeatMapDisplay(_Display):
     xlabel, ylabel : str
     xticks, yticks : sequence
         Of the columns and of the rows.
+    label : str
+        What the values are, beside a colour bar; without it there is none.
     """
 
     def __init__(
-        self, values: np.ndarray, xlabel: str, ylabel: str, xticks: Sequence[Any], yticks: Sequence[Any]
+        self,
+        values: np.ndarray,
+        xlabel: str,
+        ylabel: str,
+        xticks: Sequence[Any],
+        yticks: Sequence[Any],
+        label: str = "",
     ) -> None:
-        self.values = np.asarray(values, float)
+        self.values, self.label = np.asarray(values, float), label
         self.xlabel, self.ylabel, self.xticks, self.yticks = xlabel, ylabel, xticks, yticks
 
     @classmethod
@@ -147,7 +60,7 @@ class HeatMapDisplay(_Display):
         ax, **style
             matplotlib Axes, optional; style of matplotlib's pcolormesh.
         """
-        _check_columns(rows, value, x, y, "epoch")
+        check_columns(rows, value, x, y, "epoch")
         last = max(row["epoch"] for row in rows)
         xticks, yticks = (sorted({row[name] for row in rows}) for name in (x, y))
         cells: dict[tuple[Any, Any], list[float]] = {}
@@ -155,7 +68,8 @@ class HeatMapDisplay(_Display):
             if row["epoch"] == last or not np.isfinite(row[value]):
                 cells.setdefault((row[y], row[x]), []).append(row[value])
         values = [[np.mean(cells[b, a]) if (b, a) in cells else np.nan for a in xticks] for b in yticks]
-        return cls(np.array(values), x, y, xticks, yticks).plot(ax, **style)
+        label = value.replace("_", " ")
+        return cls(np.array(values), x, y, xticks, yticks, label).plot(ax, **style)
 
     def plot(self, ax: Any = None, text: str = "{:.3g}", **style: Any) -> HeatMapDisplay:
         """Draw it; `text` formats the numbers."""
@@ -168,40 +82,73 @@ class HeatMapDisplay(_Display):
             ax.text(j, i, text.format(self.values[i, j]), ha="center", va="center", color=colour)
         ax.set_xticks(range(columns), self.xticks)
         ax.set_yticks(range(rows), self.yticks)
+        if self.label:
+            self.figure_.colorbar(mesh, ax=ax, label=self.label)
         ax.set(xlabel=self.xlabel, ylabel=self.ylabel)
         return self
 
 
-class SurfaceDisplay(_Display):
+class SurfaceDisplay(Display):
     """A function of two variables.
 
     Parameters
     ----------
     x1, x2 : array, shape (points,)
     values : array, shape (points of x1, points of x2)
+    zlabel : str
     """
 
-    def __init__(self, x1: np.ndarray, x2: np.ndarray, values: np.ndarray) -> None:
-        self.x1, self.x2, self.values = x1, x2, values
+    def __init__(self, x1: np.ndarray, x2: np.ndarray, values: np.ndarray, zlabel: str = "") -> None:
+        self.x1, self.x2, self.values, self.zlabel = x1, x2, values, zlabel
+
+    @classmethod
+    def from_function(
+        cls,
+        function: Callable[[np.ndarray], np.ndarray],
+        bounds: Any,
+        points: int = 41,
+        ax: Any = None,
+        zlabel: str = "value",
+        **style: Any,
+    ) -> SurfaceDisplay:
+        """A function of X, shape (rows, 2), that returns an array of shape (rows,): the truth beside a network.
+
+        Parameters
+        ----------
+        function : callable
+        bounds : (low, high), or ((low, high), (low, high))
+            Of both variables, or of the first and the second.
+        points : int >= 2
+            Per axis.
+        ax, **style
+            matplotlib Axes3D, optional; style of matplotlib's plot_surface.
+        zlabel : str
+        """
+        points = validation.check_integer("points", points, 2)
+        first, second = (np.linspace(*pair, points) for pair in _check_bounds(bounds))
+        X = np.stack(np.meshgrid(first, second, indexing="ij"), axis=-1).reshape(-1, 2)
+        values = np.asarray(function(X), float)
+        if values.shape != (len(X),):
+            raise ValueError(f"function must return shape ({len(X)},), one value per row of X, got {values.shape}")
+        return cls(first, second, values.reshape(points, points), zlabel).plot(ax, **style)
 
     @classmethod
     def from_network(
         cls,
         network: Network,
-        bounds: tuple[float, float],
+        bounds: Any,
         points: int = 41,
         minus: Callable[[np.ndarray], np.ndarray] | None = None,
         ax: Any = None,
         **style: Any,
     ) -> SurfaceDisplay:
-        """The first output of a network with two features on the square [low, high]^2.
+        """The first output of a network with two features.
 
         Parameters
         ----------
         network : Network
-        bounds : (low, high)
-        points : int >= 2
-            Per axis.
+        bounds, points
+            As in `from_function`.
         minus : callable, optional
             Maps X, shape (points^2, 2), to what is subtracted, shape (points^2,): the truth, to show the error.
         ax, **style
@@ -209,24 +156,23 @@ class SurfaceDisplay(_Display):
         """
         if network.layer_sizes[0] != 2:
             raise ValueError(f"network must have 2 features for a surface, got {network.layer_sizes[0]}")
-        points = validation.check_integer("points", points, 2)
-        axis = np.linspace(*bounds, points)
-        X = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
-        values = network.forward(X)[:, 0].astype(float)
-        if minus is not None:
-            values -= minus(X)
-        return cls(axis, axis, values.reshape(points, points)).plot(ax, **style)
+
+        def shown(X: np.ndarray) -> np.ndarray:
+            values = network.forward(X)[:, 0].astype(float)
+            return values if minus is None else values - minus(X)
+
+        return cls.from_function(shown, bounds, points, ax, "prediction" if minus is None else "error", **style)
 
     def plot(self, ax: Any = None, **style: Any) -> SurfaceDisplay:
         """Draw it."""
         ax = self._set_axes(ax, "3d")
         first, second = np.meshgrid(self.x1, self.x2, indexing="ij")
         ax.plot_surface(first, second, self.values, **{"cmap": "viridis", "linewidth": 0, **style})
-        ax.set(xlabel="$x_1$", ylabel="$x_2$")
+        ax.set(xlabel="$x_1$", ylabel="$x_2$", zlabel=self.zlabel)
         return self
 
 
-class WeightsDisplay(_Display):
+class WeightsDisplay(Display):
     """Weights of first-layer neurons as images, side by side; white is zero.
 
     Parameters
@@ -263,20 +209,18 @@ class WeightsDisplay(_Display):
         ax = self._set_axes(ax)
         neurons, height, width = self.images.shape
         rows = -(-neurons // columns)
-        sheet = np.zeros((rows * height, min(neurons, columns) * width))
+        sheet = np.full((rows * (height + 1) - 1, min(neurons, columns) * (width + 1) - 1), np.nan)  # a pixel apart
         for i, image in enumerate(self.images):
-            top, left = i // columns * height, i % columns * width
+            top, left = i // columns * (height + 1), i % columns * (width + 1)
             sheet[top : top + height, left : left + width] = image
-        limit = float(np.abs(sheet).max()) or 1.0
+        limit = float(np.abs(self.images).max()) or 1.0
         ax.imshow(sheet, **{"cmap": "RdBu_r", "vmin": -limit, "vmax": limit, **style})
         ax.axis("off")
         return self
 
 
-def _check_columns(rows: Sequence[Mapping[str, Any]], *names: str) -> None:
-    if not rows:
-        raise ValueError("rows must have at least one entry, got none")
-    missing = [name for name in names if any(name not in row for row in rows)]
-    if missing:
-        required, lacking = (", ".join(map(repr, each)) for each in (names, missing))
-        raise ValueError(f"rows must have columns {required}, and lack {lacking}")
+def _check_bounds(bounds: Any) -> list[tuple[float, float]]:
+    pairs = bounds if np.shape(bounds) == (2, 2) else (bounds, bounds)
+    if np.shape(pairs) != (2, 2) or not all(low < high for low, high in pairs):
+        raise ValueError(f"bounds must be (low, high) or ((low, high), (low, high)) with low < high, got {bounds!r}")
+    return [(float(low), float(high)) for low, high in pairs]

@@ -9,7 +9,7 @@ matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
 
 from fastmlp import History, Network, Trainer, studies  # noqa: E402
-from fastmlp.plotting import HeatMapDisplay, LearningCurveDisplay, SurfaceDisplay, WeightsDisplay  # noqa: E402
+from fastmlp.plotting import HeatMapDisplay, LearningCurveDisplay, PathDisplay, SurfaceDisplay, WeightsDisplay  # noqa: E402
 from matplotlib import pyplot  # noqa: E402
 from problems import problem  # noqa: E402
 
@@ -84,8 +84,8 @@ def test_weights_as_images():
     net = Network((6, 4, 2), seed=1)
     display = WeightsDisplay.from_network(net, (2, 3), 3)
     np.testing.assert_array_equal(display.images[1], net.weights[0][:, 1].reshape(2, 3))
-    assert display.ax_.images[0].get_array().shape == (2, 9)
-    assert display.plot(columns=2).ax_.images[0].get_array().shape == (4, 6)
+    assert display.ax_.images[0].get_array().shape == (2, 11)
+    assert display.plot(columns=2).ax_.images[0].get_array().shape == (5, 7)
     with pytest.raises(ValueError, match="6 pixels"):
         WeightsDisplay.from_network(net, (5, 5))
     with pytest.raises(ValueError, match="neurons.*9"):
@@ -96,6 +96,122 @@ def test_without_matplotlib_it_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match="needs matplotlib"):
         LearningCurveDisplay({"training": np.ones(3)}, "loss").plot()
+
+
+def curve_rows():
+    """Two penalties, zero among them, with two seeds; the second seed of the larger one ends an epoch earlier."""
+    return [
+        {
+            "l2": l2,
+            "seed": seed,
+            "epoch": epoch,
+            "seconds": 1.0 + seed,
+            "loss": 10 * l2 + seed + 1 / epoch,
+            "val_loss": 9.0,
+        }
+        for l2 in (0.1, 0.0, 0.001)
+        for seed in (0, 1)
+        for epoch in range(1, (3 if (l2, seed) == (0.1, 1) else 4))
+    ]
+
+
+def test_training_and_validation_curves_of_a_study_in_one_figure():
+    display = LearningCurveDisplay.from_rows(curve_rows(), ["loss", "val_loss"], "l2")
+    assert legend_of(display.ax_) == [f"l2 = {l2}, {name}" for l2 in (0.1, 0.0, 0.001) for name in ("loss", "val loss")]
+    assert [line.get_linestyle() for line in display.lines_] == ["-", "--"] * 3
+    colours = [line.get_color() for line in display.lines_]
+    assert colours[::2] == colours[1::2] and len(set(colours)) == 3
+    assert display.ax_.get_ylabel() == "loss"
+    first = display.lines_[0].get_ydata()
+    np.testing.assert_allclose(first[:2], [2.5, 2.0])
+    assert np.isnan(first[2]), "the curve of a mean ends with the shortest"
+    plain = LearningCurveDisplay.from_rows(curve_rows(), "loss", "l2")
+    assert legend_of(plain.ax_) == ["l2 = 0.1", "l2 = 0.0", "l2 = 0.001"]
+
+
+def test_curves_against_seconds():
+    display = LearningCurveDisplay.from_rows(curve_rows(), "loss", "l2", x="seconds")
+    assert display.ax_.get_xlabel() == "seconds"
+    np.testing.assert_allclose(display.lines_[1].get_xdata(), [1.5, 3.0, 4.5])  # of seeds that take 1 and 2 each
+    history = {"loss": [3.0, 2.0], "val_loss": [4.0, 3.0], "seconds": [0.5, 0.25]}
+    of_history = LearningCurveDisplay.from_history(history, x="seconds")
+    for line in of_history.lines_:
+        np.testing.assert_allclose(line.get_xdata(), [0.5, 0.75])
+    for make in (
+        lambda: LearningCurveDisplay.from_rows(curve_rows(), "loss", "l2", x="second"),
+        lambda: LearningCurveDisplay.from_history(history, x="second"),
+    ):
+        with pytest.raises(ValueError, match="x must be one of 'epoch', 'seconds', got 'second'"):
+            make()
+
+
+def test_epochs_are_whole_numbers():
+    display = LearningCurveDisplay.from_history({"loss": [3.0, 2.0, 1.0]})
+    display.figure_.canvas.draw()
+    assert all(tick == round(tick) for tick in display.ax_.get_xticks())
+    ax = pyplot.figure().add_subplot()
+    ax.set_xscale("log")
+    LearningCurveDisplay.from_history({"loss": [3.0, 2.0, 1.0]}, ax=ax)
+
+
+def test_a_path_shows_the_last_epochs_by_a_setting_with_zero_at_the_left_end():
+    display = PathDisplay.from_rows(curve_rows(), ["loss", "val_loss"], "l2", linewidth=3)
+    assert display.x == [0.0, 0.001, 0.1] and display.ax_.get_xscale() == "symlog"
+    assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("l2", "loss")
+    assert legend_of(display.ax_) == ["loss", "val loss"]
+    mean = [0.5 + 1 / 3, 0.51 + 1 / 3, (1 + 1 / 3 + 2 + 1 / 2) / 2]
+    np.testing.assert_allclose(display.lines_[0].get_ydata(), mean)
+    assert display.lines_[0].get_linewidth() == 3 and display.lines_[0].get_marker() == "o"
+    band = display.ax_.collections[0].get_paths()[0].vertices
+    np.testing.assert_allclose([band[band[:, 0] == 0, 1].min(), band[band[:, 0] == 0, 1].max()], [1 / 3, 4 / 3])
+    left, right = display.ax_.transData.transform([(0, 0), (0.001, 0)])[:, 0]
+    assert left < right
+    positive = PathDisplay.from_rows([row for row in curve_rows() if row["l2"]], "loss", "l2")
+    assert positive.ax_.get_xscale() == "log" and positive.ax_.get_legend() is None
+    assert positive.plot(pyplot.figure().add_subplot(), marker="x").lines_[0].get_marker() == "x"
+    words = [{"activation": name, "seed": 0, "epoch": 1, "loss": 1.0} for name in ("tanh", "relu")]
+    assert ticks_of(PathDisplay.from_rows(words, "loss", "activation").ax_.xaxis) == ([0, 1], ["tanh", "relu"])
+
+
+def test_a_path_of_a_net_that_diverged_has_a_gap():
+    rows = [{"l2": l2, "seed": 0, "epoch": 1, "loss": loss} for l2, loss in ((0.1, 1.0), (1.0, np.nan), (10.0, 2.0))]
+    assert np.isnan(PathDisplay.from_rows(rows, "loss", "l2").lines_[0].get_ydata()).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("make", [LearningCurveDisplay.from_rows, PathDisplay.from_rows])
+def test_names_of_columns_are_checked(make):
+    for metric in (3, [], ["loss", 3]):
+        with pytest.raises(TypeError, match="metric must be the name of a column or several, got "):
+            make(curve_rows(), metric, "l2")
+    with pytest.raises(TypeError, match="rows must be the rows of a study, got a tuple: pass its first element"):
+        make((curve_rows(), []), "loss", "l2")
+    with pytest.raises(TypeError, match=r"by must be the name of a column, got \['l2'\]"):
+        LearningCurveDisplay.from_rows(curve_rows(), "loss", ["l2"])
+
+
+def test_a_heat_map_of_a_study_has_a_colour_bar():
+    display = HeatMapDisplay.from_rows(heat_rows(), "loss", x="size", y="rate")
+    bar = display.figure_.axes[1]
+    assert bar.get_ylabel() == display.label == "loss"
+    plain = HeatMapDisplay(display.values, "size", "rate", display.xticks, display.yticks).plot()
+    assert len(plain.figure_.axes) == 1
+
+
+def test_a_surface_of_a_function_on_a_rectangle():
+    display = SurfaceDisplay.from_function(lambda X: X[:, 0] + 10 * X[:, 1], ((0, 1), (2, 4)), points=3)
+    np.testing.assert_array_equal(display.x1, [0, 0.5, 1])
+    np.testing.assert_array_equal(display.x2, [2, 3, 4])
+    np.testing.assert_allclose(display.values, [[20, 30, 40], [20.5, 30.5, 40.5], [21, 31, 41]])
+    assert display.ax_.get_zlabel() == "value"
+    net = Network((2, 1), loss="squared_error")
+    assert SurfaceDisplay.from_network(net, (0, 1), 3).ax_.get_zlabel() == "prediction"
+    of_error = SurfaceDisplay.from_network(net, ((0, 1), (0, 2)), 3, minus=lambda X: net.predict(X))
+    assert of_error.ax_.get_zlabel() == "error" and not of_error.values.any()
+    for bounds in ((1, 0), 3, ((0, 1), (2, 2)), (0, 1, 2)):
+        with pytest.raises(ValueError, match="bounds must be .* with low < high, got "):
+            SurfaceDisplay.from_function(lambda X: X[:, 0], bounds)
+    with pytest.raises(ValueError, match=r"function must return shape \(9,\), one value per row of X, got \(9, 2\)"):
+        SurfaceDisplay.from_function(lambda X: X, (0, 1), 3)
 
 
 # Every display: what is drawn, where, and the texts of axes, ticks and legends
@@ -251,16 +367,17 @@ def test_weights_stand_side_by_side_and_white_is_zero(neurons, columns):
     net = Network((6, 12, 2), seed=1)
     display = WeightsDisplay.from_network(net, (2, 3), neurons).plot(columns=columns)
     (image,) = display.ax_.images
-    sheet = np.asarray(image.get_array())
+    sheet = np.ma.filled(image.get_array(), np.nan)
     width, height = min(neurons, columns), -(-neurons // columns)
-    assert sheet.shape == (2 * height, 3 * width)
+    assert sheet.shape == (3 * height - 1, 4 * width - 1), "a pixel apart"
+    assert np.isnan(sheet[2::3]).all() and np.isnan(sheet[:, 3::4]).all()
     for place in range(width * height):
-        top, left = 2 * (place // width), 3 * (place % width)
+        top, left = 3 * (place // width), 4 * (place % width)
         tile = sheet[top : top + 2, left : left + 3]
         if place < neurons:
             np.testing.assert_array_equal(tile, net.weights[0][:, place].reshape(2, 3))
         else:
-            assert not tile.any()
+            assert np.isnan(tile).all()
     max_weight = np.abs(net.weights[0][:, :neurons]).max()
     assert image.get_clim() == (-max_weight, max_weight)
     assert image.get_cmap().name == "RdBu_r"
@@ -274,7 +391,7 @@ def test_weights_by_default_and_of_zeros():
     net = Network((6, 20, 2), seed=1)
     display = WeightsDisplay.from_network(net, (2, 3), cmap="gray")
     assert display.images.shape == (12, 2, 3)
-    assert display.ax_.images[0].get_array().shape == (4, 18) and display.ax_.images[0].get_cmap().name == "gray"
+    assert display.ax_.images[0].get_array().shape == (5, 23) and display.ax_.images[0].get_cmap().name == "gray"
     net.set_parameters([0 * w for w in net.weights], net.biases)
     assert WeightsDisplay.from_network(net, (3, 2), 20).ax_.images[0].get_clim() == (-1, 1)
     for shape in ((2, 2), (6,), (1, 2, 3), (-2, -3, 1)):
@@ -290,19 +407,22 @@ def test_every_display_draws_on_the_axes_given():
     makers = {
         "history": lambda ax: LearningCurveDisplay.from_history({"loss": [1.0]}, ax=ax),
         "rows": lambda ax: LearningCurveDisplay.from_rows(heat_rows(), "loss", "size", ax=ax),
+        "path": lambda ax: PathDisplay.from_rows(heat_rows(), "loss", "size", ax=ax),
+        "function": lambda ax: SurfaceDisplay.from_function(lambda X: X[:, 0], (0, 1), 3, ax=ax),
         "heat": lambda ax: HeatMapDisplay.from_rows(heat_rows(), "loss", "size", "rate", ax=ax),
         "surface": lambda ax: SurfaceDisplay.from_network(net, (0, 1), 3, ax=ax),
         "weights": lambda ax: WeightsDisplay.from_network(net, (1, 2), 3, ax=ax),
     }
     for name, make in makers.items():
-        ax = pyplot.figure().add_subplot(projection="3d" if name == "surface" else None)
+        ax = pyplot.figure().add_subplot(projection="3d" if name in ("surface", "function") else None)
         display = make(ax)
         assert display.ax_ is ax and display.figure_ is ax.figure
-        other = pyplot.figure().add_subplot(projection="3d" if name == "surface" else None)
+        other = pyplot.figure().add_subplot(projection="3d" if name in ("surface", "function") else None)
         assert display.plot(other) is display and display.ax_ is other and display.figure_ is other.figure
         before = pyplot.get_fignums()
         new = make(None)
         assert len(pyplot.get_fignums()) == len(before) + 1 and new.figure_.number not in before
+        pyplot.close("all")
 
 
 @pytest.mark.parametrize("display", [LearningCurveDisplay, HeatMapDisplay])

@@ -64,9 +64,9 @@ from sklearn.model_selection import GridSearchCV, HalvingRandomSearchCV, cross_v
 
 train_one = sweeps._train_one
 
-def reported(net, epochs, n_threads, names, callbacks, X, *arrays):
+def reported(net, epochs, n_threads, metrics, names, callbacks, X, *arrays):
     """What a worker receives, as columns of the rows; pickled by value, so that workers need not import this script."""
-    rows, network = train_one(net, epochs, n_threads, names, callbacks, X, *arrays)
+    rows, network = train_one(net, epochs, n_threads, metrics, names, callbacks, X, *arrays)
     seen = {"pid": os.getpid(), "n_threads": n_threads, "default": default_thread_count(), "X": type(X).__name__}
     return [{**row, **seen} for row in rows], network
 
