@@ -358,6 +358,25 @@ class Network(Exports):
                 gradient += l2 * w + l1 * np.sign(w)
         return Gradients(loss, core_calls.penalty(self, l1, l2), weight_gradients, bias_gradients)
 
+    def summary(self) -> None:
+        """Print a line for each layer: its shape, its activation and its number of parameters; and the loss.
+
+        Examples
+        --------
+        >>> import fastmlp
+        >>> fastmlp.Network((784, 128, 10)).summary()
+        layer  inputs  outputs  activation  parameters
+        1         784      128  relu            100480
+        2         128       10  softmax           1290
+        101770 parameters, float32, loss cross_entropy
+        """
+        rows = [row.name for row, _ in self.spec.hidden_activations] + [self.spec.loss_row.output]
+        width = max(10, *map(len, rows))
+        print(f"layer  inputs  outputs  {'activation':{width}}  parameters")
+        for i, (name, (inputs, outputs)) in enumerate(zip(rows, self.spec.shapes), 1):
+            print(f"{i:<5}  {inputs:6}  {outputs:7}  {name:{width}}  {(inputs + 1) * outputs:10}")
+        print(f"{self.parameter_count} parameters, {self.dtype.name}, loss {self.loss}")
+
     def begin(self, X: Any, n_threads: int | None = None) -> Step:
         """Begin a step of training with a loss of your own; `fastmlp.steps.Step.backward` and `Trainer.apply` end it.
 

@@ -214,12 +214,18 @@ def check_input_array(X: Any, features: int) -> np.ndarray | _core.CsrInputs:
     elif not isinstance(X, _core.CsrInputs):  # one that comes back from an earlier check
         X = real_array("X", X)
     if len(X.shape) != 2 or X.shape[1] != features:
-        raise ValueError(f"X must have shape (samples, {features}), got {X.shape}")
+        raise ValueError(f"X must have shape (samples, {features}), got {X.shape}{_hint_of_shape(X.shape, features)}")
     if X.shape[0] == 0:
         raise ValueError(f"X must have at least one row, got shape {X.shape}")
     if isinstance(X, _core.CsrInputs):
         return X
     return _csr_inputs(X) if sparse else _input_values(X)
+
+
+def _hint_of_shape(shape: tuple[int, ...], features: int) -> str:
+    if shape == (features,):
+        return ": pass X[None] for one row"
+    return ": pass X.reshape(len(X), -1)" if len(shape) > 2 and math.prod(shape[1:]) == features else ""
 
 
 def _input_values(X: np.ndarray) -> np.ndarray:
@@ -288,13 +294,15 @@ def _indices(name: str, X: Any) -> np.ndarray:
 def check_labels(y: Any, rows: int, classes: int, loss: str) -> np.ndarray:
     """y as int64, shape (rows,), each in [0, classes)."""
     y = as_array("y", y)
+    one_hot = y.shape == (rows, classes) and classes > 1
     if y.dtype.kind not in "biu":
-        found = y.dtype
-        if y.dtype.kind == "f" and y.size:
-            found = f"{y.dtype} such as {y.ravel()[0]!r}"
-        raise TypeError(f"y must be integer class labels for {loss}, got {found}")
+        such = f" such as {y.ravel()[0]}" if y.size else ""
+        hint = {"f": ": pass y.astype(int)", "U": ": pass np.unique(y, return_inverse=True)[1]"}.get(y.dtype.kind, "")
+        hint = ": pass y.argmax(axis=1) of one-hot labels" if one_hot else hint
+        raise TypeError(f"y must be integer class labels for {loss}, got {y.dtype}{such}{hint}")
     if y.shape != (rows,):
-        raise ValueError(f"y must have shape ({rows},), one label per row of X, got {y.shape}")
+        hint = ": pass y.ravel()" if y.shape == (rows, 1) else ": pass y.argmax(axis=1)" if one_hot else ""
+        raise ValueError(f"y must have shape ({rows},), one label per row of X, got {y.shape}{hint}")
     bad = (y < 0) | (y >= classes) if y.dtype.kind == "i" else y >= classes
     if bad.any():
         row = int(bad.argmax())

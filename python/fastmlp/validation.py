@@ -24,6 +24,8 @@ PRECISIONS = ("bfloat16", "bfloat16_amx")
 NAMES_ELSEWHERE = {
     "lr": "learning_rate",
     "eta": "learning_rate",
+    "betas": "beta_1",
+    "eps": "epsilon",
     "learning_rate_init": "learning_rate",
     "weight_decay": "l2",
     "alpha": "l2",
@@ -41,6 +43,7 @@ NAMES_ELSEWHERE = {
     "num_threads": "n_threads",
     "random_state": "seed",
     "eval_set": "validation_data",
+    "restore_best_weights": "restore_best",
     "hidden_layer_sizes": "layer_sizes",
     "mse": "squared_error",
     "mean_squared_error": "squared_error",
@@ -50,6 +53,7 @@ NAMES_ELSEWHERE = {
     "bce": "binary_cross_entropy",
     "binary_crossentropy": "binary_cross_entropy",
     "sigmoid": "logistic",
+    "swish": "silu",
     "linear": "identity",
 }
 """Names that other libraries use, and ours."""

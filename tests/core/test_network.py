@@ -299,6 +299,18 @@ def test_a_row_is_right_if_each_output_is_on_the_side_of_its_target(isa, dtype, 
             assert broken.evaluate(np.full((3, 1), 4), np.full((3, outputs), target)).accuracy == 0
 
 
+def test_a_summary_has_a_line_for_each_layer(capsys):
+    net = Network((5, 12345, 7), activation="leaky_relu", loss="poisson", dtype="float64")
+    net.summary()
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        ["layer", "inputs", "outputs", "activation", "parameters"],
+        ["1", "5", "12345", "leaky_relu", str(6 * 12345)],
+        ["2", "12345", "7", "exponential", str(12346 * 7)],
+        [str(net.parameter_count), "parameters,", "float64,", "loss", "poisson"],
+    ]
+
+
 def prediction_cases(dtype):
     """Rows of full precision, and rows like images: mostly zero, some columns zero everywhere."""
     rng = np.random.default_rng(0)

@@ -111,6 +111,11 @@ def test_other_input_types_are_rejected(input_type, error):
         Network((2, 2)).to_onnx(input_type)
 
 
+def test_a_path_in_place_of_the_type_is_explained():
+    with pytest.raises(ValueError, match=r"writes no file: onnx.save\(net.to_onnx\(\), 'n.onnx'\)"):
+        Network((2, 2)).to_onnx("n.onnx")
+
+
 def test_models_that_protobuf_cannot_write_are_rejected(monkeypatch):
     net = Network((2,) + (1,) * 300 + (2,), "tanh", "binary_cross_entropy")  # of names more than of numbers
     size = net.to_onnx("uint8").ByteSize()

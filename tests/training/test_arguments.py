@@ -287,3 +287,43 @@ def test_layer_sizes_end_at_31_bits(monkeypatch):
             ValueError, match=rf"layer_sizes\[{place}\] must be at least 1 and at most 2147483647, got 2"
         ):
             validation.check_layer_sizes(sizes, np.dtype("float32"))
+
+
+LABELS = np.arange(20) % 3
+
+
+@pytest.mark.parametrize(
+    "call, hint",
+    [
+        (lambda net, X: net.predict(X[0]), r"got \(5,\): pass X\[None\] for one row$"),
+        (lambda net, X: net.predict(X.reshape(4, 5, 5)), r"got \(4, 5, 5\)$"),
+        (lambda net, X: net.predict(X.reshape(20, 5, 1)), r"got \(20, 5, 1\): pass X.reshape\(len\(X\), -1\)$"),
+        (lambda net, X: net.evaluate(X, LABELS * 1.0), r"got float64 such as 0.0: pass y.astype\(int\)$"),
+        (lambda net, X: net.evaluate(X, np.eye(3)[LABELS]), r"such as 1.0: pass y.argmax\(axis=1\) of one-hot labels$"),
+        (lambda net, X: net.evaluate(X, np.eye(3, dtype=int)[LABELS]), r"got \(20, 3\): pass y.argmax\(axis=1\)$"),
+        (lambda net, X: net.evaluate(X, LABELS[:, None]), r"got \(20, 1\): pass y.ravel\(\)$"),
+        (
+            lambda net, X: net.evaluate(X, np.array(list("abcd") * 5)),
+            r"such as a: pass np.unique\(y, return_inverse=True\)",
+        ),
+    ],
+)
+def test_errors_about_shapes_and_labels_say_what_to_pass(call, hint):
+    X = np.arange(100.0).reshape(20, 5)
+    with pytest.raises((ValueError, TypeError), match=hint):
+        call(Network((5, 3)), X)
+
+
+@pytest.mark.parametrize(
+    "name, meant", [("lr", "learning_rate"), ("betas", "beta_1"), ("eps", "epsilon"), ("l_1", "l1"), ("epoch", None)]
+)
+def test_names_of_other_libraries_are_recognised(name, meant):
+    hint = f"; did you mean '{meant}'" if meant else "$"
+    with pytest.raises(TypeError, match=f"^Trainer\\(\\) got an unexpected keyword argument '{name}'{hint}"):
+        Trainer(Network((5, 3)), **{name: 1})
+
+
+def test_swish_and_sigmoid_are_recognised():
+    for name, meant in (("swish", "silu"), ("sigmoid", "logistic")):
+        with pytest.raises(ValueError, match=f"got '{name}'; did you mean '{meant}'"):
+            Network((5, 4, 3), activation=name)

@@ -31,6 +31,8 @@ def to_onnx(model: ModelState, input_type: str | None) -> Any:
     """What `Network.to_onnx` returns."""
     spec = model.spec
     input_type = spec.dtype.name if input_type is None else input_type
+    if str(input_type).endswith(".onnx"):
+        raise ValueError(f"to_onnx returns the model and writes no file: onnx.save(net.to_onnx(), {input_type!r})")
     input_type = validation.check_choice("input_type", input_type, INPUT_TYPES)
     onnx = load_onnx()
     _check_size(spec)
