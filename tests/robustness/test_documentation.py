@@ -75,6 +75,19 @@ def test_examples_run(code, output, tmp_path, monkeypatch):
         assert says_the_same(output, result.stdout), result.stdout
 
 
+@pytest.mark.parametrize("name", ["batch_sizes", "penalty_path", "width_by_depth", "regression_surface"])
+def test_programs_to_start_from_write_their_figure(name, tmp_path, monkeypatch):
+    code = (ROOT / "examples" / f"{name}.py").read_text()
+    assert len(code.splitlines()) <= 30, "short enough to be read at once"
+    if missing_packages(code):
+        pytest.skip(f"not installed: {', '.join(sorted(missing_packages(code)))}")
+    monkeypatch.chdir(tmp_path)
+    result = run_python(code, MPLBACKEND="Agg")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout and not result.stderr
+    assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+
+
 def test_the_comparison_of_outputs_sees_differences():
     assert says_the_same("accuracy 0.94\n", "accuracy 0.93\n")
     assert not says_the_same("accuracy 0.94\n", "accuracy 0.80\n")
