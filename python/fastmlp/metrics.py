@@ -9,6 +9,8 @@ import numpy as np
 
 from . import training_data, validation
 
+__all__ = ["mean_squared_error"]
+
 TAKEN = ("loss", "accuracy")
 """The names of the metrics that every fit measures."""
 
