@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,8 @@ import numpy as np
 from . import row_subsets, sweeps, training_data, validation
 from .ensemble import Ensemble
 from .history import Callback, History
-from .many import Fits, share_data
+from .many import Fits, one_at_a_time_each, share_data
+from .metrics import check_metrics, on_sets
 from .network import Network
 from .progress import ManyProgress
 from .standardization import learned
@@ -34,6 +35,7 @@ def fit_ensemble(
     n_threads: int | None = None,
     sample_weight: Any = None,
     max_seconds: float | None = None,
+    metrics: Mapping[str, Callable[..., Any]] | None = None,
 ) -> Ensemble:
     """Train several networks for the same problem at the same time, one per core, on one copy of the data.
 
@@ -50,7 +52,7 @@ def fit_ensemble(
         The rows that a member is trained on: all; as many as X has, drawn with replacement; or all but those of one fold.
         There is one fold for each member. The folds are random parts of equal sizes that depend only on the numbers of rows
         and folds.
-    validation_data, callbacks, verbose, n_threads, sample_weight, max_seconds
+    validation_data, callbacks, verbose, n_threads, sample_weight, max_seconds, metrics
         As in `fit_many`. A member's loss is also weighted if its rows are drawn.
 
     Returns
@@ -84,7 +86,7 @@ def fit_ensemble(
     checked = validation.check_callbacks(callbacks)
     threads = validation.check_threads(n_threads) or default_thread_count()
     max_seconds = validation.check_max_seconds(max_seconds)
-    progress = ManyProgress(verbose, len(given), epochs)
+    progress, functions = ManyProgress(verbose, len(given), epochs), check_metrics(metrics)
     trainers = [sweeps.new_trainer(settings, seed) for seed in given]
     networks = [trainer.network for trainer in trainers]
     parts: list[np.ndarray] = []  # the folds
@@ -104,8 +106,10 @@ def fit_ensemble(
             for each, own in zip(data, trained(data[0].rows))
         ]
         sets = training_data.evaluation_sets(validation_data, lambda *rows: share_data(networks, *rows, threads))
+        own = on_sets(one_at_a_time_each(functions), validation_data, networks[0].layer_sizes[0])
     ensemble = Ensemble(networks)
-    outcomes = Fits(trainers, data, sets, epochs, checked, threads, progress, max_seconds=max_seconds).run()
+    more = {"max_seconds": max_seconds, "own_metrics": own}
+    outcomes = Fits(trainers, data, sets, epochs, checked, threads, progress, **more).run()
     ensemble.histories = [outcome for outcome in outcomes if isinstance(outcome, History)]
     if parts:
         ensemble.out_of_fold = _out_of_fold(networks, X, parts, threads)

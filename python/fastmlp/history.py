@@ -190,8 +190,8 @@ class EpochInfo:
 
     Attributes
     ----------
-    epoch : int >= 1
-        Number of epochs finished in this fit.
+    epoch : int >= 0
+        Number of epochs finished in this fit; 0 in `begin_fit` of a callback.
     epochs : int
         Number of epochs passed to the fit.
     metrics : dict of str to float

@@ -99,9 +99,7 @@ def fit_many(
             data = [row_subsets.only(each, rows, sample_weight) for each in data]
             validation_data = row_subsets.take_all(X, y, sample_weight, held_out)
         sets = training_data.evaluation_sets(validation_data, lambda *rows: share_data(networks, *rows, threads))
-        lock = threading.Lock()
-        functions = {name: one_at_a_time(function, lock) for name, function in functions.items()}
-        measured = on_sets(functions, validation_data, networks[0].layer_sizes[0])
+        measured = on_sets(one_at_a_time_each(functions), validation_data, networks[0].layer_sizes[0])
     return Fits(given, data, sets, epochs, checked, threads, progress, return_diverged, max_seconds, measured).run()
 
 
@@ -229,6 +227,12 @@ def share_data(networks: Sequence[Any], X: Any, y: Any, sample_weight: Any, n_th
             validation.add_note(error, f"trainers[{index}], {network!r}")
             raise
     return data
+
+
+def one_at_a_time_each(functions: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
+    """Metrics for fits in several threads, one call of any of them at a time."""
+    lock = threading.Lock()
+    return {name: one_at_a_time(function, lock) for name, function in functions.items()}
 
 
 def one_at_a_time(function: Callable[..., Any], lock: threading.Lock) -> Callable[..., Any]:

@@ -392,7 +392,8 @@ def as_array(name: str, values: Any) -> np.ndarray:
 def real_array(name: str, values: Any) -> np.ndarray:
     array = as_array(name, values)
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must be an array of real numbers, got dtype {array.dtype}")
+        loader = ", or fastmlp.streaming.Stream(chunks)" if array.ndim == 0 and hasattr(values, "__iter__") else ""
+        raise TypeError(f"{name} must be an array of real numbers{loader}, got dtype {array.dtype}")
     return array
 
 

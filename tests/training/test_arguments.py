@@ -314,6 +314,17 @@ def test_errors_about_shapes_and_labels_say_what_to_pass(call, hint):
         call(Network((5, 3)), X)
 
 
+def test_an_iterable_of_batches_is_pointed_to_streams():
+    class Loader:
+        def __iter__(self):
+            return iter([])
+
+    with pytest.raises(
+        TypeError, match=r"X must be an array of real numbers, or fastmlp.streaming.Stream\(chunks\), got"
+    ):
+        Trainer(Network((5, 3))).fit(Loader(), None, 1)
+
+
 @pytest.mark.parametrize(
     "name, meant", [("lr", "learning_rate"), ("betas", "beta_1"), ("eps", "epsilon"), ("l_1", "l1"), ("epoch", None)]
 )

@@ -222,7 +222,7 @@ DEFAULTS = {
     "distributed.Trainer": dict(optimizer="sgd", learning_rate=0.1, batch_size=128) | OF_RANKS,
     "distributed.Trainer.fit": OF_FIT | dict(n_threads=None),
     "distributed.Trainer.resume": OF_RANKS,
-    "fit_ensemble": OF_FIT | dict(seeds=range(5), rows="all", n_threads=None),
+    "fit_ensemble": OF_FIT | dict(seeds=range(5), rows="all", n_threads=None, metrics=None),
     "fit_lbfgs": OF_FIT | dict(max_iter=1000, l1=0.0, l2=0.0, tol=1e-6, n_threads=None, metrics=None),
     "fit_many": OF_FIT | dict(n_threads=None, return_diverged=False, validation_split=None, metrics=None),
     "ops.activate": dict(settings=None),

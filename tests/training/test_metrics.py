@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fastmlp import Network, Trainer, fit_lbfgs, fit_many, load, metrics, streaming
+from fastmlp import Network, Trainer, fit_ensemble, fit_lbfgs, fit_many, load, metrics, streaming
 from fastmlp.callbacks import Checkpoint, EarlyStopping
 from fastmlp.metrics import mean_squared_error
 from problems import problem
@@ -38,7 +38,19 @@ def fit_by_lbfgs(**more):
     return [(net, fit_lbfgs(net, X, Y, 3, **more))]
 
 
-FITS = {"Trainer": fit_alone, "a stream": fit_stream, "fit_many": fit_several, "fit_lbfgs": fit_by_lbfgs}
+def fit_members(**more):
+    settings = {"layer_sizes": SIZES, "loss": "squared_error", "dtype": "float64"}
+    ensemble = fit_ensemble(settings, X, Y, 3, seeds=[0, 1], n_threads=2, **more)
+    return list(zip(ensemble.members, ensemble.histories))
+
+
+FITS = {
+    "Trainer": fit_alone,
+    "a stream": fit_stream,
+    "fit_many": fit_several,
+    "fit_lbfgs": fit_by_lbfgs,
+    "fit_ensemble": fit_members,
+}
 
 
 @pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
