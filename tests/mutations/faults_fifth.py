@@ -25,7 +25,7 @@ FAULTS = [
         "W09", "++forks_;", "interpreter_ends_ = false;"
     ),  # os.fork() while another thread fits a network: in the child a fit, set_parameters or save
     Fault(
-        "W10", "if due or (self._best is None and info.epoch == info.epochs):", "if due or info.epoch == info.epochs:"
+        "W10", "if self._best is None: info.save(self._path)", "info.save(self._path)"
     ),  # Checkpoint(path, best='val_loss') in a fit whose last epoch is worse than an earlier one:
     Fault(
         "W15", "rules_.weights.l1 != 0 || rules_.weights.l2 != 0 ||", "rules_.weights.l2 != 0 ||"

@@ -79,8 +79,8 @@ FAULTS = [
     # python/fastmlp
     Fault("X19", "max(1, math.ceil(quota))", "max(1, math.floor(quota))"),  # a quota of 1.5 cores gives one thread
     Fault(
-        "X20", '{**settings, "proximal": True}', '{"proximal": True, **settings}'
-    ),  # settings can turn a path's proximal steps off
+        "X20", "_check_varied(settings, norm, *own)", "_check_varied(settings, norm)"
+    ),  # settings can turn a path's proximal steps off without a word
     Fault(
         "X21",
         'if row["epoch"] == last or not np.isfinite(row[value]):',
@@ -286,7 +286,7 @@ FAULTS = [
         "Z24", "self._check_same()", ""
     ),  # distributed: settings that a callback changes differently on the ranks are no error; the ranks drift apart
     Fault(
-        "Z25", "with lock: return callback(info)", "return callback(info)"
+        "Z25", "with lock: return function(*arguments, **more)", "return function(*arguments, **more)"
     ),  # many: fit_many calls callbacks from several threads at the same time
     Fault(
         "Z26", "X = X.copy()", ""

@@ -16,7 +16,7 @@ FAULTS = [
     ),  # an epoch calls its first callback only
     Fault("P10", "epoch, updates_before + update)", "epoch, update)"),  # the step within the chunk
     Fault("P12", "self._checked = self._stream._same_each_epoch", "self._checked = True"),
-    Fault("P21", "np.array(values), x, y, xticks, yticks)", "np.array(values), y, x, xticks, yticks)"),
+    Fault("P21", "np.array(values), x, y, xticks, yticks, label)", "np.array(values), y, x, xticks, yticks, label)"),
     Fault("P24", '"n_threads", *other', '"n_threads", "shuffle", *other'),  # ranks may differ in it
     Fault("P27", "(outputs > 0.5).astype(np.int64)", "(outputs >= 0.5).astype(np.int64)"),
     Fault("P32", "if y.max() >= classes:", "if y.max() > classes:"),
@@ -113,7 +113,7 @@ FAULTS = [
     ),  # inputs are checked for the first net's scale only
     Fault("P73", "round(first * ratio**layer)", "int(first * ratio**layer)"),
     Fault(
-        "P74", '{**settings, "proximal": True} if norm == "l1"', '{**settings, "proximal": True} if norm == "l2"'
+        "P74", '{"proximal": True} if norm == "l1"', '{"proximal": True} if norm == "l2"'
     ),  # l1 leaves no exact zeros
     Fault(
         "P75", "n_threads=workers if study.n_threads is None else study.n_threads", "n_threads=study.n_threads"
@@ -125,8 +125,8 @@ FAULTS = [
     # callbacks, threads, progress, plots
     Fault(
         "P79",
-        "for epoch in range(counted, len(values)): if cost(epoch) < best - self._min_delta:",
-        "for epoch in range(counted, len(values)): if cost(epoch) <= best - self._min_delta:",
+        "if cost < so_far.best - self._min_delta:",
+        "if cost <= so_far.best - self._min_delta:",
     ),
     Fault("P80", "for depth in range(len(parts) + 1):", "for depth in range(len(parts)):"),  # the own quota is missed
     Fault("P81", "_fits.remove(thread)", "pass"),  # later fits share the cores with those that have ended
@@ -136,7 +136,7 @@ FAULTS = [
         "if now - self._last_drawn >= SECONDS_BETWEEN_REDRAWS:",
         "if True:",
     ),  # redrawn more than ten times a second
-    Fault("P84", "float(np.abs(sheet).max()) or 1.0", "float(sheet.max()) or 1.0"),  # white is not zero
+    Fault("P84", "float(np.abs(self.images).max()) or 1.0", "float(self.images.max()) or 1.0"),  # white is not zero
     # one activation for each hidden layer
     Fault("P85", "[*activation, activation[-1]]", "[*activation, activation[0]]"),  # the output layer's initial weights
     Fault(
@@ -145,4 +145,16 @@ FAULTS = [
     Fault("P87", '''return "" if isinstance(spec.activation, str) else f"activations.{layer}."''', '''return ""'''),
     Fault("P88", """columns["activation"] = activations.text_of(columns["activation"])""", "pass"),
     Fault("P89", "if all(pair == pairs[0] for pair in pairs):", "if all(name == names[0] for name in names):"),
+    # what newcomers stumbled over
+    Fault("Q01", "if self._restores and is_smallest:", "if self._restores:"),  # the last weights, not the best
+    Fault("Q02", "is_smallest = cost < so_far.smallest", "is_smallest = cost <= so_far.smallest"),
+    Fault(
+        "Q03", '"""Set the learning rate of the first epoch.""" self(info)', '"""Set the learning rate."""'
+    ),  # it has the trainer's
+    Fault("Q04", "sign = -1 if self._larger_is_better else 1", "sign = 1"),
+    Fault("Q05", "if y.ndim == 1 and outputs.shape[1] == 1:", "if outputs.shape[1] == 1:"),
+    Fault("Q06", "targets.shape[1] == 1 and np.ndim(y) == 2", "targets.shape[1] == 1"),  # predict - y broadcasts
+    Fault("Q07", "(targets[j] > T(0.5)) && z[j] == z[j]", "(targets[j] > T(0.5))"),  # NaN is right for 0
+    Fault("Q08", 'np.cumsum(_by_seed(own, "seconds"), axis=1)', '_by_seed(own, "seconds")'),
+    Fault("Q09", "self._of_each[self._of(info)] = _Waiting(info.begin)", "pass"),  # one after an error counts on
 ]

@@ -496,6 +496,18 @@ def test_the_weights_of_an_earlier_fit_are_not_restored():
     assert_equal_bits(parameters(trainer.network), kept[3])
 
 
+def test_a_fit_after_one_that_ended_in_an_error_counts_anew():
+    trainer, stopping = Trainer(network()), EarlyStopping("loss", 3, min_delta=9, restore_best=True)
+
+    def fail(info):
+        if info.epoch == 3:
+            raise OSError("no")
+
+    with pytest.raises(OSError):
+        trainer.fit(X, Y, 9, callbacks=[stopping, fail])
+    assert len(trainer.fit(X, Y, 9, callbacks=[stopping]).loss) == 4
+
+
 @pytest.mark.parametrize("kind", ["Trainer", "estimator"])
 def test_a_mean_of_the_weights_is_not_restored(kind):
     before = parameters(network())
