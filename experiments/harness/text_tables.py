@@ -60,8 +60,8 @@ def _collapse() -> Sequence[str]:
     return (
         "L2 at λ = 0.005",
         "rises to about 60 %, falls to about 10 %",
-        f"counted once per mini-batch: {percent(per_batch[highest], 0)} in epoch {epochs[highest]}, "
-        f"{percent(per_batch[-1])} from epoch {epochs[since]} on; counted once: {percent(once[-1], 0)}",
+        f"penalty added per mini-batch: accuracy rises to {percent(per_batch[highest], 0)} in epoch {epochs[highest]} "
+        f"and is {percent(per_batch[-1])} from epoch {epochs[since]} on; added once per update: {percent(once[-1], 0)}",
     )
 
 
@@ -81,7 +81,7 @@ def _widths() -> Sequence[str]:
     means = ", ".join(f"{percent(runs[width].mean(), 2)} ({width})" for width in sorted(runs))
     chance = percent(single_runs.chance_of_order(runs, single_runs.REPORTED), 0)
     measured = f"{means}, means of {len(runs[128])} seeds; single runs give the report's order {chance} of the time"
-    return "Widths of one hidden layer", "512 before 128 before 254, from one run each", measured
+    return "Widths of one hidden layer", "ranking from single runs: 512 best, then 128, then 254", measured
 
 
 def _best_net() -> Sequence[str]:

@@ -1,7 +1,7 @@
 """Callbacks for every fit: checkpoints, early stopping, learning rates that change.
 
 They read the history of the trainer or estimator, which checkpoints hold, so that a resumed fit continues exactly. A
-callback may have two more methods beside its call after each epoch: `begin_fit` and `end_fit`, with an `EpochInfo`, too.
+callback may have two more methods, which also get an `EpochInfo`: `begin_fit` and `end_fit`.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ class Checkpoint(_OfEachFit):
 class EarlyStopping(_OfEachFit):
     """Ends a fit when a metric has not improved for some epochs.
 
-    It counts from the beginning of each fit. After `Trainer.resume`, it counts the epochs of the fit that the checkpoint was
-    written in.
+    It counts from the beginning of each fit. After `Trainer.resume`, it counts the epochs of the fit that the
+    checkpoint was written in.
 
     Parameters
     ----------
@@ -118,8 +118,8 @@ class EarlyStopping(_OfEachFit):
     min_delta : float >= 0
         Minimum difference from the best value before it that counts as an improvement.
     restore_best : bool
-        At the end of the fit, also if it was not this callback that ended it, the network gets the weights of the best epoch
-        back, which are kept in memory. False: the network keeps its last weights. Not with `average_decay`.
+        At the end of the fit, whatever ended it, the network gets the weights of the best epoch back, which are kept in
+        memory. False: the network keeps its last weights. Not with `average_decay`.
     larger_is_better : bool, optional
         Of the metric. Default: True for names that contain "accuracy" or "score", False for those with "loss", "error",
         "penalty" or "seconds"; for other names it must be given.
@@ -179,8 +179,8 @@ class EarlyStopping(_OfEachFit):
             info.network.set_trusted(*so_far.parameters)
         elif self._restores and so_far.smallest < float("inf"):
             validation.warn(
-                "restore_best keeps weights in memory, and the best epoch was before the trainer was resumed: the network"
-                " keeps its last weights"
+                "restore_best keeps weights in memory, and the best epoch was before the trainer was resumed: the"
+                " network keeps its last weights"
             )
 
 

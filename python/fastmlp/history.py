@@ -25,8 +25,8 @@ class Evaluation(NamedTuple):
     loss : float
         The mean data loss over the rows, weighted by `sample_weight` if that is given.
     accuracy : float
-        The (weighted) share of rows whose most probable class is their label, or, for ``binary_cross_entropy``, of which
-        each output is on the side of 1/2 that its target is on; NaN for other losses.
+        The (weighted) share of rows whose most probable class is their label, or, for ``binary_cross_entropy``, of rows
+        with each output on the same side of 1/2 as its target; NaN for other losses.
     """
 
     loss: float

@@ -18,7 +18,7 @@ TAKEN = ("loss", "accuracy")
 def mean_squared_error(y: Any, predictions: Any, sample_weight: Any = None) -> float:
     """The mean of ``(predictions - y)**2`` over rows and outputs.
 
-    The loss ``squared_error`` is half of the square, summed over the outputs: ``loss = outputs / 2 * mean_squared_error``.
+    The loss ``squared_error`` is half of the square, summed over the outputs: ``outputs / 2`` times this mean.
 
     Parameters
     ----------
@@ -78,8 +78,8 @@ def check_metrics(metrics: Any) -> dict[str, Callable[..., Any]]:
     for name, function in metrics.items():
         if not isinstance(name, str) or not name.isidentifier() or name in TAKEN:
             raise ValueError(
-                f"the names in metrics must be identifiers such as 'auc', other than {' and '.join(map(repr, TAKEN))}, got"
-                f" {name!r}"
+                "the names in metrics must be identifiers such as 'auc', other than"
+                f" {' and '.join(map(repr, TAKEN))}, got {name!r}"
             )
         if not callable(function):
             raise TypeError(f"metrics[{name!r}] must be a function of y and predictions, got {function!r}")

@@ -54,7 +54,7 @@ def only(data: TrainingData, rows: np.ndarray, sample_weight: Any) -> TrainingDa
     weight = float(len(rows))
     if sample_weight is not None:
         weight = float(take("sample_weight", sample_weight, rows).sum(dtype=np.float64))
-    return training_data.check_total_weight("X", data._replace(rows=len(rows), weight=weight, chosen=rows))
+    return training_data.check_total_weight("X", TrainingData(data.core, len(rows), weight, rows, data.column_targets))
 
 
 def take(name: str, values: Any, rows: np.ndarray) -> Any:

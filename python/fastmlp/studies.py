@@ -1,8 +1,8 @@
 """One-call studies: they train many networks at the same time and return a plain table of results.
 
 Every study returns a list of dicts, one per network and epoch: the setting that was varied, the seed, the epoch, and the
-columns of `History`. ``pandas.DataFrame(rows)`` makes it a data frame. With ``return_networks=True`` it returns a pair, the
-list and the trained networks.
+columns of `History`. ``pandas.DataFrame(rows)`` makes it a data frame. With ``return_networks=True`` it returns a pair,
+the list and the trained networks.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def compare(
     -------
     list of dict
         In the order of configurations, then seeds, then epochs: the configuration (its "loss" as "loss_function"), "seed",
-        "epoch", and the epoch's entries of `History`. The last row of a network that diverges is that of the epoch in which
-        it does; all measured values in it are nan.
+        "epoch", and the epoch's entries of `History`. The last row of a network that diverges is that of the epoch in
+        which it does; all measured values in it are nan.
     networks : list of Network
         With ``return_networks=True``: the trained networks, in the same order.
 

@@ -220,9 +220,9 @@ class Trainer(ResumableTrainer):
             least one. It ends before an epoch that would end later if it took as long as the one before it, and sets
             ``history.out_of_time``.
         metrics : dict of str to callable, optional
-            Measured on the validation data after each epoch: ``metrics={"auc": f}`` adds ``val_auc`` (or ``<name>_auc``), the
-            number ``f(y, predictions)``. Predictions are those of `Network.forward`, with one output in the shape of y. If
-            the data have weights, f gets them as ``sample_weight=``, as the metrics of scikit-learn do.
+            Measured on the validation data after each epoch: ``metrics={"auc": f}`` adds ``val_auc`` (or
+            ``<name>_auc``), the number ``f(y, predictions)``. Predictions are those of `Network.forward`, with one output
+            in the shape of y. If the data have weights, f gets them as ``sample_weight=``, as scikit-learn's metrics do.
 
         Returns
         -------

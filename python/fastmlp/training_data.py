@@ -423,5 +423,6 @@ def warn_of_bytes(X: Any, network: Any) -> None:
     values = X.tocsr().data if hasattr(X, "tocsr") else X  # the maximum of a sparse matrix would change it
     if values.size and values.max() > 127:
         validation.warn(
-            "X is uint8 with values above 127 and the network's input_scale is 1: pass input_scale=1/255 to Network for images"
+            "X is uint8 with values above 127 and the network's input_scale is 1: pass input_scale=1/255 to Network for"
+            " images"
         )

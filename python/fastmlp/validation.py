@@ -8,7 +8,6 @@ import inspect
 import math
 import numbers
 import os
-import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -312,8 +311,8 @@ def check_callbacks(callbacks: Any) -> list[Callable[..., Any]]:
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """A warning that names the line outside this package."""
-    depth, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+    depth, frame = 1, inspect.currentframe()
+    while frame and frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
         depth, frame = depth + 1, frame.f_back
     warnings.warn(message, category, stacklevel=depth)
 

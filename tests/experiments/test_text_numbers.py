@@ -198,7 +198,10 @@ def test_the_riddle_is_told_with_its_epochs(results):
     assert value("riddle_end") == "10.5 % from epoch 5 on"
     assert value("riddle_once") == "93 % after 10 epochs"
     assert value("riddle_seeds") == "2"
-    told = "counted once per mini-batch: 60 % in epoch 2, 10.5 % from epoch 5 on; counted once: 93 %"
+    told = (
+        "penalty added per mini-batch: accuracy rises to 60 % in epoch 2 and is 10.5 % from epoch 5 on; added once per"
+        " update: 93 %"
+    )
     assert text_tables._collapse()[2] == told
 
 

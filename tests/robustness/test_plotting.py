@@ -9,7 +9,13 @@ matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
 
 from fastmlp import History, Network, Trainer, studies  # noqa: E402
-from fastmlp.plotting import HeatMapDisplay, LearningCurveDisplay, PathDisplay, SurfaceDisplay, WeightsDisplay  # noqa: E402
+from fastmlp.plotting import (  # noqa: E402
+    HeatMapDisplay,
+    LearningCurveDisplay,
+    PathDisplay,
+    SurfaceDisplay,
+    WeightsDisplay,
+)
 from matplotlib import pyplot  # noqa: E402
 from problems import problem  # noqa: E402
 

@@ -72,9 +72,10 @@ class Exports:
         -------
         onnx.ModelProto
             Opset 13, IR version 7, checked by onnx.checker. ``onnx.save(model, path)`` writes it to a file. Its input
-            ``inputs``, shape (rows, features), is not yet multiplied by ``input_scale`` or standardized. Its outputs are ``outputs``, the
-            result of `forward`, and, for the cross-entropies, ``classes``, the result of `predict` (a column for one output). Its metadata hold
-            ``layer_sizes``, ``activation``, ``loss``, ``input_scale`` as model files do.
+            ``inputs``, shape (rows, features), is not yet multiplied by ``input_scale`` or standardized. Its outputs
+            are ``outputs``, the result of `forward`, and, for the cross-entropies, ``classes``, the result of `predict`
+            (a column for one output). Its metadata hold ``layer_sizes``, ``activation``, ``loss``, ``input_scale`` as
+            model files do.
 
         Raises
         ------
