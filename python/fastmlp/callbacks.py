@@ -1,7 +1,7 @@
 """Callbacks for every fit: checkpoints, early stopping, learning rates that change.
 
 They read the history of the trainer or estimator, which checkpoints hold, so that a resumed fit continues exactly. A
-callback may have two more methods, which also get an `EpochInfo`: `begin_fit` and `end_fit`.
+callback may have two more methods, which also get an `EpochInfo`: ``begin_fit`` and ``end_fit``.
 """
 
 from __future__ import annotations

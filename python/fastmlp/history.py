@@ -191,7 +191,7 @@ class EpochInfo:
     Attributes
     ----------
     epoch : int >= 0
-        Number of epochs finished in this fit; 0 in `begin_fit` of a callback.
+        Number of epochs finished in this fit; 0 in ``begin_fit`` of a callback.
     epochs : int
         Number of epochs passed to the fit.
     metrics : dict of str to float

@@ -221,8 +221,8 @@ class Trainer(ResumableTrainer):
             ``history.out_of_time``.
         metrics : dict of str to callable, optional
             Measured on the validation data after each epoch: ``metrics={"auc": f}`` adds ``val_auc`` (or
-            ``<name>_auc``), the number ``f(y, predictions)``. Predictions are those of `Network.forward`, with one output
-            in the shape of y. If the data have weights, f gets them as ``sample_weight=``, as scikit-learn's metrics do.
+            ``<name>_auc``), the number ``f(y, predictions)``. Predictions are those of `Network.forward`, in the shape of
+            y for one output. f gets weights of the data as ``sample_weight=``, as scikit-learn's metrics do.
 
         Returns
         -------
