@@ -47,7 +47,7 @@ class LearningCurveDisplay(Display):
         self,
         curves: Mapping[str, Any],
         ylabel: str,
-        x: Mapping[str, np.ndarray] | None = None,
+        x: Mapping[str, Any] | None = None,
         xlabel: str = "epoch",
         styles: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
@@ -84,6 +84,8 @@ class LearningCurveDisplay(Display):
         curves = {label: entries[name] for name, label in names.items() if name in entries}
         if not curves:
             raise ValueError(f"metric must be an entry of the history ({', '.join(entries)}), got {metric!r}")
+        if x == "seconds" and x not in entries:
+            raise ValueError(f"x='seconds' needs an entry of the history with them, got {', '.join(entries)}")
         seconds = None if x == "epoch" else dict.fromkeys(curves, np.cumsum(entries["seconds"]))
         return cls(curves, metric.replace("_", " "), seconds, x).plot(ax, **style)
 

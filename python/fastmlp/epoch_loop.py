@@ -33,7 +33,7 @@ class CheckedFit:
     sets: Mapping[str, Any]
     epochs: int
     callbacks: list[Callback]
-    progress: Progress
+    progress: Any  # a Progress; of a fit alone, a context manager as well
     max_seconds: float | None = None
     own_metrics: OwnMetrics | None = None
 

@@ -143,6 +143,8 @@ def test_curves_against_seconds():
     of_history = LearningCurveDisplay.from_history(history, x="seconds")
     for line in of_history.lines_:
         np.testing.assert_allclose(line.get_xdata(), [0.5, 0.75])
+    with pytest.raises(ValueError, match="x='seconds' needs an entry of the history with them, got loss"):
+        LearningCurveDisplay.from_history({"loss": [1.0]}, x="seconds")
     for make in (
         lambda: LearningCurveDisplay.from_rows(curve_rows(), "loss", "l2", x="second"),
         lambda: LearningCurveDisplay.from_history(history, x="second"),
