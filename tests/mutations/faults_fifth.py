@@ -40,8 +40,8 @@ FAULTS = [
     ),  # studies.compare(..., seeds=[3]): the row orders are those of seed 0, so the result differs
     Fault(
         "W18",
-        'for name in ("loss_curve_", "validation_scores_", "validation_loss_curve_", "history_"):',
-        'for name in ("loss_curve_", "validation_scores_", "validation_loss_curve_"):',
+        'CURVES = ("loss_curve_", "validation_scores_", "validation_loss_curve_", "history_")',
+        'CURVES = ("loss_curve_", "validation_scores_", "validation_loss_curve_")',
     ),  # history = model.history_; model.partial_fit(X, y): the history taken before grows too, and
     Fault(
         "W22", "const V e = expm1<T>(abs(z) + abs(z));", "const V e = exp<T>(abs(z) + abs(z)) - V::broadcast(1);"

@@ -16,6 +16,7 @@ from ..history import Callback, EpochInfo
 from ..many import one_at_a_time
 from ..threads import default_thread_count
 from ..workers import Workers
+from .fit_tasks import FitTasks
 from .predictions import only_fit_of
 
 OF_ALL_MEMBERS = ("classes_", "_label_binarizer", "n_outputs_", "_fitted_levels", "n_layers_", "out_activation_")
@@ -38,6 +39,10 @@ class EnsembleFit(ABC):
     @abstractmethod
     def _fit(self, *arguments: Any, **more: Any) -> Any:
         """The fit of one member."""
+
+    @abstractmethod
+    def _begin_tasks(self, X: Any, y: Any, sample_weight: Any, subtasks: int, sequential: bool = True) -> FitTasks:
+        """Of scikit-learn's callbacks."""
 
     @abstractmethod
     def _check_X_y(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
@@ -69,6 +74,7 @@ class EnsembleFit(ABC):
             shares = self._shares_of_members(threads)
             own = {"n_ensemble": 1, "verbose": False, **shares}
             members = [clone(self).set_params(random_state=seed, **own) for seed in seeds.tolist()]
+            tasks = self._begin_tasks(X, y, sample_weight, self.n_ensemble, sequential=False)
             lock, stopped = threading.Lock(), threading.Event()
             called = [one_at_a_time(callback, lock) for callback in callbacks]
 
@@ -77,7 +83,8 @@ class EnsembleFit(ABC):
 
             def fit(index: int) -> None:
                 member, more = members[index], [*called, is_stopped]
-                member._fit(X, y, sample_weight, eval_pair, None, None, more, incremental=False, chosen=rows[index])
+                data = (X, y, sample_weight, eval_pair, None, None, more)
+                tasks.fit_member(member, index, lambda member: member._fit(*data, False, chosen=rows[index]))
                 member.set_params(**{name: getattr(self, name) for name in shares})
                 if self.verbose:
                     with lock:
@@ -96,6 +103,7 @@ class EnsembleFit(ABC):
             of_former_fits = vars(members[0]).keys() - vars(clone(self)).keys() | {"out_of_fold_", *OF_INPUTS}
             kept = {name: value for name, value in vars(self).items() if name not in of_former_fits}
             self.__dict__ = {**kept, **fitted}
+        tasks.end()
         return self
 
     def _shares_of_members(self, threads: int) -> dict[str, Any]:

@@ -22,10 +22,11 @@ from ..network import Network
 from ..threads import share_of_cores
 from ..training_data import TrainingData
 from .ensembles import EnsembleFit
+from .fit_tasks import CallbackSupport, FitTasks
 from .predictions import Predictions, only_fit_of
-from .scikit_learn import Interval, Options, StrOptions, check_sample_weight, fit_context
+from .scikit_learn import CALLBACK_ATTRIBUTES, Interval, Options, StrOptions, check_sample_weight, fit_context
 from .solver_state import SolverState
-from .solvers import HeldOut, Solvers
+from .solvers import HeldOut, Solvers, copies_of_curves
 
 SOLVERS = {"lbfgs", *optimizers.OPTIMIZERS}
 
@@ -52,7 +53,7 @@ def can_partial_fit(estimator: Any) -> bool:
     return True
 
 
-class FittedMLP(Predictions, Solvers, EnsembleFit, BaseEstimator, ABC):
+class FittedMLP(CallbackSupport, Predictions, Solvers, EnsembleFit, BaseEstimator, ABC):
     """The common part of the classifier and the regressor: everything but labels, targets and scores."""
 
     _parameter_constraints: dict = {
@@ -229,14 +230,16 @@ class FittedMLP(Predictions, Solvers, EnsembleFit, BaseEstimator, ABC):
         if self.n_ensemble > 1:
             return self._fit_members(X, y, sample_weight, eval_pair, callbacks)
         with only_fit_of(self) as model, share_of_cores(self.n_threads) as threads:
+            tasks = self._begin_tasks(X, y, sample_weight, 1 if incremental else self.max_iter)
             train = model._prepare(X, y, sample_weight, eval_pair, hidden, incremental, classes, threads, chosen)
             network = model.network_in_training
             with network.core.lock_parameters():  # callbacks have access to the network
                 network.set_trusted(model.coefs_, model.intercepts_)
                 try:
-                    train(callbacks)
+                    train([*callbacks, tasks.of_epochs(model.attributes_of_this_moment)], tasks)
                 finally:
                     model._take_over(self)
+        tasks.end()
         return self
 
     def _prepare(
@@ -250,7 +253,7 @@ class FittedMLP(Predictions, Solvers, EnsembleFit, BaseEstimator, ABC):
         classes: Any,
         threads: Threads,
         chosen: np.ndarray | None,
-    ) -> Callable[[list[Callback]], None]:
+    ) -> Callable[[list[Callback], FitTasks], None]:
         """Everything before the first step, on a copy of the estimator, so that an error changes nothing.
 
         Returns the function that trains.
@@ -278,7 +281,7 @@ class FittedMLP(Predictions, Solvers, EnsembleFit, BaseEstimator, ABC):
         if first_pass:
             self._initialize(sizes, X.dtype, eval_set is not None)
         else:
-            self._copy_curves()
+            vars(self).update(copies_of_curves(self))  # those of the estimator stay as they are until the fit ends
         network = self.network_in_training = self._network_to_train(incremental)
         rows, held_out_rows = self._split(encoded, eval_set, chosen)
         if first_pass and self.standardize:
@@ -293,19 +296,15 @@ class FittedMLP(Predictions, Solvers, EnsembleFit, BaseEstimator, ABC):
             of_rows = [None if each is None else each[held_out_rows] for each in (X, encoded, weights)]
             held_out = self._held_out(network, *of_rows, self.stopping_metric == "loss", threads())
         if self.solver == "lbfgs":
-            return lambda callbacks: self._fit_lbfgs(network, data, held_out, callbacks, threads)
-        return lambda callbacks: self._fit_stochastic(network, data, rows, held_out, callbacks, incremental, threads)
-
-    def _copy_curves(self) -> None:
-        """The fit continues them; those of the estimator stay as they are until it ends."""
-        for name in ("loss_curve_", "validation_scores_", "validation_loss_curve_", "history_"):
-            if getattr(self, name, None) is not None:
-                setattr(self, name, getattr(self, name).copy())
+            return lambda callbacks, tasks: self._fit_lbfgs(network, data, held_out, callbacks, threads)
+        stochastic = (network, data, rows, held_out)
+        return lambda callbacks, tasks: self._fit_stochastic(*stochastic, callbacks, tasks, incremental, threads)
 
     def _take_over(self, estimator: FittedMLP) -> None:
         """The estimator becomes this model at once, but for its parameters, which a callback may have set."""
         del self.network_in_training
-        now = {name: value for name, value in estimator.__dict__.items() if name in self._parameter_constraints}
+        names = {*self._parameter_constraints, *CALLBACK_ATTRIBUTES}
+        now = {name: value for name, value in estimator.__dict__.items() if name in names}
         estimator.__dict__ = {**self.__dict__, **now}
 
     def _check_X_y(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:

@@ -19,6 +19,7 @@ from ..errors import DivergenceError
 from ..history import Callback, EpochInfo, History
 from ..network import Network
 from ..training_data import TrainingData
+from .fit_tasks import FitTasks
 from .scikit_learn import check_optimize_result
 from .stopping import StoppingRule
 
@@ -51,6 +52,14 @@ OF_MINI_BATCHES = (
 """Parameters that solver="lbfgs" does not have."""
 
 
+CURVES = ("loss_curve_", "validation_scores_", "validation_loss_curve_", "history_")
+
+
+def copies_of_curves(estimator: Any) -> dict[str, Any]:
+    """Of those that it has; a fit continues them."""
+    return {name: getattr(estimator, name).copy() for name in CURVES if getattr(estimator, name, None) is not None}
+
+
 class Solvers(StoppingRule):
     """The part of the estimators that trains a network on checked data."""
 
@@ -74,6 +83,13 @@ class Solvers(StoppingRule):
         """What predicts in callbacks of a fit."""
         return self.network_in_training if self.solver == "lbfgs" else self._optimizer.evaluated
 
+    def attributes_of_this_moment(self) -> dict[str, Any]:
+        """Those that the estimator would have if the fit ended now."""
+        self.take_parameters(self.network_of_this_moment())
+        of_the_fit = ("network_in_training", "_optimizer")
+        now = {name: value for name, value in vars(self).items() if name not in of_the_fit}
+        return now | copies_of_curves(self)
+
     def _fit_stochastic(
         self,
         network: Network,
@@ -81,6 +97,7 @@ class Solvers(StoppingRule):
         rows: np.ndarray,
         held_out: HeldOut | None,
         callbacks: list[Callback],
+        tasks: FitTasks,
         incremental: bool,
         threads: Threads,
     ) -> None:
@@ -93,6 +110,7 @@ class Solvers(StoppingRule):
 
         def train_epoch(epoch: int) -> dict[str, float]:
             nonlocal rows
+            tasks.begin_epoch()
             if self.shuffle:
                 permutation = np.arange(len(rows))
                 self._random_state.shuffle(permutation)
