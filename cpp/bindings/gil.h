@@ -2,24 +2,33 @@
 //
 // The interpreter ends a thread that returns to it during finalization. Inside C++ frames that ends the process with
 // an error. So the interpreter waits at its exit until no native call is under way, and threads that begin one
-// afterwards raise SystemExit. Everything here is read and written under the GIL.
+// afterwards raise SystemExit.
+//
+// Free-threaded Python has no GIL. What the GIL protects in other builds is atomic, behind a mutex, or protected by the
+// lock of a Python object (guarded). fork stops all Python threads first, so that a child finds none inside these locks.
 #pragma once
 
+#include <pybind11/critical_section.h>
 #include <pybind11/pybind11.h>
 
+#include <atomic>
 #include <chrono>
 #include <thread>
+#include <utility>
 
 namespace fastmlp {
 
 class ReleasedGil {
 public:
     ReleasedGil() {
+        // The call is counted before interpreter_ends_ is read, and end_calls() sets that before it reads the count:
+        // either this thread sees the end, or the end sees this call.
+        ++calls_;
         if (interpreter_ends_ && std::this_thread::get_id() != ending_thread_) {
+            --calls_;
             PyErr_SetNone(PyExc_SystemExit);
             throw pybind11::error_already_set();
         }
-        ++calls_;
         thread_ = PyEval_SaveThread();
     }
     ReleasedGil(const ReleasedGil&) = delete;
@@ -32,8 +41,8 @@ public:
 
     // At the interpreter's exit: other threads begin no native call from now on; waits for those under way.
     static void end_calls(double seconds) {
+        ending_thread_ = std::this_thread::get_id();  // before interpreter_ends_, with which others read it
         interpreter_ends_ = true;
-        ending_thread_ = std::this_thread::get_id();
         const auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
         while (calls_ > 0 && std::chrono::steady_clock::now() < deadline) {
             const pybind11::gil_scoped_release release;
@@ -48,9 +57,10 @@ public:
     static int forks() { return forks_; }  // from the first process to this one
 
 private:
-    static inline int calls_ = 0, forks_ = 0;
-    static inline bool interpreter_ends_ = false;
-    static inline std::thread::id ending_thread_;
+    static inline std::atomic<int> calls_{0};  // changed by every thread
+    static inline std::atomic<int> forks_{0};  // changed in a new child, which has one thread
+    static inline std::atomic<bool> interpreter_ends_{false};
+    static inline std::thread::id ending_thread_;  // written once, before interpreter_ends_
     PyThreadState* thread_;
 };
 
@@ -58,6 +68,21 @@ private:
 inline constexpr double short_operations = 1e6;
 
 // Whether training keeps the GIL: only for the experiment that measures what that would cost.
-inline bool training_holds_gil = false;
+inline std::atomic<bool> training_holds_gil{false};
+
+// A method that holds the lock of its object in free-threaded Python, as it holds the GIL in other builds: until it ends or
+// releases the GIL. So two threads that use one object find what they would find with the GIL.
+template <class R, class Self, class... A> auto guarded(R (*method)(Self&, A...)) {
+    return [method](const pybind11::object& self, A... arguments) -> R {
+        const pybind11::scoped_critical_section lock(self);
+        return method(self.cast<Self&>(), std::forward<A>(arguments)...);
+    };
+}
+template <class R, class Self, class... A> auto guarded(R (Self::*method)(A...)) {
+    return [method](const pybind11::object& self, A... arguments) -> R {
+        const pybind11::scoped_critical_section lock(self);
+        return (self.cast<Self&>().*method)(std::forward<A>(arguments)...);
+    };
+}
 
 }  // namespace fastmlp

@@ -3,7 +3,7 @@
 
 namespace py = pybind11;
 
-PYBIND11_MODULE(_core, m, py::multiple_interpreters::not_supported()) {
+PYBIND11_MODULE(_core, m, py::mod_gil_not_used(), py::multiple_interpreters::not_supported()) {
     m.doc() = "The C++ core of fastmlp; use it through fastmlp.Network, Trainer and ops.";
     fastmlp::register_enums(m);
     fastmlp::register_datasets(m);

@@ -2,6 +2,8 @@
 #include "../nn/network.h"
 #include "../nn/plain_network.h"
 
+#include <atomic>
+
 #include "bound_dataset.h"
 #include "gil.h"
 #include "layer_arrays.h"
@@ -10,28 +12,40 @@
 
 namespace fastmlp {
 
-// Non-blocking RAII lock on a network's parameters. Locks of threads that did not survive a fork are ignored. Requires
-// the GIL.
+// Non-blocking RAII lock on a network's parameters. Locks of threads that did not survive a fork are ignored.
 class ParameterLock {
 public:
     explicit ParameterLock(LockOwner& owner) : owner_(&owner) {
-        if (owner.thread == std::this_thread::get_id() || is_elsewhere(owner))
+        const std::lock_guard<std::mutex> lock(owner.mutex);
+        if (owner.thread == std::this_thread::get_id() || belongs_to_another(owner))
             throw std::runtime_error("a fit of this network is under way; its parameters cannot be changed by another");
-        owner = {std::this_thread::get_id(), ReleasedGil::forks(), owner.version + 1};
+        owner.thread = std::this_thread::get_id();
+        owner.forks = ReleasedGil::forks();
+        ++owner.version;
     }
     ParameterLock(const ParameterLock&) = delete;
     ~ParameterLock() { release(); }
     void release() {
-        if (owner_) owner_->thread = {};
-        owner_ = nullptr;
+        LockOwner* const owner = owner_.exchange(nullptr);
+        if (!owner) return;
+        const std::lock_guard<std::mutex> lock(owner->mutex);
+        owner->thread = {};
     }
-    static bool is_elsewhere(const LockOwner& owner) {
-        return owner.thread != std::thread::id() && owner.thread != std::this_thread::get_id() &&
-               owner.forks == ReleasedGil::forks();
+    static bool is_elsewhere(LockOwner& owner) {
+        const std::lock_guard<std::mutex> lock(owner.mutex);
+        return belongs_to_another(owner);
+    }
+    static int64_t version_of(LockOwner& owner) {
+        const std::lock_guard<std::mutex> lock(owner.mutex);
+        return owner.version;
     }
 
 private:
-    LockOwner* owner_;
+    static bool belongs_to_another(const LockOwner& owner) {
+        return owner.thread != std::thread::id() && owner.thread != std::this_thread::get_id() &&
+               owner.forks == ReleasedGil::forks();
+    }
+    std::atomic<LockOwner*> owner_;
 };
 
 // The activation of each hidden layer, with its settings.
@@ -195,11 +209,12 @@ template <class T> void register_network(py::module_& m, const char* name) {
              arg("input_scale"), arg("clips_loss") = false)
         .def_property_readonly("training_operations", &Network<T>::training_operations)
         .def_property_readonly("forward_operations", &Network<T>::forward_operations)
-        .def("weights", &weights_of<T>, arg("layer"))
-        .def("biases", &biases_of<T>, arg("layer"))
-        .def("set_layer", &set_layer<T>, arg("layer"), arg("weights").noconvert(), arg("biases").noconvert())
-        .def_property("parameter_vector", &parameter_vector<T>,
-                      py::cpp_function(&set_parameter_vector<T>, py::is_method(network), arg("parameters").noconvert()))
+        .def("weights", guarded(&weights_of<T>), arg("layer"))
+        .def("biases", guarded(&biases_of<T>), arg("layer"))
+        .def("set_layer", guarded(&set_layer<T>), arg("layer"), arg("weights").noconvert(), arg("biases").noconvert())
+        .def_property("parameter_vector", guarded(&parameter_vector<T>),
+                      py::cpp_function(guarded(&set_parameter_vector<T>), py::is_method(network),
+                                       arg("parameters").noconvert()))
         .def("dataset", &labelled_dataset<T>, arg("inputs"), arg("labels").noconvert(), arg("nonzero") = py::none(),
              arg("sample_weights").noconvert() = py::none())
         .def("dataset", &target_dataset<T>, arg("inputs"), arg("targets").noconvert(), arg("nonzero") = py::none(),
@@ -207,14 +222,14 @@ template <class T> void register_network(py::module_& m, const char* name) {
         .def("forward", &forward<T>, arg("inputs"), arg("begin"), arg("end"), arg("n_threads"),
              arg("bfloat16") = py::none())
         .def("evaluate", &evaluate<T>, arg("data"), arg("begin"), arg("end"), arg("sum"), arg("n_threads"))
-        .def("standardize", &standardize<T>, arg("standardization"))
+        .def("standardize", guarded(&standardize<T>), arg("standardization"))
         .def("weight_norms", &weight_norms<T>)
         .def("is_finite", &is_finite<T>)
         .def(
             "lock_parameters",
             [](Network<T>& self) { return std::make_unique<ParameterLock>(self.lock_owner()); },
             py::keep_alive<0, 1>())
-        .def_property_readonly("parameters_version", [](Network<T>& self) { return self.lock_owner().version; })
+        .def_property_readonly("parameters_version", [](Network<T>& self) { return ParameterLock::version_of(self.lock_owner()); })
         .def("is_locked_elsewhere", [](Network<T>& self) { return ParameterLock::is_elsewhere(self.lock_owner()); });
 }
 

@@ -71,11 +71,11 @@ template <class T> void register_step(py::module_& m, const char* name) {
                  return std::make_unique<Step<T>>(network, rows);
              }),
              py::keep_alive<1, 2>(), arg("network"), arg("rows"))
-        .def("forward", &forward<T>, arg("inputs"), arg("begin"), arg("end"), arg("n_threads"))
-        .def("outputs", &outputs<T>)
-        .def("backward", &backward<T>, arg("gradient").noconvert(), arg("begin"), arg("end"), arg("sums"),
+        .def("forward", guarded(&forward<T>), arg("inputs"), arg("begin"), arg("end"), arg("n_threads"))
+        .def("outputs", guarded(&outputs<T>))
+        .def("backward", guarded(&backward<T>), arg("gradient").noconvert(), arg("begin"), arg("end"), arg("sums"),
              arg("in_gradient").noconvert(), arg("n_threads"))
-        .def("gradients", &gradients<T>);
+        .def("gradients", guarded(&gradients<T>));
 }
 
 void register_steps(py::module_& m) {

@@ -109,6 +109,7 @@ int64_t sum_gradients(Trainer<T>& trainer, const BoundDataset<T>& data, const Ep
 
 // The memory itself, which may be changed before update().
 template <class T> Array<T> gradient_memory(const py::object& self) {
+    const py::scoped_critical_section lock(self);
     Buffer<T>& gradients = self.cast<Trainer<T>&>().gradients();
     return Array<T>(gradients.size(), gradients.data(), self);
 }
@@ -224,18 +225,18 @@ template <class T> void register_trainer(py::module_& m, const char* name) {
         .def("sum_gradients", &sum_gradients<T>, arg("data"), arg("plan"), arg("position"), arg("sum"),
              arg("n_threads"), arg("seconds"), arg("settings") = UpdateSettings())
         .def("gradient_memory", &gradient_memory<T>)
-        .def("update", &update<T>, arg("settings"), arg("gradient_divisor"), arg("n_threads"))
-        .def("apply", &apply<T>, arg("weights").noconvert(), arg("biases").noconvert(), arg("settings"),
+        .def("update", guarded(&update<T>), arg("settings"), arg("gradient_divisor"), arg("n_threads"))
+        .def("apply", guarded(&apply<T>), arg("weights").noconvert(), arg("biases").noconvert(), arg("settings"),
              arg("n_threads"))
-        .def("gradients", &gradients<T>)
-        .def("gradient_vector", &gradient_vector<T>)
-        .def("memory", &memory<T>)
-        .def("set_memory", &set_memory<T>, arg("values").noconvert())
-        .def("save_snapshot", &Trainer<T>::save_snapshot)
-        .def("restore_snapshot", &restore_snapshot<T>)
+        .def("gradients", guarded(&gradients<T>))
+        .def("gradient_vector", guarded(&gradient_vector<T>))
+        .def("memory", guarded(&memory<T>))
+        .def("set_memory", guarded(&set_memory<T>), arg("values").noconvert())
+        .def("save_snapshot", guarded(&Trainer<T>::save_snapshot))
+        .def("restore_snapshot", guarded(&restore_snapshot<T>))
         .def_property("updates", &Trainer<T>::updates, &Trainer<T>::set_updates)
-        .def("optimizer_state", &optimizer_state<T>)
-        .def("set_optimizer_state", &set_optimizer_state<T>, arg("updates"), arg("layers").noconvert());
+        .def("optimizer_state", guarded(&optimizer_state<T>))
+        .def("set_optimizer_state", guarded(&set_optimizer_state<T>), arg("updates"), arg("layers").noconvert());
 }
 
 void register_trainers(py::module_& m) {

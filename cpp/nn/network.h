@@ -1,7 +1,9 @@
 // A multilayer perceptron: its layers, its predictions and their loss.
 #pragma once
 
+#include <mutex>
 #include <optional>
+#include <thread>
 #include <vector>
 
 #include "../kernels/dispatch.h"
@@ -14,6 +16,7 @@ namespace fastmlp {
 
 // Owner of the parameter lock.
 struct LockOwner {
+    std::mutex mutex;        // of the fields
     std::thread::id thread;  // default: no thread
     int forks = 0;           // of its process, from the first one on
     int64_t version = 0;     // of the parameters: how often they have been locked
