@@ -1,13 +1,14 @@
 # Two commands from a fresh clone: `make report` and `make test`. Each makes its own environment in .venv.
 # `make docs` builds the documentation into build/docs. `make torture` is the long test run: sanitizers, failing
 # allocations, kills, cycles. `make aarch64` runs the tests on 64-bit ARM, emulated (Debian, with its cross compiler and QEMU).
+# `make riscv64`, `make ppc64le` and `make windows` train networks without Python there, with QEMU or Wine.
 # `make mutants` puts one fault after another into a copy of the project and demands that a test fails: some hours.
 PYTHON ?= python3
 PRESET ?= quick
 VENV := .venv
 SOURCES := pyproject.toml CMakeLists.txt $(shell find cpp python -type f -not -name '*.so' -not -path '*/__pycache__/*')
 
-.PHONY: report test docs torture aarch64 mutants clean
+.PHONY: report test docs torture aarch64 riscv64 ppc64le windows mutants clean
 
 report: $(VENV)/installed
 	$(VENV)/bin/python experiments/report.py --preset $(PRESET)
@@ -22,7 +23,10 @@ torture: $(VENV)/installed
 	bash tests/torture.sh
 
 aarch64: $(VENV)/installed
-	bash tests/aarch64.sh
+	bash tests/other_systems.sh $@
+
+riscv64 ppc64le windows:
+	bash tests/other_systems.sh $@
 
 mutants: $(VENV)/installed
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check cmake ninja pybind11

@@ -1,13 +1,42 @@
 #!/usr/bin/env bash
-# The tests on another processor: the core built for 64-bit ARM and run by an emulator. `make aarch64` calls it.
-# Needs Debian with g++-aarch64-linux-gnu and qemu-user-static. Debian's Python for ARM, of the system's version, is
-# unpacked below build/aarch64 and not installed. Takes some twenty minutes.
+# The core on other systems: built by a cross compiler, and run by QEMU or Wine. `make SYSTEM` calls it.
+# On each system self_test (tests/native) trains networks with its kernels; on aarch64 the tests of Python run, too, which
+# takes some twenty minutes. Needs Debian with the compiler and the emulator that it names. Debian's Python for ARM, of the
+# system's version, is unpacked below build/aarch64 and not installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-for tool in aarch64-linux-gnu-g++ qemu-aarch64-static apt-get dpkg; do
+system=${1:?aarch64, riscv64, ppc64le or windows}
+case $system in
+    aarch64) compiler=aarch64-linux-gnu-g++ packages="g++-aarch64-linux-gnu qemu-user-static" ;;
+    riscv64) compiler=riscv64-linux-gnu-g++ packages="g++-riscv64-linux-gnu qemu-user-static" ;;
+    ppc64le) compiler=powerpc64le-linux-gnu-g++ packages="g++-powerpc64le-linux-gnu qemu-user-static" ;;
+    windows) compiler=x86_64-w64-mingw32-g++-posix packages="g++-mingw-w64-x86-64-posix wine64" ;;
+    *) echo "$system: aarch64, riscv64, ppc64le or windows" >&2 && exit 1 ;;
+esac
+if [ "$system" = windows ]; then
+    name=Windows run=(wine) file=self_test.exe
+    export WINEPREFIX=$PWD/build/windows/wine WINEDEBUG=-all
+else
+    name=Linux run=("qemu-$system-static") file=self_test
+fi
+for tool in "$compiler" "${run[0]}" cmake; do
     command -v "$tool" > /dev/null && continue
-    echo "no $tool: apt-get install g++-aarch64-linux-gnu qemu-user-static" >&2
+    echo "no $tool: apt-get install cmake $packages" >&2
     exit 1
+done
+
+echo "== the kernels on $system"
+mkdir -p "build/$system"
+# Linked statically, so that the compiler's libraries need not be found by the emulator.
+cmake -S . -B "build/$system/self_test" --log-level=NOTICE -DFASTMLP_SELF_TEST=ON -DFASTMLP_OPENMP=OFF \
+    -DCMAKE_SYSTEM_NAME=$name -DCMAKE_SYSTEM_PROCESSOR="$system" -DCMAKE_CXX_COMPILER="$compiler" \
+    -DCMAKE_EXE_LINKER_FLAGS=-static
+cmake --build "build/$system/self_test"
+"${run[@]}" "build/$system/self_test/$file"
+[ "$system" = aarch64 ] || exit 0
+
+for tool in apt-get dpkg; do
+    command -v "$tool" > /dev/null || { echo "no $tool: needs Debian" >&2 && exit 1; }
 done
 host=$PWD/.venv/bin/python
 version=$(apt-cache depends python3-minimal | grep -oP 'python\K3\.\d+(?=-minimal)' | head -1)

@@ -1,10 +1,9 @@
 // Pieces of a file, read into an array by a team of threads.
-#include <unistd.h>
-
 #include <cerrno>
 
 #include "gil.h"
 #include "numpy_views.h"
+#include "read_at.h"
 #include "register.h"
 
 namespace fastmlp {
@@ -16,8 +15,7 @@ struct Piece {
 // 0, or the system's error, or -1 if the file ends first.
 inline int read_piece(int file, const Piece& piece, char* to) noexcept {
     for (int64_t done = 0; done < piece.bytes;) {
-        const ssize_t count = pread(file, to + piece.array_offset + done, static_cast<std::size_t>(piece.bytes - done),
-                                    static_cast<off_t>(piece.file_offset + done));
+        const int64_t count = read_at(file, to + piece.array_offset + done, piece.bytes - done, piece.file_offset + done);
         if (count == 0) return -1;
         if (count > 0) done += count;
         if (count < 0 && errno != EINTR) return errno;

@@ -5,8 +5,10 @@
 #include <cstdlib>
 #include <stdexcept>
 
-#ifdef FASTMLP_AMX
+#if defined(FASTMLP_AMX) || defined(_MSC_VER)
 #include <cpuid.h>
+#endif
+#ifdef FASTMLP_AMX
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -44,18 +46,48 @@ extern const Bfloat16Kernels bfloat16[];
 }
 #endif
 
+#ifdef FASTMLP_X86
+namespace {
+
+struct Features {
+    bool avx2, avx512;  // with multiply-adds; with its parts f, bw, dq and vl
+};
+
+#ifdef _MSC_VER
+// clang-cl does not link the library of __builtin_cpu_supports.
+Features find_features() {
+    unsigned a, b, c, d, first_c;
+    if (!__get_cpuid(1, &a, &b, &first_c, &d)) return {};
+    const bool fma = first_c >> 12 & 1, has_xgetbv = first_c >> 27 & 1;
+    if (!has_xgetbv || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return {};
+    unsigned saved, high;  // which registers the system saves
+    asm volatile("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
+    constexpr unsigned ymm = 0x6, zmm = 0xe6;
+    constexpr unsigned avx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;  // f, dq, bw, vl
+    const bool avx2 = fma && (b >> 5 & 1) && (saved & ymm) == ymm;
+    return {avx2, avx2 && (b & avx512) == avx512 && (saved & zmm) == zmm};
+}
+#else
+Features find_features() {
+    return {__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"),
+            __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")};
+}
+#endif
+
+}  // namespace
+#endif
+
 const std::vector<const KernelTable*>& available_tables() {
     static const std::vector<const KernelTable*> tables = [] {
         std::vector<const KernelTable*> found{&generic::table};
 #ifdef FASTMLP_X86
-        const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-        if (has_avx2) found.push_back(&avx2::table);
+        const Features features = find_features();
+        if (features.avx2) found.push_back(&avx2::table);
 #ifdef FASTMLP_EMULATE_AVX512  // it runs AVX2's instructions
-        if (has_avx2) found.push_back(&avx512::table);
+        if (features.avx2) found.push_back(&avx512::table);
 #else
-        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-            found.push_back(&avx512::table);
+        if (features.avx512) found.push_back(&avx512::table);
 #endif
 #elif defined(FASTMLP_AARCH64)
         found.push_back(&neon::table);  // every 64-bit ARM processor has it
@@ -134,7 +166,7 @@ void end_products() {
 
 void emulate_bfloat16(bool emulates) { emulates_bfloat16.store(emulates); }
 
-const Bfloat16Kernels& bfloat16_kernels(const KernelTable& table, PairOrder order) {
+const Bfloat16Kernels& bfloat16_kernels([[maybe_unused]] const KernelTable& table, PairOrder order) {
     const int i = static_cast<int>(order);
 #ifdef FASTMLP_X86
     [[maybe_unused]] const bool may_extend =

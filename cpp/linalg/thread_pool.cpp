@@ -5,20 +5,72 @@
 #include <functional>
 #include <new>
 
+#ifdef _WIN32
+#ifndef NOMINMAX
+#define NOMINMAX  // otherwise min is a macro
+#endif
+#include <windows.h>
+#endif
+
 namespace fastmlp {
 
 const ThreadPool::Job ThreadPool::last_job_{nullptr, nullptr};
 
 #ifdef _WIN32
 
-ThreadPool& ThreadPool::mine() {
-    static thread_local ThreadPool pool(0);
-    return pool;
+namespace {
+
+// Windows ends a thread under a lock that its threads need to end, too: a join there would never return. So the pool of
+// a thread that has ended is the next new thread's. Its threads sleep until the process ends, and are never destroyed.
+class FreePools {
+public:
+    static FreePools& of_this_process() {
+        static FreePools* const pools = new FreePools;
+        return *pools;
+    }
+    ThreadPool* take() {  // null if there is none
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (pools_.empty()) return nullptr;
+        ThreadPool* const pool = pools_.back();
+        pools_.pop_back();
+        return pool;
+    }
+    void put(ThreadPool* pool) noexcept {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        try {
+            pools_.push_back(pool);
+        } catch (const std::bad_alloc&) {  // its threads sleep, and are not used again
+        }
+    }
+
+private:
+    std::mutex mutex_;
+    std::vector<ThreadPool*> pools_;
+};
+
+// Not thread_local: GCC for Windows frees its memory before it runs its destructors.
+void WINAPI put_back(void* pool) noexcept {
+    if (pool) FreePools::of_this_process().put(static_cast<ThreadPool*>(pool));
 }
 
-namespace {
-struct BlockedSignals {};
+struct BlockedSignals {
+    BlockedSignals() {}  // Windows handles Ctrl-C in a thread of its own
+};
+
 }  // namespace
+
+ThreadPool& ThreadPool::mine() {
+    static const DWORD key = FlsAlloc(&put_back);
+    if (key == FLS_OUT_OF_INDEXES) throw std::bad_alloc();
+    if (auto* const pool = static_cast<ThreadPool*>(FlsGetValue(key))) return *pool;
+    ThreadPool* pool = FreePools::of_this_process().take();
+    if (!pool) pool = new ThreadPool(0);
+    if (!FlsSetValue(key, pool)) {
+        put_back(pool);
+        throw std::bad_alloc();
+    }
+    return *pool;
+}
 
 #else
 

@@ -1,4 +1,5 @@
-// The threads that help a calling thread. They are its own: they sleep between its calls and end with it.
+// The threads that help a calling thread. They are its own: they sleep between its calls and end with it (on Windows,
+// with the process).
 //
 // OpenMP's would do, but libgomp ends the process where the system refuses it a thread, and its pool deadlocks in a
 // child of fork, which has none of its parent's threads. Here a refused thread makes a team smaller, and a child begins
@@ -16,6 +17,9 @@
 #ifndef _WIN32
 #include <pthread.h>
 #include <signal.h>
+#endif
+#ifdef __linux__
+#include <sched.h>
 #endif
 
 #include "barrier.h"

@@ -41,6 +41,35 @@ def test_replacing_a_file_keeps_its_permissions_and_leaves_no_other(tmp_path):
     assert folder_of(path) == ["net.safetensors"]
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="lists the open files of a process as Linux does")
+def test_on_windows_the_file_is_closed_before_it_is_renamed_or_removed(tmp_path, monkeypatch):
+    """Windows does neither with a file that is open."""
+    path = tmp_path / "net.safetensors"
+
+    def open_files():
+        return [os.readlink(link) for link in os.scandir("/proc/self/fd") if os.path.lexists(link)]
+
+    def watched(function):
+        def call(name, *more):
+            assert not any(".unfinished" in target for target in open_files())
+            return function(name, *more)
+
+        return call
+
+    monkeypatch.setattr(atomic_write, "ON_WINDOWS", True)
+    monkeypatch.setattr(atomic_write, "fcntl", None)
+    monkeypatch.delattr(os, "fchmod")
+    for name in ("replace", "unlink"):
+        monkeypatch.setattr(os, name, watched(getattr(os, name)))
+    for content in (b"first\n", b"second\r\n"):
+        atomic_write.write_file(path, content)
+        assert path.read_bytes() == content and folder_of(path) == [path.name]
+    monkeypatch.setattr(os, "replace", lambda *names: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        atomic_write.write_file(path, b"third")
+    assert path.read_bytes() == content and folder_of(path) == [path.name]
+
+
 def test_a_symbolic_link_is_followed(tmp_path):
     (tmp_path / "there").mkdir()
     target, link = tmp_path / "there" / "net", tmp_path / "link"

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import threading
 
 try:
     import fcntl
 except ModuleNotFoundError:  # not POSIX: concurrent saves to one path are not serialised
     fcntl = None  # type: ignore[assignment]
+
+ON_WINDOWS = os.name == "nt"
 
 SUFFIX = ".unfinished"
 MAX_NAME_BYTES = 255  # of nearly all file systems
@@ -19,10 +22,12 @@ def write_file(path: str | os.PathLike[str], content: bytes) -> None:
     """Replace or create the file at `path`; on return, the content is on the disk.
 
     The content is written to ``<path>.unfinished`` in the same folder, which then replaces the old file. A process that
-    is killed meanwhile leaves at most that file, and the next save overwrites it. A symbolic link at `path` is
-    followed, one at ``<path>.unfinished`` rejected; a device or pipe is written to directly. The old file's permissions
-    are kept, and its owner where the system allows it; but a save that is killed, or concurrent with another, may leave
-    a read-only file writable for its owner.
+    is killed meanwhile leaves at most that file, and the next save overwrites it. A symbolic link at `path` is followed,
+    one at ``<path>.unfinished`` rejected; a device or pipe is written to directly. The old file's permissions are kept,
+    and its owner where the system allows it; but a save that is killed, or concurrent with another, may leave a read-only
+    file writable for its owner.
+
+    On Windows each save has an unfinished file of its own, which stays after a kill.
 
     Raises
     ------
@@ -39,6 +44,9 @@ def write_file(path: str | os.PathLike[str], content: bytes) -> None:
             file.write(content)
         return
     path = os.path.realpath(path)
+    if ON_WINDOWS:
+        _write_and_close(f"{path}.{os.getpid()}-{threading.get_ident()}{SUFFIX}", path, content)
+        return
     folder, name = os.path.split(path)
     if (
         len(os.fsencode(name)) + len(SUFFIX) > MAX_NAME_BYTES
@@ -74,6 +82,20 @@ def write_file(path: str | os.PathLike[str], content: bytes) -> None:
             _sync(descriptor)  # so that the name is on the disk, too
         finally:
             os.close(descriptor)
+
+
+def _write_and_close(unfinished: str, path: str, content: bytes) -> None:
+    """Windows neither renames nor removes a file that is open, and keeps no permissions in the file's mode."""
+    try:
+        with open(unfinished, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(unfinished)
+        raise
 
 
 def _open_locked(path: str, mode: int) -> int:
