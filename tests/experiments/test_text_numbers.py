@@ -16,7 +16,7 @@ ALLOWED = {
     "λ = 0.005": "a setting of the report",
     "the penalty is 469 times too strong": "the batches of 128 in 60000 rows",
     "learning rate 0.4": "a setting of the report",
-    "Python 3.10": "a version",
+    "Python 3.11": "a version",
     "28 of the 32 vector registers": "counted in the kernel",
     "numbers below about 1e-38 in float32": "the smallest normal number",
     "about 30 ms at a time": "SECONDS_PER_CALL of python/fastmlp/core_calls.py",

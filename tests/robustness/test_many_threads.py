@@ -1,7 +1,7 @@
 """Many Python threads in the core at once, each with objects of its own, some with one in common.
 
-In free-threaded Python they run truly at the same time; `tests/torture.sh` and a workflow run this file under
-ThreadSanitizer. With the GIL they take turns between the calls of the core.
+In free-threaded Python they run at the same time, and a workflow runs this file under ThreadSanitizer. With the GIL they
+take turns between the calls of the core.
 """
 
 import sys
