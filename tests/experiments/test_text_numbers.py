@@ -17,6 +17,7 @@ ALLOWED = {
     "the penalty is 469 times too strong": "the batches of 128 in 60000 rows",
     "learning rate 0.4": "a setting of the report",
     "Python 3.11": "a version",
+    "scikit-learn 1.9": "a version",
     "28 of the 32 vector registers": "counted in the kernel",
     "numbers below about 1e-38 in float32": "the smallest normal number",
     "about 30 ms at a time": "SECONDS_PER_CALL of python/fastmlp/core_calls.py",

@@ -28,8 +28,8 @@ FAULTS = [
     Fault("B09", 'each = py::getattr(each, "base")', "each = py::none()"),  # the memory of a view is not held
     Fault(
         "B10",
-        "owner.thread == std::this_thread::get_id() || is_elsewhere(owner)",
-        "is_elsewhere(owner)",
+        "owner.thread == std::this_thread::get_id() || belongs_to_another(owner)",
+        "belongs_to_another(owner)",
     ),  # a callback may fit the network that is being fitted
     Fault(
         "B11", "owner.forks == ReleasedGil::forks()", "owner.forks <= ReleasedGil::forks()"

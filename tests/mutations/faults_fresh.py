@@ -68,8 +68,8 @@ FAULTS = [
     ),  # predictions hold Python's lock for 10 ms and more
     Fault(
         "X17",
-        "owner = {std::this_thread::get_id(), ReleasedGil::forks(), owner.version + 1};",
-        "owner = {std::this_thread::get_id(), ReleasedGil::forks(), owner.version};",
+        "++owner.version;",
+        ";",
     ),  # a copy does not notice a fit that came and went meanwhile
     Fault(
         "X18",
