@@ -105,7 +105,7 @@ private:
     std::vector<std::unique_ptr<Member>> members_;
     std::atomic<int> running_{0};  // calls of f that have not returned yet, but for that of the caller
     Waiter done_;
-    const int forks_;  // of the process that made this pool, from the first one on
+    [[maybe_unused]] const int forks_;  // of the process that made this pool, from the first one on
 };
 
 }  // namespace fastmlp
