@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from learning.regularization import LARGE, accuracy_curve
+from speed import bfloat16 as products
 from speed import drop_in, multicore
 from speed import python_threads as methods
 from tabular.comparison import Comparison
@@ -185,10 +186,27 @@ def error_over_reference(method: str) -> str:
     return significant(float(found.geometric_means(REFERENCE)[found.methods.index(method)]), 2)
 
 
+def over_bfloat16(library: str) -> str:
+    """How many times as long the library's training in bfloat16 takes as fastmlp's, from case to case."""
+    ratios = products.best(committed("bfloat16/speed.csv")).values()
+    return span([of_case[library] / of_case["fastmlp"] for of_case in ratios], two_digits)
+
+
+def gain_of_bfloat16() -> str:
+    return span(
+        [1 / of_case["fastmlp"] for of_case in products.best(committed("bfloat16/speed.csv")).values()], two_digits
+    )
+
+
 VALUES: dict[str, Callable[[], str]] = {
     "answers": lambda: f"\n{text_tables.answers()}\n",
     "findings": lambda: f"\n{text_tables.findings()}\n",
     "speed": lambda: f"\n{text_tables.speed()}\n",
+    "bfloat16": lambda: f"\n{text_tables.bfloat16()}\n",
+    "bfloat16_gain": gain_of_bfloat16,
+    "bfloat16_pytorch": lambda: over_bfloat16("PyTorch"),
+    "bfloat16_jax": lambda: over_bfloat16("JAX"),
+    "footprint": lambda: f"\n{text_tables.footprint()}\n",
     "drop_in_models": lambda: str(len(drop_in.doubles(committed(DROP_IN)))),
     "drop_in_bound": lambda: rounded_up(max(row["difference"] for row in drop_in.doubles(committed(DROP_IN)))),
     "drop_in_small": lambda: str(len(drop_in_small())),

@@ -1,13 +1,14 @@
-"""The tables of README.md and experiments/README.md, from the committed results."""
+"""The tables of README.md, docs/ and experiments/README.md, from the committed results."""
 
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from learning import architecture, batch_size, best_net, regression, regularization, single_runs
 from report import experiments
+from speed import bfloat16 as products
 from speed.speed_vs_rivals import OURS, OURS_ALONE
 
-from harness.number_text import constant_since, percent, significant
+from harness.number_text import constant_since, duration, percent, significant
 from harness.section import answer, text_of
 from harness.tables import Table, committed
 
@@ -120,3 +121,31 @@ def _speed_row(case: Table) -> Sequence[str]:
         f"{times[OURS_ALONE]:.2f}",
         *(f"{times[name]:.1f}" if name in times else "" for name in OTHERS),
     )
+
+
+def bfloat16() -> str:
+    """Milliseconds in float32, and of each library and precision the times of fastmlp's in float32."""
+    cases = committed("bfloat16/speed.csv").groups("case").values()
+    kinds = products.ALL_KINDS
+    rows = []
+    for case in cases:
+        times = {(row["library"], row["precision"]): row["times_float32"] for row in case.rows()}
+        ms = case.row(library=OURS, precision="float32")["ms_per_epoch"]
+        cells = [significant(times[kind], 2) if kind in times else "" for kind in kinds if kind != (OURS, "float32")]
+        rows.append([case["net"][0], str(case["batch"][0]), f"{ms:.0f}", *cells])
+    names = [f"{library}, {precision}" for library, precision in kinds]
+    return table(["net", "batch", "ms, fastmlp, float32", *names[1:]], rows)
+
+
+def footprint() -> str:
+    rows = [
+        [
+            row["library"],
+            row["version"],
+            f"{row['disk_mb']} MB",
+            duration(row["import_seconds"]),
+            f"{row['memory_mb']} MB",
+        ]
+        for row in committed("footprint/footprint.csv").rows()
+    ]
+    return table(["library", "version", "on disk", "import", "memory after the import"], rows)

@@ -32,6 +32,7 @@ class Problem:
     shuffle: bool = True
     optimizer: str = "sgd"  # this and the next are settings of fastmlp alone
     threads: int | None = None
+    precision: str | None = None  # of the products in training; fastmlp's name, for PyTorch and JAX "bfloat16"
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
@@ -53,6 +54,7 @@ def train_fastmlp(problem: Problem) -> Training:
         problem.batch_size,
         shuffle=problem.shuffle,
         n_threads=problem.threads,
+        precision=problem.precision,
     )
 
     def epoch() -> float:
@@ -128,7 +130,7 @@ def train_torch(problem: Problem) -> Training:
     optimizer = torch.optim.SGD(model.parameters(), problem.learning_rate, fused=True)
 
     def epoch() -> None:
-        torch_epoch(model, optimizer, X, y, problem.batch_size, problem.shuffle)
+        torch_epoch(model, optimizer, X, y, problem.batch_size, problem.shuffle, problem.precision)
 
     return Training(_timed(epoch), lambda: [layer.weight.detach().numpy().T for layer in model[::2]])
 
@@ -144,14 +146,18 @@ def torch_model(layer_sizes: Sequence[int]):
     return nn.Sequential(*[module for layer in linear for module in (layer, nn.ReLU())][:-1])
 
 
-def torch_epoch(model, optimizer, X, y, batch_size: int, shuffle: bool = True, **settings: object) -> None:
+def torch_epoch(
+    model, optimizer, X, y, batch_size: int, shuffle: bool = True, precision: str | None = None, **settings: object
+) -> None:
     """`settings` are those of the order of the rows, such as its device."""
     import torch
 
     order = (torch.randperm if shuffle else torch.arange)(len(X), **settings)
     for rows in order.split(batch_size):
         optimizer.zero_grad(set_to_none=True)
-        torch.nn.functional.cross_entropy(model(X[rows]), y[rows]).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision is not None):
+            loss = torch.nn.functional.cross_entropy(model(X[rows]), y[rows])
+        loss.backward()
         optimizer.step()
 
 
@@ -162,11 +168,15 @@ def train_jax(problem: Problem) -> Training:
     X, y = jnp.asarray(problem.X), jnp.asarray(problem.y)
     rows, whole = len(X), len(X) - len(X) % problem.batch_size
 
+    def rounded(array):  # the weights that are updated remain float32
+        return array.astype(jnp.bfloat16) if problem.precision else array
+
     def loss(parameters, x, labels):
+        parameters, x = jax.tree.map(rounded, parameters), rounded(x)
         *hidden, (last_weights, last_biases) = parameters
         for w, b in hidden:
             x = jax.nn.relu(x @ w + b)
-        log_probabilities = jax.nn.log_softmax(x @ last_weights + last_biases)
+        log_probabilities = jax.nn.log_softmax((x @ last_weights + last_biases).astype(jnp.float32))
         return -jnp.take_along_axis(log_probabilities, labels[:, None], axis=1).mean()
 
     def step(parameters, batch):

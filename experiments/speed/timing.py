@@ -76,11 +76,15 @@ class Timing:
 
 
 class LibraryProcess:
-    """One library, for `process.Process`. Empty `threads` stand for the default, which all but fastmlp use."""
+    """One library, for `process.Process`. Empty `threads` stand for the default, which all but fastmlp use.
 
-    def __init__(self, library: str, threads: str = "") -> None:
+    Without a `precision`, products are float32's.
+    """
+
+    def __init__(self, library: str, threads: str = "", precision: str = "") -> None:
         self._library = library
         self._threads = int(threads) if threads else None
+        self._precision = precision or None
 
     def describe(self) -> dict[str, str]:
         libraries.LIBRARIES[self._library][1](_tiny_problem()).epoch()  # loads all that the library needs
@@ -92,7 +96,14 @@ class LibraryProcess:
             X, y = arrays["X"] * np.float32(1 / 255), arrays["y"].astype(np.int64)
         weights = fastmlp.Network(layer_sizes).weights
         problem = libraries.Problem(
-            X, y, weights, batch_size, LEARNING_RATE, optimizer=optimizer, threads=self._threads
+            X,
+            y,
+            weights,
+            batch_size,
+            LEARNING_RATE,
+            optimizer=optimizer,
+            threads=self._threads,
+            precision=self._precision,
         )
         self._training = libraries.LIBRARIES[self._library][1](problem)
         self._training.epoch()  # compiles and allocates
@@ -123,7 +134,7 @@ def _tiny_problem() -> libraries.Problem:
 class Processes:
     """A process for each participant, started at its first call; the end of the `stack` ends them.
 
-    Participants have the arguments of `LibraryProcess`: library, and fastmlp's number of threads.
+    Participants have the arguments of `LibraryProcess`: library, fastmlp's number of threads, and the precision.
     """
 
     def __init__(self, participants: Mapping[str, Sequence[str]], stack: contextlib.ExitStack) -> None:

@@ -1,5 +1,6 @@
 """The experiments on speed: all libraries do the same work, processes answer, verdicts follow from the measurements."""
 
+import dataclasses
 import json
 import os
 import time
@@ -59,6 +60,19 @@ def test_every_library_trains_the_same_net(name, kind, batch_size, monkeypatch):
     for found, expected, initial in zip(*(training.weights() for training in trainings), given.weights):
         np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
         assert np.abs(expected - initial).max() > 5 * tolerance, "it was trained"
+
+
+@pytest.mark.parametrize("name, kind", kinds_of(["fastmlp", "JAX", "PyTorch"]))
+def test_training_in_bfloat16_follows_float32(name, kind, monkeypatch):
+    module, train = libraries.LIBRARIES[name]
+    library(module, kind, monkeypatch)
+    given = problem(32)
+    trainings = [train(dataclasses.replace(given, precision="bfloat16")), libraries.train_numpy(given)]
+    for training in trainings:
+        training.epoch()
+    for found, expected, initial in zip(*(training.weights() for training in trainings), given.weights):
+        assert np.asarray(found).dtype == np.float32
+        assert np.abs(found - expected).max() < 0.25 * np.abs(expected - initial).max()
 
 
 def test_fastmlp_and_numpy_shuffle_alike():

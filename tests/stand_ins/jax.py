@@ -37,6 +37,9 @@ class Traced:
 
         return Traced(self.array + b.array, pull)
 
+    def astype(self, dtype):
+        return self
+
     def __neg__(self):
         return Traced(-self.array, lambda gradient: self.pull(-gradient))
 
@@ -65,7 +68,10 @@ def _take_along_axis(x, indices, axis):
 
 
 def grad(function):
-    """The gradient with respect to the first argument, a list of tuples of arrays."""
+    """The gradient with respect to the first argument, a list of tuples of arrays.
+
+    Products in bfloat16 stay float32's, which differ by the digits of bfloat16.
+    """
 
     def gradient(parameters, *arguments):
         leaves = [tuple(map(Traced, layer)) for layer in parameters]
@@ -99,6 +105,8 @@ nn = SimpleNamespace(relu=_relu, log_softmax=_log_softmax)
 numpy = SimpleNamespace(
     asarray=np.asarray,
     array=np.array,
+    bfloat16=np.float32,
+    float32=np.float32,
     arange=np.arange,
     zeros=lambda shape: np.zeros(shape, np.float32),
     take_along_axis=_take_along_axis,
