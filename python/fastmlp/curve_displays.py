@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import itertools
-import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from . import validation
-from .displays import Display, check_columns
+from . import history_figure, labels, validation
+from .displays import Display, check_rows, last_epochs
 from .history import History
 
 LINE_STYLES = ("-", "--", ":", "-.")
 """Of several metrics in one figure."""
+
+MAX_LEGEND = 4
+"""Entries of a legend inside the axes."""
+
+CHARACTER = 0.03
+"""The width of a character of a tick label, as a share of the x axis of a small figure."""
 
 
 class LearningCurveDisplay(Display):
@@ -30,6 +35,9 @@ class LearningCurveDisplay(Display):
     xlabel : str
     styles : mapping of str to dict, optional
         The style of each curve, before that of `plot`.
+    title : str
+        Of the legend, which is beside the axes if it has more than 4 entries and the figure has a layout, such as
+        "constrained".
 
     Attributes
     ----------
@@ -50,9 +58,10 @@ class LearningCurveDisplay(Display):
         x: Mapping[str, Any] | None = None,
         xlabel: str = "epoch",
         styles: Mapping[str, Mapping[str, Any]] | None = None,
+        title: str = "",
     ) -> None:
         self.curves = {label: _together(curve) for label, curve in curves.items()}
-        self.ylabel, self.xlabel, self.styles = ylabel, xlabel, styles or {}
+        self.ylabel, self.xlabel, self.styles, self.title = ylabel, xlabel, styles or {}, title
         self.x = x or {label: np.arange(1, curve.shape[1] + 1) for label, curve in self.curves.items()}
 
     @classmethod
@@ -64,35 +73,40 @@ class LearningCurveDisplay(Display):
         x: str = "epoch",
         **style: Any,
     ) -> LearningCurveDisplay:
-        """Training and, if there is one, validation curve.
+        """The curve of the training, and one for each set of validation data.
 
         Parameters
         ----------
         history : History or mapping of str to sequence of float
             What `Trainer.fit` returned, or an estimator's `history_`.
         metric : str
-            "loss", "accuracy", or another entry; "val_<metric>" is its validation curve.
-            Raises a ValueError if the history has neither.
+            "loss", "accuracy", or another entry; "val_<metric>" and "<name>_<metric>" are its validation curves. The
+            name of one of these, such as "val_loss", draws it alone. Raises a ValueError if the history has none.
         ax, **style
             matplotlib Axes, optional; style of the lines.
         x : {"epoch", "seconds"}
             "seconds": the time of the training up to the end of each epoch, without validation and callbacks.
         """
         validation.check_choice("x", x, ("epoch", "seconds"))
+        if isinstance(history, Sequence):
+            raise TypeError("history must be a History or a mapping, got a sequence: from_rows draws rows of a study")
+        _check_style(style)
         entries = {name: values for name, values in dict(history).items() if len(values)}
-        names = {metric: "training", f"val_{metric}": "validation"}
-        curves = {label: entries[name] for name, label in names.items() if name in entries}
+        own = [name for name in entries if name == metric or labels.set_and_metric(name, entries)[1] == metric]
+        own.sort(key=lambda name: labels.set_and_metric(name, entries)[0] != "")  # the training first
+        curves = {labels.of_data(name, entries): entries[name] for name in own}
         if not curves:
             raise ValueError(f"metric must be an entry of the history ({', '.join(entries)}), got {metric!r}")
         if x == "seconds" and x not in entries:
             raise ValueError(f"x='seconds' needs an entry of the history with them, got {', '.join(entries)}")
         seconds = None if x == "epoch" else dict.fromkeys(curves, np.cumsum(entries["seconds"]))
-        return cls(curves, metric.replace("_", " "), seconds, x).plot(ax, **style)
+        label = labels.of_column(metric, entries if metric in entries else ())
+        return cls(curves, label, seconds, x).plot(ax, **style)
 
     @classmethod
     def from_rows(
         cls,
-        rows: Sequence[Mapping[str, Any]],
+        rows: Any,
         metric: str | Sequence[str],
         by: str,
         ax: Any = None,
@@ -103,12 +117,13 @@ class LearningCurveDisplay(Display):
 
         Parameters
         ----------
-        rows : sequence of mapping
-            What a function of `fastmlp.studies` returned.
+        rows : sequence of mapping, or data frame
+            What a function of `fastmlp.studies` returned, or a selection of it. A value of `by`, a seed and an epoch must
+            be those of one network: rows that also differ in another setting raise a ValueError.
         metric : str, or sequence of str
             Column, or columns that are drawn in different line styles, such as ``["loss", "val_loss"]``.
         by : str
-            Column.
+            Column of a setting.
         ax, **style
             matplotlib Axes, optional; style of the lines.
         x : {"epoch", "seconds"}
@@ -116,18 +131,25 @@ class LearningCurveDisplay(Display):
         """
         validation.check_choice("x", x, ("epoch", "seconds"))
         metrics = _names_of_metrics(metric)
-        if not isinstance(by, str):
-            raise TypeError(f"by must be the name of a column, got {by!r}")
-        check_columns(rows, *metrics, by, "seed", "epoch", *(["seconds"] if x == "seconds" else []))
-        curves, seconds, styles = {}, {}, {}
-        for number, value in enumerate(dict.fromkeys(row[by] for row in rows)):
+        _check_style(style)
+        rows = check_rows(rows, metrics, {"by": by}, ["seconds"] if x == "seconds" else [])
+        ylabel, names = labels.of_metrics(metrics, rows[0])
+        values = list(dict.fromkeys(row[by] for row in rows))
+        title, texts = labels.of_values(by, values)
+        curves, places, styles = {}, {}, {}
+        for number, (value, text) in enumerate(zip(values, texts)):
             own = [row for row in rows if row[by] == value]
-            times = np.cumsum(_by_seed(own, "seconds"), axis=1).mean(axis=0) if x == "seconds" else None
-            for name, line_style in zip(metrics, itertools.cycle(LINE_STYLES)):
-                label = f"{by} = {value}" if len(metrics) == 1 else f"{by} = {value}, {name.replace('_', ' ')}"
-                curves[label], seconds[label] = _by_seed(own, name), times
+            epochs = sorted({row["epoch"] for row in own})
+            if x == "seconds" and epochs != list(range(1, len(epochs) + 1)):
+                raise ValueError(
+                    f"x='seconds' needs the rows of all epochs, got those of {', '.join(map(str, epochs))}"
+                )
+            times = np.cumsum(_by_seed(own, "seconds", epochs), axis=1).mean(axis=0) if x == "seconds" else epochs
+            for name, column, line_style in zip(names, metrics, itertools.cycle(LINE_STYLES)):
+                label = text if len(metrics) == 1 else f"{text}, {name}"
+                curves[label], places[label] = _by_seed(own, column, epochs), times
                 styles[label] = {"color": f"C{number}", "linestyle": line_style}
-        return cls(curves, _common_label(metrics), seconds if x == "seconds" else None, x, styles).plot(ax, **style)
+        return cls(curves, ylabel, places, x, styles, title).plot(ax, **style)
 
     def plot(self, ax: Any = None, **style: Any) -> LearningCurveDisplay:
         """Draw the mean of each curve, and its range over several nets."""
@@ -136,10 +158,11 @@ class LearningCurveDisplay(Display):
         for label, curve in self.curves.items():
             own = self.styles.get(label, {})
             self.lines_.append(_draw_mean_and_range(ax, self.x[label], curve, label=label, **{**own, **style}))
-        if self.xlabel == "epoch" and ax.get_xscale() == "linear":
-            ax.locator_params(axis="x", integer=True)
+        if self.xlabel == "epoch":
+            history_figure.set_whole_ticks(ax)
         ax.set(xlabel=self.xlabel, ylabel=self.ylabel)
-        ax.legend()
+        has_space = len(self.curves) > MAX_LEGEND and self.figure_.get_layout_engine() is not None
+        ax.legend(title=self.title, **({"loc": "upper left", "bbox_to_anchor": (1, 1)} if has_space else {}))
         return self
 
 
@@ -149,8 +172,8 @@ class PathDisplay(Display):
     Parameters
     ----------
     x : sequence
-        Values of the setting. Numbers are drawn on a logarithmic axis, with zero at its left end; other values, and
-        numbers below zero, side by side.
+        Values of the setting. Numbers are drawn on a logarithmic axis, with zero at its left end, or on a linear axis if
+        all are whole and at most 10; other values, and numbers below zero, side by side.
     curves : mapping of str to array, shape (nets, values)
         By label.
     xlabel, ylabel : str
@@ -165,46 +188,54 @@ class PathDisplay(Display):
         self.curves = {label: _together(curve) for label, curve in curves.items()}
 
     @classmethod
-    def from_rows(
-        cls, rows: Sequence[Mapping[str, Any]], metric: str | Sequence[str], x: str, ax: Any = None, **style: Any
-    ) -> PathDisplay:
+    def from_rows(cls, rows: Any, metric: str | Sequence[str], x: str, ax: Any = None, **style: Any) -> PathDisplay:
         """After the last epoch of each net, over the seeds.
 
         Parameters
         ----------
-        rows : sequence of mapping
-            What a function of `fastmlp.studies` returned.
+        rows : sequence of mapping, or data frame
+            As in `LearningCurveDisplay.from_rows`, with `x` in place of `by`.
         metric : str, or sequence of str
             Columns, such as ``["accuracy", "val_accuracy"]``.
         x : str
-            Column, such as "l2".
+            Column of a setting, such as "l2".
         ax, **style
             matplotlib Axes, optional; style of the lines.
         """
         metrics = _names_of_metrics(metric)
-        check_columns(rows, *metrics, x, "seed", "epoch")
-        last: dict[Any, dict[Any, Mapping[str, Any]]] = {}
-        for row in sorted(rows, key=lambda row: row["epoch"]):
-            last.setdefault(row[x], {})[row["seed"]] = row
-        values = sorted(last) if all(_is_number(value) for value in last) else list(last)
+        _check_style(style)
+        rows = check_rows(rows, metrics, {"x": x})
+        values = list(dict.fromkeys(row[x] for row in rows))
+        if all(map(labels.is_number, values)):
+            values.sort()
+        last = last_epochs(rows, x)
+        ylabel, names = labels.of_metrics(metrics, rows[0])
         curves = {
-            name.replace("_", " "): np.transpose(_together([[row[name] for row in last[v].values()] for v in values]))
-            for name in metrics
+            name: np.transpose(_together([[row[column] for row in last[v,]] for v in values]))
+            for name, column in zip(names, metrics)
         }
-        return cls(values, curves, x.replace("_", " "), _common_label(metrics)).plot(ax, **style)
+        title, texts = labels.of_values(x, values)
+        places = values if all(map(labels.is_number, values)) else texts
+        return cls(places, curves, title, ylabel).plot(ax, **style)
 
     def plot(self, ax: Any = None, **style: Any) -> PathDisplay:
         """Draw the mean of each curve, and its range over several nets."""
         ax, places = self._set_axes(ax), self.x
-        if all(_is_number(value) and value >= 0 for value in self.x) and any(self.x):
+        texts = labels.of_values(self.xlabel, self.x)[1]
+        if all(labels.is_number(value) and value >= 0 for value in self.x) and any(self.x):
             smallest = min(value for value in self.x if value > 0)
             if 0 in self.x:
                 ax.set_xscale("symlog", linthresh=smallest)
-            else:
+            elif not all(value == int(value) and value <= 10 for value in self.x):
                 ax.set_xscale("log")
+            shown = _without_overlap(ax.xaxis.get_transform().transform(np.asarray(places, float)), texts)
+            ax.set_xticks([places[i] for i in shown], [texts[i] for i in shown])
+            ax.set_xticks([], minor=True)
         else:
             places = list(range(len(self.x)))
-            ax.set_xticks(places, self.x)
+            is_narrow = CHARACTER * max(map(len, texts)) * len(texts) > 1
+            rotated = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if is_narrow else {}
+            ax.set_xticks(places, texts, **rotated)
         self.lines_ = [
             _draw_mean_and_range(ax, places, curve, label=label, **{"marker": "o", **style})
             for label, curve in self.curves.items()
@@ -225,20 +256,31 @@ def _together(curve: Any) -> np.ndarray:
     return together
 
 
-def _by_seed(rows: Sequence[Mapping[str, Any]], column: str) -> np.ndarray:
-    """The values of each seed in the order of the epochs, shape (seeds, epochs)."""
-    seeds: dict[Any, list[float]] = {}
-    for row in sorted(rows, key=lambda row: row["epoch"]):
-        seeds.setdefault(row["seed"], []).append(row[column])
-    return _together(list(seeds.values()))
+def _by_seed(rows: Sequence[Mapping[str, Any]], column: str, epochs: Sequence[int]) -> np.ndarray:
+    """The values of each seed, shape (seeds, epochs); nan where a seed has no row of an epoch."""
+    place = {epoch: index for index, epoch in enumerate(epochs)}
+    seeds: dict[Any, np.ndarray] = {}
+    for row in rows:
+        seeds.setdefault(row["seed"], np.full(len(epochs), np.nan))[place[row["epoch"]]] = row[column]
+    return np.array(list(seeds.values()))
 
 
 def _draw_mean_and_range(ax: Any, x: Any, curves: np.ndarray, **style: Any) -> Any:
-    (line,) = ax.plot(x, curves.mean(axis=0), **style)
+    line = history_figure.draw_curve(ax, x, curves.mean(axis=0), **style)
     if len(curves) > 1:
         low, high = curves.min(axis=0), curves.max(axis=0)
         ax.fill_between(x, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
     return line
+
+
+def _without_overlap(places: np.ndarray, texts: Sequence[str]) -> list[int]:
+    """The indices of the tick labels that do not overlap one shown before."""
+    shares = (places - places[0]) / max(places[-1] - places[0], 1e-300)
+    shown = [0]
+    for i in range(1, len(texts)):
+        if shares[i] - shares[shown[-1]] >= CHARACTER * ((len(texts[shown[-1]]) + len(texts[i])) / 2 + 1):
+            shown.append(i)
+    return shown
 
 
 def _names_of_metrics(metric: Any) -> list[str]:
@@ -248,11 +290,9 @@ def _names_of_metrics(metric: Any) -> list[str]:
     return list(names)
 
 
-def _common_label(metrics: Sequence[str]) -> str:
-    """Of one metric its name, of several their common last word, or all names."""
-    last = {name.rpartition("_")[2] for name in metrics}
-    return (metrics[0] if len(metrics) == 1 else last.pop() if len(last) == 1 else ", ".join(metrics)).replace("_", " ")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+def _check_style(style: Mapping[str, Any]) -> None:
+    if "label" in style:
+        raise TypeError(
+            f"label must not be given, because each curve has its own, got {style['label']!r}: "
+            "change it with display.lines_[0].set_label, then display.ax_.legend()"
+        )

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from . import labels
+
 KINDS = ("loss", "accuracy", "score")
 PANEL = (4.4, 3.0)  # inches
 
@@ -15,7 +19,7 @@ def figure(metrics: Mapping[str, Sequence[float]]) -> Any:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
         raise ImportError("History.plot needs matplotlib: pip install matplotlib") from None
-    names = {kind: [name for name in metrics if name == kind or name.endswith(f"_{kind}")] for kind in KINDS}
+    names = {kind: [name for name in metrics if labels.set_and_metric(name, metrics)[1] == kind] for kind in KINDS}
     panels = {kind: own for kind, own in names.items() if own}
     if not panels:
         raise ValueError("a history must have at least one epoch to be drawn, got none")
@@ -23,9 +27,23 @@ def figure(metrics: Mapping[str, Sequence[float]]) -> Any:
     for axes, (kind, own) in zip(drawn.subplots(1, len(panels), squeeze=False)[0], panels.items()):
         for name in own:
             values = metrics[name]
-            label = {kind: "training", f"val_{kind}": "validation"}.get(name, name.removesuffix(f"_{kind}"))
-            axes.plot(range(1, len(values) + 1), values, label=label, marker="o" if len(values) == 1 else None)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+            draw_curve(axes, range(1, len(values) + 1), values, label=labels.of_data(name, metrics))
+        set_whole_ticks(axes)
         axes.set(xlabel="epoch", ylabel=kind)
         axes.legend()
     return drawn
+
+
+def draw_curve(axes: Any, x: Any, values: Any, **style: Any) -> Any:
+    """A line, or a point where there is one value only. Values that are not finite belong to the range of x, too."""
+    values = np.asarray(values, float)
+    (line,) = axes.plot(x, values, **{"marker": "o" if np.isfinite(values).sum() == 1 else None, **style})
+    axes.update_datalim([(place, 0) for place in x], updatey=False)
+    axes.autoscale_view()
+    return line
+
+
+def set_whole_ticks(axes: Any) -> None:
+    """Ticks at whole numbers: epochs."""
+    if axes.get_xscale() == "linear":
+        axes.locator_params(axis="x", integer=True, min_n_ticks=1)

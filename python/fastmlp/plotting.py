@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from . import validation
+from . import labels, validation
 from .curve_displays import LearningCurveDisplay, PathDisplay
-from .displays import Display, check_columns
+from .displays import Display, check_rows, last_epochs
 from .network import Network
 
 __all__ = ["HeatMapDisplay", "LearningCurveDisplay", "PathDisplay", "SurfaceDisplay", "WeightsDisplay"]
+
+MIN_WIDTH_OF_ZLABEL = 2.0  # inches of the axes, below which the label would be cut off
 
 
 class HeatMapDisplay(Display):
@@ -46,34 +48,38 @@ class HeatMapDisplay(Display):
         self.xlabel, self.ylabel, self.xticks, self.yticks = xlabel, ylabel, xticks, yticks
 
     @classmethod
-    def from_rows(
-        cls, rows: Sequence[Mapping[str, Any]], value: str, x: str, y: str, ax: Any = None, **style: Any
-    ) -> HeatMapDisplay:
+    def from_rows(cls, rows: Any, value: str, x: str, y: str, ax: Any = None, **style: Any) -> HeatMapDisplay:
         """The mean over the seeds after the last epoch, by two columns of a study; empty where a net diverged.
 
         Parameters
         ----------
-        rows : sequence of mapping
-            What a function of `fastmlp.studies` returned.
+        rows : sequence of mapping, or data frame
+            As in `LearningCurveDisplay.from_rows`, with `x` and `y` in place of `by`.
         value, x, y : str
-            Columns.
+            Columns: a metric and two settings.
         ax, **style
             matplotlib Axes, optional; style of matplotlib's pcolormesh.
         """
-        check_columns(rows, value, x, y, "epoch")
-        last = max(row["epoch"] for row in rows)
-        xticks, yticks = (sorted({row[name] for row in rows}) for name in (x, y))
-        cells: dict[tuple[Any, Any], list[float]] = {}
-        for row in rows:
-            if row["epoch"] == last or not np.isfinite(row[value]):
-                cells.setdefault((row[y], row[x]), []).append(row[value])
-        values = [[np.mean(cells[b, a]) if (b, a) in cells else np.nan for a in xticks] for b in yticks]
-        label = value.replace("_", " ")
-        return cls(np.array(values), x, y, xticks, yticks, label).plot(ax, **style)
+        rows = check_rows(rows, [value], {"x": x, "y": y})
+        cells = {place: np.mean([row[value] for row in own]) for place, own in last_epochs(rows, x, y).items()}
+        xticks, yticks = (_in_order({row[name] for row in rows}) for name in (x, y))
+        values = np.array([[cells.get((a, b), np.nan) for a in xticks] for b in yticks])
+        values[~np.isfinite(values)] = np.nan
+        (xlabel, xticks), (ylabel, yticks) = labels.of_values(x, xticks), labels.of_values(y, yticks)
+        return cls(values, xlabel, ylabel, xticks, yticks, labels.of_column(value, rows[0])).plot(ax, **style)
 
-    def plot(self, ax: Any = None, text: str = "{:.3g}", **style: Any) -> HeatMapDisplay:
-        """Draw it; `text` formats the numbers."""
-        ax = self._set_axes(ax)
+    def plot(self, ax: Any = None, text: str | None = None, **style: Any) -> HeatMapDisplay:
+        """Draw it.
+
+        Parameters
+        ----------
+        ax, **style
+            matplotlib Axes, optional; style of matplotlib's pcolormesh.
+        text : str, optional
+            Format of the numbers, such as ``"{:.1%}"``. Default: as many decimals for all as the largest number has
+            with three digits; three digits for each if they differ more than a thousandfold.
+        """
+        ax, text = self._set_axes(ax), text or _format_of(self.values)
         rows, columns = self.values.shape
         mesh = ax.pcolormesh(np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5, self.values, **style)
         for i, j in zip(*np.nonzero(np.isfinite(self.values))):
@@ -96,6 +102,7 @@ class SurfaceDisplay(Display):
     x1, x2 : array, shape (points,)
     values : array, shape (points of x1, points of x2)
     zlabel : str
+        Drawn on axes that are at least 2 inches wide; on narrower ones it would be cut off.
     """
 
     def __init__(self, x1: np.ndarray, x2: np.ndarray, values: np.ndarray, zlabel: str = "") -> None:
@@ -168,7 +175,10 @@ class SurfaceDisplay(Display):
         ax = self._set_axes(ax, "3d")
         first, second = np.meshgrid(self.x1, self.x2, indexing="ij")
         ax.plot_surface(first, second, self.values, **{"cmap": "viridis", "linewidth": 0, **style})
-        ax.set(xlabel="$x_1$", ylabel="$x_2$", zlabel=self.zlabel)
+        zlabel = self.zlabel if ax.bbox.width / self.figure_.dpi >= MIN_WIDTH_OF_ZLABEL else ""
+        ax.set(xlabel="$x_1$", ylabel="$x_2$", zlabel=zlabel)
+        ax.set_box_aspect(None, zoom=0.75)  # no layout of matplotlib makes space for the labels of 3-D axes
+        ax.locator_params(nbins=5)
         return self
 
 
@@ -185,7 +195,7 @@ class WeightsDisplay(Display):
 
     @classmethod
     def from_network(
-        cls, network: Network, shape: tuple[int, int], neurons: int = 12, ax: Any = None, **style: Any
+        cls, network: Network, shape: tuple[int, int], neurons: int | None = None, ax: Any = None, **style: Any
     ) -> WeightsDisplay:
         """The weights into the first neurons of the first layer.
 
@@ -194,14 +204,15 @@ class WeightsDisplay(Display):
         network : Network
         shape : (height, width)
             Of its input images; height * width features.
-        neurons : int in [1, neurons of the layer]
+        neurons : int in [1, neurons of the layer], optional
+            Default: 12, or all of a smaller layer.
         ax, **style
             matplotlib Axes, optional; style of matplotlib's imshow.
         """
         features, outputs = network.layer_sizes[:2]
-        if len(shape) != 2 or shape[0] * shape[1] != features:
-            raise ValueError(f"shape must have {features} pixels, one per feature, got {tuple(shape)!r}")
-        neurons = validation.check_integer("neurons", neurons, 1, outputs)
+        if np.shape(shape) != (2,) or shape[0] * shape[1] != features:
+            raise ValueError(f"shape must have {features} pixels, one per feature, as (height, width), got {shape!r}")
+        neurons = min(12, outputs) if neurons is None else validation.check_integer("neurons", neurons, 1, outputs)
         return cls(network.weights[0][:, :neurons].T.reshape(neurons, *shape)).plot(ax, **style)
 
     def plot(self, ax: Any = None, columns: int = 6, **style: Any) -> WeightsDisplay:
@@ -217,6 +228,20 @@ class WeightsDisplay(Display):
         ax.imshow(sheet, **{"cmap": "RdBu_r", "vmin": -limit, "vmax": limit, **style})
         ax.axis("off")
         return self
+
+
+def _in_order(values: set[Any]) -> list[Any]:
+    try:
+        return sorted(values)
+    except TypeError:  # of several types
+        return sorted(values, key=str)
+
+
+def _format_of(values: np.ndarray) -> str:
+    sizes = np.abs(values[np.isfinite(values) & (values != 0)])
+    if not sizes.size or sizes.max() >= 1000 or sizes.max() > 1000 * sizes.min():
+        return "{:.3g}"
+    return f"{{:.{max(0, 2 - int(np.floor(np.log10(sizes.max()))))}f}}"
 
 
 def _check_bounds(bounds: Any) -> list[tuple[float, float]]:

@@ -56,15 +56,16 @@ def test_learning_curves_and_heat_maps_of_a_study():
         3,
         seeds=(0, 1),
     )
-    curves = LearningCurveDisplay.from_rows(rows, "accuracy", "batch_size")
-    assert set(curves.curves) == {"batch_size = 8", "batch_size = 16", "batch_size = 32"}
+    curves = LearningCurveDisplay.from_rows(rows[len(rows) // 2 :], "accuracy", "batch_size")
+    assert list(curves.curves) == ["8", "16", "32"]
+    assert curves.ax_.get_legend().get_title().get_text() == "batch size"
     assert len(curves.ax_.collections) == 3  # ranges over the seeds
     heat = HeatMapDisplay.from_rows(rows, "loss", x="batch_size", y="learning_rate", cmap="magma")
     assert heat.values.shape == (2, 3)
     expected = np.mean([row["loss"] for row in rows if row["epoch"] == 3 and row["learning_rate"] == 0.2][2:4])
     np.testing.assert_allclose(heat.values[1, 1], expected)
-    assert [text.get_text() for text in heat.ax_.texts] == [f"{value:.3g}" for value in heat.values.ravel()]
-    diverged = [{**row, "epoch": 1, "loss": np.nan} if row is rows[-1] else row for row in rows]
+    assert [text.get_text() for text in heat.ax_.texts] == [f"{value:.2f}" for value in heat.values.ravel()]
+    diverged = [*rows[:-3], {**rows[-3], "loss": np.nan}]
     empty = HeatMapDisplay.from_rows(diverged, "loss", x="batch_size", y="learning_rate")
     assert np.isnan(empty.values[1, 2]) and len(empty.ax_.texts) == 5, "one seed of this cell is missing"
     with pytest.raises(ValueError, match="lack 'width'"):
@@ -123,7 +124,7 @@ def curve_rows():
 
 def test_training_and_validation_curves_of_a_study_in_one_figure():
     display = LearningCurveDisplay.from_rows(curve_rows(), ["loss", "val_loss"], "l2")
-    assert legend_of(display.ax_) == [f"l2 = {l2}, {name}" for l2 in (0.1, 0.0, 0.001) for name in ("loss", "val loss")]
+    assert legend_of(display.ax_) == [f"{l2}, {name}" for l2 in (0.1, 0, 0.001) for name in ("training", "validation")]
     assert [line.get_linestyle() for line in display.lines_] == ["-", "--"] * 3
     colours = [line.get_color() for line in display.lines_]
     assert colours[::2] == colours[1::2] and len(set(colours)) == 3
@@ -132,7 +133,7 @@ def test_training_and_validation_curves_of_a_study_in_one_figure():
     np.testing.assert_allclose(first[:2], [2.5, 2.0])
     assert np.isnan(first[2]), "the curve of a mean ends with the shortest"
     plain = LearningCurveDisplay.from_rows(curve_rows(), "loss", "l2")
-    assert legend_of(plain.ax_) == ["l2 = 0.1", "l2 = 0.0", "l2 = 0.001"]
+    assert legend_of(plain.ax_) == ["0.1", "0", "0.001"]
 
 
 def test_curves_against_seconds():
@@ -166,7 +167,7 @@ def test_a_path_shows_the_last_epochs_by_a_setting_with_zero_at_the_left_end():
     display = PathDisplay.from_rows(curve_rows(), ["loss", "val_loss"], "l2", linewidth=3)
     assert display.x == [0.0, 0.001, 0.1] and display.ax_.get_xscale() == "symlog"
     assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("l2", "loss")
-    assert legend_of(display.ax_) == ["loss", "val loss"]
+    assert legend_of(display.ax_) == ["training", "validation"]
     mean = [0.5 + 1 / 3, 0.51 + 1 / 3, (1 + 1 / 3 + 2 + 1 / 2) / 2]
     np.testing.assert_allclose(display.lines_[0].get_ydata(), mean)
     assert display.lines_[0].get_linewidth() == 3 and display.lines_[0].get_marker() == "o"
@@ -222,6 +223,273 @@ def test_a_surface_of_a_function_on_a_rectangle():
         SurfaceDisplay.from_function(lambda X: X, (0, 1), 3)
 
 
+# What rows must be: one network for each seed and setting
+
+
+def grid_rows():
+    """Two widths by two depths, as of `studies.architectures`."""
+    return [
+        {
+            "width": width,
+            "depth": depth,
+            "layer_sizes": (4, *[width] * depth, 3),
+            "seed": 0,
+            "epoch": epoch,
+            "loss": 1.0,
+        }
+        for width in (8, 16)
+        for depth in (1, 2)
+        for epoch in (1, 2)
+    ]
+
+
+ROW_DISPLAYS = {
+    "by": lambda rows, name: LearningCurveDisplay.from_rows(rows, "loss", name),
+    "x": lambda rows, name: PathDisplay.from_rows(rows, "loss", name),
+    "y": lambda rows, name: HeatMapDisplay.from_rows(rows, "loss", "seed", name),
+}
+
+
+@pytest.mark.parametrize("argument", ROW_DISPLAYS)
+def test_rows_that_also_differ_in_another_setting_are_rejected(argument):
+    make = ROW_DISPLAYS[argument]
+    with pytest.raises(
+        ValueError, match="rows also differ in 'depth', 'layer_sizes', got several with .*width = 8.*, "
+    ) as error:
+        make(grid_rows(), "width")
+    assert "as in [row for row in rows if row['depth'] == 2]" in str(error.value)
+    assert str(error.value).endswith(f", or use {argument}='layer_sizes'") == (argument != "y")
+    make([row for row in grid_rows() if row["depth"] == 2], "width")
+    make(grid_rows(), "layer_sizes")
+    with pytest.raises(ValueError, match=r"one network for each seed, got several rows with .*width = 8.*epoch = 1"):
+        make([row for row in grid_rows() * 2 if row["depth"] == 2], "width")
+    two_studies = [{**row, "l2": l2} for l2 in (0.1, 0.2) for row in grid_rows()]
+    with pytest.raises(ValueError, match="differ in 'l2'"):
+        make(two_studies, "layer_sizes")
+
+
+@pytest.mark.parametrize("argument", ROW_DISPLAYS)
+def test_a_setting_is_no_metric_and_a_metric_no_setting(argument):
+    for name in ("epoch", "loss", "val_accuracy"):
+        with pytest.raises(
+            ValueError, match=f"{argument} must be a column of settings, such as 'batch_size', got '{name}'"
+        ):
+            ROW_DISPLAYS[argument]([{**row, "val_accuracy": 0.5} for row in grid_rows()], name)
+    with pytest.raises(ValueError, match=r"a metric must be a column of numbers, got 'layer_sizes' with \(4, 8, 3\)"):
+        PathDisplay.from_rows(grid_rows(), "layer_sizes", "width")
+    with pytest.raises(ValueError, match="lack 'val_acuracy'; all rows have .*; did you mean 'val_accuracy'"):
+        PathDisplay.from_rows([{**row, "val_accuracy": 0.5} for row in grid_rows()], "val_acuracy", "width")
+
+
+@pytest.mark.parametrize("argument", ROW_DISPLAYS)
+def test_rows_may_be_a_data_frame(argument):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(grid_rows())
+    ROW_DISPLAYS[argument](frame, "layer_sizes")
+    ROW_DISPLAYS[argument](frame[frame.depth == 1], "width")
+    with pytest.raises(ValueError, match="differ in 'depth'"):
+        ROW_DISPLAYS[argument](frame, "width")
+    with pytest.raises(TypeError, match="rows must be the rows of a study, a list of dicts or a data frame, got 3"):
+        ROW_DISPLAYS[argument](3, "width")
+
+
+def test_lists_of_layer_sizes_are_settings_too():
+    rows = [{**row, "layer_sizes": list(row["layer_sizes"])} for row in grid_rows()]
+    assert list(LearningCurveDisplay.from_rows(rows, "loss", "layer_sizes").curves) == ["8", "8-8", "16", "16-16"]
+
+
+def test_rows_are_drawn_at_their_epochs():
+    rows = [{**row, "loss": float(row["epoch"]), "seconds": 1.0} for row in curve_rows()]
+    some = [row for row in rows if row["epoch"] != 2 and row["l2"] == 0]
+    display = LearningCurveDisplay.from_rows(some, "loss", "l2")
+    np.testing.assert_array_equal(display.lines_[0].get_xdata(), [1, 3])
+    np.testing.assert_array_equal(display.lines_[0].get_ydata(), [1, 3])
+    lacking = [row for row in rows if row["l2"] == 0 and (row["seed"], row["epoch"]) != (1, 2)]
+    line = LearningCurveDisplay.from_rows(lacking, "loss", "l2").lines_[0]
+    np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3])
+    np.testing.assert_array_equal(line.get_ydata(), [1, np.nan, 3])
+    with pytest.raises(ValueError, match="x='seconds' needs the rows of all epochs, got those of 1, 3"):
+        LearningCurveDisplay.from_rows(some, "loss", "l2", x="seconds")
+
+
+def test_a_heat_map_takes_the_last_epoch_of_each_net():
+    """With early stopping they differ."""
+    rows = [row for row in grid_rows() if (row["width"], row["depth"], row["epoch"]) != (8, 1, 2)]
+    assert np.isfinite(HeatMapDisplay.from_rows(rows, "loss", "width", "depth").values).all()
+
+
+# Labels, ticks and space
+
+
+def test_a_history_names_its_data():
+    history = {
+        "loss": [3.0],
+        "val_loss": [2.0],
+        "test_loss": [1.0],
+        "val_accuracy": [0.5],
+        "test_auc": [0.7],
+        "accuracy": [0.4],
+    }
+    expected = {
+        "loss": (["training", "validation", "test"], "loss"),
+        "accuracy": (["training", "validation"], "accuracy"),
+        "val_accuracy": (["validation"], "validation accuracy"),
+        "test_loss": (["test"], "test loss"),
+        "auc": (["test"], "auc"),
+        "test_auc": (["test"], "test auc"),
+    }
+    for metric, (names, label) in expected.items():
+        display = LearningCurveDisplay.from_history(history, metric)
+        assert (legend_of(display.ax_), display.ax_.get_ylabel()) == (names, label)
+    assert legend_of(History(loss=[3.0], val_loss=[2.0]).plot().axes[0]) == ["training", "validation"]
+
+
+def test_metrics_of_a_study_have_the_same_names_on_curves_and_paths():
+    rows = [{"l2": 0.1, "seed": 0, "epoch": 1, "loss": 3.0, "val_loss": 2.0, "test_loss": 2.0, "val_auc": 0.5}]
+    for make in (LearningCurveDisplay.from_rows, PathDisplay.from_rows):
+        prefix = "0.1, " if make == LearningCurveDisplay.from_rows else ""
+        for metrics, label, names in (
+            (["loss", "val_loss", "test_loss"], "loss", ["training", "validation", "test"]),
+            (["val_loss", "val_auc"], "validation loss, validation auc", ["validation loss", "validation auc"]),
+        ):
+            display = make(rows, metrics, "l2")
+            assert display.ax_.get_ylabel() == label
+            assert legend_of(display.ax_) == [prefix + name for name in names]
+    assert make(rows, "val_auc", "l2").ax_.get_ylabel() == "validation auc"
+
+
+def path_of(name, values, width=6.4):
+    rows = [{name: value, "seed": 0, "epoch": 1, "loss": 1.0} for value in values]
+    ax = pyplot.figure(figsize=(width, 2.4), layout="constrained").add_subplot()
+    return PathDisplay.from_rows(rows, "loss", name, ax=ax).ax_
+
+
+@pytest.mark.parametrize(
+    "name, values, scale, texts",
+    [
+        ("batch_size", [16, 128, 1000], "log", ["16", "128", "1000"]),
+        ("batch_size", [300, 400, 500], "log", ["300", "400", "500"]),
+        ("depth", [3, 1, 2], "linear", ["1", "2", "3"]),
+        ("l2", [0, 1e-4, 1e-3, 1e-2], "symlog", ["0", "0.0001", "0.001", "0.01"]),
+        ("learning_rate", [0.1, 0.2, 0.4], "log", ["0.1", "0.2", "0.4"]),
+        ("l2", [0.1], "log", ["0.1"]),
+        ("layer_sizes", [(4, 32, 3), [4, 32, 24, 3]], "linear", ["32", "32-24"]),
+        ("layer_sizes", [(4, 32, 3), (4, 3)], "linear", ["4-32-3", "4-3"]),
+        ("activation", ["tanh", "relu"], "linear", ["tanh", "relu"]),
+        ("shuffle", [True, False], "linear", ["True", "False"]),
+    ],
+)
+def test_ticks_of_a_path_are_its_values(name, values, scale, texts):
+    ax = path_of(name, values)
+    ax.figure.canvas.draw()
+    shown = [label.get_text() for label in ax.get_xticklabels() + ax.get_xticklabels(minor=True)]
+    assert (ax.get_xscale(), shown) == (scale, texts)
+
+
+@pytest.mark.parametrize(
+    "name, values",
+    [
+        ("batch_size", [2**i for i in range(12)]),
+        ("batch_size", range(10, 210, 10)),
+        ("l2", [0, *np.logspace(-6, -1, 11)]),
+        ("layer_sizes", [(784, *[width] * depth, 10) for width in (128, 254, 512) for depth in (1, 2, 3)]),
+    ],
+)
+def test_tick_labels_of_a_path_do_not_overlap(name, values):
+    ax = path_of(name, values, width=3.1)
+    ax.tick_params(labelsize=8)
+    ax.figure.canvas.draw()
+    labels = ax.get_xticklabels()
+    assert len(labels) >= 3
+    if labels[0].get_rotation():
+        assert [label.get_rotation() for label in labels] == [45] * len(values)
+    else:
+        boxes = [label.get_window_extent() for label in labels]
+        assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:]))
+
+
+@pytest.mark.parametrize("layout", ["constrained", None])
+def test_a_long_legend_does_not_cover_the_curves(layout):
+    rows = [{"width": width, "seed": 0, "epoch": epoch, "loss": 1.0} for width in range(9) for epoch in (1, 2)]
+    ax = pyplot.figure(layout=layout).add_subplot()
+    LearningCurveDisplay.from_rows(rows, "loss", "width", ax=ax)
+    ax.figure.canvas.draw()
+    box = ax.get_legend().get_window_extent()
+    assert (box.x0 >= ax.bbox.x1) == (layout is not None)
+    assert box.x1 <= ax.figure.bbox.x1
+
+
+def test_one_epoch_is_a_point():
+    for ax in (LearningCurveDisplay.from_history({"loss": [1.0]}).ax_, History(loss=[1.0]).plot().axes[0]):
+        ax.figure.canvas.draw()
+        assert ax.lines[0].get_marker() == "o"
+        low, high = ax.get_xlim()
+        assert [tick for tick in ax.get_xticks() if low <= tick <= high] == [1]
+    line = LearningCurveDisplay.from_history({"loss": [1.0, np.nan]}).lines_[0]
+    assert line.get_marker() == "o"
+    assert LearningCurveDisplay.from_history({"loss": [1.0, 2.0]}).lines_[0].get_marker() == "None"
+
+
+def test_epochs_and_settings_of_nets_that_diverged_are_on_the_axis():
+    rows = [{"l2": l2, "seed": 0, "epoch": 1, "loss": np.nan if l2 > 1 else 1.0} for l2 in (0.1, 1.0, 100.0)]
+    assert PathDisplay.from_rows(rows, "loss", "l2").ax_.get_xlim()[1] > 100
+    low, high = LearningCurveDisplay.from_history({"loss": [np.nan] * 8}).ax_.get_xlim()
+    assert low < 1 and 8 < high < 9
+
+
+@pytest.mark.parametrize("panels, has_label", [(1, True), (2, True), (3, False)])
+def test_labels_of_surfaces_have_space(panels, has_label):
+    style = {"projection": "3d"}
+    figure, axes = pyplot.subplots(
+        ncols=panels, figsize=(6.3, 3), subplot_kw=style, layout="constrained", squeeze=False
+    )
+    for ax in axes[0]:
+        SurfaceDisplay.from_function(lambda X: X[:, 0], (0, 1), 3, ax=ax, zlabel="prediction")
+        assert ax.get_zlabel() == ("prediction" if has_label else "")
+    figure.canvas.draw()
+    image = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+    assert (image[:, -3:] == 255).all() and (image[-3:] == 255).all(), "nothing is cut off"
+
+
+def test_axes_of_a_surface_are_checked():
+    with pytest.raises(ValueError, match=r"ax must have projection='3d', got .*subplot_kw=\{'projection': '3d'\}"):
+        SurfaceDisplay.from_function(lambda X: X[:, 0], (0, 1), 3, ax=pyplot.figure().add_subplot())
+
+
+def test_arguments_that_belong_elsewhere():
+    for make in (
+        lambda: LearningCurveDisplay.from_rows(curve_rows(), "loss", "l2", label="mine"),
+        lambda: PathDisplay.from_rows(curve_rows(), "loss", "l2", label="mine"),
+        lambda: LearningCurveDisplay.from_history({"loss": [1.0]}, label="mine"),
+    ):
+        with pytest.raises(TypeError, match="each curve has its own, got 'mine': change it with .*set_label"):
+            make()
+    with pytest.raises(TypeError, match="a History or a mapping, got a sequence: from_rows draws rows"):
+        LearningCurveDisplay.from_history(curve_rows())
+    with pytest.raises(TypeError, match="rows must be the rows of a study, .*got History"):
+        LearningCurveDisplay.from_rows(History(loss=[1.0]), "loss", "l2")
+    for shape in (6, "6"):
+        with pytest.raises(ValueError, match=f"as \\(height, width\\), got {shape!r}"):
+            WeightsDisplay.from_network(Network((6, 2)), shape)
+    assert len(WeightsDisplay.from_network(Network((6, 8, 2)), (2, 3)).images) == 8
+
+
+@pytest.mark.parametrize(
+    "values, texts",
+    [
+        ([0.75, 0.818], ["0.750", "0.818"]),
+        ([1.5, 12.25], ["1.5", "12.2"]),
+        ([0.0, 0.5], ["0.000", "0.500"]),
+        ([1e-5, 2.0], ["1e-05", "2"]),
+        ([1234.0, 5000.0], ["1.23e+03", "5e+03"]),
+        ([0.0, 0.0], ["0", "0"]),
+    ],
+)
+def test_numbers_of_a_heat_map_have_the_same_decimals(values, texts):
+    display = HeatMapDisplay([values], "x", "y", [1, 2], [1]).plot()
+    assert [text.get_text() for text in display.ax_.texts] == texts
+
+
 # Every display: what is drawn, where, and the texts of axes, ticks and legends
 
 
@@ -239,7 +507,7 @@ def test_a_learning_curve_shows_its_entries_over_the_epochs(metric, as_mapping):
     history = Trainer(Network((11, 4))).fit(X, Y, epochs=4, validation_data=(X[:9], Y[:9]))
     given = vars(history) if as_mapping else history
     display = LearningCurveDisplay.from_history(given, metric, linestyle="--")
-    expected = {"training": getattr(history, metric)}
+    expected = {"validation" if metric.startswith("val") else "training": getattr(history, metric)}
     if metric in ("loss", "accuracy"):
         expected["validation"] = getattr(history, f"val_{metric}")
     assert list(display.curves) == legend_of(display.ax_) == list(expected)
@@ -247,7 +515,7 @@ def test_a_learning_curve_shows_its_entries_over_the_epochs(metric, as_mapping):
         np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4])
         np.testing.assert_array_equal(line.get_ydata(), values)
         assert line.get_linestyle() == "--" and line in display.ax_.lines
-    assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("epoch", metric.replace("_", " "))
+    assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("epoch", metric.replace("val_", "validation "))
     assert not display.ax_.collections, "one net has no range"
 
 
@@ -268,11 +536,11 @@ def test_learning_curves_of_rows_show_means_and_ranges():
         for epoch, value in enumerate(curve, 1)
     ]
     display = LearningCurveDisplay.from_rows(rows[::-1], "val_loss", "batch_size", linewidth=3)
-    assert set(legend_of(display.ax_)) == {"batch_size = 1", "batch_size = 8"}
-    assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("epoch", "val loss")
+    assert set(legend_of(display.ax_)) == {"1", "8"}
+    assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("epoch", "validation loss")
     expected = {
-        "batch_size = 1": ([3, 2, 2], [2, 2, 1], [4, 2, 3]),
-        "batch_size = 8": ([9, 7, 8], [9, 6, 7], [9, 8, 9]),
+        "1": ([3, 2, 2], [2, 2, 1], [4, 2, 3]),
+        "8": ([9, 7, 8], [9, 6, 7], [9, 8, 9]),
     }
     for line, band in zip(display.lines_, display.ax_.collections, strict=True):
         mean, low, high = expected[line.get_label()]
@@ -403,7 +671,7 @@ def test_weights_by_default_and_of_zeros():
     net.set_parameters([0 * w for w in net.weights], net.biases)
     assert WeightsDisplay.from_network(net, (3, 2), 20).ax_.images[0].get_clim() == (-1, 1)
     for shape in ((2, 2), (6,), (1, 2, 3), (-2, -3, 1)):
-        with pytest.raises(ValueError, match=rf"6 pixels, one per feature, got \{str(shape)[:-1]}"):
+        with pytest.raises(ValueError, match=rf"6 pixels, one per feature, as .*, got \{str(shape)[:-1]}"):
             WeightsDisplay.from_network(net, shape)
     for neurons in (0, 21):
         with pytest.raises(ValueError, match=f"neurons must be at least 1 and at most 20, got {neurons}"):
@@ -414,8 +682,8 @@ def test_every_display_draws_on_the_axes_given():
     net = Network((2, 3, 1), loss="squared_error")
     makers = {
         "history": lambda ax: LearningCurveDisplay.from_history({"loss": [1.0]}, ax=ax),
-        "rows": lambda ax: LearningCurveDisplay.from_rows(heat_rows(), "loss", "size", ax=ax),
-        "path": lambda ax: PathDisplay.from_rows(heat_rows(), "loss", "size", ax=ax),
+        "rows": lambda ax: LearningCurveDisplay.from_rows(heat_rows()[:12], "loss", "size", ax=ax),
+        "path": lambda ax: PathDisplay.from_rows(heat_rows()[:12], "loss", "size", ax=ax),
         "function": lambda ax: SurfaceDisplay.from_function(lambda X: X[:, 0], (0, 1), 3, ax=ax),
         "heat": lambda ax: HeatMapDisplay.from_rows(heat_rows(), "loss", "size", "rate", ax=ax),
         "surface": lambda ax: SurfaceDisplay.from_network(net, (0, 1), 3, ax=ax),
@@ -436,16 +704,16 @@ def test_every_display_draws_on_the_axes_given():
 @pytest.mark.parametrize("display", [LearningCurveDisplay, HeatMapDisplay])
 def test_missing_columns_are_named_beside_those_needed(display):
     call = {
-        LearningCurveDisplay: lambda rows: display.from_rows(rows, "loss", "size"),
+        LearningCurveDisplay: lambda rows: display.from_rows(rows[:12], "loss", "size"),
         HeatMapDisplay: lambda rows: display.from_rows(rows, "loss", "size", "rate"),
     }[display]
     needed = {
         LearningCurveDisplay: ["loss", "size", "seed", "epoch"],
-        HeatMapDisplay: ["loss", "size", "rate", "epoch"],
+        HeatMapDisplay: ["loss", "size", "rate", "seed", "epoch"],
     }
     for name in needed[display]:
-        for lacking in (0, -1):  # in one row only
+        for lacking in (0, 11):  # in one row only
             rows = heat_rows()
             del rows[lacking][name]
-            with pytest.raises(ValueError, match=f"must have columns .*'{name}'.*, and lack '{name}'$"):
+            with pytest.raises(ValueError, match=f"must have columns .*'{name}'.*, and lack '{name}'; all rows have '"):
                 call(rows)
