@@ -66,8 +66,9 @@ def compare(
     -------
     list of dict
         In the order of configurations, then seeds, then epochs: the configuration (its "loss" as "loss_function"), "seed",
-        "epoch", and the epoch's entries of `History`. The last row of a network that diverges is that of the epoch in
-        which it does; all measured values in it are nan.
+        "epoch", and the epoch's entries of `History`. All rows have the settings that any configuration names, by
+        default the value of `Network` or `Trainer`. The last row of a network that diverges is that of the epoch in which
+        it does; all measured values in it are nan.
     networks : list of Network
         With ``return_networks=True``: the trained networks, in the same order.
 
@@ -84,12 +85,16 @@ def compare(
             raise TypeError("pass validation_data or evaluation_sets, got both")
         validation.warn("evaluation_sets is now validation_data, and ends with version 0.3", DeprecationWarning)
         validation_data = evaluation_sets
+    if not isinstance(seeds, Iterable):
+        raise TypeError(f"seeds must be an iterable of int >= 0, got {seeds!r}: for one network pass [{seeds!r}]")
     seeds = [validation.check_seed(seed) for seed in seeds]
     nets = [(dict(configuration), seed) for configuration in configurations for seed in seeds]
     sets = training_data.validation_sets(validation_data)
     callbacks = validation.check_callbacks(callbacks)
     outcomes = sweeps.train(nets, Study(X, y, epochs, sets, sample_weight, callbacks, verbose, n_threads, metrics))
-    rows = [row for table, _ in outcomes for row in table]
+    varied = list(dict.fromkeys(name for configuration, _ in nets for name in configuration))
+    defaults = [sweeps.default_columns(configuration, varied) for configuration, _ in nets]
+    rows = [{**default, **row} for default, (table, _) in zip(defaults, outcomes) for row in table]
     return (rows, [network for _, network in outcomes]) if return_networks else rows
 
 

@@ -27,6 +27,7 @@ Outcome = tuple[list[Row], Network]
 
 _OF_NETWORK = tuple(inspect.signature(Network).parameters)
 _OF_TRAINER = tuple(name for name in inspect.signature(Trainer).parameters if name != "network")
+_DEFAULTS = {p.name: p.default for made in (Network, Trainer) for p in inspect.signature(made).parameters.values()}
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,11 @@ def _columns(configuration: Mapping[str, Any]) -> Row:
     if "activation" in columns:
         columns["activation"] = activations.text_of(columns["activation"])
     return columns
+
+
+def default_columns(configuration: Mapping[str, Any], names: Sequence[str]) -> Row:
+    """The columns of those of the named settings that a configuration leaves to `Network` or `Trainer`."""
+    return _columns({name: _DEFAULTS[name] for name in names if name not in configuration})
 
 
 def _train_here(nets: Sequence[Net], study: Study) -> list[Outcome]:

@@ -45,6 +45,19 @@ def test_compare_trains_the_nets_that_trainer_trains():
     assert rows[-1]["optimizer"] == "adam" and rows[0]["activation"] == "tanh"
 
 
+def test_settings_of_any_configuration_are_columns_of_all_rows():
+    configurations = [
+        SETTINGS,
+        {**SETTINGS, "optimizer": "adam", "loss": "cross_entropy"},
+        {**SETTINGS, "dropout": 0.5},
+    ]
+    rows = studies.compare(configurations, X, Y, 1, seeds=(0, 1))
+    assert [row["optimizer"] for row in rows[::2]] == ["sgd", "adam", "sgd"]
+    assert [row["dropout"] for row in rows[::2]] == [0.0, 0.0, 0.5]
+    assert {row["loss_function"] for row in rows} == {"cross_entropy"} and "activation" not in rows[0]
+    assert len({frozenset(row) for row in rows}) == 1
+
+
 def test_callbacks_are_called_for_every_net_and_may_end_it():
     seen = []
 
@@ -179,6 +192,7 @@ def test_widths_fall_by_the_ratio():
         (lambda: studies.compare([{**SETTINGS, "seed": 3}], X, Y, 1), "all but the seed, got 'seed'"),
         (lambda: studies.compare([{"batch_size": 3}], X, Y, 1), "layer_sizes"),
         (lambda: studies.compare([SETTINGS], X, Y, 1, seeds=[-1]), "seed.*-1"),
+        (lambda: studies.compare([SETTINGS], X, Y, 1, seeds=3), r"seeds .* iterable of int >= 0, got 3: .* pass \[3\]"),
         (lambda: studies.compare([SETTINGS], X, Y, 1, validation_data={"val": X}), "pair"),
         (lambda: studies.penalty_path("l3", [0.1], X, Y, 1, SETTINGS), "norm.*l3"),
         (lambda: studies.learning_curve([121], X, Y, 1, SETTINGS), "train_sizes.*121"),
