@@ -201,6 +201,7 @@ def gain_of_bfloat16() -> str:
 VALUES: dict[str, Callable[[], str]] = {
     "answers": lambda: f"\n{text_tables.answers()}\n",
     "findings": lambda: f"\n{text_tables.findings()}\n",
+    "batch_sizes": lambda: f"\n{text_tables.batch_sizes()}\n",
     "speed": lambda: f"\n{text_tables.speed()}\n",
     "bfloat16": lambda: f"\n{text_tables.bfloat16()}\n",
     "bfloat16_gain": gain_of_bfloat16,
