@@ -88,7 +88,7 @@ class History(_Ending):
     --------
     >>> import fastmlp
     >>> fastmlp.History(loss=[0.9, 0.5], seconds=[0.1, 0.1])
-    History(2 epochs, last: loss 0.5, seconds 0.1)
+    History(2 epochs in 0.2 seconds, last: loss 0.5)
     """
 
     loss: list[float] = field(default_factory=list)
@@ -179,9 +179,10 @@ class History(_Ending):
 
     def __repr__(self) -> str:
         epochs = max(map(len, vars(self).values()))
-        last = ", ".join(f"{name} {self[name][-1]:.4g}" for name in self)
+        last = ", ".join(f"{name} {self[name][-1]:.4g}" for name in self if name != "seconds")
+        time = f" in {sum(self.seconds):.4g} seconds" if self.seconds else ""
         end = ", out of time" * self.out_of_time
-        return f"History({epochs} epoch{'s' * (epochs != 1)}{', last: ' * bool(last)}{last}{end})"
+        return f"History({epochs} epoch{'s' * (epochs != 1)}{time}{', last: ' * bool(last)}{last}{end})"
 
 
 @dataclass(frozen=True)
