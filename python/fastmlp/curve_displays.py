@@ -211,7 +211,7 @@ class PathDisplay(Display):
         last = last_epochs(rows, x)
         ylabel, names = labels.of_metrics(metrics, rows[0])
         curves = {
-            name: np.transpose(_together([[row[column] for row in last[v,]] for v in values]))
+            name: np.transpose(_of_equal_length([[row[column] for row in last[v,]] for v in values]))
             for name, column in zip(names, metrics)
         }
         title, texts = labels.of_values(x, values)
@@ -254,6 +254,12 @@ def _together(curve: Any) -> np.ndarray:
     for row, values in zip(together, curve):
         row[: len(values)] = values
     return together
+
+
+def _of_equal_length(of_seeds: Sequence[Sequence[float]]) -> np.ndarray:
+    """The values of the seeds of each setting; where it has fewer seeds, their mean, which keeps mean and range."""
+    count = max(map(len, of_seeds))
+    return np.array([[*values, *[np.mean(values)] * (count - len(values))] for values in of_seeds], float)
 
 
 def _by_seed(rows: Sequence[Mapping[str, Any]], column: str, epochs: Sequence[int]) -> np.ndarray:

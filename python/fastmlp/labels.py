@@ -39,7 +39,8 @@ def of_metrics(metrics: Sequence[str], names: Iterable[str]) -> tuple[str, list[
 
 def of_values(column: str, values: Sequence[Any]) -> tuple[str, list[str]]:
     """The name of a setting, and a text for each of its values, which differ."""
-    if column == "layer_sizes" and len({(each[0], each[-1]) for each in values}) == 1 and min(map(len, values)) > 2:
+    are_sizes = column == "layer_sizes" and all(isinstance(each, tuple) and len(each) > 2 for each in values)
+    if are_sizes and len({(each[0], each[-1]) for each in values}) == 1:
         column, values = "hidden_layers", [each[1:-1] for each in values]
     texts = [_text(value) for value in values]
     if len(set(texts)) < len(texts):

@@ -83,8 +83,8 @@ FAULTS = [
     ),  # settings can turn a path's proximal steps off without a word
     Fault(
         "X21",
-        'if row["epoch"] == last or not np.isfinite(row[value]):',
-        'if row["epoch"] == last:',
+        "np.mean([row[value] for row in own])",
+        "np.nanmean([row[value] for row in own])",
     ),  # a cell hides that one of its nets diverged
     Fault(
         "X22", ".ljust(min(len(self._text), width))", ".ljust(min(len(text), width))"
@@ -190,9 +190,7 @@ FAULTS = [
     Fault(
         "Y27", "info.save(self._path) self._last = time.monotonic()", "info.save(self._path)"
     ),  # every_seconds: later epochs all save
-    Fault(
-        "Y28", 'if row["epoch"] == last or not np.isfinite(row[value]):', 'if row["epoch"] == last:'
-    ),  # heat map ignores seeds that diverged
+    Fault("Y28", "if other is row:", "if other is not None:"),  # rows of several networks are drawn as one
     Fault(
         "Y29", "(spec.layer_sizes[0], spec.dtype, spec.input_scale)", "(spec.layer_sizes[0], spec.dtype)"
     ),  # fit_many: range checked for one scale only

@@ -16,7 +16,7 @@ FAULTS = [
     ),  # an epoch calls its first callback only
     Fault("P10", "epoch, updates_before + update)", "epoch, update)"),  # the step within the chunk
     Fault("P12", "self._checked = self._stream._same_each_epoch", "self._checked = True"),
-    Fault("P21", "np.array(values), x, y, xticks, yticks, label)", "np.array(values), y, x, xticks, yticks, label)"),
+    Fault("P21", "cls(values, xlabel, ylabel, xticks, yticks,", "cls(values, ylabel, xlabel, xticks, yticks,"),
     Fault("P24", '"n_threads", *other', '"n_threads", "shuffle", *other'),  # ranks may differ in it
     Fault("P27", "(outputs > 0.5).astype(np.int64)", "(outputs >= 0.5).astype(np.int64)"),
     Fault("P32", "if y.max() >= classes:", "if y.max() > classes:"),
@@ -155,6 +155,6 @@ FAULTS = [
     Fault("Q05", "if y.ndim == 1 and outputs.shape[1] == 1:", "if outputs.shape[1] == 1:"),
     Fault("Q06", "targets.shape[1] == 1 and np.ndim(y) == 2", "targets.shape[1] == 1"),  # predict - y broadcasts
     Fault("Q07", "(targets[j] > T(0.5)) && z[j] == z[j]", "(targets[j] > T(0.5))"),  # NaN is right for 0
-    Fault("Q08", 'np.cumsum(_by_seed(own, "seconds"), axis=1)', '_by_seed(own, "seconds")'),
+    Fault("Q08", 'np.cumsum(_by_seed(own, "seconds", epochs), axis=1)', '_by_seed(own, "seconds", epochs)'),
     Fault("Q09", "self._of_each[self._of(info)] = _Waiting(info.begin)", "pass"),  # one after an error counts on
 ]

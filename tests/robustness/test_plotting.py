@@ -187,6 +187,15 @@ def test_a_path_of_a_net_that_diverged_has_a_gap():
     assert np.isnan(PathDisplay.from_rows(rows, "loss", "l2").lines_[0].get_ydata()).tolist() == [False, True, False]
 
 
+def test_a_path_of_settings_with_different_numbers_of_seeds():
+    rows = [
+        {"l2": l2, "seed": s, "epoch": 1, "loss": 1.0 + s} for l2, seeds in ((0.1, 3), (1.0, 2)) for s in range(seeds)
+    ]
+    display = PathDisplay.from_rows(rows, "loss", "l2")
+    assert display.lines_[0].get_ydata().tolist() == [2.0, 1.5]
+    np.testing.assert_array_equal(display.curves["loss"].max(axis=0), [3.0, 2.0])
+
+
 @pytest.mark.parametrize("make", [LearningCurveDisplay.from_rows, PathDisplay.from_rows])
 def test_names_of_columns_are_checked(make):
     for metric in (3, [], ["loss", 3]):
@@ -375,6 +384,7 @@ def path_of(name, values, width=6.4):
         ("l2", [0.1], "log", ["0.1"]),
         ("layer_sizes", [(4, 32, 3), [4, 32, 24, 3]], "linear", ["32", "32-24"]),
         ("layer_sizes", [(4, 32, 3), (4, 3)], "linear", ["4-32-3", "4-3"]),
+        ("layer_sizes", ["(4, 32, 3)", "(4, 16, 3)"], "linear", ["(4, 32, 3)", "(4, 16, 3)"]),  # of a file of text
         ("activation", ["tanh", "relu"], "linear", ["tanh", "relu"]),
         ("shuffle", [True, False], "linear", ["True", "False"]),
     ],
