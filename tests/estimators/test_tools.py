@@ -4,6 +4,8 @@ import copy
 import io
 import os
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 
 joblib = pytest.importorskip("joblib")
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -176,3 +179,38 @@ def test_skl2onnx_converts_them():
             np.testing.assert_allclose(outputs[1], model.predict_proba(X), atol=1e-5)
         else:
             np.testing.assert_allclose(outputs[0], model.predict(X)[:, None], atol=1e-5)
+
+
+def test_the_guides_converter_for_skl2onnx_folds_the_standardization():
+    """Its block is run here, so that the guide cannot differ from what is tested."""
+    skl2onnx = pytest.importorskip("skl2onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from skl2onnx.common.shape_calculator import calculate_linear_regressor_output_shapes
+    from skl2onnx.operator_converters.multilayer_perceptron import convert_sklearn_mlp_regressor
+
+    guide = (ROOT / "docs/guides/exports.md").read_text()
+    (block,) = (part for part in re.findall(r"```python\n(.*?)```", guide, re.S) if "def with_means" in part)
+    names: dict = {}
+    exec(block, names)  # registers MLPClassifier
+    skl2onnx.update_registered_converter(
+        MLPRegressor,
+        "FastmlpMLPRegressor",
+        calculate_linear_regressor_output_shapes,
+        names["with_means"](convert_sklearn_mlp_regressor),
+    )
+    X, y = load_iris(return_X_y=True)
+    X = (1000 * X).astype(np.float32)
+    settings = dict(standardize=True, max_iter=20, random_state=0)
+    for model, labels in [(MLPClassifier(**settings), y), (MLPRegressor(**settings), 1e5 * y)]:
+        model.fit(X, labels)
+        options = {"zipmap": False} if is_classifier(model) else None
+        exported = skl2onnx.to_onnx(model, X[:1], options=options)
+        session = onnxruntime.InferenceSession(exported.SerializeToString(), providers=["CPUExecutionProvider"])
+        outputs = session.run(None, {session.get_inputs()[0].name: X})
+        expected = model.predict_proba(X) if is_classifier(model) else model.predict(X)[:, None]
+        np.testing.assert_allclose(outputs[-1], expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
+        assert model.standardization_ is not None  # the model itself is unchanged
+    quantiles = MLPRegressor("quantile", loss_settings={"level": (0.1, 0.5, 0.9)}, **settings).fit(X, y)
+    for model in (quantiles, MLPRegressor(n_ensemble=2, **settings).fit(X, y)):
+        with pytest.raises(ValueError, match="one network and one target"):
+            skl2onnx.to_onnx(model, X[:1])
