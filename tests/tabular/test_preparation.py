@@ -298,6 +298,16 @@ def test_ways_to_name_categorical_features(chosen):
     assert_same(Preparation.from_state(preparation.state()).transform(frame), preparation.transform(frame))
 
 
+@pytest.mark.parametrize("chosen", [["a"], [0], [True, False, False, False]], ids=repr)
+def test_named_columns_are_added_to_those_of_categories(chosen):
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    codes, flags, numbers = pandas.Categorical([7, 5, 7]), [True, False, True], [1.0, 2.0, 4.0]
+    frame = pandas.DataFrame({"a": [3, 1, 2], "b": codes, "c": flags, "d": numbers})
+    preparation = Preparation(categorical_features=chosen).fit(frame)
+    assert preparation.categories_ == [[1, 2, 3], [5, 7], [False, True], None]
+    assert Preparation(categorical_features=None).fit(frame).categories_ == [None] * 4
+
+
 def test_categories_found_in_arrays():
     objects = np.array([[1, "a", True, None], [2.5, None, False, 3]], object)
     assert Preparation().fit(objects).categories_ == [None, ["a"], [False, True], None]
@@ -324,7 +334,12 @@ def test_categories_found_in_arrays():
         (np.array([[b"a"]]), {}, TypeError, r"X\[:, 0\] must hold numbers, got b'a' in row 0"),
         (np.array([[None], ["a"], [1]], object), {}, TypeError, r"must hold text such as 'a', got 1 in row 2"),
         (np.array([[1], ["a"]], object), {}, TypeError, r"X\[:, 0\] must hold numbers, got 'a' in row 1"),
-        (np.array([["a"]], object), {"categorical_features": None}, TypeError, "must hold numbers, got 'a' in row 0"),
+        (
+            np.array([["a"]], object),
+            {"categorical_features": None},
+            TypeError,
+            "got 'a' in row 0: .* unless categorical_features=None",
+        ),
         (np.eye(2), {"numeric": "robst"}, ValueError, "numeric must be one of .* did you mean 'robust'"),
         (np.eye(2), {"one_hot_scaled": 1}, TypeError, "one_hot_scaled must be True or False, got 1"),
         (np.eye(2), {"max_one_hot_size": -1}, ValueError, "max_one_hot_size must be at least 0, got -1"),

@@ -82,7 +82,7 @@ class Preparation(BaseEstimator):
         are one-hot.
     categorical_features : "auto", None, or list of indices, of names or of bool, default="auto"
         "auto": in frames of pandas and polars, columns of categories, text and booleans; in arrays, columns of objects
-        that hold text or booleans. None: no column.
+        that hold text or booleans. A list names columns beside these. None: no column.
     random_state : int, RandomState or None
         Seed of the noise that "quantiles" adds in `fit`, as TabM's example does: of standard deviation 1e-5, after
         columns with a range below 1 are divided by it.
@@ -314,14 +314,16 @@ def _columns(X: Any) -> list[tuple[str, Any]]:
 
 def _are_categories(chosen: Any, X: Any, columns: list[tuple[str, Any]]) -> list[bool]:
     """For each column whether it holds categories; `chosen` is categorical_features."""
+    if chosen is None:
+        return [False] * len(columns)
     if isinstance(chosen, str):
         validation.check_choice("categorical_features", chosen, ("auto",))
         return [_holds_categories(column) for _, column in columns]
-    given, n = np.asarray([] if chosen is None else chosen), len(columns)
+    given, n = np.asarray(chosen), len(columns)
     if given.dtype.kind == "b" and given.shape != (n,):
         raise ValueError(f"categorical_features must have shape ({n},) if bool, got {given.shape}")
     if given.dtype.kind == "b":
-        return given.tolist()
+        return [named or _holds_categories(column) for named, (_, column) in zip(given.tolist(), columns)]
     has_names = given.dtype.kind in "OUT" and hasattr(X, "columns")
     names = list(X.columns) if has_names else list(range(n))
     listed = given.ravel().tolist()
@@ -330,7 +332,7 @@ def _are_categories(chosen: Any, X: Any, columns: list[tuple[str, Any]]) -> list
         expected = "names of columns of X" if has_names else f"indices in [0, {n})"
         near = validation.suggestion(str(unknown[0]), map(str, names))
         raise ValueError(f"categorical_features must hold {expected}, got {unknown[0]!r}{near}")
-    return [name in listed for name in names]
+    return [name in listed or _holds_categories(column) for name, (_, column) in zip(names, columns)]
 
 
 def _holds_categories(column: Any) -> bool:
@@ -368,6 +370,10 @@ def _split(label: str, column: Any, like: Any) -> tuple[np.ndarray, np.ndarray]:
         i = next(i for i, value in enumerate(found) if not isinstance(value, right))
         expected = f"text such as {like!r}" if right is str else "numbers"
         hint = "" if isinstance(found[i], (str, *NUMBER)) else ": .astype(str) makes text of it"
+        if isinstance(found[i], str) and not isinstance(like, str):
+            hint = (
+                ": columns of text are categories, unless categorical_features=None, and .astype(str) makes text of all"
+            )
         raise TypeError(f"{label} must hold {expected}, got {found[i]!r} in row {np.flatnonzero(~missing)[i]}{hint}")
     if right is str:
         return missing, present

@@ -156,7 +156,8 @@ class RealMLPClassifier(TabularClassifier, _RealMLP):
     precision : {"bfloat16", "bfloat16_amx"} or None, default=None
         Of the products of the hidden layers in training, as in `Trainer`. None: float32. Predictions are float32.
     categorical_features : "auto", None, or list of indices, of names or of bool, default="auto"
-        Which columns are categories; "auto": those of text, categories and booleans.
+        Which columns are categories. "auto": those of text, categories and booleans. A list names columns beside these.
+        None: none.
     random_state : int, RandomState or None, default=None
         The same seed gives the same bits, for every number of threads.
     n_threads : int >= 1 or None, default=None
