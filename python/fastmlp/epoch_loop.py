@@ -117,7 +117,8 @@ class EpochLoop:
     def end_epoch(self, metrics: dict[str, float]) -> bool:
         """What follows an epoch with these metrics of the training; returns whether the fit ends here."""
         metrics |= self._evaluate()
-        not_finite = [name for name, value in metrics.items() if name.endswith("loss") and not math.isfinite(value)]
+        summed = {name: value for name, value in metrics.items() if name.endswith(("loss", "penalty"))}
+        not_finite = [name for name, value in summed.items() if not math.isfinite(value)]
         if self._measure is not None and not not_finite:
             metrics |= self._measure()
         self.epoch += 1

@@ -62,7 +62,7 @@ def fit_lbfgs(
         As in `Trainer.fit`; an iteration counts as an epoch.
     n_threads : int >= 1, optional
         As in `Trainer`.
-    sample_weight : array of reals, shape (samples,), optional
+    sample_weight : array of reals >= 0, shape (samples,), optional
         The loss is the mean weighted by them.
 
     Returns

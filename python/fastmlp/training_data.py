@@ -144,18 +144,18 @@ def check_y(
 
 @_quietly
 def check_sample_weight(sample_weight: Any, rows: int, dtype: np.dtype, name: str = "sample_weight") -> np.ndarray:
-    """sample_weight in `dtype`, shape (rows,), if it, its sums and the inverses of these are normal numbers of it."""
+    """sample_weight in `dtype`, >= 0, shape (rows,), if it, its sums and the inverses of these are normal numbers of it."""
     weights = real_array(name, sample_weight)
     if weights.shape != (rows,):
         raise ValueError(f"{name} must have shape ({rows},), one weight per row of X, got {weights.shape}")
     minimum = float(np.finfo(dtype).tiny)
     maximum = 1 / minimum / rows
-    sizes = np.abs(weights, dtype=np.float64)
-    bad = ~((sizes == 0) | ((sizes >= minimum) & (sizes <= maximum)))  # NaN, too
+    values = weights.astype(np.float64, copy=False)
+    bad = ~((values == 0) | ((values >= minimum) & (values <= maximum)))  # NaN, too
     if bad.any():
         row = int(bad.argmax())
         raise ValueError(
-            f"{name} must be 0 or in [{minimum:.3g}, {maximum:.3g}] in size for {dtype}, got {weights[row]} in row {row}"
+            f"{name} must be 0 or in [{minimum:.3g}, {maximum:.3g}] for {dtype}, got {weights[row]} in row {row}"
         )
     return np.ascontiguousarray(weights, dtype)
 

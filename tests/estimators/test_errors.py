@@ -96,6 +96,16 @@ def test_lbfgs_that_cannot_start_warns_as_scikit_learn_does():
     assert messages[0] == messages[1]
 
 
+def test_an_infinite_penalty_is_a_divergence():
+    """Of a finite loss: the squares of weights of float32 overflow before the weights do."""
+    X, y = np.zeros((20, 4), np.float32), np.arange(20.0)
+    model = MLPRegressor(hidden_layer_sizes=(3,), solver="sgd", warm_start=True, max_iter=2, random_state=0).fit(X, y)
+    model.coefs_[0][:] = 1e25
+    with pytest.raises(DivergenceError, match="the penalty is inf in epoch 1"):
+        model.fit(X, y)
+    assert all(np.isfinite(w).all() for w in model.coefs_)
+
+
 def test_class_weights_that_do_not_fit_are_rejected():
     X, y = scaled(load_iris)
     with pytest.raises(ValueError, match="not zero"):
@@ -116,7 +126,7 @@ def test_weights_beyond_float32_are_rejected_where_it_computes(weight):
     weights[7] = weight
     model = MLPClassifier(random_state=0, max_iter=2, early_stopping=True).fit(X, y)
     before = dict(vars(model))
-    found = re.escape(f"[1.18e-38, 5.67e+35] in size for float32, got {weight} in row 7")
+    found = re.escape(f"[1.18e-38, 5.67e+35] for float32, got {weight} in row 7")
     with pytest.raises(ValueError, match=f"sample_weight must be 0 or in {found}"):
         model.fit(X, y, weights)
     assert_untouched(model, before)
@@ -291,8 +301,8 @@ def test_sample_weights_are_accepted_up_to_their_bounds(dtype):
     X, y = ties("noisy")
     min_weight = float(np.finfo(dtype).tiny)
     max_weight = 1 / min_weight / 64
-    for weight in (0.0, min_weight, max_weight, -min_weight):
+    for weight in (0.0, min_weight, max_weight):
         MLPClassifier((2,), max_iter=1).fit(X.astype(dtype), y, np.where(np.arange(64) == 5, weight, 1.0))
-    for weight in (np.nextafter(min_weight, 0), np.nextafter(max_weight, np.inf), min_weight / 2):
-        with pytest.raises(ValueError, match=rf"in size for {dtype}, got .* in row 5"):
+    for weight in (np.nextafter(min_weight, 0), np.nextafter(max_weight, np.inf), min_weight / 2, -min_weight, -1.0):
+        with pytest.raises(ValueError, match=rf"sample_weight must be 0 or in .* for {dtype}, got .* in row 5"):
             MLPClassifier((2,), max_iter=1).fit(X.astype(dtype), y, np.where(np.arange(64) == 5, weight, 1.0))

@@ -161,7 +161,7 @@ learning_rate_factors, shuffle, seed
             Called on every rank. The fit ends if a callback of one rank returns True.
         verbose : bool or "auto"
             For rank 0; the others print nothing.
-        sample_weight : array of reals, shape (samples,), optional
+        sample_weight : array of reals >= 0, shape (samples,), optional
             The weights of this rank's rows; on every rank or on none.
         n_threads : int >= 1, optional
             For this fit on this rank, in place of the trainer's.

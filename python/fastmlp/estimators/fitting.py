@@ -170,7 +170,7 @@ class FittedMLP(CallbackSupport, Predictions, Solvers, EnsembleFit, BaseEstimato
             float32 is kept, other types become float64. Sparse matrices are read as CSR and never made dense.
         y : array-like, shape (samples,) or (samples, outputs)
             Class labels, a label indicator matrix, or real targets.
-        sample_weight : array-like, shape (samples,), optional
+        sample_weight : array-like of float >= 0, shape (samples,), optional
             A mini-batch's loss is the mean weighted by them. A mini-batch whose weights sum to zero has no data gradient.
         eval_set : (X, y), optional
             Rows that are not trained on. Their unweighted loss and score after each epoch are in `validation_loss_curve_`
