@@ -222,6 +222,25 @@ def test_a_stopping_metric_without_early_stopping_warns():
     model.set_params(early_stopping=False, stopping_metric="score").fit(X, y)
 
 
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        (dict(weight_decay=0.5), "weight_decay has no effect with solver='adam'; it is for 'adamw'"),
+        (dict(weight_decay=0.5, solver="lbfgs"), "weight_decay has no effect with solver='lbfgs'"),
+        (dict(rho=0.5, solver="nadam"), "rho has no effect with solver='nadam'; it is for 'rmsprop'"),
+        (dict(momentum_decay=0.5, solver="adamw"), "momentum_decay has no effect with solver='adamw'"),
+        (dict(ensemble_rows="bootstrap"), "ensemble_rows='bootstrap' has no effect with n_ensemble=1"),
+    ],
+)
+def test_additions_without_effect_warn(settings, message):
+    X, y = scaled(load_iris)
+    with pytest.warns(UserWarning, match=message):
+        MLPClassifier(max_iter=2, random_state=0, **settings).fit(X, y)
+    with_effect = [dict(weight_decay=0.5, solver="adamw"), dict(ensemble_rows="bootstrap", n_ensemble=2)]
+    for settings in [*with_effect, dict(rho=0.5, solver="rmsprop"), dict(momentum_decay=0.1, solver="nadam")]:
+        MLPClassifier(max_iter=2, random_state=0, **settings).fit(X, y)
+
+
 def test_partial_fit_takes_an_eval_set():
     X, y = scaled(load_iris)
     model = MLPClassifier(random_state=0)

@@ -163,6 +163,7 @@ def test_attributes_of_one_network_are_refused_by_name():
     assert list(model.classes_) == ["a", "b", "c"]
 
 
+@pytest.mark.filterwarnings("ignore:ensemble_rows=.* has no effect with n_ensemble=1")
 @pytest.mark.parametrize("Mlp, y", TARGETS.values(), ids=TARGETS)
 def test_fits_of_one_and_of_several_replace_each_other(Mlp, y):
     def attributes(model):
@@ -182,6 +183,7 @@ def test_fits_of_one_and_of_several_replace_each_other(Mlp, y):
     np.testing.assert_array_equal(outputs_of(several, X), expected[1])
 
 
+@pytest.mark.filterwarnings("ignore:ensemble_rows=.* has no effect with n_ensemble=1")
 def test_copies_and_searches():
     model = MLPRegressor(n_ensemble=2, ensemble_rows="bootstrap", **SETTINGS)
     y = TARGETS["one target"][1]

@@ -104,6 +104,21 @@ def test_a_pipeline_transforms_eval_X_as_it_transforms_X():
     assert without[-1].validation_scores_ == expected.validation_scores_
 
 
+@pytest.mark.parametrize("n_ensemble", [1, 2])
+def test_an_eval_set_that_a_pipeline_has_not_transformed(n_ensemble):
+    pandas = pytest.importorskip("pandas")
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    net = MLPClassifier(max_iter=2, random_state=0, n_ensemble=n_ensemble)
+    with pytest.warns(UserWarning, match="A Pipeline does not transform eval_set: pass eval_X and eval_y") as caught:
+        make_pipeline(StandardScaler(), net).fit(X, y, mlpclassifier__eval_set=(X, y))
+    assert not any("X has feature names" in str(each.message) for each in caught)
+    unnamed = pandas.DataFrame(X.to_numpy())
+    net.fit(X.to_numpy(), y, eval_set=(unnamed, y))
+    with pytest.raises(ValueError, match="features") as error:
+        net.fit(X.to_numpy(), y, eval_set=(unnamed[[0, 1]], y))
+    assert "which a Pipeline does not transform" in str([*getattr(error.value, "__notes__", []), error.value])
+
+
 def test_validation_data_in_other_libraries_shapes():
     X, y = scaled(load_iris)
     expected = MLPClassifier(max_iter=3, random_state=0).fit(X, y, eval_set=(X, y)).validation_scores_

@@ -22,6 +22,9 @@ from .predictions import only_fit_of
 OF_ALL_MEMBERS = ("classes_", "_label_binarizer", "n_outputs_", "_fitted_levels", "n_layers_", "out_activation_")
 """What the ensemble has from its first member."""
 
+OF_EVAL_SET = "eval_set, which a Pipeline does not transform"
+"""Where an error arose."""
+
 OF_INPUTS = ("n_features_in_", "feature_names_in_")
 
 
@@ -49,6 +52,10 @@ class EnsembleFit(ABC):
         """X and y, checked; y is not yet encoded."""
 
     @abstractmethod
+    def _check_eval_X_y(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
+        """The same for an eval_set."""
+
+    @abstractmethod
     def _outputs(self, X: Any) -> np.ndarray:
         """The outputs of one member."""
 
@@ -64,9 +71,9 @@ class EnsembleFit(ABC):
             X = X.tocsr() if issparse(X) else np.ascontiguousarray(X)  # once for all members
             if eval_pair is not None:
                 try:
-                    eval_pair = model._check_X_y(*eval_pair, reset=False)
+                    eval_pair = model._check_eval_X_y(*eval_pair)
                 except Exception as error:
-                    validation.add_note(error, "eval_set")
+                    validation.add_note(error, OF_EVAL_SET)
                     raise
             seeds = check_random_state(self.random_state).randint(np.iinfo(np.int32).max, size=self.n_ensemble)
             parts, rows = self._rows_of_members(X.shape[0], seeds.tolist())

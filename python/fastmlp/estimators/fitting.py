@@ -21,7 +21,7 @@ from ..model_state import Standardization
 from ..network import Network
 from ..threads import share_of_cores
 from ..training_data import TrainingData
-from .ensembles import EnsembleFit
+from .ensembles import OF_EVAL_SET, EnsembleFit
 from .fit_tasks import CallbackSupport, FitTasks
 from .predictions import Predictions, only_fit_of
 from .scikit_learn import CALLBACK_ATTRIBUTES, Interval, Options, StrOptions, check_sample_weight, fit_context
@@ -225,7 +225,7 @@ class FittedMLP(CallbackSupport, Predictions, Solvers, EnsembleFit, BaseEstimato
         row = optimizers.TABLE.get(self.solver)
         if self.l1 and row and "momentum" in row.settings and self.momentum == 1:
             raise ValueError(f"l1={self.l1} needs a momentum below 1, got momentum={self.momentum}")
-        self._check_additions(incremental)
+        self._check_additions(incremental, is_member=chosen is not None)
         eval_pair = _eval_pair(eval_set, eval_X, eval_y)
         if self.n_ensemble > 1:
             return self._fit_members(X, y, sample_weight, eval_pair, callbacks)
@@ -335,13 +335,23 @@ class FittedMLP(CallbackSupport, Predictions, Solvers, EnsembleFit, BaseEstimato
 
     def _check_eval_set(self, eval_set: Any) -> tuple[Any, np.ndarray]:
         try:
-            X, y = self._check_X_y(*eval_set, reset=False)
+            X, y = self._check_eval_X_y(*eval_set)
             if self.early_stopping and X.shape[0] < 2:
                 raise ValueError(f"eval_set must have at least 2 rows for early_stopping, got {X.shape[0]}")
             return X, self._encode_eval_set(y)
         except Exception as error:
-            validation.add_note(error, "eval_set")
+            validation.add_note(error, OF_EVAL_SET)
             raise
+
+    def _check_eval_X_y(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
+        named = hasattr(X, "columns") and all(isinstance(name, str) for name in X.columns)
+        if named and not hasattr(self, "feature_names_in_"):
+            validation.warn(
+                "eval_set has column names and X has none. A Pipeline does not transform eval_set: pass eval_X and eval_y"
+                " to it, or use standardize=True"
+            )
+            X = np.asarray(X)
+        return self._check_X_y(X, y, reset=False)
 
     def _initialize(self, layer_sizes: Sequence[int], dtype: np.dtype, evaluated: bool) -> None:
         for name in ("estimators_", "out_of_fold_"):

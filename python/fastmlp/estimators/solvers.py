@@ -51,6 +51,9 @@ OF_MINI_BATCHES = (
 )
 """Parameters that solver="lbfgs" does not have."""
 
+OF_ONE_SOLVER = {"adamw": "weight_decay", "rmsprop": "rho", "nadam": "momentum_decay"}
+"""Parameters beyond scikit-learn's that other solvers ignore."""
+
 
 CURVES = ("loss_curve_", "validation_scores_", "validation_loss_curve_", "history_")
 
@@ -63,14 +66,20 @@ def copies_of_curves(estimator: Any) -> dict[str, Any]:
 class Solvers(StoppingRule):
     """The part of the estimators that trains a network on checked data."""
 
-    def _check_additions(self, incremental: bool) -> None:
-        """Those that another parameter rules out."""
+    def _check_additions(self, incremental: bool, is_member: bool) -> None:
+        """Those that another parameter rules out, or leaves without effect."""
         for name in OF_MINI_BATCHES if self.solver == "lbfgs" else ():
             value = getattr(self, name)
             if value is not None and not (isinstance(value, Real) and value == 0):
                 raise ValueError(f"{name} is for solvers with mini-batches, got solver='lbfgs'")
         if self.stopping_metric != "score" and not self.early_stopping:
             validation.warn(f"stopping_metric={self.stopping_metric!r} has no effect without early_stopping=True")
+        if self.ensemble_rows != "all" and self.n_ensemble == 1 and not is_member:
+            validation.warn(f"ensemble_rows={self.ensemble_rows!r} has no effect with n_ensemble=1")
+        own = optimizers.TABLE[self.solver].settings if self.solver in optimizers.TABLE else {}
+        for solver, name in OF_ONE_SOLVER.items():
+            if name not in own and getattr(self, name) != optimizers.TABLE[solver].settings[name].default:
+                validation.warn(f"{name} has no effect with solver={self.solver!r}; it is for {solver!r}")
         for name in ("schedule", "weight_decay_schedule", "dropout_schedule"):
             if getattr(self, name) is not None and incremental:
                 raise ValueError(f"partial_fit does not support {name}: it sees no end of the training")
