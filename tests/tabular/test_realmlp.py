@@ -11,8 +11,13 @@ pytest.importorskip("sklearn", minversion="1.6", reason="needs scikit-learn")
 from fastmlp import schedules  # noqa: E402
 from fastmlp.tabular import RealMLPClassifier, RealMLPRegressor, realmlp_network  # noqa: E402
 from fastmlp.tabular.preparation import PreparedTable  # noqa: E402
+from sklearn import config_context  # noqa: E402
 from sklearn.base import clone  # noqa: E402
 from sklearn.datasets import load_iris, make_friedman1  # noqa: E402
+from sklearn.metrics import r2_score  # noqa: E402
+from sklearn.model_selection import cross_val_score  # noqa: E402
+from sklearn.pipeline import Pipeline  # noqa: E402
+from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.utils.estimator_checks import (  # noqa: E402
     check_sample_weight_equivalence_on_dense_data,
     parametrize_with_checks,
@@ -196,10 +201,35 @@ def test_eval_set_replaces_the_split():
         RealMLPRegressor(refit=True, **SMALL).fit(X, y, eval_set=(X, y))
     with pytest.raises(ValueError, match="zero in all rows that are trained on"):
         RealMLPRegressor(val_fraction=0.9, **SMALL).fit(X[:10], y[:10], [1] + [0] * 9)
-    with pytest.raises(ValueError, match="eval_set must be"):
+    with pytest.raises(TypeError, match="eval_set must be"):
         RealMLPRegressor(**SMALL).fit(X, y, eval_set=X)
     with pytest.raises(ValueError, match="has the label 7, which y lacks"):
         RealMLPClassifier(**SMALL).fit(X, y > 14, eval_set=(X[:2], [0, 7]))
+
+
+def test_eval_sets_have_the_forms_of_the_other_estimators():
+    X, y = friedman()
+    settings = SMALL | {"n_epochs": 2}
+    expected = RealMLPRegressor(**settings).fit(X[:200], y[:200], eval_set=(X[200:], y[200:])).best_scores_
+    for arguments in (dict(eval_set=[(X[200:], y[200:])]), dict(eval_X=X[200:], eval_y=y[200:])):
+        assert RealMLPRegressor(**settings).fit(X[:200], y[:200], **arguments).best_scores_ == expected
+    with pytest.raises(TypeError, match="eval_X and eval_y belong together, got eval_X alone"):
+        RealMLPRegressor(**settings).fit(X, y, eval_X=X)
+    with config_context(enable_metadata_routing=True):
+        model = RealMLPRegressor(**settings).set_fit_request(eval_X=True, eval_y=True)
+        pipeline = Pipeline([("scale", StandardScaler()), ("net", model)], transform_input=["eval_X"])
+        pipeline.fit(X[:200], y[:200], eval_X=X[200:], eval_y=y[200:])
+    scaler = StandardScaler().fit(X[:200])
+    by_hand = RealMLPRegressor(**settings).fit(
+        scaler.transform(X[:200]), y[:200], eval_set=(scaler.transform(X[200:]), y[200:])
+    )
+    assert pipeline[-1].best_scores_ == by_hand.best_scores_
+
+
+def test_targets_of_text_are_rejected():
+    X, y = friedman()
+    with pytest.raises(TypeError, match=r"y must be an array of real numbers, got dtype <U.*: pass y.astype\(float\)"):
+        RealMLPRegressor(**SMALL).fit(X, y.astype(str))
 
 
 def test_without_validation_rows_the_last_epoch_is_kept():
@@ -423,11 +453,13 @@ def test_ensembles_report_their_networks(capsys):
     assert "network 2: epoch" in capsys.readouterr().err
 
 
-def test_scores_need_one_prediction_for_each_target():
+def test_the_score_of_quantiles_is_that_of_the_one_nearest_to_the_median():
     X, y = friedman()
-    model = RealMLPRegressor(objective="quantile", quantiles=(0.1, 0.9), **SMALL).fit(X, y)
-    with pytest.raises(ValueError, match="got several quantiles"):
-        model.score(X, y)
+    model = RealMLPRegressor(objective="quantile", quantiles=(0.1, 0.4, 0.9), **SMALL).fit(X, y)
+    assert model.score(X, y) == r2_score(y, model.predict(X)[:, 1])
+    two = RealMLPRegressor(objective="quantile", quantiles=(0.1, 0.4, 0.9), **SMALL).fit(X, np.c_[y, -y])
+    assert two.score(X, np.c_[y, -y]) == r2_score(np.c_[y, -y], two.predict(X)[:, [1, 4]])
+    assert np.isfinite(cross_val_score(model.set_params(n_epochs=2), X, y, cv=2)).all()
 
 
 def test_a_metric_of_the_user_chooses_the_epoch():

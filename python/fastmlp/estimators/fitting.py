@@ -31,15 +31,15 @@ from .solvers import HeldOut, Solvers, copies_of_curves
 SOLVERS = {"lbfgs", *optimizers.OPTIMIZERS}
 
 
-def _eval_pair(eval_set: Any, eval_X: Any, eval_y: Any) -> tuple[Any, Any] | None:
-    """(X, y), in whichever arguments they were passed."""
+def eval_rows(eval_set: Any, eval_X: Any, eval_y: Any, check: Callable[[str, Any], Any] = validation.check_pair) -> Any:
+    """What `check` makes of (X, y), in whichever arguments they were passed; None without them."""
     if eval_set is None:
         if (eval_X is None) != (eval_y is None):
             raise TypeError(f"eval_X and eval_y belong together, got eval_{'y' if eval_X is None else 'X'} alone")
-        return None if eval_X is None else (eval_X, eval_y)
+        return None if eval_X is None else check("eval_set", (eval_X, eval_y))
     if eval_X is not None or eval_y is not None:
         raise TypeError("pass eval_set or eval_X and eval_y, got both")
-    return validation.check_pair("eval_set", eval_set)
+    return check("eval_set", eval_set)
 
 
 def can_partial_fit(estimator: Any) -> bool:
@@ -226,7 +226,7 @@ class FittedMLP(CallbackSupport, Predictions, Solvers, EnsembleFit, BaseEstimato
         if self.l1 and row and "momentum" in row.settings and self.momentum == 1:
             raise ValueError(f"l1={self.l1} needs a momentum below 1, got momentum={self.momentum}")
         self._check_additions(incremental, is_member=chosen is not None)
-        eval_pair = _eval_pair(eval_set, eval_X, eval_y)
+        eval_pair = eval_rows(eval_set, eval_X, eval_y)
         if self.n_ensemble > 1:
             return self._fit_members(X, y, sample_weight, eval_pair, callbacks)
         with only_fit_of(self) as model, share_of_cores(self.n_threads) as threads:

@@ -15,6 +15,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .. import validation
+from ..estimators.fitting import eval_rows
 from ..estimators.scikit_learn import rows_of
 from ..progress import FitProgress, ManyProgress
 from ..threads import share_of_cores
@@ -118,7 +119,16 @@ class TabularEstimator(BaseEstimator):
 
     # Fitting.
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, eval_set: tuple[Any, ...] | None = None) -> Any:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        eval_set: tuple[Any, ...] | None = None,
+        eval_X: Any = None,
+        eval_y: Any = None,
+    ) -> Any:
         """Fit the model.
 
         Parameters
@@ -131,6 +141,8 @@ class TabularEstimator(BaseEstimator):
             Weights of the rows' losses, >= 0, divided by their mean.
         eval_set : (X, y) or (X, y, sample_weight), optional
             Rows to validate on, instead of a part of X.
+        eval_X, eval_y : array-like, optional
+            The same in two arguments, so that ``Pipeline(..., transform_input=["eval_X"])`` transforms eval_X.
 
         Returns
         -------
@@ -144,6 +156,7 @@ class TabularEstimator(BaseEstimator):
             A ValueError: if the loss is not finite.
         """
         settings = self._resolved()
+        eval_set = eval_rows(eval_set, eval_X, eval_y, validation.check_triple)
         model = object.__new__(type(self))  # this estimator is unchanged until that one is fitted
         model.__dict__ = {name: value for name, value in vars(self).items() if not name.endswith("_")}
         model._fit_all(settings, X, y, sample_weight, eval_set)
@@ -180,13 +193,11 @@ class TabularEstimator(BaseEstimator):
         if eval_set is not None:
             if settings["refit"]:
                 raise ValueError("refit=True needs rows that val_fraction holds out, got an eval_set")
-            if not isinstance(eval_set, (tuple, list)) or len(eval_set) not in (2, 3):
-                raise ValueError(f"eval_set must be (X, y) or (X, y, sample_weight), got {type(eval_set).__name__}")
             X, encoded = as_table(eval_set[0]), self._encode(eval_set[1])
             check_consistent_length(X, encoded)
             if len(encoded) == 0:
                 raise ValueError("eval_set must have rows, got none")
-            weights = _checked_weights(eval_set[2] if len(eval_set) == 3 else None, len(encoded))
+            weights = _checked_weights(eval_set[2], len(encoded))
             return rows, Rows(X, encoded, self._row_weights(encoded, weights))
         fraction = settings["val_fraction"]
         count = int(np.ceil(fraction * len(rows)))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.metrics import r2_score
 from sklearn.utils import check_array
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
@@ -135,14 +136,14 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
     """One or several targets, which are standardized for the networks."""
 
     def _learn_targets(self, y: Any) -> np.ndarray:
-        encoded = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        encoded = _checked_targets(y)
         if encoded.ndim == 2 and encoded.shape[1] == 1:
             encoded = column_or_1d(encoded, warn=True)
         self._is_one_target, self.n_outputs_ = encoded.ndim == 1, 1 if encoded.ndim == 1 else encoded.shape[1]
         return encoded.reshape(len(encoded), -1)
 
     def _encode(self, y: Any) -> np.ndarray:
-        encoded = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        encoded = _checked_targets(y)
         encoded = encoded.reshape(len(encoded), -1)
         if encoded.shape[1] != self.n_outputs_:
             raise ValueError(f"eval_set must have {self.n_outputs_} targets as y has, got {encoded.shape[1]}")
@@ -205,15 +206,27 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
         return [info("predictions", types.DOUBLE, ["rows", width])]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """R^2 of the predictions. ValueError if they are several quantiles."""
-        if self.networks_[0].architecture.outputs != self.n_outputs_:
-            raise ValueError("score needs one prediction for each target, got several quantiles")
-        return super().score(X, y, sample_weight)
+        """R^2 of the predictions; of several quantiles that of the one nearest to the median, as of `MLPRegressor`."""
+        predictions, fitted = self._predicted(X), self.networks_[0].architecture
+        row = losses.TABLE[fitted.loss]
+        settings = validation.check_part_settings(
+            "loss_settings", row, dict(fitted.loss_settings), np.dtype(np.float64)
+        )
+        levels = losses.levels_of(row, settings) or (0.5,)
+        nearest = int(np.argmin(np.abs(np.array(levels) - 0.5)))
+        return r2_score(y, predictions[:, nearest :: len(levels)], sample_weight=sample_weight)
 
     def predict(self, X: Any) -> np.ndarray:
         """The predictions, shape (rows,) or (rows, outputs); of several quantiles a column each, target after target."""
         predictions = self._predicted(X)
         return predictions[:, 0] if self._is_one_target and predictions.shape[1] == 1 else predictions
+
+
+def _checked_targets(y: Any) -> np.ndarray:
+    given = np.asarray(y).dtype
+    if given.kind in "SUT":
+        raise TypeError(f"y must be an array of real numbers, got dtype {given}: pass y.astype(float)")
+    return check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
 
 
 def _mean_and_deviation(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
