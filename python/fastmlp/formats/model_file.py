@@ -190,6 +190,10 @@ class Fields:
     def error(self, what: str) -> ModelFileError:
         return _error(self._name, f"is damaged: {what}")
 
+    def error_of_content(self, what: str) -> ModelFileError:
+        """Of a file that is whole, but not of the kind that is read."""
+        return _error(self._name, what)
+
 
 def take(fields: Fields, arrays: Arrays, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Removes this array from `arrays` and returns it: of this shape and dtype."""
