@@ -308,6 +308,16 @@ def test_named_columns_are_added_to_those_of_categories(chosen):
     assert Preparation(categorical_features=None).fit(frame).categories_ == [None] * 4
 
 
+def test_text_of_numbers_warns():
+    numbers = [f"{i / 7:.3g}" for i in range(25)]
+    X = np.array(numbers, object)[:, None]
+    with pytest.warns(UserWarning, match=r"X\[:, 0\] is text, .* its 25 different values .* pass pandas.to_numeric"):
+        Preparation().fit(X)
+    Preparation(categorical_features=[0]).fit(X)  # such as codes of places
+    Preparation().fit(X[:20])
+    Preparation().fit(np.array([*numbers, "none"], object)[:, None])
+
+
 def test_categories_found_in_arrays():
     objects = np.array([[1, "a", True, None], [2.5, None, False, 3]], object)
     assert Preparation().fit(objects).categories_ == [None, ["a"], [False, True], None]

@@ -21,10 +21,15 @@ from .. import validation
 MAX_NUMBER = 1e300
 """Differences of larger numbers overflow in double."""
 
+MAX_CODES = 20
+"""Text of more different numbers is hardly a code of categories."""
+
 MAX_SCALED = 1e9
 """The smooth clip of a larger number is 3 in float32, and its square is far from overflow."""
 
 NUMBER = (Real, decimal.Decimal, np.bool_)
+
+NUMERAL = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$")
 
 CATEGORY_TYPES = re.compile(r"categor|enum|dictionary|object|bool|utf8|(large_)?str(ing)?\b")
 """How the names of pandas', polars' and Arrow's types of categories, text and booleans begin, in lower case."""
@@ -153,6 +158,8 @@ class Preparation(BaseEstimator):
             missing, present = _split(label, column, None if is_category else 0)
             parts.append((missing, present))
             self.categories_.append(sorted(set(present.tolist())) if is_category else None)
+            if isinstance(self.categorical_features, str):
+                _warn_of_numbers(label, self.categories_[-1])
             self.has_indicator_.append(not is_category and bool(missing.any()))
         self._count_columns()
         numbers, one_hot, _ = self._encode(parts)
@@ -389,6 +396,14 @@ def _split(label: str, column: Any, like: Any) -> tuple[np.ndarray, np.ndarray]:
             f" got {present[i]} in row {np.flatnonzero(~missing)[i]}"
         )
     return missing, present
+
+
+def _warn_of_numbers(label: str, known: list[Any] | None) -> None:
+    if known is not None and len(known) > MAX_CODES and isinstance(known[0], str) and all(map(NUMERAL.match, known)):
+        validation.warn(
+            f"{label} is text, so that each of its {len(known)} different values is a category, but all of them are"
+            " numbers: pass pandas.to_numeric of it, or name it in categorical_features"
+        )
 
 
 def _is_missing(objects: np.ndarray) -> np.ndarray:
