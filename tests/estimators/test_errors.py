@@ -11,6 +11,7 @@ from fastmlp import DivergenceError, MLPClassifier, MLPRegressor, Trainer
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.losses import LOSSES
 from fastmlp.optimizers import OPTIMIZERS
+from fastmlp.tabular import RealMLPClassifier, TabMRegressor
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 
@@ -110,7 +111,7 @@ def test_class_weights_that_do_not_fit_are_rejected():
     X, y = scaled(load_iris)
     with pytest.raises(ValueError, match="not zero"):
         MLPClassifier(class_weight={0: 0, 1: 0, 2: 0}).fit(X, y)
-    with pytest.raises(ValueError, match="not in class_weight|not in"):
+    with pytest.raises(ValueError, match=r"class_weight has the label 7, which y lacks: its classes are \[0, 1, 2\]"):
         MLPClassifier(class_weight={7: 1.0}).fit(X, y)
     with pytest.raises(ValueError, match="class_weight"):
         MLPClassifier(class_weight="heavy").fit(X, y)
@@ -134,6 +135,45 @@ def test_weights_beyond_float32_are_rejected_where_it_computes(weight):
         MLPClassifier(class_weight={1: weight}).fit(X, y, np.ones(150))
     MLPClassifier(solver="lbfgs", max_iter=2).fit(X, y, weights)  # computes in float64
     MLPClassifier(max_iter=2).fit(X.astype(float), y, weights)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda X, y: MLPClassifier(lr=1), r"MLPClassifier\(\) got .* 'lr'; did you mean 'learning_rate_init'"),
+        (lambda X, y: MLPRegressor(n_epochs=1), r"MLPRegressor\(\) got .* did you mean 'max_iter'"),
+        (lambda X, y: MLPRegressor(dropuot=1), "did you mean 'dropout'"),
+        (lambda X, y: MLPClassifier(ghost=1), "argument 'ghost'$"),
+        (lambda X, y: MLPClassifier().fit(X, y, validation_data=(X, y)), r"MLPClassifier.fit\(\) .* 'eval_set'"),
+        (lambda X, y: MLPClassifier().fit(X, y, alpha=1), r"'alpha'; it is a parameter of MLPClassifier\(...\)"),
+        (lambda X, y: MLPRegressor().partial_fit(X, y, weights=y), r"MLPRegressor.partial_fit\(\) .* 'sample_weight'"),
+        (lambda X, y: RealMLPClassifier(epochs=1), r"RealMLPClassifier\(\) .* did you mean 'n_epochs'"),
+        (lambda X, y: RealMLPClassifier(max_iter=1), "did you mean 'n_epochs'"),
+        (lambda X, y: TabMRegressor(learning_rate_init=1), "did you mean 'lr'"),
+        (lambda X, y: TabMRegressor().fit(X, y, validation_data=(X, y)), r"TabMRegressor.fit\(\) .* 'eval_set'"),
+    ],
+)
+def test_unknown_arguments_get_a_hint(call, message):
+    with pytest.raises(TypeError, match=message):
+        call(*scaled(load_iris))
+
+
+@pytest.mark.parametrize("sizes", [(64, "a"), ("64",), (3.5,), [[3]]])
+def test_sizes_of_layers_are_integers(sizes):
+    X, y = scaled(load_iris)
+    with pytest.raises(TypeError, match=r"hidden_layer_sizes must hold integers, got \["):
+        MLPClassifier(hidden_layer_sizes=sizes).fit(X, y)
+    MLPClassifier(hidden_layer_sizes=np.array([3, 2]), max_iter=1).fit(X, y)
+
+
+@pytest.mark.parametrize("n_ensemble", [1, 2])
+def test_images_as_bytes_warn(n_ensemble):
+    X = np.random.default_rng(0).integers(0, 256, (60, 5), np.uint8)
+    model = MLPClassifier((3,), max_iter=1, n_ensemble=n_ensemble, n_threads=1)
+    with pytest.warns(UserWarning, match="X is uint8 with values above 127: pass X / 255, or standardize=True"):
+        model.fit(X, X[:, 0] > 127)
+    model.set_params(standardize=True).fit(X, X[:, 0] > 127)
+    MLPClassifier((3,), max_iter=1).fit(X // 2, X[:, 0] > 127)
 
 
 def test_l1_needs_a_momentum_below_one():

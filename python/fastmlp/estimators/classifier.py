@@ -19,9 +19,20 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 from ..history import Callback
 from ..optimizers import Factors
 from ..schedules import Schedule
+from .argument_names import names_arguments
 from .fitting import FittedMLP, can_partial_fit
 from .predictions import of_one_model
 from .scikit_learn import StrOptions, fit_context
+
+
+def class_factors(class_weight: Any, classes: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The factor of each class; an error names the labels of `class_weight` that y lacks."""
+    if isinstance(class_weight, dict):
+        known = classes.tolist()
+        foreign = [label for label in class_weight if label not in known]
+        if foreign and any(label not in class_weight for label in known):
+            raise ValueError(f"class_weight has the label {foreign[0]!r}, which y lacks: its classes are {known}")
+    return compute_class_weight(class_weight, classes=classes, y=y)
 
 
 class MLPClassifier(ClassifierMixin, FittedMLP):
@@ -84,7 +95,8 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
     l2 : float >= 0, default=0
         Adds ``l2/2 * sum(w**2)`` to the mean loss, for any batch size.
     class_weight : dict of label to float, "balanced" or None, default=None
-        Factors of the rows' weights; "balanced" is ``samples / (classes * rows of the class)``. For a label indicator
+        Factors of the rows' weights; that of a class which a dict does not name is 1, as in scikit-learn. "balanced" is
+        ``samples / (classes * rows of the class)``. For a label indicator
         matrix "balanced", or a list of one dict per label, whose factors are multiplied.
     rho, momentum_decay : float
         For "rmsprop" and "nadam", as in `Trainer`.
@@ -196,6 +208,7 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
     _y_numeric = False
     loss = "log_loss"  # the only one
 
+    @names_arguments
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),
@@ -270,6 +283,7 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         return np.log(p, out=p)
 
     @available_if(can_partial_fit)
+    @names_arguments
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,
@@ -363,7 +377,7 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
             return None
         if y.ndim == 2:
             return compute_sample_weight(self.class_weight, y)
-        factors = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+        factors = class_factors(self.class_weight, self.classes_, y)
         return factors[np.searchsorted(self.classes_, y)]
 
     def _decode(self, outputs: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from ..model_state import Standardization
 from ..network import Network
 from ..threads import share_of_cores
 from ..training_data import TrainingData
+from .argument_names import names_arguments
 from .ensembles import OF_EVAL_SET, EnsembleFit
 from .fit_tasks import CallbackSupport, FitTasks
 from .predictions import Predictions, only_fit_of
@@ -150,6 +151,7 @@ class FittedMLP(CallbackSupport, Predictions, Solvers, EnsembleFit, BaseEstimato
 
     # Fitting.
 
+    @names_arguments
     @fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
@@ -216,16 +218,10 @@ class FittedMLP(CallbackSupport, Predictions, Solvers, EnsembleFit, BaseEstimato
         chosen: np.ndarray | None = None,  # the rows that a member of an ensemble is fitted on; None: all
     ) -> Any:
         callbacks = validation.check_callbacks(callbacks)
-        hidden = self.hidden_layer_sizes
-        hidden = list(hidden) if hasattr(hidden, "__iter__") else [hidden]
-        if np.any(np.array(hidden) <= 0):
-            raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
+        hidden = self._checked_hidden_sizes()
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
-        row = optimizers.TABLE.get(self.solver)
-        if self.l1 and row and "momentum" in row.settings and self.momentum == 1:
-            raise ValueError(f"l1={self.l1} needs a momentum below 1, got momentum={self.momentum}")
-        self._check_additions(incremental, is_member=chosen is not None)
+        self._check_additions(X, incremental, is_member=chosen is not None)
         eval_pair = eval_rows(eval_set, eval_X, eval_y)
         if self.n_ensemble > 1:
             return self._fit_members(X, y, sample_weight, eval_pair, callbacks)

@@ -20,6 +20,7 @@ from .. import losses, validation
 from ..history import Callback
 from ..optimizers import Factors
 from ..schedules import Schedule
+from .argument_names import names_arguments
 from .fitting import FittedMLP, can_partial_fit
 from .predictions import of_one_model
 from .scikit_learn import StrOptions, fit_context
@@ -72,6 +73,7 @@ best_validation_score_, history_, standardization_, n_iter_, t_, n_layers_, n_ou
     _y_numeric = True
     _fitted_levels: tuple[float, ...] = ()  # of the quantiles
 
+    @names_arguments
     def __init__(
         self,
         loss: str = "squared_error",
@@ -182,6 +184,7 @@ best_validation_score_, history_, standardization_, n_iter_, t_, n_layers_, n_ou
         return self._decode(outputs)
 
     @available_if(can_partial_fit)
+    @names_arguments
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -66,8 +66,17 @@ def copies_of_curves(estimator: Any) -> dict[str, Any]:
 class Solvers(StoppingRule):
     """The part of the estimators that trains a network on checked data."""
 
-    def _check_additions(self, incremental: bool, is_member: bool) -> None:
-        """Those that another parameter rules out, or leaves without effect."""
+    def _checked_hidden_sizes(self) -> list[int]:
+        hidden = self.hidden_layer_sizes
+        hidden = list(hidden) if hasattr(hidden, "__iter__") else [hidden]
+        if not all(isinstance(size, Integral) for size in hidden):
+            raise TypeError(f"hidden_layer_sizes must hold integers, got {hidden}")
+        if any(size <= 0 for size in hidden):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
+        return hidden
+
+    def _check_additions(self, X: Any, incremental: bool, is_member: bool) -> None:
+        """Those that another parameter rules out, or leaves without effect, or that X needs."""
         for name in OF_MINI_BATCHES if self.solver == "lbfgs" else ():
             value = getattr(self, name)
             if value is not None and not (isinstance(value, Real) and value == 0):
@@ -76,7 +85,11 @@ class Solvers(StoppingRule):
             validation.warn(f"stopping_metric={self.stopping_metric!r} has no effect without early_stopping=True")
         if self.ensemble_rows != "all" and self.n_ensemble == 1 and not is_member:
             validation.warn(f"ensemble_rows={self.ensemble_rows!r} has no effect with n_ensemble=1")
+        if getattr(X, "dtype", None) == np.uint8 and not self.standardize and np.prod(X.shape) and X.max() > 127:
+            validation.warn("X is uint8 with values above 127: pass X / 255, or standardize=True")
         own = optimizers.TABLE[self.solver].settings if self.solver in optimizers.TABLE else {}
+        if self.l1 and "momentum" in own and self.momentum == 1:
+            raise ValueError(f"l1={self.l1} needs a momentum below 1, got momentum={self.momentum}")
         for solver, name in OF_ONE_SOLVER.items():
             if name not in own and getattr(self, name) != optimizers.TABLE[solver].settings[name].default:
                 validation.warn(f"{name} has no effect with solver={self.solver!r}; it is for {solver!r}")

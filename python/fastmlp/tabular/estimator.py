@@ -15,6 +15,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .. import validation
+from ..estimators.argument_names import names_arguments
 from ..estimators.fitting import eval_rows
 from ..estimators.scikit_learn import rows_of
 from ..progress import FitProgress, ManyProgress
@@ -119,6 +120,7 @@ class TabularEstimator(BaseEstimator):
 
     # Fitting.
 
+    @names_arguments
     def fit(
         self,
         X: Any,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import validation
+from ..estimators.argument_names import names_arguments
 from ..schedules import Schedule
 from . import realmlp_network, realmlp_settings
 from .estimator import Goal, TabularEstimator
@@ -194,6 +195,7 @@ class RealMLPClassifier(TabularClassifier, _RealMLP):
 
     _task = "classification"
 
+    @names_arguments
     def __init__(
         self,
         *,
@@ -331,6 +333,7 @@ n_threads, verbose
 
     _task = "regression"
 
+    @names_arguments
     def __init__(
         self,
         *,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..estimators.argument_names import names_arguments
 from . import tabm_network
 from .estimator import Goal, TabularEstimator
 from .network import TabularNetwork
@@ -122,6 +123,7 @@ best_scores_, temperature_
     True
     """
 
+    @names_arguments
     def __init__(
         self,
         *,
@@ -218,6 +220,7 @@ best_epochs_, best_scores_
     True
     """
 
+    @names_arguments
     def __init__(
         self,
         *,

@@ -8,11 +8,11 @@ import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import check_array
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from .. import losses, validation
+from ..estimators.classifier import class_factors
 from . import scores
 from .estimator import Goal, Rows, TabularEstimator, chosen_score
 
@@ -56,7 +56,7 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
     def _row_weights(self, encoded: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
         if self.class_weight is None:
             return weights
-        of_class = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_[encoded])
+        of_class = class_factors(self.class_weight, self.classes_, self.classes_[encoded])
         if not (np.isfinite(of_class).all() and (of_class >= 0).all() and of_class.any()):
             raise ValueError(f"class_weight must hold finite numbers >= 0, and not zeros only, got {self.class_weight}")
         return of_class[encoded] if weights is None else weights * of_class[encoded]

@@ -1,0 +1,52 @@
+"""Errors about arguments that the estimators lack: they name the one that may be meant."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from .. import validation
+
+NAMES_ELSEWHERE = {
+    "lr": "learning_rate_init",
+    "eta": "learning_rate_init",
+    "epochs": "max_iter",
+    "n_epochs": "max_iter",
+    "optimizer": "solver",
+    "layer_sizes": "hidden_layer_sizes",
+    "hidden_sizes": "hidden_layer_sizes",
+    "betas": "beta_1",
+    "eps": "epsilon",
+    "seed": "random_state",
+    "patience": "n_iter_no_change",
+    "time_limit": "max_seconds",
+    "validation_split": "validation_fraction",
+    "val_fraction": "validation_fraction",
+    "validation_data": "eval_set",
+    "weights": "sample_weight",
+}
+"""Names of a Trainer, of the tabular estimators and of other libraries, and those of scikit-learn."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def names_arguments(function: Function) -> Function:
+    """A decorator of a method: an unknown keyword raises a TypeError that names the user's class and the nearest name."""
+    names = list(inspect.signature(function).parameters)
+    of_tables = {meant: theirs for theirs, meant in NAMES_ELSEWHERE.items() if theirs in names}
+    near = {**of_tables, **{each: meant for each, meant in NAMES_ELSEWHERE.items() if meant in names}}
+
+    @functools.wraps(function)
+    def checked(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        for name in keywords:
+            if name not in names:
+                title = type(self).__name__ + ("" if function.__name__ == "__init__" else f".{function.__name__}")
+                hint = f"; did you mean {near[name]!r}?" if name in near else validation.suggestion(name, names)
+                if not hint and name in inspect.signature(type(self)).parameters:
+                    hint = f"; it is a parameter of {type(self).__name__}(...)"
+                raise TypeError(f"{title}() got an unexpected keyword argument {name!r}{hint}")
+        return function(self, *arguments, **keywords)
+
+    return checked  # type: ignore[return-value]
