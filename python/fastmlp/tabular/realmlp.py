@@ -134,7 +134,7 @@ class RealMLPClassifier(TabularClassifier, _RealMLP):
     mom, sq_mom, opt_eps : float, default=0.9, 0.95, 1e-8
         Adam's beta_1, beta_2 and epsilon.
     n_epochs : int >= 1, default=256
-        All are trained; the network of the last best one is kept.
+        All are trained. The network of the best epoch is kept; if several are equally good, the last of them.
     batch_size : int >= 1, default=256
         The rows that are left at the end of an epoch wait for the next one.
     val_fraction : float in [0, 1), default=0.2
