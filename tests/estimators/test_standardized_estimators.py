@@ -115,6 +115,15 @@ def test_eval_sets_are_in_the_units_of_fit(Mlp):
     assert model.validation_loss_curve_ == plain.validation_loss_curve_
 
 
+def test_a_first_call_of_few_rows_warns():
+    model = MLPRegressor(standardize=True, **COMMON)
+    with pytest.warns(UserWarning, match="the first call of partial_fit has 29 rows, .* begin with more rows"):
+        model.partial_fit(X[:29], X[:29, 0])
+    model.partial_fit(X[:5], X[:5, 0])
+    MLPRegressor(standardize=True, **COMMON).partial_fit(X[:30], X[:30, 0])
+    MLPRegressor(**COMMON).partial_fit(X[:5], X[:5, 0])
+
+
 @pytest.mark.parametrize("Mlp", [MLPClassifier, MLPRegressor])
 def test_later_calls_keep_what_the_first_has_learned(Mlp):
     y, more = targets_of(Mlp), {"classes": [0, 1, 2]} if Mlp is MLPClassifier else {}

@@ -54,6 +54,9 @@ OF_MINI_BATCHES = (
 OF_ONE_SOLVER = {"adamw": "weight_decay", "rmsprop": "rho", "nadam": "momentum_decay"}
 """Parameters beyond scikit-learn's that other solvers ignore."""
 
+MIN_ROWS = 30
+"""A standard deviation of so many rows is right up to an eighth, 1 / sqrt(2 * rows)."""
+
 
 CURVES = ("loss_curve_", "validation_scores_", "validation_loss_curve_", "history_")
 
@@ -93,6 +96,12 @@ class Solvers(StoppingRule):
         for solver, name in OF_ONE_SOLVER.items():
             if name not in own and getattr(self, name) != optimizers.TABLE[solver].settings[name].default:
                 validation.warn(f"{name} has no effect with solver={self.solver!r}; it is for {solver!r}")
+        rows = X.shape[0] if hasattr(X, "shape") else len(X) if hasattr(X, "__len__") else MIN_ROWS
+        if incremental and self.standardize and not hasattr(self, "coefs_") and rows < MIN_ROWS:
+            validation.warn(
+                f"the first call of partial_fit has {rows} rows, and standardize=True keeps their means and standard"
+                " deviations: begin with more rows"
+            )
         for name in ("schedule", "weight_decay_schedule", "dropout_schedule"):
             if getattr(self, name) is not None and incremental:
                 raise ValueError(f"partial_fit does not support {name}: it sees no end of the training")
