@@ -144,7 +144,7 @@ def check_y(
 
 @_quietly
 def check_sample_weight(sample_weight: Any, rows: int, dtype: np.dtype, name: str = "sample_weight") -> np.ndarray:
-    """sample_weight in `dtype`, >= 0, shape (rows,), if it, its sums and the inverses of these are normal numbers of it."""
+    """sample_weight in `dtype`, shape (rows,), if it is >= 0, and it, its sums and their inverses are normal numbers."""
     weights = real_array(name, sample_weight)
     if weights.shape != (rows,):
         raise ValueError(f"{name} must have shape ({rows},), one weight per row of X, got {weights.shape}")

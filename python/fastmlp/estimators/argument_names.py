@@ -33,7 +33,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def names_arguments(function: Function) -> Function:
-    """A decorator of a method: an unknown keyword raises a TypeError that names the user's class and the nearest name."""
+    """A decorator of a method: the TypeError of an unknown keyword names the user's class and the nearest name."""
     names = list(inspect.signature(function).parameters)
     of_tables = {meant: theirs for theirs, meant in NAMES_ELSEWHERE.items() if theirs in names}
     near = {**of_tables, **{each: meant for each, meant in NAMES_ELSEWHERE.items() if meant in names}}

@@ -51,8 +51,8 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
     solver : {"lbfgs", "sgd", "adam", "adamw", "nadam", "rmsprop"}, default="adam"
         "lbfgs" uses all rows in each step and suits small data. "adamw" is Adam with `weight_decay`.
     alpha : float >= 0, default=1e-4
-        Adds ``alpha/2 * sum(w**2) / rows`` to the loss, where rows is the size of the mini-batch (with sample weights: their
-        sum). Its strength depends on the batch size; that of `l2` does not.
+        Adds ``alpha/2 * sum(w**2) / rows`` to the loss, where rows is the size of the mini-batch (with sample weights:
+        their sum). Its strength depends on the batch size; that of `l2` does not.
     batch_size : int >= 1 or "auto", default="auto"
         Rows of a mini-batch; "auto" is ``min(200, samples)``.
     learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
@@ -134,8 +134,8 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         number.
     max_seconds : float > 0 or None, default=None
         A limit of the time from the first epoch on. The fit trains whole epochs (or iterations), at least one. It ends
-        before an epoch that would end later if it took as long as the one before it, and sets ``history_.out_of_time``. If a core trains
-        several members one after another, it divides the time equally among them.
+        before an epoch that would end later if it took as long as the one before it, and sets ``history_.out_of_time``.
+        If a core trains several members one after another, it divides the time equally among them.
     n_ensemble : int >= 1, default=1
         Number of networks whose mean predicts, each with a seed drawn from `random_state`. They are fitted at the same
         time, one per core. 1: one network, as in scikit-learn. More: not with warm_start and partial_fit.

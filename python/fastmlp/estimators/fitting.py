@@ -343,8 +343,8 @@ class FittedMLP(CallbackSupport, Predictions, Solvers, EnsembleFit, BaseEstimato
         named = hasattr(X, "columns") and all(isinstance(name, str) for name in X.columns)
         if named and not hasattr(self, "feature_names_in_"):
             validation.warn(
-                "eval_set has column names and X has none. A Pipeline does not transform eval_set: pass eval_X and eval_y"
-                " to it, or use standardize=True"
+                "eval_set has column names and X has none. A Pipeline does not transform eval_set: pass eval_X and"
+                " eval_y to it, or use standardize=True"
             )
             X = np.asarray(X)
         return self._check_X_y(X, y, reset=False)
