@@ -1,7 +1,8 @@
 """Callbacks for every fit: checkpoints, early stopping, learning rates that change.
 
 They read the history of the trainer or estimator, which checkpoints hold, so that a resumed fit continues exactly. A
-callback may have two more methods, which also get an `EpochInfo`: ``begin_fit`` and ``end_fit``.
+callback may have three more methods: ``begin_fit(info)``, ``end_fit(info)``, and, in place of the latter if an exception
+ends the fit, ``after_error(info, error)``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from . import validation
+from .errors import DivergenceError
 from .history import EpochInfo, History
 
 
@@ -118,8 +120,9 @@ class EarlyStopping(_OfEachFit):
     min_delta : float >= 0
         Minimum difference from the best value before it that counts as an improvement.
     restore_best : bool
-        At the end of the fit, whatever ended it, the network gets the weights of the best epoch back, which are kept in
-        memory. False: the network keeps its last weights. Not with `average_decay`.
+        At the end of the fit, whatever ended it, also `DivergenceError`, another exception or Ctrl-C, the network gets the
+        weights of the best epoch back, which are kept in memory. False: the network keeps its last weights. Not with
+        `average_decay`.
     larger_is_better : bool, optional
         Of the metric. Default: True for names that contain "accuracy" or "score", False for those with "loss", "error",
         "penalty" or "seconds"; for other names it must be given.
@@ -175,13 +178,22 @@ class EarlyStopping(_OfEachFit):
     def end_fit(self, info: EpochInfo) -> None:
         """Restore the weights of the best epoch."""
         so_far = self._of_each.pop(self._of(info))
-        if so_far.parameters is not None:
-            info.network.set_trusted(*so_far.parameters)
-        elif self._restores and so_far.smallest < float("inf"):
+        if not self._has_restored(so_far, info) and self._restores and so_far.smallest < float("inf"):
             validation.warn(
                 "restore_best keeps weights in memory, and the best epoch was before the trainer was resumed: the"
                 " network keeps its last weights"
             )
+
+    def after_error(self, info: EpochInfo, error: BaseException) -> None:
+        """Restore the weights of the best epoch, if there was one."""
+        so_far = self._of_each.pop(self._of(info), None)
+        if so_far and self._has_restored(so_far, info) and isinstance(error, DivergenceError):
+            validation.add_note(error, "EarlyStopping has restored the weights of the best epoch")
+
+    def _has_restored(self, so_far: _Waiting, info: EpochInfo) -> bool:
+        if so_far.parameters is not None:
+            info.network.set_trusted(*so_far.parameters)
+        return so_far.parameters is not None
 
 
 @dataclass

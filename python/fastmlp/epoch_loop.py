@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from .errors import DivergenceError
 from .history import Callback, EpochInfo, Evaluation, History
 from .metrics import OwnMetrics
 from .progress import Progress
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -90,21 +92,28 @@ class EpochLoop:
 
     def run(self, train_epoch: Callable[[int], dict[str, float]]) -> bool:
         """Call train_epoch(1), train_epoch(2) ..., which return metrics; returns whether a callback or the time ended it."""
-        ends_early = False
-        self.begin()
-        while self.epoch < self.epochs and not ends_early:
-            ends_early = self.end_epoch(train_epoch(self.epoch + 1))
-        self.finish()
-        return ends_early
 
-    def begin(self) -> None:
-        """Before the first epoch."""
+        def train() -> bool:
+            ends_early = False
+            while self.epoch < self.epochs and not ends_early:
+                ends_early = self.end_epoch(train_epoch(self.epoch + 1))
+            return ends_early
+
+        return self.with_hooks(train)
+
+    def with_hooks(self, train: Callable[[], Result]) -> Result:
+        """Train all epochs; calls the callbacks' ``begin_fit`` before, and ``end_fit`` or ``after_error`` after it."""
         self._call_hooks("begin_fit")
-
-    def finish(self) -> None:
-        """After the last epoch, whatever ended the fit, if there was one."""
-        if self.epoch:
-            self._call_hooks("end_fit")
+        try:
+            result = train()
+            if self.epoch:
+                self._call_hooks("end_fit")
+            return result
+        except BaseException as error:
+            for callback in self._callbacks:
+                if hasattr(callback, "after_error"):
+                    callback.after_error(self._info(self._last_metrics), error)
+            raise
 
     def _call_hooks(self, name: str) -> None:
         hooks = [getattr(callback, name) for callback in self._callbacks if hasattr(callback, name)]

@@ -126,9 +126,7 @@ def fit_lbfgs(
             progress=progress,
             max_seconds=max_seconds,
         )
-        loop.begin()
-        result = minimize(network, data, l1, l2, 1.0, options, share, loop)
-        loop.finish()
+        result = loop.with_hooks(lambda: minimize(network, data, l1, l2, 1.0, options, share, loop))
     if result is not None and not math.isfinite(result.fun):
         raise divergence_error(f"the loss with its penalty is {float(result.fun)}", loop.epoch + 1)
     return loop.history

@@ -242,7 +242,7 @@ def one_at_a_time(function: Callable[..., Any], lock: threading.Lock) -> Callabl
         with lock:
             return function(*arguments, **more)
 
-    for name in ("begin_fit", "end_fit"):
+    for name in ("begin_fit", "end_fit", "after_error"):
         if hasattr(function, name):
             setattr(locked, name, one_at_a_time(getattr(function, name), lock))
     return locked

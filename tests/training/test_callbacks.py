@@ -1,12 +1,25 @@
 """Callbacks of every fit: which is called when, their arguments, and the rules of the built-in ones."""
 
+import contextlib
 import itertools
 import math
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fastmlp import History, Network, Trainer, callbacks, core_calls, distributed, fit_many, lbfgs, load, streaming
+from fastmlp import (
+    DivergenceError,
+    History,
+    Network,
+    Trainer,
+    callbacks,
+    core_calls,
+    distributed,
+    fit_many,
+    lbfgs,
+    load,
+    streaming,
+)
 from fastmlp import trainer as trainer_module
 from fastmlp.callbacks import Checkpoint, EarlyStopping, LearningRateSchedule
 from fastmlp.estimators import solvers
@@ -438,6 +451,45 @@ def test_the_weights_of_the_best_epoch_are_restored_whatever_ends_the_fit(name, 
         assert_equal_bits(parameters(net), kept[key, 2])
     epochs = {"patience": 4, "epochs": 5, "another callback": 3}[end]
     assert all(len(fitted.history["loss"]) == epochs for fitted in fits)
+
+
+@pytest.mark.parametrize("error", [OSError("no"), KeyboardInterrupt()])
+@pytest.mark.parametrize("name", FITS)
+@pytest.mark.filterwarnings("ignore:Training interrupted")
+def test_the_weights_of_the_best_epoch_are_restored_after_an_exception(name, error):
+    kept, seen = {}, []
+
+    def keep(info):
+        kept[id(info.network), info.epoch] = parameters(info.network)
+        seen.append(info)
+        if info.epoch == 3:
+            raise error
+
+    stopping = EarlyStopping("val_loss", 9, restore_best=True)
+    with contextlib.suppress(OSError, KeyboardInterrupt):
+        FITS[name]([altered([3.0, 1.0, 2.0]), stopping, keep], 5)
+    last = seen[-1].network
+    assert not np.array_equal(kept[id(last), 3][0], kept[id(last), 2][0])
+    assert_equal_bits(parameters(last), kept[id(last), 2])
+
+
+@pytest.mark.parametrize("epochs_before", [0, 2])
+def test_the_weights_of_the_best_epoch_are_restored_after_a_divergence(epochs_before):
+    trainer, kept = Trainer(Network((11, 4), loss="squared_error", dtype="float64")), []
+    values, y = altered([2.0, 1.0, 3.0]), np.random.default_rng(0).normal(size=(60, 4))
+
+    def diverge(info):
+        kept.append(parameters(info.network))
+        info.trainer.learning_rate = 0.01 if info.epoch < epochs_before else 1e300
+
+    stopping = EarlyStopping("val_loss", 9, restore_best=True)
+    trainer.learning_rate = 0.01 if epochs_before else 1e300
+    with pytest.raises(DivergenceError) as caught:
+        trainer.fit(X, y, 5, validation_data=(X, y), callbacks=[values, stopping, diverge])
+    found = [str(caught.value), *getattr(caught.value, "__notes__", [])]
+    assert any("has restored the weights of the best epoch" in each for each in found) == bool(epochs_before)
+    if epochs_before:
+        assert_equal_bits(parameters(trainer.network), kept[1])
 
 
 def test_an_estimator_and_a_fit_without_restoring_keep_the_right_weights():

@@ -266,10 +266,9 @@ class Solvers(StoppingRule):
         )
         options = {"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": self.tol}
         l2 = self.l2 + self.alpha / data.weight
-        loop.begin()
         try:
-            result = lbfgs.minimize(network, data, self.l1, l2, self._loss_factor(network), options, threads, loop)
-            loop.finish()
+            factor = self._loss_factor(network)
+            result = loop.with_hooks(lambda: lbfgs.minimize(network, data, self.l1, l2, factor, options, threads, loop))
             self._report_end(loop)
             if result is not None:
                 self.n_iter_ = check_optimize_result("lbfgs", result, self.max_iter)
