@@ -48,7 +48,7 @@ def _train_fastmlp(X: np.ndarray, y: np.ndarray, batch_size: int, layer_sizes: S
 def _train_numpy(X: np.ndarray, y: np.ndarray, batch_size: int, layer_sizes: Sequence[int]) -> None:
     """As in a course: a batch as float32, and the activations of all its rows."""
     initial = fastmlp.Network(layer_sizes)
-    weights, biases = initial.weights, initial.biases
+    weights, biases = ([array.copy() for array in arrays] for arrays in (initial.weights, initial.biases))
     order = np.random.default_rng(0).permutation(len(X))
     for begin in range(0, min(len(X), NUMPY_BATCHES * batch_size), batch_size):
         rows = order[begin : begin + batch_size]

@@ -126,7 +126,7 @@ def train_torch(problem: Problem) -> Training:
     model = torch_model(problem.layer_sizes)
     with torch.no_grad():
         for layer, w in zip(model[::2], problem.weights):
-            layer.weight.copy_(torch.from_numpy(w.T))
+            layer.weight.copy_(torch.from_numpy(w.T.copy()))
     optimizer = torch.optim.SGD(model.parameters(), problem.learning_rate, fused=True)
 
     def epoch() -> None:

@@ -134,7 +134,11 @@ class Network(Exports):
     def state(self) -> ModelState:
         """The network as a value, with copies of its parameters; RuntimeError if a fit runs in another thread."""
         with unchanged(self.core):
-            return ModelState(self.spec, self.weights, self.biases, self._standardization)
+            return ModelState(self.spec, *self._parameters(), self._standardization)
+
+    def _parameters(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        layers = range(len(self.layer_sizes) - 1)
+        return [self.core.weights(i) for i in layers], [self.core.biases(i) for i in layers]
 
     def set_trusted(self, weights: Sequence[np.ndarray], biases: Sequence[np.ndarray]) -> None:
         """`set_parameters` without checks and without the lock: for the package itself."""
@@ -182,14 +186,14 @@ class Network(Exports):
         return self.spec.standardize and self._standardization is None
 
     @property
-    def weights(self) -> list[np.ndarray]:
-        """Copies of the weights of each layer, shape (inputs, outputs)."""
-        return [self.core.weights(i) for i in range(len(self.layer_sizes) - 1)]
+    def weights(self) -> tuple[np.ndarray, ...]:
+        """Read-only copies of the weights of each layer, shape (inputs, outputs); `set_parameters` changes them."""
+        return _read_only(self._parameters()[0])
 
     @property
-    def biases(self) -> list[np.ndarray]:
-        """Copies of the biases of each layer, shape (outputs,)."""
-        return [self.core.biases(i) for i in range(len(self.layer_sizes) - 1)]
+    def biases(self) -> tuple[np.ndarray, ...]:
+        """Read-only copies of the biases of each layer, shape (outputs,); `set_parameters` changes them."""
+        return _read_only(self._parameters()[1])
 
     @property
     def parameter_count(self) -> int:
@@ -201,8 +205,8 @@ class Network(Exports):
 
         Parameters
         ----------
-        weights : list of array, shapes (inputs, outputs)
-        biases : list of array, shapes (outputs,)
+        weights : sequence of array, shapes (inputs, outputs)
+        biases : sequence of array, shapes (outputs,)
 
         Raises
         ------
@@ -437,6 +441,13 @@ class Network(Exports):
             f"Network({spec.layer_sizes}, activation={spec.activation!r}, loss={spec.loss!r}, "
             f"dtype={spec.dtype.name!r}{more})"
         )
+
+
+def _read_only(arrays: list[np.ndarray]) -> tuple[np.ndarray, ...]:
+    """So that writing to a copy, which would change nothing, is an error."""
+    for array in arrays:
+        array.flags.writeable = False
+    return tuple(arrays)
 
 
 def _not_default(part: Any, settings: Mapping[str, Any]) -> dict[str, Any]:

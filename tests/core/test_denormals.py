@@ -46,9 +46,8 @@ def test_moments_of_units_without_a_gradient_end_at_zero(isa, dtype, steps):
     network = Network((3, 16, 2), dtype=dtype, seed=0)
     trainer = Trainer(network, "adam", 1e-3, batch_size=8, n_threads=1)
     trainer.fit(X, y, epochs=1, verbose=False)
-    weights, biases = network.weights, network.biases
-    biases[0][:] = -1e3  # no unit is ever active again
-    network.set_parameters(weights, biases)
+    first, *others = network.biases
+    network.set_parameters(network.weights, [np.full_like(first, -1e3), *others])  # no unit is ever active again
     trainer.fit(X, y, epochs=steps, verbose=False)
     first_moments = [moments[0] for moments in trainer.core.optimizer_state()[1]]
     assert not first_moments[0].any() and all(np.isfinite(moments).all() for moments in first_moments)

@@ -29,7 +29,7 @@ def random_network(layer_sizes, activation, loss, dtype, seed=0, **settings):
     net = Network(layer_sizes, activation=activation, loss=loss, dtype=dtype, seed=seed, **settings)
     rng = np.random.default_rng(seed)
     biases = [rng.normal(size=b.shape).astype(dtype) for b in net.biases]
-    weights = net.weights
+    weights = [w.copy() for w in net.weights]
     for w in weights:
         w[0, 0] = w[-1, -1] = 0
     net.set_parameters(weights, biases)
@@ -377,11 +377,16 @@ def test_parameters_make_an_exact_round_trip(isa, dtype):
 
 def test_parameters_are_copies_in_both_directions():
     net = Network((3, 4, 2))
-    weights, biases = net.weights, net.biases
+    weights, biases = [w.copy() for w in net.weights], [b.copy() for b in net.biases]
     net.set_parameters(weights, biases)
     before = [p.copy() for p in weights + biases]
-    for p in weights + biases + net.weights + net.biases:
+    for p in weights + biases:
         p[:] = 7
+    for copies in (net.weights, net.biases):
+        with pytest.raises(ValueError, match="read-only"):
+            copies[0][:] = 7
+        with pytest.raises(TypeError, match="assignment"):
+            copies[0] = copies[0] * 2
     for p, expected in zip(net.weights + net.biases, before, strict=True):
         np.testing.assert_array_equal(p, expected)
 

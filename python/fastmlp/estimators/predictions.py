@@ -148,8 +148,8 @@ class Predictions:
 
     def take_parameters(self, network: Network) -> None:
         dtype = np.float32 if self.coefs_[0].dtype == np.float32 else np.float64
-        self.coefs_ = [w.astype(dtype, copy=False) for w in network.weights]
-        self.intercepts_ = [b.astype(dtype, copy=False) for b in network.biases]
+        self.coefs_ = [w.astype(dtype) for w in network.weights]
+        self.intercepts_ = [b.astype(dtype) for b in network.biases]
 
     def _mean_and_spread(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Of the outputs of an ensemble's members."""

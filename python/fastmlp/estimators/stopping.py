@@ -42,7 +42,7 @@ class StoppingRule:
         """The first callback of a fit."""
         if self._improved(info.metrics):
             network = self._optimizer.evaluated
-            self._best = network.weights, network.biases
+            self._best = [w.copy() for w in network.weights], [b.copy() for b in network.biases]
         self._optimizer.end_epoch(self.t_)
         return self._no_improvement_count > self.n_iter_no_change and self._stops()
 
