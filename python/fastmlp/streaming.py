@@ -125,7 +125,10 @@ class Stream:
         return _RowStream(_rows("X", X), _rows("y", y), weights, chunk_rows, blocks_per_chunk)
 
     def __array__(self, *arguments: Any, **settings: Any) -> Any:
-        raise TypeError("X must be an array or a CSR matrix here, got a Stream, which only Trainer.fit accepts")
+        raise TypeError(
+            "X must be an array or a CSR matrix here, got a Stream, which only Trainer.fit accepts: for a file larger than"
+            " memory, pass np.load(path, mmap_mode='r')"
+        )
 
     _same_each_epoch = False  # whether the values are those of the first epoch, which are checked
 
