@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from . import validation
 from .errors import DivergenceError
-from .history import EpochInfo, History
+from .history import Callback, EpochInfo, History
 
 
 class _OfEachFit:
@@ -40,7 +40,8 @@ class Checkpoint(_OfEachFit):
     """Saves a trainer after epochs, for `Trainer.resume`.
 
     In a fit of an estimator or by `fit_lbfgs` it saves the network, for `fastmlp.load`. List it after callbacks that change
-    the trainer, such as `LearningRateSchedule`, so that the file holds the change.
+    the trainer, such as `LearningRateSchedule`, so that the file holds the change. Fits of several networks reject it,
+    because it writes one file; a callback of your own can call ``info.save(path)`` with a path for each network.
 
     Parameters
     ----------
@@ -51,8 +52,9 @@ class Checkpoint(_OfEachFit):
     every_seconds : float >= 0, optional
         Minimum number of seconds between two checkpoints. If given, `every_epochs` is ignored.
     best : str, optional
-        A metric such as "val_loss" or "val_accuracy": saves only when it is the best so far, so that the file holds the
-        best epoch of the fits that this object was passed to. After `Trainer.resume`, the epochs before count, too.
+        A metric such as "val_loss" or "val_accuracy": saves only when it is the best so far. One object remembers its best
+        value across fits. After `Trainer.resume`, the epochs before count, too. With `average_decay`, the metric is that of
+        the mean, which is ``Trainer.resume(path).average``; ``fastmlp.load(path)`` reads the plain weights.
     larger_is_better : bool, optional
         Of the metric `best`, as in `EarlyStopping`.
 
@@ -105,11 +107,21 @@ class Checkpoint(_OfEachFit):
             info.save(self._path)
 
 
+def check_of_several(callbacks: Iterable[Callback], networks: int) -> list[Callback]:
+    """The callbacks of a fit of so many networks."""
+    checked = validation.check_callbacks(callbacks)
+    if networks > 1 and any(isinstance(callback, Checkpoint) for callback in checked):
+        raise TypeError(
+            f"Checkpoint writes one file, but this fit has {networks} networks: pass a callback of your own that calls"
+            " info.save(path) with a path for each info.network"
+        )
+    return checked
+
+
 class EarlyStopping(_OfEachFit):
     """Ends a fit when a metric has not improved for some epochs.
 
-    It counts from the beginning of each fit. After `Trainer.resume`, it counts the epochs of the fit that the
-    checkpoint was written in.
+    It counts from the beginning of each fit. After `Trainer.resume`, patience goes on from where the interrupted fit was.
 
     Parameters
     ----------
@@ -157,7 +169,8 @@ class EarlyStopping(_OfEachFit):
         """Count anew."""
         if self._restores and getattr(info.optimizer, "average_decay", None) is not None:
             raise ValueError(
-                "restore_best needs a fit without average_decay: Checkpoint(path, best=...) saves the best mean"
+                "restore_best needs a fit without average_decay: with Checkpoint(path, best=...),"
+                " Trainer.resume(path).average is the best mean"
             )
         self._of_each[self._of(info)] = _Waiting(info.begin)
 

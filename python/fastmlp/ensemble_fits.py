@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import row_subsets, sweeps, training_data, validation
+from .callbacks import check_of_several
 from .ensemble import Ensemble
 from .history import Callback, History
 from .many import Fits, one_at_a_time_each, share_data
@@ -83,7 +84,7 @@ def fit_ensemble(
     rows = validation.check_choice("rows", rows, ROWS)
     given = _check_seeds(seeds, 2 if rows == "folds" else 1)
     epochs = validation.check_integer("epochs", epochs, 1)
-    checked = validation.check_callbacks(callbacks)
+    checked = check_of_several(callbacks, len(given))
     threads = validation.check_threads(n_threads) or default_thread_count()
     max_seconds = validation.check_max_seconds(max_seconds)
     progress, functions = ManyProgress(verbose, len(given), epochs), check_metrics(metrics)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from . import _core, row_subsets, training_data, validation
+from .callbacks import check_of_several
 from .epoch_loop import CheckedFit
 from .errors import DivergenceError
 from .history import Callback, History
@@ -82,7 +83,7 @@ def fit_many(
     """
     given = _check_trainers(trainers)
     epochs = validation.check_integer("epochs", epochs, 1)
-    checked = validation.check_callbacks(callbacks)
+    checked = check_of_several(callbacks, len(given))
     threads = validation.check_threads(n_threads) or default_thread_count()
     return_diverged = validation.check_flag("return_diverged", return_diverged)
     progress = ManyProgress(verbose, len(given), epochs)

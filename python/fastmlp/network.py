@@ -393,8 +393,10 @@ class Network(Exports):
         Raises
         ------
         ValueError, TypeError
-            If X has a wrong shape or type, is sparse, or holds NaN or inf.
+            If X has a wrong shape or type, is sparse, or holds NaN or inf; or if the network has ``standardize=True`` and
+            has not learned from any rows yet (`learn_standardization`).
         """
+        standardization.check_known(self, "a step")
         return Step(self, X, n_threads)
 
     def input_gradient(self, X: Any, output: int | None = None, n_threads: int | None = None) -> np.ndarray:

@@ -81,11 +81,11 @@ def _checked(name: str, mean: np.ndarray, variance: np.ndarray) -> tuple[np.ndar
 
 
 def check_known(network: Any, what: str) -> None:
-    """For a fit that sees the rows in parts: ValueError if its network is still to learn from all of them."""
+    """For a fit or a step that sees the rows in parts: ValueError if its network is still to learn from all of them."""
     if network.lacks_standardization:
         raise ValueError(
             f"{what} has no means and standard deviations for standardize=True: call network.learn_standardization with a"
-            " sample of rows before the fit"
+            " sample of rows first"
         )
 
 

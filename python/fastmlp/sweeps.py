@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from . import activations, validation
+from .callbacks import check_of_several
 from .core_calls import has_accuracy
 from .errors import DivergenceError
 from .history import Callback, EpochInfo
@@ -130,6 +131,7 @@ def _train_on_workers(nets: Sequence[Net], study: Study, backend: Any, workers: 
     from joblib import Parallel, delayed
 
     validation.check_integer("epochs", study.epochs, 1)
+    check_of_several(study.callbacks, len(nets))
     n_threads = validation.check_threads(study.n_threads)
     networks = [new_trainer(*net).network for net in nets]
     on_sets(check_metrics(study.metrics), study.evaluation_sets, networks[0].layer_sizes[0])

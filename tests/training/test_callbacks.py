@@ -15,10 +15,12 @@ from fastmlp import (
     callbacks,
     core_calls,
     distributed,
+    fit_ensemble,
     fit_many,
     lbfgs,
     load,
     streaming,
+    studies,
 )
 from fastmlp import trainer as trainer_module
 from fastmlp.callbacks import Checkpoint, EarlyStopping, LearningRateSchedule
@@ -573,7 +575,7 @@ def test_a_mean_of_the_weights_is_not_restored(kind):
     assert_equal_bits(parameters(trainer.network), before)
 
 
-@pytest.mark.parametrize("name", FITS)
+@pytest.mark.parametrize("name", [name for name in FITS if name != "fit_many"])
 def test_the_end_of_a_fit_is_saved_also_where_a_callback_ends_it(tmp_path, name):
     path, last = tmp_path / "a", {}
 
@@ -583,7 +585,7 @@ def test_the_end_of_a_fit_is_saved_also_where_a_callback_ends_it(tmp_path, name)
 
     FITS[name]([Checkpoint(path, every_epochs=2), stop], 9)
     assert_equal_bits(parameters(load(path)), last["parameters"])
-    if name in ("Trainer", "fit_many"):
+    if name == "Trainer":
         assert len(Trainer.resume(path).history.loss) == 3
 
 
@@ -716,8 +718,35 @@ def test_arguments_are_checked_up_to_their_bounds(make, error, message):
     EarlyStopping(patience=1, min_delta=0)
 
 
-@pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
-def test_built_in_callbacks_work_in_every_fit(tmp_path, fit):
+def fit_to_several(kind, trainers, callbacks):
+    """With or without joblib's processes."""
+    import joblib
+
+    if kind == "fit_many":
+        return fit_many(trainers, X, Y, 2, callbacks=callbacks)
+    if kind == "fit_ensemble":
+        return fit_ensemble({"layer_sizes": SIZES}, X, Y, 2, seeds=range(len(trainers)), callbacks=callbacks)
+    if kind == "estimator":
+        return MLPClassifier((6,), n_ensemble=len(trainers)).fit(X, Y, callbacks=callbacks)
+    backend = joblib.parallel_config("loky", n_jobs=2) if kind == "study, processes" else contextlib.nullcontext()
+    with backend:
+        return studies.compare([{"layer_sizes": SIZES}], X, Y, 2, seeds=range(len(trainers)), callbacks=callbacks)
+
+
+@pytest.mark.parametrize("kind", ["fit_many", "fit_ensemble", "study", "study, processes", "estimator"])
+def test_one_file_is_not_for_several_networks(tmp_path, kind):
+    trainers = [Trainer(network()) for _ in range(2)]
+    with pytest.raises(
+        TypeError, match=r"Checkpoint writes one file, but this fit has 2 networks: .* info\.save\(path\)"
+    ):
+        fit_to_several(kind, trainers, [Checkpoint(tmp_path / "a")])
+    assert not list(tmp_path.iterdir())
+    fit_many(trainers[:1], X, Y, 1, callbacks=[Checkpoint(tmp_path / "a")])
+    assert_equal_bits(parameters(load(tmp_path / "a")), parameters(trainers[0].network))
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_built_in_callbacks_work_in_every_fit(tmp_path, name):
     """The second epoch is the best of all by the numbers that the test itself puts in."""
     values = [3.0, 1.0, 2.0, 2.0, 2.0, 2.0]
 
@@ -726,11 +755,13 @@ def test_built_in_callbacks_work_in_every_fit(tmp_path, fit):
 
     path, networks = tmp_path / "a.safetensors", []
     keep = lambda info: networks.append((info.network, parameters(info.network)))  # noqa: E731
-    fits = fit([alter, keep, Checkpoint(path, best="val_loss"), EarlyStopping("val_loss", patience=2)], 6)
+    saving = [Checkpoint(path, best="val_loss")] if name != "fit_many" else []
+    fits = FITS[name]([alter, keep, *saving, EarlyStopping("val_loss", patience=2)], 6)
     assert all(len(fitted.history["loss"]) == 4 for fitted in fits)
     last = networks[-1][0]
     best = [kept for net, kept in networks if net is last][1]
-    assert_equal_bits(parameters(load(path)), best)
+    if saving:
+        assert_equal_bits(parameters(load(path)), best)
 
 
 @pytest.mark.parametrize("name", FITS)

@@ -246,6 +246,15 @@ def test_steps_of_a_loss_of_your_own_are_in_the_units_of_the_targets():
     np.testing.assert_allclose(found.inputs, of_inputs, rtol=1e-9, atol=1e-9 * np.abs(of_inputs).max())
 
 
+def test_a_step_needs_means_before():
+    net = Network((9, 5, 4), loss="squared_error", standardize=True)
+    X, _, y = data("float64", "squared_error")
+    with pytest.raises(ValueError, match="a step has no means .* call network.learn_standardization"):
+        net.begin(X)
+    net.learn_standardization(X, y)
+    net.begin(X)
+
+
 def test_the_gradient_of_the_inputs_is_that_of_forward():
     _, X, y = data("float64", "squared_error")
     net, _ = pair()

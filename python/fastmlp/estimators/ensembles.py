@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from .. import row_subsets, validation
+from ..callbacks import check_of_several
 from ..history import Callback, EpochInfo
 from ..many import one_at_a_time
 from ..threads import default_thread_count
@@ -66,6 +67,7 @@ class EnsembleFit(ABC):
     def _fit_members(self, X: Any, y: Any, sample_weight: Any, eval_pair: Any, callbacks: list[Callback]) -> Any:
         if self.warm_start:
             raise ValueError(f"warm_start=True needs n_ensemble=1, got n_ensemble={self.n_ensemble}")
+        check_of_several(callbacks, self.n_ensemble)
         with only_fit_of(self) as model:
             X, y = model._check_X_y(X, y, reset=True)
             X = X.tocsr() if issparse(X) else np.ascontiguousarray(X)  # once for all members
