@@ -186,7 +186,10 @@ class EarlyStopping(_OfEachFit):
                 so_far.smallest, so_far.parameters = cost, None
         if self._restores and is_smallest:
             so_far.parameters = info.network.weights, info.network.biases
-        return so_far.waited >= self._patience
+        ends = so_far.waited >= self._patience
+        if ends and so_far.smallest == math.inf:
+            validation.warn(f"EarlyStopping ends the fit: {self._metric.name} has been NaN or infinite in all epochs")
+        return ends
 
     def end_fit(self, info: EpochInfo) -> None:
         """Restore the weights of the best epoch."""
@@ -320,14 +323,14 @@ class _Metric:
             larger_is_better = validation.check_flag("larger_is_better", larger_is_better)
         elif any(part in name for part in (*LARGER, *SMALLER)):
             larger_is_better = any(part in name for part in LARGER)
-        self._name, self._larger_is_better = name, larger_is_better
+        self.name, self._larger_is_better = name, larger_is_better
 
     def costs(self, history: History, begin: int) -> list[float]:
         """Of the epochs from `begin` on: smaller is better."""
-        if self._name not in history:
+        if self.name not in history:
             known = ", ".join(map(repr, history))
-            raise ValueError(f"metric must be an entry of the history ({known}), got {self._name!r}")
+            raise ValueError(f"metric must be an entry of the history ({known}), got {self.name!r}")
         if self._larger_is_better is None:
-            raise ValueError(f"larger_is_better must be True or False for the metric {self._name!r}, got None")
+            raise ValueError(f"larger_is_better must be True or False for the metric {self.name!r}, got None")
         sign = -1 if self._larger_is_better else 1
-        return [sign * value for value in history[self._name][begin:]]
+        return [sign * value for value in history[self.name][begin:]]

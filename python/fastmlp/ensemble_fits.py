@@ -119,7 +119,7 @@ def fit_ensemble(
 
 def _check_seeds(seeds: Any, minimum: int) -> list[int]:
     if not isinstance(seeds, Iterable):
-        raise TypeError(f"seeds must be an iterable of integers, one for each member, got {seeds!r}")
+        raise TypeError(f"seeds must be an iterable of integers such as range(5), one for each member, got {seeds!r}")
     checked = [validation.check_seed(seed) for seed in seeds]
     if len(checked) < minimum:
         raise ValueError(f"seeds must have at least {minimum} entries, one for each member, got {len(checked)}")

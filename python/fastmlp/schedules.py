@@ -143,6 +143,9 @@ def check_schedule(name: str, value: Any) -> Schedule | None:
         return value
     if isinstance(value, str):
         return Schedule(validation.check_choice(name, value, SCHEDULES), _defaults(value))
+    known = getattr(value, "__name__", "")
+    if known in TABLE and value is globals()[known]:
+        raise TypeError(f"{name}: schedules.{known} must be called: schedules.{known}()")
     if callable(value):
         return Schedule(getattr(value, "__qualname__", type(value).__name__), {}, value)
     raise TypeError(f"{name} must be a schedule, its name, a function of the progress or None, got {value!r}")

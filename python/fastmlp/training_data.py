@@ -125,7 +125,7 @@ def check_y(
     dtype: Any = None,
 ) -> np.ndarray:
     """Labels or targets, whichever the loss compares with; targets in the network's dtype, or in `dtype`."""
-    loss = spec.loss_row
+    loss, given = spec.loss_row, y
     if loss.targets is None:
         return check_labels(y, rows, spec.layer_sizes[-1], loss.name)
     repeated = max(1, len(spec.levels))
@@ -138,7 +138,7 @@ def check_y(
         with np.errstate(all="ignore"):
             y = _in_dtype("standardized y", standardization.of_targets(y), spec.dtype, n_threads)
     if math.isfinite(loss.targets.minimum):
-        check_range("y", y, loss.targets, loss.name)
+        check_range("y", y[:, 0] if np.ndim(given) == 1 else y, loss.targets, loss.name)
     return y
 
 
@@ -299,6 +299,8 @@ def check_labels(y: Any, rows: int, classes: int, loss: str) -> np.ndarray:
         such = f" such as {y.ravel()[0]}" if y.size else ""
         hint = {"f": ": pass y.astype(int)", "U": ": pass np.unique(y, return_inverse=True)[1]"}.get(y.dtype.kind, "")
         hint = ": pass y.argmax(axis=1) of one-hot labels" if one_hot else hint
+        if y.dtype.kind == "f" and (y != np.floor(y)).any():
+            hint = ": for real targets pass loss='squared_error' to Network"
         raise TypeError(f"y must be integer class labels for {loss}, got {y.dtype}{such}{hint}")
     if y.shape != (rows,):
         hint = ": pass y.ravel()" if y.shape == (rows, 1) else ": pass y.argmax(axis=1)" if one_hot else ""
@@ -306,7 +308,8 @@ def check_labels(y: Any, rows: int, classes: int, loss: str) -> np.ndarray:
     bad = (y < 0) | (y >= classes) if y.dtype.kind == "i" else y >= classes
     if bad.any():
         row = int(bad.argmax())
-        raise ValueError(f"labels must lie in [0, {classes}), got {y[row]} in row {row} of y")
+        hint = ": cross_entropy needs an output for each class; for two classes and one output use binary_cross_entropy"
+        raise ValueError(f"labels must lie in [0, {classes}), got {y[row]} in row {row} of y{hint * (classes == 1)}")
     return _plain(y.astype(np.int64))
 
 
@@ -317,7 +320,7 @@ def check_targets(y: Any, rows: int, outputs: int, dtype: np.dtype, n_threads: i
     if y.shape != (rows, outputs):
         also = f" or ({rows},)" if outputs == 1 else ""
         raise ValueError(f"y must have shape ({rows}, {outputs}){also}, one target per row of X, got {given.shape}")
-    return _in_dtype("y", y, dtype, n_threads)
+    return _in_dtype("y", given, dtype, n_threads).reshape(y.shape)
 
 
 def check_range(name: str, array: np.ndarray, interval: Any, loss: str) -> None:
@@ -383,7 +386,17 @@ def as_array(name: str, values: Any) -> np.ndarray:
     masked = sum(np.ma.count_masked(part) for part in parts if isinstance(part, np.ma.MaskedArray))
     if masked:
         raise ValueError(f"{name} must have no masked entries, got {masked} of them")
-    array = np.asarray(values)
+    if values is None:
+        raise TypeError(f"{name} must be an array, got None")
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        if not isinstance(values, (list, tuple)):
+            raise
+        raise ValueError(
+            f"{name} must be an array of rows, got a {type(values).__name__} of {len(values)} entries of different shapes;"
+            " batches are for fastmlp.streaming.Stream(batches)"
+        ) from error
     if array.dtype.kind == "O" and hasattr(values, "columns"):
         return frames.of_frame(name, values)
     return frames.of_column(name, values) if array.dtype.kind == "O" and hasattr(values, "dtype") else array

@@ -68,6 +68,15 @@ def suggestion(name: str, names: Iterable[str]) -> str:
     return f"; did you mean {known[near[0]]!r}?" if near else ""
 
 
+def shown(value: Any) -> str:
+    """A value in a message: its repr, but of arrays and of long ones only what tells them apart."""
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and shape:
+        return f"{type(value).__name__} of shape {shape}"
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:100]}..."
+
+
 def checks_arguments(keyword_only_after: str | None = None) -> Callable[[Function], Function]:
     """A decorator: an unknown keyword raises a TypeError with the nearest name.
 
@@ -99,7 +108,7 @@ def checks_arguments(keyword_only_after: str | None = None) -> Callable[[Functio
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
-    expected = f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}"
+    expected = f"{name} must be one of {', '.join(map(repr, choices))}, got {shown(value)}"
     if not isinstance(value, str):
         raise TypeError(expected)
     if value not in choices:
@@ -119,10 +128,10 @@ def check_precision(value: Any, of: str, dtype: np.dtype) -> str | None:
 
 def check_integer(name: str, value: Any, minimum: int, maximum: int = 2**63 - 1) -> int:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
+        raise TypeError(f"{name} must be an integer, got {shown(value)}")
     if not minimum <= value <= maximum:
         upper = f" and at most {maximum}" if maximum < 2**63 - 1 or value > maximum else ""
-        raise ValueError(f"{name} must be at least {minimum}{upper}, got {value!r}")
+        raise ValueError(f"{name} must be at least {minimum}{upper}, got {shown(value)}")
     return int(value)
 
 
@@ -136,7 +145,7 @@ def check_number(
 ) -> float:
     """A finite number > above, >= minimum and < below; with a dtype, also after rounding to it."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number, got {value!r}")
+        raise TypeError(f"{name} must be a number, got {shown(value)}")
     number = _as_float(value)
     with np.errstate(over="ignore", under="ignore"):
         rounded = number if dtype is None else float(dtype.type(number))
@@ -146,7 +155,7 @@ def check_number(
         ]
         as_used = "" if rounded == number or not math.isfinite(number) else f", which {dtype} rounds to {rounded:g}"
         raise ValueError(
-            f"{name} must be a finite number {' and '.join(bounds)}".rstrip() + f", got {value!r}{as_used}"
+            f"{name} must be a finite number {' and '.join(bounds)}".rstrip() + f", got {shown(value)}{as_used}"
         )
     return number
 
@@ -155,7 +164,7 @@ def check_scale(name: str, value: Any, dtype: np.dtype) -> float:
     """A finite number other than zero, of either sign."""
     scale = check_number(name, value, dtype=dtype)
     if float(dtype.type(scale)) == 0:
-        raise ValueError(f"{name} must not be zero in {dtype}, got {value!r}")
+        raise ValueError(f"{name} must not be zero in {dtype}, got {shown(value)}")
     return scale
 
 
@@ -195,7 +204,7 @@ def _arrays(name: str, value: Any, expected: str, most: int) -> Any:
 
 def check_flag(name: str, value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
+        raise TypeError(f"{name} must be True or False, got {shown(value)}")
     return bool(value)
 
 
@@ -232,7 +241,7 @@ class Levels(NamedTuple):
             check_number(f"{name}[{i}]", each, above=0, below=1, dtype=dtype) for i, each in enumerate(value)
         )
         if not levels or any(b <= a for a, b in zip(levels, levels[1:])):
-            raise ValueError(f"{name} must be a number or ascending numbers, got {value!r}")
+            raise ValueError(f"{name} must be a number or ascending numbers, got {shown(value)}")
         return levels[0] if len(levels) == 1 else levels
 
 
@@ -242,7 +251,7 @@ Setting = Number | Flag | Levels
 def check_part_settings(name: str, part: Any, given: Any, dtype: np.dtype) -> dict[str, float]:
     """The settings of an activation or a loss (a row with a name and settings), those not given by their defaults."""
     if given is not None and not isinstance(given, dict):
-        raise TypeError(f"{name} must be a dict, got {given!r}")
+        raise TypeError(f"{name} must be a dict, got {shown(given)}")
     given = given or {}
     for key in given:
         if key not in part.settings:
@@ -263,6 +272,8 @@ def check_seed(seed: Any) -> int:
 
 
 def check_threads(n_threads: Any) -> int | None:
+    if getattr(n_threads, "shape", ()):
+        raise TypeError(f"n_threads must be an integer, got {shown(n_threads)}: pass weights as sample_weight=")
     return None if n_threads is None else check_integer("n_threads", n_threads, 1, MAX_THREADS)
 
 
@@ -280,7 +291,7 @@ def check_layer_sizes(layer_sizes: Any, dtype: np.dtype) -> tuple[int, ...]:
     if isinstance(layer_sizes, np.ndarray) and layer_sizes.ndim == 1:
         layer_sizes = tuple(layer_sizes)
     if isinstance(layer_sizes, (str, bytes)) or not isinstance(layer_sizes, Sequence):
-        raise TypeError(f"layer_sizes must be a sequence of integers such as (784, 128, 10), got {layer_sizes!r}")
+        raise TypeError(f"layer_sizes must be a sequence of integers such as (784, 128, 10), got {shown(layer_sizes)}")
     if len(layer_sizes) < 2:
         raise ValueError(f"layer_sizes must have at least two entries (features, outputs), got {tuple(layer_sizes)!r}")
     sizes = tuple(check_integer(f"layer_sizes[{i}]", size, 1, 2**31 - 1) for i, size in enumerate(layer_sizes))
@@ -300,12 +311,17 @@ def _physical_memory() -> float:
 
 
 def check_callbacks(callbacks: Any) -> list[Callable[..., Any]]:
+    """None: no callbacks."""
+    callbacks = () if callbacks is None else callbacks
     if not isinstance(callbacks, Iterable):
-        raise TypeError(f"callbacks must be an iterable of callables, got {callbacks!r}")
+        raise TypeError(f"callbacks must be an iterable of callables, got {shown(callbacks)}")
     checked = list(callbacks)
     for callback in checked:
+        if isinstance(callback, type):
+            name = callback.__name__
+            raise TypeError(f"callbacks must be objects, got the class {name}: call it, {name}()")
         if not callable(callback):
-            raise TypeError(f"callbacks must be callables, got {callback!r}")
+            raise TypeError(f"callbacks must be callables, got {shown(callback)}")
     return checked
 
 

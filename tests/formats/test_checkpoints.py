@@ -288,7 +288,7 @@ def altered(path, metadata=None, **tensors):
 @pytest.mark.parametrize(
     "metadata, tensors, reason",
     [
-        ({"content": "network"}, {}, "holds a network"),
+        ({"content": "network"}, {}, "checkpoint holds a network, not a checkpoint: fastmlp.load reads"),
         ({"content": "x" * 100_000}, {}, "holds a x{100}"),
         ({"trainer.learning_rate": "x" * 100_000}, {}, "learning_rate"),
         ({"trainer.optimizer": "x" * 100_000}, {}, "optimizer"),

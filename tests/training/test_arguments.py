@@ -4,7 +4,8 @@ import functools
 
 import numpy as np
 import pytest
-from fastmlp import Network, Trainer
+from fastmlp import Network, Trainer, schedules
+from fastmlp.callbacks import EarlyStopping
 from rejections import REJECTED, classifier, data
 
 
@@ -299,6 +300,46 @@ LABELS = np.arange(20) % 3
         (lambda net, X: net.predict(X.reshape(4, 5, 5)), r"got \(4, 5, 5\)$"),
         (lambda net, X: net.predict(X.reshape(20, 5, 1)), r"got \(20, 5, 1\): pass X.reshape\(len\(X\), -1\)$"),
         (lambda net, X: net.evaluate(X, LABELS * 1.0), r"got float64 such as 0.0: pass y.astype\(int\)$"),
+        (
+            lambda net, X: net.evaluate(X, LABELS + 0.5),
+            r"such as 0.5: for real targets pass loss='squared_error' to Network$",
+        ),
+        (
+            lambda net, X: net.evaluate(X, np.eye(3)[LABELS] / 2),
+            r"for real targets pass loss='squared_error' to Network$",
+        ),
+        (
+            lambda net, X: Network((5, 1)).evaluate(X, LABELS % 2),
+            r"for two classes and one output use binary_cross_entropy$",
+        ),
+        (lambda net, X: net.evaluate(X, None), r"^y must be an array, got None$"),
+        (lambda net, X: Network((5, 1), loss="huber").evaluate(X, None), r"^y must be an array, got None$"),
+        (
+            lambda net, X: net.predict([X, X[:3]]),
+            r"X must be an array of rows, got a list of 2 .*streaming.Stream\(batches\)$",
+        ),
+        (
+            lambda net, X: net.evaluate(X, LABELS, X[:, 0]),
+            r"got ndarray of shape \(20,\): pass weights as sample_weight=$",
+        ),
+        (lambda net, X: Network((5, 1), loss="huber").evaluate(X, X[:, 0] / 0), r"y must be finite, got nan at \[0\]$"),
+        (lambda net, X: Network((5, 1), loss="poisson").evaluate(X, -1 - X[:, 0]), r"for poisson, got -1.0 at \[0\]$"),
+        (
+            lambda net, X: Trainer(net, schedule=schedules.cosine),
+            r"schedules.cosine must be called: schedules.cosine\(\)$",
+        ),
+        (
+            lambda net, X: Trainer(net).fit(X, LABELS, 1, callbacks=[EarlyStopping]),
+            r"got the class EarlyStopping: call it, EarlyStopping\(\)$",
+        ),
+        (
+            lambda net, X: Trainer(net, learning_rate=X),
+            r"learning_rate must be a number, got ndarray of shape \(20, 5\)$",
+        ),
+        (
+            lambda net, X: Trainer(net, learning_rate=[0.1] * 99),
+            r"learning_rate must be a number, got \[0.1, .{90,99}\.\.\.$",
+        ),
         (lambda net, X: net.evaluate(X, np.eye(3)[LABELS]), r"such as 1.0: pass y.argmax\(axis=1\) of one-hot labels$"),
         (lambda net, X: net.evaluate(X, np.eye(3, dtype=int)[LABELS]), r"got \(20, 3\): pass y.argmax\(axis=1\)$"),
         (lambda net, X: net.evaluate(X, LABELS[:, None]), r"got \(20, 1\): pass y.ravel\(\)$"),
@@ -310,8 +351,13 @@ LABELS = np.arange(20) % 3
 )
 def test_errors_about_shapes_and_labels_say_what_to_pass(call, hint):
     X = np.arange(100.0).reshape(20, 5)
-    with pytest.raises((ValueError, TypeError), match=hint):
+    with np.errstate(all="ignore"), pytest.raises((ValueError, TypeError), match=hint):
         call(Network((5, 3)), X)
+
+
+def test_no_callbacks_may_be_none():
+    X = np.arange(100.0).reshape(20, 5) / 100
+    assert len(Trainer(Network((5, 3))).fit(X, LABELS, 2, callbacks=None).loss) == 2
 
 
 def test_an_iterable_of_batches_is_pointed_to_streams():

@@ -333,6 +333,15 @@ def test_early_stopping_of_values_that_are_not_numbers_waits():
     assert [stopping(info) for info in entries_of("loss", [math.nan, 1.0, math.nan, math.nan])] == [False] * 3 + [True]
 
 
+def test_early_stopping_warns_of_a_metric_that_is_never_a_number():
+    stopping = EarlyStopping("val_a", 2, larger_is_better=True)
+    with pytest.warns(UserWarning, match="EarlyStopping ends the fit: val_a has been NaN or infinite in all epochs"):
+        history = Trainer(network()).fit(
+            X, Y, 9, validation_data=HELD_OUT, callbacks=[stopping], metrics={"a": lambda y, predictions: math.nan}
+        )
+    assert len(history.loss) == 2
+
+
 def test_one_early_stopping_counts_each_net_by_itself():
     rates = (0.1, 1e-30)  # the second stands still: a loss that does not improve
     trainers = [Trainer(network(), learning_rate=rate, batch_size=60, shuffle=False) for rate in rates]

@@ -51,7 +51,7 @@ def read_trainer(path: Path) -> tuple[TrainerState, Fields]:
     arrays, metadata = model_file.read(path)
     fields = Fields(path, metadata)
     if metadata.get("content") != "checkpoint":
-        raise fields.error_of_content(f"holds a {metadata.get('content')}, not a checkpoint; fastmlp.load reads it")
+        raise fields.error_of_content(f"holds a {metadata.get('content')}, not a checkpoint: fastmlp.load reads it")
     model = model_file.take_model(fields, arrays)
     settings = _settings(fields)
     updates, optimizer_arrays = _bits(fields, "steps", 62), _optimizer_arrays(fields, arrays, model.spec)

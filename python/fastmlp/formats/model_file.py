@@ -114,10 +114,10 @@ def read(path: Path) -> tuple[Arrays, Metadata]:
         start = file.read(8)
         header_bytes = int.from_bytes(start, "little")
         if len(start) < 8 or header_bytes > min(size - 8, MAX_HEADER_BYTES):
-            raise _error(name, "is not a model file: it does not begin with a safetensors header")
+            raise error(name, "is not a model file: it does not begin with a safetensors header")
         header = file.read(header_bytes)
         if b'"fastmlp"' not in header:  # before all of a large file of another kind is read
-            raise _error(name, "is not a model file of fastmlp: its header does not say so")
+            raise error(name, "is not a model file of fastmlp: its header does not say so")
         content = start + header + file.read(size - 8 - header_bytes)
     try:
         tensors = json.loads(header)
@@ -127,14 +127,14 @@ def read(path: Path) -> tuple[Arrays, Metadata]:
         others = {name: found["dtype"] for name, found in tensors.items() if found["dtype"] not in ("F32", "F64")}
         arrays = {} if others else safetensors.numpy.load(content)
     except (safetensors.SafetensorError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as reason:
-        raise _error(name, f"is not a whole safetensors file: {reason}") from None
+        raise error(name, f"is not a whole safetensors file: {reason}") from None
     if metadata.get("format") != "fastmlp":
-        raise _error(name, f"is not a model file of fastmlp: its format is {metadata.get('format')!r}")
+        raise error(name, f"is not a model file of fastmlp: its format is {metadata.get('format')!r}")
     version, known = metadata.get("format_version"), _version(metadata.get("content"), metadata)
     if version != str(known):
-        raise _error(name, f"has format version {version!r}; this fastmlp reads version {known}: use a later one")
+        raise error(name, f"has format version {version!r}; this fastmlp reads version {known}: use a later one")
     if others:
-        raise _error(name, f"must hold tensors of F32 or F64, got {others}")
+        raise error(name, f"must hold tensors of F32 or F64, got {others}")
     return arrays, metadata
 
 
@@ -149,7 +149,7 @@ def _version(content: str | None, metadata: Mapping[str, Any]) -> int:
     return ENSEMBLE_VERSION if content == "ensemble" else FORMAT_VERSION
 
 
-def _error(name: str, what: str) -> ModelFileError:
+def error(name: str, what: str) -> ModelFileError:
     return ModelFileError(f"{name} {what if len(what) <= MAX_MESSAGE_LENGTH else what[:MAX_MESSAGE_LENGTH] + '...'}")
 
 
@@ -188,7 +188,7 @@ class Fields:
             raise self.error(f"{name} must be {kind}, got {text!r}") from None
 
     def error(self, what: str) -> ModelFileError:
-        return _error(self._name, f"is damaged: {what}")
+        return error(self._name, f"is damaged: {what}")
 
     def error_of_content(self, what: str) -> ModelFileError:
         """Of a file that is whole, but not of the kind that is read."""
@@ -310,7 +310,7 @@ def read_model(path: Path) -> ModelState:
     """What `Network.load` makes a network of."""
     model = read_any(path)
     if not isinstance(model, ModelState):
-        raise _error(os.fsdecode(path), "holds an ensemble; fastmlp.load reads it")
+        raise error(os.fsdecode(path), "holds an ensemble; fastmlp.load reads it")
     return model
 
 
@@ -318,7 +318,7 @@ def read_ensemble(path: Path) -> list[ModelState]:
     """What `Ensemble.load` makes an ensemble of."""
     models = read_any(path)
     if isinstance(models, ModelState):
-        raise _error(os.fsdecode(path), "holds one network, no ensemble; fastmlp.load reads it")
+        raise error(os.fsdecode(path), "holds one network, no ensemble; fastmlp.load reads it")
     return models
 
 
@@ -327,7 +327,7 @@ def read_any(path: Path) -> ModelState | list[ModelState]:
     arrays, metadata = read(path)
     fields = Fields(path, metadata)
     if metadata.get("content") == "tabular":
-        raise _error(os.fsdecode(path), "holds a tabular estimator: fastmlp.tabular.load reads it")
+        raise error(os.fsdecode(path), "holds a tabular estimator: fastmlp.tabular.load reads it")
     if metadata.get("content") == "ensemble":
         return _take_members(path, fields, arrays, metadata)
     state = take_model(fields, arrays)
