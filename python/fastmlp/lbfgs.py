@@ -107,7 +107,7 @@ def fit_lbfgs(
     with learned([network], X, y, sample_weight, threads):
         data = training_data.training_data(network, X, y, sample_weight, threads, skips_columns=True)
         data = training_data.check_total_weight("X", data)
-        training_data.warn_of_bytes(X, network)
+        training_data.warn_of_scale(X, network)
         sets = training_data.evaluation_sets(
             validation_data, lambda *rows: training_data.evaluation_data(network, *rows, threads)
         )

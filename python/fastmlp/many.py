@@ -94,7 +94,7 @@ def fit_many(
     trained = None if fraction is None else lambda count: [row_subsets.hold_out(count, fraction)[0]] * len(networks)
     with learned(networks, X, y, sample_weight, threads, trained):
         data = share_data(networks, X, y, sample_weight, threads)
-        training_data.warn_of_bytes(X, min(networks, key=lambda network: abs(network.input_scale - 1)))
+        training_data.warn_of_scale(X, min(networks, key=lambda network: abs(network.input_scale - 1)))
         if fraction is not None:
             rows, held_out = row_subsets.hold_out(data[0].rows, fraction)
             data = [row_subsets.only(each, rows, sample_weight) for each in data]

@@ -381,7 +381,7 @@ class BoundStream:
                     chunk = take(threads())
                     if number == 0 and not self._warned:
                         self._warned = True
-                        training_data.warn_of_bytes(chunk[0], self._network)
+                        training_data.warn_of_scale(chunk[0], self._network)
                     data = training_data.training_data(
                         self._network, *chunk, threads(), skips_columns=True, checked=self._checked
                     )

@@ -267,7 +267,7 @@ class Trainer(ResumableTrainer):
     def _training_data(self, X: Any, y: Any, sample_weight: Any, threads: int) -> Any:
         if not isinstance(X, Stream):
             data = training_data.training_data(self.network, X, y, sample_weight, threads, skips_columns=True)
-            training_data.warn_of_bytes(X, self.network)
+            training_data.warn_of_scale(X, self.network)
             return training_data.check_total_weight("X", data)
         for name, given in (("y", y), ("sample_weight", sample_weight)):
             if given is not None:

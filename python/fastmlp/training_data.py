@@ -80,7 +80,9 @@ def bind(network: Any, X: Any, y: Any, targets: np.ndarray, weights: np.ndarray 
 
 def evaluation_data(network: Any, X: Any, y: Any, sample_weight: Any, n_threads: int) -> TrainingData:
     """Rows to take a mean over."""
-    return check_total_weight("X", training_data(network, X, y, sample_weight, n_threads, skips_columns=False))
+    data = check_total_weight("X", training_data(network, X, y, sample_weight, n_threads, skips_columns=False))
+    warn_of_scale(X, network, trains=False)
+    return data
 
 
 def validation_sets(given: Any) -> dict[str, tuple[Any, Any, Any]]:
@@ -429,13 +431,29 @@ def _in_dtype(name: str, array: np.ndarray, dtype: np.dtype, n_threads: int) -> 
     return array.astype(dtype, copy=False)
 
 
-def warn_of_bytes(X: Any, network: Any) -> None:
-    """Images as bytes, without a scale: a fit with inputs of up to 255 hardly ever succeeds."""
-    if getattr(X, "dtype", None) != np.uint8 or network.input_scale != 1 or network.standardize:
+def warn_of_scale(X: Any, network: Any, *, trains: bool = True) -> None:
+    """Images without a scale, or scaled twice: a fit hardly ever succeeds on them. A few rows are looked at.
+
+    Parameters
+    ----------
+    trains : bool
+        Of a fit; otherwise only bytes are looked for, in rows to evaluate.
+    """
+    dtype, scale = getattr(X, "dtype", None), network.input_scale
+    is_bytes = dtype == np.uint8
+    is_numeric = getattr(dtype, "kind", "") in ("i", "u", "f") and getattr(X, "ndim", 0) == 2
+    if network.standardize or not is_numeric or not (trains or is_bytes):
         return
     values = X.tocsr().data if hasattr(X, "tocsr") else X  # the maximum of a sparse matrix would change it
-    if values.size and values.max() > 127:
+    some = np.asarray(values[:: max(1, len(values) // 64)])
+    largest = float(max(some.max(), -some.min())) if some.size else 0.0
+    if scale == 1 and dtype.kind in "iu" and largest > 127:
+        more = "" if is_bytes else ", and standardize=True for tables"
         validation.warn(
-            "X is uint8 with values above 127 and the network's input_scale is 1: pass input_scale=1/255 to Network for"
-            " images"
+            f"X is {dtype} with values above 127 and the network's input_scale is 1: pass input_scale=1/255 to Network for"
+            f" images{more}"
+        )
+    if trains and abs(scale) < 0.1 and 0 < largest <= 1:
+        validation.warn(
+            f"X is within [-1, 1] and the network's input_scale is {scale:.3g}, which scales it again: leave it out of Network"
         )

@@ -418,6 +418,37 @@ def test_bytes_without_a_scale_warn(fit):
         fit(BYTES, fastmlp.Network((11, 3), dtype="float64", standardize=True))
 
 
+@pytest.mark.parametrize("fit", FITS_ON_BYTES.values(), ids=FITS_ON_BYTES)
+def test_other_integers_and_two_scales_warn(fit):
+    for X, scale, advice in (
+        (BYTES.astype(np.int32), 1.0, "input_scale=1/255 to Network for images, and standardize=True for tables"),
+        (BYTES / 255, 1 / 255, r"within \[-1, 1\] .* input_scale is 0.00392, which scales it again"),
+        (-BYTES.astype(np.float32) / 255, 1 / 255, "which scales it again"),
+    ):
+        with pytest.warns(UserWarning, match=advice) as warned:
+            fit(X, fastmlp.Network((11, 3), dtype="float64", input_scale=scale))
+        assert [each.filename for each in warned] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(BYTES * 1.0, fastmlp.Network((11, 3), dtype="float64"))
+        fit(BYTES / 255, fastmlp.Network((11, 3), dtype="float64"))
+        fit((BYTES // 2).astype(int), fastmlp.Network((11, 3), dtype="float64"))
+
+
+def test_bytes_to_evaluate_warn_where_the_network_has_no_scale():
+    net = fastmlp.Network((11, 3), dtype="float64")
+    for call in (
+        lambda X: net.evaluate(X, Y_OF_BYTES),
+        lambda X: fastmlp.Trainer(net).fit(BYTES / 255, Y_OF_BYTES, 1, validation_data=(X, Y_OF_BYTES)),
+        lambda X: fastmlp.fit_lbfgs(net, BYTES / 255, Y_OF_BYTES, 1, validation_data=(X, Y_OF_BYTES)),
+    ):
+        with pytest.warns(UserWarning, match="X is uint8 .* pass input_scale=1/255 to Network for images$"):
+            call(BYTES)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            call(BYTES / 255)
+
+
 INTEGERS = [np.uint8, np.uint16, np.uint32, np.uint64, np.int8, np.int16, np.int32, np.int64]
 
 

@@ -193,7 +193,7 @@ learning_rate_factors, shuffle, seed
                 progress = FitProgress(verbose if self._communicator.rank == 0 else False, epochs)
                 check_known(self.network, "a distributed Trainer")
                 shard = self._shard(X, y, sample_weight)
-                training_data.warn_of_bytes(X, self.network)
+                training_data.warn_of_scale(X, self.network)
                 shards = training_data.evaluation_sets(
                     validation_data, lambda *rows: self._shard(*rows, skips_columns=False)
                 )
