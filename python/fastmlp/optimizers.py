@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ._core import PairOrder
-from .validation import Flag, Number, Setting, check_number
+from .validation import Flag, Number, Setting, check_number, shown
 
 
 def _kind_of_sgd(settings: Mapping[str, Any]) -> str:
@@ -30,6 +30,8 @@ class Optimizer:
         By their names in `Trainer`, in checkpoints and in the core.
     kind : callable
         Gets the settings and returns the name of the core's update rule.
+    learning_rate : float
+        Its default, as in scikit-learn and PyTorch.
     follows_schedules : bool
         The estimators' `learning_rate` ("invscaling", "adaptive") applies, as in scikit-learn.
     """
@@ -37,6 +39,7 @@ class Optimizer:
     name: str
     settings: Mapping[str, Setting]
     kind: Callable[[Mapping[str, Any]], str]
+    learning_rate: float = 0.001
     follows_schedules: bool = False
 
 
@@ -53,6 +56,7 @@ TABLE = {
             "sgd",
             {"momentum": Number(0.0, minimum=0, below=1), "nesterov": Flag(False)},
             _kind_of_sgd,
+            learning_rate=0.1,
             follows_schedules=True,
         ),
         Optimizer("adam", _ADAM, lambda settings: "adam"),
@@ -61,6 +65,7 @@ TABLE = {
             "rmsprop",
             {"rho": Number(0.99, minimum=0, below=1), "epsilon": _ADAM["epsilon"]},
             lambda settings: "rmsprop",
+            learning_rate=0.01,
         ),
         Optimizer("adamw", {**_ADAM, "weight_decay": Number(0.01, minimum=0)}, lambda settings: "adamw"),
     )
@@ -105,13 +110,18 @@ def besides(average_decay: float | None, factors: Factors | None, layers: int, p
 
 
 def check_settings(optimizer: str, given: Mapping[str, Any], dtype: np.dtype) -> dict[str, Any]:
-    """The settings of this optimizer, checked; those of others must have their defaults."""
+    """The settings of this optimizer, checked, with its defaults for None; those of others must be None."""
     row = TABLE[optimizer]
-    checked = {name: SETTINGS[name].check(name, value, dtype) for name, value in given.items()}
-    for name, value in checked.items():
-        if name not in row.settings and value != SETTINGS[name].default:
+    for name, value in given.items():
+        if name not in row.settings and value is not None:
             owners = " or ".join(repr(other.name) for other in TABLE.values() if name in other.settings)
-            raise ValueError(f"{name} belongs to optimizer={owners}, got {name}={value!r} with {optimizer!r}")
-    own = {name: checked[name] for name in row.settings}
+            penalty = "; l2= is the penalty of all optimizers" if name == "weight_decay" else ""
+            raise ValueError(
+                f"{name} belongs to optimizer={owners}, got {name}={shown(value)} with {optimizer!r}{penalty}"
+            )
+    own = {
+        name: setting.default if given[name] is None else setting.check(name, given[name], dtype)
+        for name, setting in row.settings.items()
+    }
     row.kind(own)
     return own

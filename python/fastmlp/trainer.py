@@ -19,7 +19,7 @@ from .epoch_loop import CheckedFit, EpochLoop
 from .errors import DivergenceError
 from .history import Callback, EpochInfo, Evaluation, History
 from .network import Network
-from .optimizers import Factors
+from .optimizers import SETTINGS, Factors
 from .progress import FitProgress, Progress
 from .schedules import Schedule
 from .standardization import learned
@@ -51,23 +51,24 @@ class Trainer(ResumableTrainer):
           ``(1 - mu_t) / (1 - p_t) * g + mu_{t+1} / (1 - p_{t+1}) * m`` take the place of ``m / (1 - beta_1^t)``.
         - "rmsprop" (Tieleman and Hinton 2012), in PyTorch's form: with v the running mean of g^2,
           ``w -= learning_rate * g / (sqrt(v) + epsilon)``.
-    learning_rate : float > 0
+    learning_rate : float > 0, optional
+        By default 0.1 for "sgd", 0.01 for "rmsprop", and 0.001 for the others.
     batch_size : int >= 1
         Rows of a mini-batch. The last one of an epoch may be smaller; its gradient is the mean over its own rows.
-    momentum : float in [0, 1)
-        For "sgd".
-    nesterov : bool
-        Nesterov's variant of momentum, for "sgd".
-    rho : float in [0, 1)
-        Decay rate of the running mean of the squared gradient, for "rmsprop".
-    momentum_decay : float >= 0
-        How fast the momentum of "nadam" grows to beta_1.
-    beta_1, beta_2 : float in [0, 1)
-        Decay rates of the running means of gradient and squared gradient, for "adam", "adamw" and "nadam".
-    epsilon : float > 0
-        Added to the root of the squared gradient's mean, for all but "sgd".
-    weight_decay : float >= 0
-        For "adamw". Unlike `l2`, it is no part of the gradient, whose size Adam divides by.
+    momentum : float in [0, 1), optional
+        For "sgd"; 0 if it is None. None is the optimizer's value here and below; other optimizers reject any other value.
+    nesterov : bool, optional
+        Nesterov's variant of momentum, for "sgd"; None: False.
+    rho : float in [0, 1), optional
+        Decay rate of the running mean of the squared gradient, for "rmsprop"; None: 0.99.
+    momentum_decay : float >= 0, optional
+        How fast the momentum of "nadam" grows to beta_1; None: 0.004.
+    beta_1, beta_2 : float in [0, 1), optional
+        Decay rates of the running means of gradient and squared gradient, for "adam", "adamw" and "nadam"; None: 0.9, 0.999.
+    epsilon : float > 0, optional
+        Added to the root of the squared gradient's mean, for all but "sgd"; None: 1e-8.
+    weight_decay : float >= 0, optional
+        For "adamw"; None: 0.01. Unlike `l2`, it is no part of the gradient, whose size Adam divides by.
     l1, l2 : float >= 0
         Strength of the penalty ``l1 * sum|w| + l2/2 * sum(w**2)`` on the weights, added to the *mean*
         loss: it does not depend on the batch size nor on accumulation.
@@ -132,17 +133,17 @@ class Trainer(ResumableTrainer):
         self,
         network: Network,
         optimizer: str = "sgd",
-        learning_rate: float = 0.1,
+        learning_rate: float | None = None,
         batch_size: int = 128,
         *,
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        rho: float = 0.99,
-        momentum_decay: float = 0.004,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        weight_decay: float = 0.01,
+        momentum: float | None = None,
+        nesterov: bool | None = None,
+        rho: float | None = None,
+        momentum_decay: float | None = None,
+        beta_1: float | None = None,
+        beta_2: float | None = None,
+        epsilon: float | None = None,
+        weight_decay: float | None = None,
         l1: float = 0.0,
         l2: float = 0.0,
         proximal: bool = False,
@@ -299,6 +300,7 @@ class Trainer(ResumableTrainer):
 
     def __repr__(self) -> str:
         defaults = {name: p.default for name, p in inspect.signature(Trainer).parameters.items()}
+        defaults |= {name: setting.default for name, setting in SETTINGS.items()}
         shown = ", ".join(f"{name}={value!r}" for name, value in self.values.items() if value != defaults.get(name))
         return f"{type(self).__name__}({self.network!r}{', ' * bool(shown)}{shown})"
 

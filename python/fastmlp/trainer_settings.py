@@ -147,6 +147,8 @@ class TrainerSettings:
         optimizer = validation.check_choice("optimizer", given.pop("optimizer"), optimizers.OPTIMIZERS)
         own = {name: given.pop(name) for name in optimizers.SETTINGS}
         fixed = {name: check(self, given.pop(name)) for name, check in FIXED.items()}
+        if given["learning_rate"] is None:
+            given["learning_rate"] = optimizers.TABLE[optimizer].learning_rate
         self.values = {"optimizer": optimizer}
         for name, value in given.items():
             setattr(self, name, value)

@@ -73,7 +73,7 @@ def fit_stream():
     X, y = data()
     net = Network((INPUTS, 9, OUTPUTS), seed=1)
     chunks = [(X[begin : begin + 200], y[begin : begin + 200]) for begin in range(0, ROWS, 200)]
-    history = Trainer(net, "adam", batch_size=32, seed=2).fit(Stream(chunks), None, epochs=2)
+    history = Trainer(net, "adam", 0.1, batch_size=32, seed=2).fit(Stream(chunks), None, epochs=2)
     return hash_of(*net.weights, *net.biases, history.loss, net.forward(X))
 
 
@@ -82,7 +82,7 @@ def fit_ranks():
 
     def work(communicator):
         net = Network((INPUTS, 9, OUTPUTS), dtype="float64", seed=1)
-        trainer = distributed.Trainer(net, "adam", communicator=communicator, batch_size=60, seed=2)
+        trainer = distributed.Trainer(net, "adam", 0.1, communicator=communicator, batch_size=60, seed=2)
         history = trainer.fit(X[communicator.rank :: 2], y[communicator.rank :: 2], epochs=2)
         return hash_of(*net.weights, *net.biases, history.loss)
 

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 import pytest
-from fastmlp import Network, Trainer, schedules
+from fastmlp import Network, Trainer, optimizers, schedules
 from fastmlp.callbacks import EarlyStopping
 from rejections import REJECTED, classifier, data
 
@@ -88,7 +88,6 @@ def test_dtype_may_be_numpys():
         (dict(learning_rate=float("nan")), "learning_rate.*nan"),
         (dict(learning_rate=float("inf")), "learning_rate.*inf"),
         (dict(learning_rate="fast"), "learning_rate.*fast"),
-        (dict(learning_rate=None), "learning_rate.*None"),
         (dict(learning_rate=0), "learning_rate.*0"),
         (dict(batch_size=0), "batch_size.*0"),
         (dict(batch_size=-5), "batch_size.*-5"),
@@ -219,6 +218,23 @@ def test_settings_that_would_be_ignored_are_rejected():
         Trainer(classifier(), optimizer="adam", momentum=0.9)
     with pytest.raises(ValueError, match="nesterov.*momentum"):
         Trainer(classifier(), nesterov=True)
+
+
+@pytest.mark.parametrize("optimizer", optimizers.TABLE)
+def test_only_its_own_settings_have_values_and_none_is_the_default(optimizer):
+    """Also where the value is the default of another optimizer."""
+    rates = {"sgd": 0.1, "rmsprop": 0.01, "adam": 0.001, "adamw": 0.001, "nadam": 0.001}
+    trainer = Trainer(classifier(), optimizer)
+    assert trainer.learning_rate == Trainer(classifier(), optimizer, None).learning_rate == rates[optimizer]
+    assert f"learning_rate={rates[optimizer]}" in repr(trainer) and "beta" not in repr(trainer)
+    for name, setting in optimizers.SETTINGS.items():
+        assert getattr(Trainer(classifier(), optimizer, **{name: None}), name) == setting.default
+        if name in optimizers.TABLE[optimizer].settings:
+            Trainer(classifier(), optimizer, **{name: setting.default})
+            continue
+        hint = "; l2= is the penalty of all optimizers$" if name == "weight_decay" else f"with '{optimizer}'$"
+        with pytest.raises(ValueError, match=f"^{name} belongs to optimizer=.*{hint}"):
+            Trainer(classifier(), optimizer, **{name: setting.default})
 
 
 @pytest.mark.parametrize("layer_sizes", [{5, 3}, {5: 1, 3: 1}, b"\x05\x03", np.array([[5], [3]]), np.array(5)])

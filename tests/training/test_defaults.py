@@ -8,7 +8,7 @@ import types
 import fastmlp
 import numpy as np
 import pytest
-from fastmlp import Network, Trainer, fit_many, ops, validation
+from fastmlp import Network, Trainer, fit_many, ops, optimizers, validation
 from problems import TRAINER_SETTINGS, problem, signature_of
 
 SIZES = (11, 6, 4)
@@ -65,16 +65,16 @@ OF_ESTIMATORS = dict(
 )
 OF_TRAINER = dict(
     optimizer="sgd",
-    learning_rate=0.1,
+    learning_rate=None,
     batch_size=128,
-    momentum=0.0,
-    nesterov=False,
-    rho=0.99,
-    momentum_decay=0.004,
-    beta_1=0.9,
-    beta_2=0.999,
-    epsilon=1e-8,
-    weight_decay=0.01,
+    momentum=None,
+    nesterov=None,
+    rho=None,
+    momentum_decay=None,
+    beta_1=None,
+    beta_2=None,
+    epsilon=None,
+    weight_decay=None,
     l1=0.0,
     l2=0.0,
     proximal=False,
@@ -219,7 +219,7 @@ DEFAULTS = {
     "datasets.make_digits": dict(train_samples=60000, test_samples=10000, seed=0),
     "datasets.make_hill_and_valley": dict(noise=0.0, seed=0),
     "distributed.MPICommunicator": dict(comm=None),
-    "distributed.Trainer": dict(optimizer="sgd", learning_rate=0.1, batch_size=128) | OF_RANKS,
+    "distributed.Trainer": dict(optimizer="sgd", learning_rate=None, batch_size=128) | OF_RANKS,
     "distributed.Trainer.fit": OF_FIT | dict(n_threads=None),
     "distributed.Trainer.resume": OF_RANKS,
     "fit_ensemble": OF_FIT | dict(seeds=range(5), rows="all", n_threads=None, metrics=None),
@@ -351,6 +351,8 @@ def test_estimators_share_scikit_learns_defaults_and_bounds():
             assert bounds[0] == bounds[1] or has_more, f"{name}, {key}"
 
 
+OF_OPTIMIZERS = {"learning_rate", *optimizers.SETTINGS}  # None: the optimizer's own value
+
 # Bounds. Of each number: the first accepted value on either side, and the first rejected one.
 
 TINY = 5e-324
@@ -387,7 +389,7 @@ def test_a_trainers_numbers_are_accepted_up_to_their_bounds(name):
     for value in bad:
         with pytest.raises(ValueError, match=rf"^{name} must be .*, got {re.escape(repr(value))}"):
             Trainer(Network((3, 2), dtype="float64"), **needed, **{name: value})
-    for value in (True, "x", [1], 1j) + (() if None in good else (None,)):
+    for value in (True, "x", [1], 1j) + (() if None in good or name in OF_OPTIMIZERS else (None,)):
         with pytest.raises((TypeError, ValueError), match=f"^{name} must be .*, got {re.escape(repr(value))}"):
             Trainer(Network((3, 2), dtype="float64"), **needed, **{name: value})
 
@@ -404,7 +406,7 @@ def test_flags_are_booleans_and_every_setting_has_its_bounds():
     }
     assert flags | BOUNDS.keys() | others == TRAINER_SETTINGS.keys()
     for name in flags:
-        for value in (0, 1, None, "True"):
+        for value in (0, 1, "True") + (() if name in OF_OPTIMIZERS else (None,)):
             with pytest.raises(TypeError, match=f"^{name} must be True or False, got {value!r}"):
                 Trainer(Network((3, 2)), **{name: value})
         for value in (np.True_, np.False_):
@@ -472,11 +474,14 @@ def test_numbers_between_bounds(bounds, good, bad, message):
         found = validation.check_number("r", value, **bounds)
         assert found == value and type(found) is float
     for value in bad:
-        with pytest.raises(ValueError, match=f"^r must be a finite number {message}".rstrip() + f", got {value!r}$"):
+        with pytest.raises(
+            ValueError, match=f"^r must be a finite number {message}".rstrip() + f", got {validation.shown(value)}$"
+        ):
             validation.check_number("r", value, **bounds)
 
 
 def test_the_table_has_every_setting_at_another_value_than_its_default():
     assert TRAINER_SETTINGS.keys() == signature_of(Trainer).keys() - {"network"}
+    own = {"learning_rate": 0.1, **{name: setting.default for name, setting in optimizers.SETTINGS.items()}}
     for name, (_, value) in TRAINER_SETTINGS.items():
-        assert value != OF_TRAINER[name]
+        assert value != {**OF_TRAINER, **own}[name]

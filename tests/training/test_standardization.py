@@ -77,7 +77,7 @@ FITS = {
     "fit": lambda net, *data, **more: trainer(net).fit(*data, epochs=3, **more),
     "fit_many": lambda net, *data, **more: fit_many([trainer(net)], *data, epochs=3, **more)[0],
     "Adam, accumulating": lambda net, *data, **more: trainer(
-        net, optimizer="adam", momentum=0.0, accumulate="epoch", input_dropout=0.2
+        net, optimizer="adam", momentum=None, accumulate="epoch", input_dropout=0.2
     ).fit(*data, epochs=3, **more),
     "lbfgs": lambda net, *data, **more: fit_lbfgs(net, *data, max_iter=3, **more),
 }

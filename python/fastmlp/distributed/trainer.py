@@ -110,7 +110,7 @@ learning_rate_factors, shuffle, seed
         self,
         network: Network,
         optimizer: str = "sgd",
-        learning_rate: float = 0.1,
+        learning_rate: float | None = None,
         batch_size: int = 128,
         *,
         sync_every: int = 1,
