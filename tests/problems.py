@@ -79,7 +79,7 @@ def problem(rows, loss="cross_entropy", dtype="float64", layer_sizes=LAYER_SIZES
 
 
 def parameters(net):
-    return net.weights + net.biases
+    return [*net.weights, *net.biases]
 
 
 def assert_equal_bits(params, expected):

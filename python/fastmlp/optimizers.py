@@ -91,6 +91,8 @@ def check_rate_factors(value: Any, layers: int) -> Factors:
     except (TypeError, ValueError):
         raise TypeError(expected) from None
     pairs = factors if all(isinstance(each, tuple) for each in factors) else (factors,)
+    if pairs is not factors and not isinstance(value, tuple):  # [0, 1] may be meant as factors of two layers
+        raise ValueError(f"{expected}; a pair must be a tuple, factors of layers pairs such as [(0, 0), (1, 1)]")
     if len(pairs) not in (1 if pairs is not factors else layers, layers) or any(len(pair) != 2 for pair in pairs):
         raise ValueError(expected)
     checked = tuple((check_number(name, pair[0], minimum=0), check_number(name, pair[1], minimum=0)) for pair in pairs)

@@ -10,7 +10,13 @@ from . import _core, activations, core_calls, training_data, validation
 from .threads import default_thread_count
 
 
-class StepGradients(NamedTuple):
+class _Arrays(NamedTuple):
+    weights: list[np.ndarray]
+    biases: list[np.ndarray]
+    inputs: np.ndarray | None
+
+
+class StepGradients(_Arrays):
     """What `Step.backward` returns.
 
     Attributes
@@ -19,11 +25,11 @@ class StepGradients(NamedTuple):
         The gradients of the loss, shapes of `Network.weights` and `Network.biases`.
     inputs : array, shape (rows, features), or None
         Its gradient with respect to X.
+    network : Network
+        The network of the step; no member of the tuple.
     """
 
-    weights: list[np.ndarray]
-    biases: list[np.ndarray]
-    inputs: np.ndarray | None
+    network: Any
 
 
 class Step:
@@ -101,7 +107,9 @@ class Step:
             end = min(begin + self._rows_per_call(), self._rows)
             begin = self._core.backward(gradient, begin, end, parameters, in_gradient, self._threads)
         weights, biases = self._core.gradients() if parameters else ([], [])
-        return StepGradients(weights, biases, in_gradient)
+        found = StepGradients(weights, biases, in_gradient)
+        found.network = network
+        return found
 
 
 def _dense(network: Any, X: Any) -> np.ndarray:
@@ -146,6 +154,13 @@ def apply(trainer: Any, gradients: Any, n_threads: int | None) -> None:
     for name in ("dropout", "input_dropout", "schedule", "weight_decay_schedule", "dropout_schedule"):
         if trainer.values[name]:
             raise ValueError(f"apply needs a Trainer without {name}, got {name}={trainer.values[name]!r}")
+    if trainer.accumulate != 1:
+        raise ValueError(
+            f"apply makes one update and needs a Trainer with accumulate=1, got {trainer.accumulate!r}: sum gradients of"
+            " several batches yourself"
+        )
+    if getattr(gradients, "network", trainer.network) is not trainer.network:
+        raise ValueError("gradients must be of a step of the trainer's network, got those of another network")
     threads = validation.check_threads(n_threads) or trainer.n_threads or default_thread_count()
     spec, arrays = trainer.network.spec, []
     for name, shapes in (("weights", spec.shapes), ("biases", [(outputs,) for _, outputs in spec.shapes])):

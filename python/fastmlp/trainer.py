@@ -95,7 +95,7 @@ class Trainer(ResumableTrainer):
         begins with the parameters after the first one. `average` is the network with these; validation data are evaluated
         with it.
     learning_rate_factors : pair of float >= 0, or sequence of pairs, optional
-        (weights, biases), for all layers or for each: factors of the learning rate.
+        (weights, biases), for all layers or for each: factors of the learning rate. A single pair must be a tuple.
     precision : {"bfloat16", "bfloat16_amx"}, optional
         Of a float32 network's products: their factors are rounded to bfloat16, which has 8 significant bits. Sums, biases,
         the loss, the weights that are updated, the optimizer's state, and the products of an output layer of up to 16
@@ -288,7 +288,8 @@ class Trainer(ResumableTrainer):
         ------
         ValueError, TypeError
             If an array has a wrong shape or type, or holds NaN or inf; or if the trainer has a setting that needs the
-            forward pass or an end of the training: dropout and schedules. Nothing is changed then.
+            forward pass, several batches or an end of the training: dropout, accumulate and schedules; or if the gradients are
+            those of a step of another network. Nothing is changed then.
         RuntimeError
             If a fit of this network is running.
 

@@ -305,6 +305,9 @@ def test_the_curve_is_in_the_history_and_continues_by_fit():
             "learning_rate_factors must be a finite number >= 0, got -1",
         ),
         ({"learning_rate_factors": 3}, TypeError, "must be a pair"),
+        ({"learning_rate_factors": [0, 1]}, ValueError, r"got \[0, 1\]; a pair must be a tuple"),
+        ({"learning_rate_factors": [0, 1, 1]}, ValueError, r"got \[0, 1, 1\]; a pair must be a tuple"),
+        ({"learning_rate_factors": np.ones(2)}, ValueError, "a pair must be a tuple"),
     ],
     ids=repr,
 )

@@ -278,6 +278,21 @@ def test_settings_that_need_a_fit_are_refused(settings):
         Trainer(net, **settings).apply(net.begin(X).backward(np.ones((20, 4))))
 
 
+@pytest.mark.parametrize("accumulate", [2, "epoch"])
+def test_an_update_of_several_batches_and_gradients_of_another_network_are_refused(accumulate):
+    net, other = Network(SIZES), Network(SIZES)
+    gradients = net.begin(problem(20, layer_sizes=SIZES)[0]).backward(np.ones((20, 4)))
+    with pytest.raises(ValueError, match=f"apply makes one update .* accumulate=1, got {accumulate!r}"):
+        Trainer(net, accumulate=accumulate).apply(gradients)
+    before = parameters(other)
+    with pytest.raises(ValueError, match="a step of the trainer's network, got those of another network"):
+        Trainer(other).apply(gradients)
+    assert_equal_bits(parameters(other), before)
+    Trainer(other).apply(fastmlp.history.Gradients(0, 0, gradients.weights, gradients.biases))
+    weights, biases, inputs = gradients
+    assert inputs is None and len(weights) == len(biases)
+
+
 def test_a_distributed_trainer_refuses_by_name():
     def work(communicator):
         net = Network(SIZES)

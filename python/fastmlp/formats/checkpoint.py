@@ -92,7 +92,10 @@ def _optional(fields: Fields, name: str) -> Any:
         return fields.number(f"trainer.{name}")
     text = fields.text(f"trainer.{name}")
     try:
-        return Schedule.from_text(text) if name.endswith("schedule") else json.loads(text)
+        if name.endswith("schedule"):
+            return Schedule.from_text(text)
+        value = json.loads(text)
+        return tuple(value) if isinstance(value, list) else value
     except (ValueError, TypeError, RecursionError) as reason:
         raise fields.error(f"trainer.{name} is {text!r}: {reason}") from None
 
