@@ -15,6 +15,7 @@ from .core_calls import Threads
 from .epoch_loop import EpochLoop
 from .errors import DivergenceError
 from .history import Callback, History
+from .input_scales import warn_of_scale
 from .metrics import check_metrics, on_sets
 from .network import Network
 from .progress import FitProgress
@@ -107,7 +108,7 @@ def fit_lbfgs(
     with learned([network], X, y, sample_weight, threads):
         data = training_data.training_data(network, X, y, sample_weight, threads, skips_columns=True)
         data = training_data.check_total_weight("X", data)
-        training_data.warn_of_scale(X, network)
+        warn_of_scale(X, network)
         sets = training_data.evaluation_sets(
             validation_data, lambda *rows: training_data.evaluation_data(network, *rows, threads)
         )

@@ -12,6 +12,7 @@ from .callbacks import check_of_several
 from .epoch_loop import CheckedFit
 from .errors import DivergenceError
 from .history import Callback, History
+from .input_scales import warn_of_scale
 from .metrics import OwnMetrics, check_metrics, on_sets
 from .model_state import ModelSpec
 from .progress import Cancelled, ManyProgress
@@ -94,7 +95,7 @@ def fit_many(
     trained = None if fraction is None else lambda count: [row_subsets.hold_out(count, fraction)[0]] * len(networks)
     with learned(networks, X, y, sample_weight, threads, trained):
         data = share_data(networks, X, y, sample_weight, threads)
-        training_data.warn_of_scale(X, min(networks, key=lambda network: abs(network.input_scale - 1)))
+        warn_of_scale(X, min(networks, key=lambda network: abs(network.input_scale - 1)))
         if fraction is not None:
             rows, held_out = row_subsets.hold_out(data[0].rows, fraction)
             data = [row_subsets.only(each, rows, sample_weight) for each in data]

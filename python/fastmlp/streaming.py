@@ -16,6 +16,7 @@ import numpy as np
 
 from . import training_data, validation
 from .formats.npy_rows import NpyRows
+from .input_scales import warn_of_scale
 from .training_data import TrainingData
 
 __all__ = ["Stream"]
@@ -381,7 +382,7 @@ class BoundStream:
                     chunk = take(threads())
                     if number == 0 and not self._warned:
                         self._warned = True
-                        training_data.warn_of_scale(chunk[0], self._network)
+                        warn_of_scale(chunk[0], self._network)
                     data = training_data.training_data(
                         self._network, *chunk, threads(), skips_columns=True, checked=self._checked
                     )

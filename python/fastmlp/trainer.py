@@ -18,6 +18,7 @@ from .core_calls import OnProgress, Threads
 from .epoch_loop import CheckedFit, EpochLoop
 from .errors import DivergenceError
 from .history import Callback, EpochInfo, Evaluation, History
+from .input_scales import warn_of_scale
 from .network import Network
 from .optimizers import SETTINGS, Factors
 from .progress import FitProgress, Progress
@@ -268,7 +269,7 @@ class Trainer(ResumableTrainer):
     def _training_data(self, X: Any, y: Any, sample_weight: Any, threads: int) -> Any:
         if not isinstance(X, Stream):
             data = training_data.training_data(self.network, X, y, sample_weight, threads, skips_columns=True)
-            training_data.warn_of_scale(X, self.network)
+            warn_of_scale(X, self.network)
             return training_data.check_total_weight("X", data)
         for name, given in (("y", y), ("sample_weight", sample_weight)):
             if given is not None:

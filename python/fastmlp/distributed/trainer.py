@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import _core, core_calls, trainer, training_data, validation
+from .. import _core, core_calls, input_scales, trainer, training_data, validation
 from ..core_calls import LossNotFinite, OnProgress, Threads
 from ..epoch_loop import CheckedFit
 from ..history import Callback, EpochInfo, Evaluation, History
@@ -193,7 +193,7 @@ learning_rate_factors, shuffle, seed
                 progress = FitProgress(verbose if self._communicator.rank == 0 else False, epochs)
                 check_known(self.network, "a distributed Trainer")
                 shard = self._shard(X, y, sample_weight)
-                training_data.warn_of_scale(X, self.network)
+                input_scales.warn_of_scale(X, self.network)
                 shards = training_data.evaluation_sets(
                     validation_data, lambda *rows: self._shard(*rows, skips_columns=False)
                 )
