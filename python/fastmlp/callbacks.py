@@ -68,6 +68,7 @@ class Checkpoint(_OfEachFit):
     >>> history = fastmlp.Trainer.resume(path).fit(X, y, epochs=5)  # perhaps in another process
     """
 
+    @validation.checks_arguments()
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -150,6 +151,7 @@ class EarlyStopping(_OfEachFit):
     True
     """
 
+    @validation.checks_arguments()
     def __init__(
         self,
         metric: str = "val_loss",
@@ -238,6 +240,7 @@ class LearningRateSchedule:
     >>> halves = fastmlp.callbacks.LearningRateSchedule(lambda epochs: 0.1 * 0.5 ** (epochs // 10))
     """
 
+    @validation.checks_arguments()
     def __init__(self, rate: Callable[[int], float]) -> None:
         if not callable(rate):
             raise TypeError(f"rate must be callable, got {rate!r}")
@@ -278,6 +281,7 @@ class ReduceOnPlateau:
     >>> halves = fastmlp.callbacks.ReduceOnPlateau("loss", factor=0.5, patience=3)
     """
 
+    @validation.checks_arguments()
     def __init__(
         self,
         metric: str = "val_loss",

@@ -12,11 +12,12 @@ from . import _core, activations, core_calls, standardization, training_data, va
 from .formats.exports import Exports
 from .history import Evaluation, Gradients
 from .model_state import ModelSpec, ModelState, Standardization, checked_spec, unchanged
+from .network_settings import NetworkSettings
 from .steps import Step, input_gradient
 from .threads import default_thread_count
 
 
-class Network(Exports):
+class Network(NetworkSettings, Exports):
     """A multilayer perceptron: dense layers with activations between them.
 
     Parameters
@@ -71,6 +72,8 @@ class Network(Exports):
     >>> net.forward(np.zeros((1, 2)))
     array([[0.5, 0.5]], dtype=float32)
     """
+
+    __slots__ = ("__weakref__", "_standardization", "core", "rows_per_call")  # a misspelt setting is an AttributeError
 
     @validation.checks_arguments()
     def __init__(
@@ -146,36 +149,6 @@ class Network(Exports):
             self.core.set_layer(i, np.ascontiguousarray(w, self.dtype), np.ascontiguousarray(b, self.dtype))
 
     @property
-    def layer_sizes(self) -> tuple[int, ...]:
-        """Features, hidden widths, outputs."""
-        return self.spec.layer_sizes
-
-    @property
-    def activation(self) -> str | tuple[str, ...]:
-        """The name of the activation of all hidden layers; a tuple, one for each, where these or their settings differ."""
-        return self.spec.activation
-
-    @property
-    def loss(self) -> str:
-        """The name of the loss."""
-        return self.spec.loss
-
-    @property
-    def dtype(self) -> np.dtype:
-        """The type of parameters, computation and results."""
-        return self.spec.dtype
-
-    @property
-    def input_scale(self) -> float:
-        """The factor of the inputs."""
-        return self.spec.input_scale
-
-    @property
-    def standardize(self) -> bool:
-        """Whether the network standardizes its inputs, and its targets if they are real numbers, from its first fit on."""
-        return self.spec.standardize
-
-    @property
     def standardization(self) -> Standardization | None:
         """The means and standard deviations that the network has learned, or None."""
         return self._standardization
@@ -194,11 +167,6 @@ class Network(Exports):
     def biases(self) -> tuple[np.ndarray, ...]:
         """Read-only copies of the biases of each layer, shape (outputs,); `set_parameters` changes them."""
         return _read_only(self._parameters()[1])
-
-    @property
-    def parameter_count(self) -> int:
-        """The number of weights and biases."""
-        return self.spec.parameter_count
 
     def set_parameters(self, weights: Sequence[np.ndarray], biases: Sequence[np.ndarray]) -> None:
         """Replace all parameters; all or none.
@@ -423,11 +391,12 @@ class Network(Exports):
         return input_gradient(self, X, output, n_threads)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "core": None, "spec": None, "state": self.state()}
+        return {**getattr(self, "__dict__", {}), "state": self.state()}  # a subclass may have attributes of its own
 
     def __setstate__(self, attributes: dict[str, Any]) -> None:
         state = attributes.pop("state")
-        self.__dict__.update(attributes)
+        for name, value in attributes.items():
+            setattr(self, name, value)
         self._take_state(state)  # unchecked: the network of a failed fit may be pickled, too
 
     def __repr__(self) -> str:

@@ -43,19 +43,69 @@ NAMES_ELSEWHERE = {
     "random_state": "seed",
     "eval_set": "validation_data",
     "restore_best_weights": "restore_best",
+    "monitor": "metric",
+    "mode": "larger_is_better",
     "hidden_layer_sizes": "layer_sizes",
     "mse": "squared_error",
     "mean_squared_error": "squared_error",
     "crossentropy": "cross_entropy",
     "log_loss": "cross_entropy",
     "categorical_crossentropy": "cross_entropy",
+    "sparse_categorical_crossentropy": "cross_entropy",
+    "crossentropyloss": "cross_entropy",
     "bce": "binary_cross_entropy",
+    "bceloss": "binary_cross_entropy",
+    "bcewithlogitsloss": "binary_cross_entropy",
+    "mseloss": "squared_error",
+    "l1loss": "absolute_error",
+    "mae": "absolute_error",
+    "huberloss": "huber",
     "binary_crossentropy": "binary_cross_entropy",
     "sigmoid": "logistic",
     "swish": "silu",
     "linear": "identity",
 }
 """Names that other libraries use, and ours."""
+
+OWNERS = {
+    "Network": ("layer_sizes", "activation", "loss", "dtype", "input_scale", "standardize", "loss_settings"),
+    "Trainer": (
+        "optimizer",
+        "learning_rate",
+        "batch_size",
+        "momentum",
+        "l1",
+        "l2",
+        "dropout",
+        "schedule",
+        "max_gradient_norm",
+        "average_decay",
+        "shuffle",
+    ),
+    "Trainer.fit": (
+        "epochs",
+        "validation_data",
+        "validation_split",
+        "callbacks",
+        "metrics",
+        "sample_weight",
+        "verbose",
+    ),
+    "callbacks.EarlyStopping": ("patience", "restore_best"),
+}
+"""Where arguments belong that are looked for elsewhere."""
+
+WAYS_OF_NETWORKS = {
+    "fit": "Trainer(network).fit(X, y, epochs)",
+    "predict_proba": "forward(X)",
+    "score": "evaluate(X, y)",
+    "state_dict": "to_state_dict()",
+    "load_state_dict": "Network.from_state_dict(state, ...)",
+    "parameters": "weights and biases",
+    "eval": "forward(X), which has no dropout",
+    "train": "Trainer(network).fit(X, y, epochs)",
+}
+"""Attributes of the networks of other libraries, and what a `Network` has for them."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -66,6 +116,18 @@ def suggestion(name: str, names: Iterable[str]) -> str:
     meant = NAMES_ELSEWHERE.get(name.lower(), name.lower())
     near = [meant] if meant in known else difflib.get_close_matches(meant, known, 1, cutoff=0.75)
     return f"; did you mean {known[near[0]]!r}?" if near else ""
+
+
+def owner_of(name: str) -> str:
+    """The end of an error message about an unknown argument: where it belongs; empty if nowhere."""
+    meant = NAMES_ELSEWHERE.get(name.lower(), name)
+    owner = next((owner for owner, names in OWNERS.items() if meant in names), None)
+    return f"; {meant} belongs to {owner}" if owner else ""
+
+
+def way_to(name: str) -> str:
+    """The end of an error message about an attribute that a network lacks."""
+    return f"; use {WAYS_OF_NETWORKS[name]}" if name in WAYS_OF_NETWORKS else ""
 
 
 def shown(value: Any) -> str:
@@ -94,7 +156,8 @@ def checks_arguments(keyword_only_after: str | None = None) -> Callable[[Functio
         def checked(*arguments: Any, **keywords: Any) -> Any:
             for name in keywords:
                 if is_closed and name not in signature.parameters:
-                    raise TypeError(f"{title}() got an unexpected keyword argument {name!r}{suggestion(name, names)}")
+                    hint = suggestion(name, names) or owner_of(name)
+                    raise TypeError(f"{title}() got an unexpected keyword argument {name!r}{hint}")
             if limit < len(arguments) <= len(names):
                 late = ", ".join(names[limit : len(arguments)])
                 warnings.warn(

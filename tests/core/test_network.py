@@ -375,6 +375,13 @@ def test_parameters_make_an_exact_round_trip(isa, dtype):
             np.testing.assert_array_equal(np.signbit(got), np.signbit(expected))
 
 
+def test_settings_of_the_parts_are_attributes():
+    net = Network((3, 4, 2), ["relu"], "huber", activation_settings=[None], loss_settings={"delta": 2.0})
+    assert (net.activation_settings, net.loss_settings) == ({}, {"delta": 2.0})
+    net = Network((3, 4, 4, 2), "elu", activation_settings=[{"alpha": 0.5}, {"alpha": 2.0}])
+    assert net.activation_settings == ({"alpha": 0.5}, {"alpha": 2.0}) and net.loss_settings == {"label_smoothing": 0.0}
+
+
 def test_parameters_are_copies_in_both_directions():
     net = Network((3, 4, 2))
     weights, biases = [w.copy() for w in net.weights], [b.copy() for b in net.biases]

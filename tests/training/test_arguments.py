@@ -1,6 +1,7 @@
 """Arguments of networks, trainers and fits that are rejected, and in which words."""
 
 import functools
+import inspect
 
 import numpy as np
 import pytest
@@ -400,3 +401,40 @@ def test_swish_and_sigmoid_are_recognised():
     for name, meant in (("swish", "silu"), ("sigmoid", "logistic")):
         with pytest.raises(ValueError, match=f"got '{name}'; did you mean '{meant}'"):
             Network((5, 4, 3), activation=name)
+
+
+@pytest.mark.parametrize(
+    "call, hint",
+    [
+        (lambda net: Network((5, 3), dropout=0.1), "'dropout'; dropout belongs to Trainer$"),
+        (lambda net: Network((5, 3), optimizer="adam"), "'optimizer'; optimizer belongs to Trainer$"),
+        (lambda net: Trainer(net, loss="huber"), "'loss'; loss belongs to Network$"),
+        (lambda net: Trainer(net, standardize=True), "'standardize'; standardize belongs to Network$"),
+        (lambda net: Trainer(net).fit(None, None, 1, batch_size=3), "'batch_size'; batch_size belongs to Trainer$"),
+        (lambda net: Trainer(net).fit(None, None, 1, lr=0.1), "'lr'; learning_rate belongs to Trainer$"),
+        (lambda net: Trainer(net, validation_split=0.1), "'validation_split'; .* belongs to Trainer.fit$"),
+        (lambda net: EarlyStopping(monitor="val_loss"), "'monitor'; did you mean 'metric'"),
+        (lambda net: EarlyStopping("val_loss", mode="min"), "'mode'; did you mean 'larger_is_better'"),
+        (lambda net: Network((5, 3), loss="MSELoss"), "did you mean 'squared_error'"),
+        (lambda net: Network((5, 3), loss="BCEWithLogitsLoss"), "did you mean 'binary_cross_entropy'"),
+        (lambda net: Network((5, 3), loss="sparse_categorical_crossentropy"), "did you mean 'cross_entropy'"),
+        (lambda net: net.fit, r"no attribute 'fit'; use Trainer\(network\).fit\(X, y, epochs\)$"),
+        (lambda net: net.predict_proba, r"no attribute 'predict_proba'; use forward\(X\)$"),
+        (lambda net: net.load_state_dict, "no attribute 'load_state_dict'; use Network.from_state_dict"),
+        (lambda net: net.input_scal, "no attribute 'input_scal'$"),
+        (lambda net: setattr(net, "input_scal", 3), "no attribute 'input_scal'"),
+        (lambda net: setattr(net, "input_scale", 3), "input_scale|can't set"),
+    ],
+)
+def test_what_belongs_elsewhere_is_pointed_to(call, hint):
+    with pytest.raises((TypeError, ValueError, AttributeError), match=hint):
+        call(Network((5, 3)))
+
+
+def test_owners_have_the_arguments_that_hints_name():
+    from fastmlp import callbacks, validation
+
+    objects = {"Network": Network, "Trainer": Trainer, "Trainer.fit": Trainer.fit}
+    objects["callbacks.EarlyStopping"] = callbacks.EarlyStopping
+    for owner, names in validation.OWNERS.items():
+        assert set(names) <= set(inspect.signature(objects[owner]).parameters)

@@ -18,6 +18,8 @@ N = TypeVar("N", bound="Exports")
 class Exports:
     """The part of `Network` that reads and writes it."""
 
+    __slots__ = ()
+
     @abstractmethod
     def state(self) -> ModelState:
         """The network as a value."""
