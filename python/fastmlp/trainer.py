@@ -57,7 +57,7 @@ class Trainer(ResumableTrainer):
     batch_size : int >= 1
         Rows of a mini-batch. The last one of an epoch may be smaller; its gradient is the mean over its own rows.
     momentum : float in [0, 1), optional
-        For "sgd"; 0 if it is None. None is the optimizer's value here and below; other optimizers reject any other value.
+        For "sgd"; None: 0. Any value but None of a setting of another optimizer is rejected.
     nesterov : bool, optional
         Nesterov's variant of momentum, for "sgd"; None: False.
     rho : float in [0, 1), optional
@@ -65,7 +65,7 @@ class Trainer(ResumableTrainer):
     momentum_decay : float >= 0, optional
         How fast the momentum of "nadam" grows to beta_1; None: 0.004.
     beta_1, beta_2 : float in [0, 1), optional
-        Decay rates of the running means of gradient and squared gradient, for "adam", "adamw" and "nadam"; None: 0.9, 0.999.
+        Decay rates of the running means of gradient and squared gradient, for the Adams; None: 0.9, 0.999.
     epsilon : float > 0, optional
         Added to the root of the squared gradient's mean, for all but "sgd"; None: 1e-8.
     weight_decay : float >= 0, optional
@@ -209,8 +209,9 @@ class Trainer(ResumableTrainer):
             "auto": a progress line on stderr if that is a terminal; in a notebook, a bar where tqdm is installed. True: also
             one line per epoch elsewhere.
         sample_weight : array of reals, shape (samples,), optional
-            A mini-batch's loss and gradient are means weighted by them. A mini-batch whose weights sum to zero has no
-            data gradient. With a Stream, the chunks hold the weights.
+            Single weights may be negative, as in scikit-learn; their sum must be positive. A mini-batch's loss and gradient
+            are means weighted by them. A mini-batch whose weights sum to zero has no data gradient. With a Stream, the chunks
+            hold the weights.
         n_threads : int >= 1, optional
             For this fit, in place of the trainer's.
         validation_split : float in (0, 1), optional
