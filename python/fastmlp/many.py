@@ -95,12 +95,15 @@ def fit_many(
     trained = None if fraction is None else lambda count: [row_subsets.hold_out(count, fraction)[0]] * len(networks)
     with learned(networks, X, y, sample_weight, threads, trained):
         data = share_data(networks, X, y, sample_weight, threads)
-        warn_of_scale(X, min(networks, key=lambda network: abs(network.input_scale - 1)))
+        unscaled = min(networks, key=lambda network: abs(network.input_scale - 1))
+        warn_of_scale(X, unscaled)
         if fraction is not None:
             rows, held_out = row_subsets.hold_out(data[0].rows, fraction)
             data = [row_subsets.only(each, rows, sample_weight) for each in data]
             validation_data = row_subsets.take_all(X, y, sample_weight, held_out)
         sets = training_data.evaluation_sets(validation_data, lambda *rows: share_data(networks, *rows, threads))
+        for rows_of_set, *_ in training_data.validation_sets(validation_data).values():
+            warn_of_scale(rows_of_set, unscaled, trains=False)
         measured = on_sets(one_at_a_time_each(functions), validation_data, networks[0].layer_sizes[0])
     return Fits(given, data, sets, epochs, checked, threads, progress, return_diverged, max_seconds, measured).run()
 

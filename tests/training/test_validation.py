@@ -164,7 +164,7 @@ def layouts(clean):
 def train(X, y, loss, dtype):
     net = Network((5, 7, 3), loss=loss, dtype=dtype, seed=1)
     Trainer(net, learning_rate=0.1, batch_size=6, seed=2).fit(X, y, epochs=2)
-    return net.weights + net.biases + [net.forward(X)]
+    return [*net.weights, *net.biases, net.forward(X)]
 
 
 @pytest.mark.parametrize("layout", list(layouts(np.zeros((1, 1)))))
@@ -441,6 +441,9 @@ def test_bytes_to_evaluate_warn_where_the_network_has_no_scale():
         lambda X: net.evaluate(X, Y_OF_BYTES),
         lambda X: fastmlp.Trainer(net).fit(BYTES / 255, Y_OF_BYTES, 1, validation_data=(X, Y_OF_BYTES)),
         lambda X: fastmlp.fit_lbfgs(net, BYTES / 255, Y_OF_BYTES, 1, validation_data=(X, Y_OF_BYTES)),
+        lambda X: fastmlp.fit_many(
+            [fastmlp.Trainer(net)], BYTES / 255, Y_OF_BYTES, 1, validation_data={"a": (X, Y_OF_BYTES)}
+        ),
     ):
         with pytest.warns(UserWarning, match="X is uint8 .* pass input_scale=1/255 to Network for images$"):
             call(BYTES)
