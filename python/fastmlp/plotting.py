@@ -7,7 +7,7 @@ a surface) and Figure. Needs matplotlib, which is imported when something is dra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np

@@ -192,7 +192,7 @@ class Fields:
 
     def error_of_content(self, what: str) -> ModelFileError:
         """Of a file that is whole, but not of the kind that is read."""
-        return _error(self._name, what)
+        return error(self._name, what)
 
 
 def take(fields: Fields, arrays: Arrays, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
