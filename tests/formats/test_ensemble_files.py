@@ -143,7 +143,7 @@ class Mean:
     """What `assert_exported` compares with: the bound of the member with the largest errors holds for their mean."""
 
     def __init__(self, members):
-        self.__dict__.update(vars(members[0]), members=members)
+        self.spec, self.members = members[0].spec, members
         for name in ("weights", "biases", "input_scale", "activation", "loss", "dtype", "layer_sizes"):
             setattr(self, name, getattr(members[0], name))
 
