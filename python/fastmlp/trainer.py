@@ -209,9 +209,8 @@ class Trainer(ResumableTrainer):
             "auto": a progress line on stderr if that is a terminal; in a notebook, a bar where tqdm is installed. True: also
             one line per epoch elsewhere.
         sample_weight : array of reals, shape (samples,), optional
-            Single weights may be negative, as in scikit-learn; their sum must be positive. A mini-batch's loss and gradient
-            are means weighted by them. A mini-batch whose weights sum to zero has no data gradient. With a Stream, the chunks
-            hold the weights.
+            At least 0, with a positive sum. A mini-batch's loss and gradient are means weighted by them. A mini-batch whose
+            weights sum to zero has no data gradient. With a Stream, the chunks hold the weights.
         n_threads : int >= 1, optional
             For this fit, in place of the trainer's.
         validation_split : float in (0, 1), optional
