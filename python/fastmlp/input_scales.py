@@ -24,7 +24,7 @@ def warn_of_scale(X: Any, network: Any, *, trains: bool = True) -> None:
         return
     values = X.tocsr().data if hasattr(X, "tocsr") else X  # the maximum of a sparse matrix would change it
     some = np.asarray(values[:: max(1, len(values) // 64)])
-    largest = float(max(some.max(), -some.min())) if some.size else 0.0
+    largest = max(float(some.max()), -float(some.min())) if some.size else 0.0
     if scale == 1 and dtype.kind in "iu" and largest > 127:
         more = "" if is_bytes else ", and standardize=True for tables"
         validation.warn(

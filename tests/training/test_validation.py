@@ -414,6 +414,7 @@ def test_bytes_without_a_scale_warn(fit):
     assert [each.filename for each in warned] == [__file__]
     fit(BYTES, fastmlp.Network((11, 3), dtype="float64", input_scale=1 / 255))
     fit(BYTES // 2, fastmlp.Network((11, 3), dtype="float64"))  # values that may be counts
+    fit(BYTES.clip(1), fastmlp.Network((11, 3), dtype="float64", input_scale=1 / 255))  # whose smallest is not 0
     if fit is not FITS_ON_BYTES["a stream"]:
         fit(BYTES, fastmlp.Network((11, 3), dtype="float64", standardize=True))
 
