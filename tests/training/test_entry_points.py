@@ -193,4 +193,4 @@ def test_errors_in_validation_data_name_it(fit):
 def test_errors_in_an_eval_set_name_it(rows):
     with pytest.raises(ValueError) as caught:
         MLPClassifier((5,), max_iter=1).fit(X, Y, eval_set=rows)
-    assert "eval_set" in caught.value.__notes__
+    assert "eval_set, which a Pipeline does not transform" in caught.value.__notes__

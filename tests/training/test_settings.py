@@ -376,7 +376,9 @@ def test_every_setting_of_an_estimator_changes_the_fit_and_survives(name, capsys
         ("ensemble_rows", ["all", "bootstrap", "folds"], ["half", None]),
     ],
 )
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore:stopping_metric")
+@pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning", "ignore:stopping_metric", "ignore:.* has no effect with"
+)
 def test_the_additions_to_estimators_are_checked_up_to_their_bounds(name, good, bad):
     for Estimator, _ in estimators():
         for value in good:
