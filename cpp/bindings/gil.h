@@ -70,8 +70,10 @@ inline constexpr double short_operations = 1e6;
 // Whether training keeps the GIL: only for the experiment that measures what that would cost.
 inline std::atomic<bool> training_holds_gil{false};
 
-// A method that holds the lock of its object in free-threaded Python, as it holds the GIL in other builds: until it ends or
-// releases the GIL. So two threads that use one object find what they would find with the GIL.
+// In free-threaded Python, a method that holds the lock of its object, as it holds the GIL in other builds: until it ends
+// or releases the GIL. So two threads that use one object find what they would find with the GIL. In other builds, the
+// method itself.
+#ifdef Py_GIL_DISABLED
 template <class R, class Self, class... A> auto guarded(R (*method)(Self&, A...)) {
     return [method](const pybind11::object& self, A... arguments) -> R {
         const pybind11::scoped_critical_section lock(self);
@@ -84,5 +86,8 @@ template <class R, class Self, class... A> auto guarded(R (Self::*method)(A...))
         return (self.cast<Self&>().*method)(std::forward<A>(arguments)...);
     };
 }
+#else
+template <class Method> Method guarded(Method method) { return method; }
+#endif
 
 }  // namespace fastmlp

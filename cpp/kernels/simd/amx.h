@@ -6,14 +6,17 @@
 
 #include <immintrin.h>
 
+#include <atomic>
 #include <cstdint>
 
 namespace fastmlp::FASTMLP_ISA {
 
 inline thread_local int loaded_rows = 0;  // of this thread's shape; 0: none is loaded
 
+inline std::atomic<bool> any_loaded{false};  // by any thread; otherwise none needs memory for its own number
+
 inline void release_shape() {
-    if (loaded_rows == 0) return;
+    if (!any_loaded.load(std::memory_order_relaxed) || loaded_rows == 0) return;
     _tile_release();
     loaded_rows = 0;
 }
@@ -51,6 +54,7 @@ private:
         shape.rows[0] = shape.rows[1] = shape.rows[2] = static_cast<std::uint8_t>(m);
         shape.rows[3] = shape.rows[4] = 16;
         _tile_loadconfig(&shape);
+        any_loaded = true;
         loaded_rows = m;
     }
 };
