@@ -6,17 +6,16 @@
 
 #include <immintrin.h>
 
-#include <atomic>
 #include <cstdint>
 
 namespace fastmlp::FASTMLP_ISA {
 
 inline thread_local int loaded_rows = 0;  // of this thread's shape; 0: none is loaded
 
-inline std::atomic<bool> any_loaded{false};  // by any thread; otherwise none needs memory for its own number
+inline bool any_loaded = false;  // by any thread; otherwise none needs memory for its own number
 
 inline void release_shape() {
-    if (!any_loaded.load(std::memory_order_relaxed) || loaded_rows == 0) return;
+    if (!__atomic_load_n(&any_loaded, __ATOMIC_RELAXED) || loaded_rows == 0) return;
     _tile_release();
     loaded_rows = 0;
 }
@@ -54,7 +53,7 @@ private:
         shape.rows[0] = shape.rows[1] = shape.rows[2] = static_cast<std::uint8_t>(m);
         shape.rows[3] = shape.rows[4] = 16;
         _tile_loadconfig(&shape);
-        any_loaded = true;
+        __atomic_store_n(&any_loaded, true, __ATOMIC_RELAXED);
         loaded_rows = m;
     }
 };
