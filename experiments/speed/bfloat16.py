@@ -10,33 +10,25 @@ from types import SimpleNamespace
 from typing import Any
 
 import fastmlp
-from harness.figures import BLUE, GREEN, panels
+from harness.figures import panels
 from harness.jobs import Job
 from harness.number_text import listing, significant
 from harness.run import Run, Sizes
 from harness.tables import Row, Table, Tables
 from matplotlib.figure import Figure as Drawing
 
-from speed import libraries
+from speed import libraries, speed_vs_rivals
 from speed.timing import Case, Processes, Timing
 
 PRECISIONS = ("bfloat16", "bfloat16_amx")  # of fastmlp: two orders of sums, of two kinds of processors
 RIVALS = ("PyTorch", "JAX")
 OURS = "fastmlp"
 CASES = {
-    "A": Case((784, 128, 10), 128),
-    "B": Case((784, 128, 10), 1024),
-    "C": Case((784, 128, 10), 60000),
-    "D": Case((784, 512, 384, 10), 128),
-    "E": Case((784, 512, 384, 288, 10), 128),
+    **{name: speed_vs_rivals.CASES[name] for name in "ABCDE"},
     "J": Case((784, 512, 384, 10), 1024),
     "K": Case((784, 2048, 2048, 10), 256, rows=5120),
 }
-STYLES = {  # hollow: float32
-    "fastmlp": {"color": "black", "marker": "o", "markersize": 8},
-    "PyTorch": {"color": GREEN, "marker": "D", "markersize": 6},
-    "JAX": {"color": BLUE, "marker": "s", "markersize": 6.5},
-}
+STYLES = {name: speed_vs_rivals.MARKERS[name] for name in (OURS, *RIVALS)}  # hollow: float32
 
 ALL_KINDS = (
     *((OURS, precision) for precision in ("float32", *PRECISIONS)),
