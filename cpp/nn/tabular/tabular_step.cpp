@@ -96,11 +96,7 @@ void TabularTrainer<T>::backward_unit(const Pass& pass, MatrixView<const T> head
         const MatrixView<T> layer_inputs = dropout ? part(buffers.dropped, first, size) : out;
         const PanelShape& shape = dense.transposed_shape();
         const std::size_t pair_layer = is_head ? pair_layers_.size() : static_cast<std::size_t>(above);
-        int height = tile_height(kernels_, shape);
-        in_pairs(pair_layer, [&](auto& pairs) {
-            pairs.take_gradient(gradient, first, 0);
-            height = pairs.height();
-        });
+        const int height = take_gradient(pair_layer, gradient, first, shape);
         for_each_tile(height, size, shape, Worker::alone(), [&](const Tile& tile) {
             const int64_t column = tile.panel * shape.full_width(), width = shape.width_of(tile.panel);
             const auto at = [&](MatrixView<T> of) { return of.data ? of.row(tile.row) + column : nullptr; };
@@ -138,12 +134,7 @@ void TabularTrainer<T>::backward_unit(const Pass& pass, MatrixView<const T> head
     const PanelShape& shape = dense.transposed_shape();
     const MatrixView<T> to = part(front_gradients_, first, size);
     const MatrixView<T> embedded = part(embedded_, rows.begin, size);
-    int height = tile_height(kernels_, shape);
-    in_pairs(0, [&](auto& pairs) {
-        pairs.take_gradient(gradient, first, 0);
-        height = pairs.height();
-    });
-    for_each_tile(height, size, shape, Worker::alone(), [&](const Tile& tile) {
+    for_each_tile(take_gradient(0, gradient, first, shape), size, shape, Worker::alone(), [&](const Tile& tile) {
         const int64_t column = tile.panel * shape.full_width(), width = shape.width_of(tile.panel);
         T* const g = to.row(tile.row) + column;
         if (!in_pairs(0, [&](auto& pairs) { pairs.input_gradient_tile(tile, g, to.stride, first); }))
@@ -250,7 +241,8 @@ void TabularTrainer<T>::take_gradients(const Worker& worker, const Pass& pass, R
         const auto index = static_cast<std::size_t>(member);
         LayerEntry& entry = layers_[buffers_.size() + index];
         to.set_rules(rules(entry, pass));
-        take_layer_gradient<T>(by, net_.heads()[index], entry.state, of_member(inputs_of(buffers_.size(), pass, group_rows), member),
+        take_layer_gradient<T>(by, net_.heads()[index], entry.state,
+                            of_member(inputs_of(buffers_.size(), pass, group_rows), member),
                             of_member(part(outputs_, 0, group_rows), member), true, true,
                             nullptr, to);
     };

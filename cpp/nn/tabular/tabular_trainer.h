@@ -111,6 +111,15 @@ private:
     }
     // Calls f(pair layer) if hidden layer i computes its products in bfloat16, and says so.
     template <class F> bool in_pairs(std::size_t i, F f) noexcept { return in_pairs_of<T>(pair_layers_, i, f); }
+    // Before the gradient of a layer's inputs: rounds that of its product if it is in pairs. The height of the tiles.
+    int take_gradient(std::size_t i, MatrixView<const T> gradient, int64_t first, const PanelShape& shape) noexcept {
+        int height = tile_height(kernels_, shape);
+        in_pairs(i, [&](auto& pairs) {
+            pairs.take_gradient(gradient, first, 0);
+            height = pairs.height();
+        });
+        return height;
+    }
     // The weights of all layers that are in pairs, and of a group the operands of their gradients.
     void round_weights(const Worker& worker) noexcept {
         for (std::size_t i = 0; i < pair_layers_.size(); ++i)
