@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
 from ..history import EpochInfo
@@ -24,7 +26,7 @@ class FitTasks:
 
     def __init__(self, context: Any, estimator: Any, X: Any, y: Any, sample_weight: Any) -> None:
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        self._context, self._epoch = context, None
+        self._context, self._epoch, self._attributes = context, None, {}
         self._shown = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
         if context is not None:
             context.call_on_fit_task_begin(**self._shown)
@@ -51,7 +53,8 @@ class FitTasks:
             if self._epoch is None:
                 self.begin_epoch()
             ended, self._epoch = self._epoch, None
-            return bool(ended.call_on_fit_task_end(**self._shown, reconstruction_attributes=attributes))
+            now = lambda: {**self._attributes, **attributes()}  # noqa: E731
+            return bool(ended.call_on_fit_task_end(**self._shown, reconstruction_attributes=now))
 
         return end_epoch
 
@@ -66,6 +69,34 @@ class FitTasks:
             task.call_on_fit_task_begin(**self._shown)
             with_callbacks(fit)(member)
             task.call_on_fit_task_end(**self._shown)
+
+    @contextmanager
+    def of_network(
+        self, index: int, networks: int, epochs: int, attributes: dict[str, Any]
+    ) -> Iterator[FitTasks | None]:
+        """The tasks of one of the networks that an estimator trains itself; None without callbacks.
+
+        Parameters
+        ----------
+        index : int
+            Of the subtask, if there are several networks.
+        epochs : int
+            At most so many.
+        attributes : dict
+            What the estimator has fitted beside the networks. Those of `of_epochs` are added to them.
+        """
+        if self._context is None:
+            yield None
+            return
+        part = copy(self)
+        part._attributes = attributes
+        if networks == 1:
+            yield part
+            return
+        part._context = self._context.subcontext(task_name="member", task_id=index, max_subtasks=epochs)
+        part._context.call_on_fit_task_begin(**self._shown)
+        yield part
+        part._context.call_on_fit_task_end(**self._shown)
 
     def end(self) -> None:
         """After a fit that has succeeded."""

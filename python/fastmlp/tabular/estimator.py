@@ -16,8 +16,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import validation
 from ..estimators.argument_names import names_arguments
+from ..estimators.fit_tasks import CallbackSupport, FitTasks
 from ..estimators.fitting import eval_rows
-from ..estimators.scikit_learn import rows_of
+from ..estimators.scikit_learn import rows_of, with_callbacks
 from ..progress import FitProgress, ManyProgress
 from ..threads import share_of_cores
 from ..workers import Workers
@@ -58,7 +59,7 @@ class Goal:
     outputs_per_target: int = 1
 
 
-class TabularEstimator(BaseEstimator):
+class TabularEstimator(CallbackSupport, BaseEstimator):
     """Fits one network, or an ensemble of them, to a table."""
 
     # What each kind of network defines.
@@ -121,6 +122,7 @@ class TabularEstimator(BaseEstimator):
     # Fitting.
 
     @names_arguments
+    @with_callbacks
     def fit(
         self,
         X: Any,
@@ -159,13 +161,20 @@ class TabularEstimator(BaseEstimator):
         """
         settings = self._resolved()
         eval_set = eval_rows(eval_set, eval_X, eval_y, validation.check_triple)
+        trainings = 2 if settings["refit"] else 1
+        networks = settings["n_ensemble"]
+        subtasks = trainings * (settings["n_epochs"] if networks == 1 else networks)
+        tasks = self._begin_tasks(X, y, sample_weight, subtasks, sequential=networks == 1)
         model = object.__new__(type(self))  # this estimator is unchanged until that one is fitted
         model.__dict__ = {name: value for name, value in vars(self).items() if not name.endswith("_")}
-        model._fit_all(settings, X, y, sample_weight, eval_set)
+        model._fit_all(settings, X, y, sample_weight, eval_set, tasks)
         self.__dict__ = model.__dict__
+        tasks.end()
         return self
 
-    def _fit_all(self, settings: dict[str, Any], X: Any, y: Any, sample_weight: Any, eval_set: Any) -> None:
+    def _fit_all(
+        self, settings: dict[str, Any], X: Any, y: Any, sample_weight: Any, eval_set: Any, tasks: FitTasks
+    ) -> None:
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         X, encoded = as_table(X), self._learn_targets(y)
@@ -179,12 +188,12 @@ class TabularEstimator(BaseEstimator):
         if held_out is None and settings.get("calibrate"):
             raise ValueError("calibrate=True needs validation rows, got none")
         with share_of_cores(settings["n_threads"]) as threads:
-            outcomes = self._fit_members(settings, training, held_out, seeds, threads)
+            outcomes = self._fit_members(settings, training, held_out, seeds, threads, tasks)
             if held_out is not None:
                 self._calibrate(settings, held_out, self._mean_outputs(self._tables(held_out.X), threads()))
             if settings["refit"] and held_out is not None:
                 epochs = [outcome.best_epoch for outcome in outcomes]
-                self._fit_members(settings, all_rows, None, seeds, threads, epochs)
+                self._fit_members(settings, all_rows, None, seeds, threads, tasks, epochs)
         self.history_ = outcomes[0].history
         self.histories_ = [outcome.history for outcome in outcomes]
         self.best_epochs_ = [outcome.best_epoch for outcome in outcomes]
@@ -225,6 +234,7 @@ class TabularEstimator(BaseEstimator):
         held_out: Rows | None,
         seeds: list[int],
         threads: Callable[[], int],
+        tasks: FitTasks,
         epochs: list[int] | None = None,
     ) -> list[Outcome]:
         """Fit all networks, several at once where there are threads; `epochs` ends each after so many."""
@@ -263,7 +273,9 @@ class TabularEstimator(BaseEstimator):
             how = replace(self._training(network, settings, goal, seed), max_seconds=settings["time_limit"])
             labelled = network.table(table, targets, weights)
             limit = None if epochs is None else epochs[member]
-            outcome = train(network, labelled, how, score, goal.score_name, of_member, progress, limit)
+            index = member if epochs is None else members + member
+            with tasks.of_network(index, members, how.epochs, vars(self)) as followed:
+                outcome = train(network, labelled, how, score, goal.score_name, of_member, progress, limit, followed)
             if isinstance(progress, ManyProgress):
                 best = "" if score is None else f", best {goal.score_name} {outcome.best_score:.4f}"
                 progress.fit_done(f"network {member + 1}: epoch {outcome.best_epoch}{best}")

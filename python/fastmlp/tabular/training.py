@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,8 @@ from .. import _core, core_calls, schedules
 from ..core_calls import Threads
 from ..epoch_loop import EpochLoop
 from ..errors import DivergenceError
-from ..history import EpochInfo, History
+from ..estimators.fit_tasks import FitTasks
+from ..history import Callback, EpochInfo, History
 from ..progress import Progress
 from ..schedules import Schedule
 from .network import TabularNetwork
@@ -126,6 +128,7 @@ def train(
     threads: Threads,
     progress: Progress | None = None,
     epochs: int | None = None,
+    tasks: FitTasks | None = None,
 ) -> Outcome:
     """Train the network; it has the parameters of its best epoch then, or of the last one without a score.
 
@@ -137,6 +140,8 @@ def train(
         The score of the network on validation rows, after an epoch; smaller is better.
     epochs : int, optional
         Ends after so many of the settings' epochs.
+    tasks : FitTasks, optional
+        Of scikit-learn's callbacks. They get the network that the training would leave if it ended there.
 
     Raises
     ------
@@ -148,10 +153,12 @@ def train(
     rows, size = table.rows, min(settings.batch_size, table.rows)
     used = rows if settings.keeps_last_batch else rows // size * size
     updates = -(-used // size)
-    best_epoch, best_score = 0, math.inf
+    best_epoch, best_score, best = 0, math.inf, network
 
     def train_epoch(epoch: int) -> dict[str, float]:
         start = time.perf_counter()
+        if tasks is not None:
+            tasks.begin_epoch()
         progress_of_fit = (epoch - 1 + np.arange(updates) / updates) / settings.epochs
         schedule = _core.UpdateSchedule(
             schedules.factors(settings.learning_rate_schedule, progress_of_fit),
@@ -177,7 +184,7 @@ def train(
         return {"loss": sums.loss / used, "seconds": time.perf_counter() - start}
 
     def evaluate() -> dict[str, float]:
-        nonlocal best_epoch, best_score
+        nonlocal best_epoch, best_score, best
         if score is None:
             return {}
         now = score()
@@ -186,16 +193,20 @@ def train(
         if now < best_score or (now == best_score and settings.last_best):
             best_epoch, best_score = loop.epoch + 1, now
             trainer.save_snapshot()
+            best = network if tasks is None else copy(network)
         return {f"val_{score_name}": now, f"best_{score_name}": best_score}
 
     def ends(info: EpochInfo) -> bool:
         is_stale = settings.patience is not None and info.epoch - best_epoch > settings.patience
         return (score is not None and is_stale) or info.epoch == epochs
 
+    callbacks: list[Callback] = [ends]
+    if tasks is not None:
+        callbacks.append(tasks.of_epochs(lambda: {"networks_": [copy(network) if score is None else best]}))
     loop = EpochLoop(
         network,
         settings.epochs,
-        [ends],
+        callbacks,
         evaluate=evaluate,
         divergence=None,
         record=History(),
