@@ -2,13 +2,14 @@
 # `make docs` builds the documentation into build/docs. `make torture` is the long test run: sanitizers, failing
 # allocations, kills, cycles. `make aarch64` runs the tests on 64-bit ARM, emulated (Debian, with its cross compiler and QEMU).
 # `make riscv64`, `make ppc64le` and `make windows` train networks without Python there, with QEMU or Wine.
+# `make release` is a dry run of a release.
 # `make mutants` puts one fault after another into a copy of the project and demands that a test fails: some hours.
 PYTHON ?= python3
 PRESET ?= quick
 VENV := .venv
 SOURCES := pyproject.toml CMakeLists.txt $(shell find cpp python -type f -not -name '*.so' -not -path '*/__pycache__/*')
 
-.PHONY: report test docs torture aarch64 riscv64 ppc64le windows mutants clean
+.PHONY: report test docs torture aarch64 riscv64 ppc64le windows mutants release clean
 
 report: $(VENV)/installed
 	$(VENV)/bin/python experiments/report.py --preset $(PRESET)
@@ -31,6 +32,9 @@ riscv64 ppc64le windows:
 mutants: $(VENV)/installed
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check cmake ninja pybind11
 	PATH=$(PWD)/$(VENV)/bin:$$PATH $(VENV)/bin/python tests/mutations/run.py $(ONLY)
+
+release:
+	bash tests/release.sh
 
 $(VENV)/installed: $(SOURCES)
 	$(PYTHON) -m venv $(VENV)
