@@ -40,7 +40,7 @@ def check_rows(rows: Any, metrics: Sequence[str], settings: Mapping[str, Any], o
     for argument, name in settings.items():
         if not isinstance(name, str):
             raise TypeError(f"{argument} must be the name of a column, got {name!r}")
-        if re.fullmatch(r"epoch|penalty|seconds|(.*_)?(loss|accuracy)", name):
+        if re.fullmatch(r"epoch|penalty|seconds|epoch_learning_rate|(.*_)?(loss|accuracy)", name):
             raise ValueError(f"{argument} must be a column of settings, such as 'batch_size', got {name!r}")
     if isinstance(rows, tuple):
         raise TypeError("rows must be the rows of a study, got a tuple: pass its first element")
@@ -88,7 +88,7 @@ def _check_networks(rows: Rows, settings: Mapping[str, Any]) -> None:
             name
             for name in row
             if labels.set_and_metric(name, row) == ("", name)
-            and name not in ("loss", "accuracy", "penalty", "seconds")
+            and name not in ("loss", "accuracy", "penalty", "seconds", "epoch_learning_rate")
             and not _equal(row[name], other.get(name))
         ]
         if not differ:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -64,6 +65,8 @@ class _Ending:
 class History(_Ending):
     """The metrics of each epoch of a fit: lists with one entry per epoch, or empty where there is no such metric.
 
+    In a history of several fits, an entry is NaN in the epochs of a fit that did not measure it.
+
     Attributes
     ----------
     loss : list of float
@@ -102,9 +105,26 @@ class History(_Ending):
         self.out_of_time = False
 
     def append(self, metrics: dict[str, float]) -> None:
-        """Add one epoch."""
-        for name, value in metrics.items():
-            vars(self).setdefault(name, []).append(value)
+        """Add one epoch, or, without a loss, more metrics of the last one."""
+        added = {name: [value] for name, value in metrics.items()}
+        if "loss" in metrics:
+            self._add(added)
+            return
+        for name in added:
+            self._add_at(self._epochs() - 1, name, added[name])
+
+    def _add(self, entries: Mapping[str, Sequence[float]]) -> None:
+        """More epochs. What only these, or only those before have measured, is NaN elsewhere."""
+        before, count = self._epochs(), max(map(len, entries.values()), default=0)
+        for name in {**entries, **dict.fromkeys(self)}:
+            self._add_at(before, name, entries.get(name, [math.nan] * count))
+
+    def _add_at(self, before: int, name: str, values: Sequence[float]) -> None:
+        own = vars(self).setdefault(name, [])
+        own[before:] = [*[math.nan] * (before - len(own)), *values]
+
+    def _epochs(self) -> int:
+        return max(map(len, vars(self).values()))
 
     def keys(self) -> list[str]:
         """The names of the metrics that have entries."""
@@ -132,8 +152,7 @@ class History(_Ending):
 
     def extend(self, other: History) -> History:
         """Add the epochs of another history; returns this one."""
-        for name in other:
-            vars(self).setdefault(name, []).extend(other[name])
+        self._add({name: other[name] for name in other})
         return self
 
     def to_frame(self) -> Any:
@@ -178,8 +197,9 @@ class History(_Ending):
         return buffer.getvalue()
 
     def __repr__(self) -> str:
-        epochs = max(map(len, vars(self).values()))
-        last = ", ".join(f"{name} {self[name][-1]:.4g}" for name in self if name != "seconds")
+        epochs = self._epochs()
+        measured = [name for name in self if name != "seconds" and not math.isnan(self[name][-1])]
+        last = ", ".join(f"{name} {self[name][-1]:.4g}" for name in measured)
         time = f" in {sum(self.seconds):.4g} seconds" if self.seconds else ""
         end = ", out of time" * self.out_of_time
         return f"History({epochs} epoch{'s' * (epochs != 1)}{time}{', last: ' * bool(last)}{last}{end})"

@@ -119,6 +119,9 @@ class Schedule:
             )
         return factors if t.ndim else float(factors)
 
+    def __hash__(self) -> int:
+        return hash((self.name, *self.settings.items(), self.function))
+
     def __repr__(self) -> str:
         return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in self.settings.items())})"
 

@@ -66,7 +66,8 @@ def compare(
     -------
     list of dict
         In the order of configurations, then seeds, then epochs: the configuration (its "loss" as "loss_function"), "seed",
-        "epoch", and the epoch's entries of `History`. All rows have the settings that any configuration names, by
+        "epoch", and the epoch's entries of `History` ("learning_rate", which a schedule changes, as
+        "epoch_learning_rate"). All rows have the settings that any configuration names, by
         default the value of `Network` or `Trainer`. The last row of a network that diverges is that of the epoch in which
         it does; all measured values in it are nan.
     networks : list of Network
@@ -93,7 +94,7 @@ def compare(
     callbacks = validation.check_callbacks(callbacks)
     outcomes = sweeps.train(nets, Study(X, y, epochs, sets, sample_weight, callbacks, verbose, n_threads, metrics))
     varied = list(dict.fromkeys(name for configuration, _ in nets for name in configuration))
-    defaults = [sweeps.default_columns(configuration, varied) for configuration, _ in nets]
+    defaults = [sweeps.default_columns(configuration, varied) for configuration in configurations for _ in seeds]
     rows = [{**default, **row} for default, (table, _) in zip(defaults, outcomes) for row in table]
     return (rows, [network for _, network in outcomes]) if return_networks else rows
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from . import activations, validation
 from .callbacks import check_of_several
 from .core_calls import has_accuracy
@@ -28,7 +30,6 @@ Outcome = tuple[list[Row], Network]
 
 _OF_NETWORK = tuple(inspect.signature(Network).parameters)
 _OF_TRAINER = tuple(name for name in inspect.signature(Trainer).parameters if name != "network")
-_DEFAULTS = {p.name: p.default for made in (Network, Trainer) for p in inspect.signature(made).parameters.values()}
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,17 @@ def _columns(configuration: Mapping[str, Any]) -> Row:
 
 def default_columns(configuration: Mapping[str, Any], names: Sequence[str]) -> Row:
     """The columns of those of the named settings that a configuration leaves to `Network` or `Trainer`."""
-    return _columns({name: _DEFAULTS[name] for name in names if name not in configuration})
+    left = [name for name in names if name not in configuration]
+    if not left:
+        return {}
+    trainer = new_trainer(configuration, 0)
+    used = {name: getattr(trainer.network if name in _OF_NETWORK else trainer, name) for name in left}
+    return _columns({name: value.name if isinstance(value, np.dtype) else value for name, value in used.items()})
+
+
+def _measured(metrics: Mapping[str, float]) -> Row:
+    """The columns of an epoch: its learning rate, which a schedule changes, is not the setting."""
+    return {"epoch_learning_rate" if name == "learning_rate" else name: value for name, value in metrics.items()}
 
 
 def _train_here(nets: Sequence[Net], study: Study) -> list[Outcome]:
@@ -98,7 +109,7 @@ def _train_here(nets: Sequence[Net], study: Study) -> list[Outcome]:
     def record(info: EpochInfo) -> None:
         index = index_of[id(info.network)]
         configuration, seed = nets[index]
-        tables[index].append({**_columns(configuration), "seed": seed, "epoch": info.epoch, **info.metrics})
+        tables[index].append({**_columns(configuration), "seed": seed, "epoch": info.epoch, **_measured(info.metrics)})
 
     outcomes = fit_many(
         trainers,
@@ -117,6 +128,8 @@ def _train_here(nets: Sequence[Net], study: Study) -> list[Outcome]:
         if isinstance(outcome, DivergenceError):
             names = ["", *(f"{name}_" for name in study.evaluation_sets)]
             measured = ["penalty", "seconds", *(f"{name}loss" for name in names)]
+            if trainer.schedule is not None:
+                measured.append("epoch_learning_rate")
             if has_accuracy(trainer.network):
                 measured += [f"{name}accuracy" for name in names]
             measured += [f"{name}{own}" for name in names[1:] for own in study.metrics or ()]
