@@ -16,7 +16,7 @@ from harness.tables import committed_tables
 
 EXPERIMENTS = (
     *("learning.batch_size", "learning.regularization", "learning.architecture", "learning.regression"),
-    *("learning.learning_rate", "learning.single_runs", "learning.best_net"),
+    *("learning.learning_rate", "learning.single_runs", "learning.best_net", "learning.precision"),
     *("speed.speed_vs_rivals", "speed.multicore", "speed.drop_in", "speed.predict"),
     *("speed.bfloat16", "speed.footprint", "speed.larger_than_memory", "speed.machines", "tabular.tabular_estimators"),
 )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
+from learning import precision
 from learning.regularization import LARGE, accuracy_curve
 from speed import bfloat16 as products
 from speed import drop_in, multicore
@@ -18,7 +19,7 @@ from tabular.methods import REFERENCE
 
 from harness import text_tables
 from harness.number_text import constant_since, counted, in_bytes, percent, rounded_up, significant, span
-from harness.tables import ROOT, Table, committed
+from harness.tables import ROOT, Table, committed, committed_tables
 
 MARKED = re.compile(r"<!--(\w+)-->(.*?)<!--/-->", re.DOTALL)
 BEGINS_LINE = re.compile(r"(?:\A|\n)[ >*+-]*(?:\d+\. *)?\Z")  # also the line of a quotation or of a list
@@ -192,6 +193,11 @@ def over_bfloat16(library: str) -> str:
     return span([of_case[library] / of_case["fastmlp"] for of_case in ratios], two_digits)
 
 
+def accuracy_in_bfloat16(name: str) -> str:
+    """Of the nets and tables: all, or those whose errors in both precisions differ by less than a standard error."""
+    return str(precision.numbers(committed_tables(precision))[name])
+
+
 def gain_of_bfloat16() -> str:
     return span(
         [1 / of_case["fastmlp"] for of_case in products.best(committed("bfloat16/speed.csv")).values()], two_digits
@@ -204,6 +210,8 @@ VALUES: dict[str, Callable[[], str]] = {
     "batch_sizes": lambda: f"\n{text_tables.batch_sizes()}\n",
     "speed": lambda: f"\n{text_tables.speed()}\n",
     "bfloat16": lambda: f"\n{text_tables.bfloat16()}\n",
+    "bfloat16_cases": lambda: accuracy_in_bfloat16("pairs"),
+    "bfloat16_equal": lambda: accuracy_in_bfloat16("within"),
     "bfloat16_gain": gain_of_bfloat16,
     "bfloat16_pytorch": lambda: over_bfloat16("PyTorch"),
     "bfloat16_jax": lambda: over_bfloat16("JAX"),

@@ -8,7 +8,16 @@ from fastmlp import datasets
 from harness.section import EXPLAINED, IN_PART, text_of
 from harness.tables import Table, Tables
 from harness.text import fill
-from learning import architecture, batch_size, best_net, learning_rate, regression, regularization, single_runs
+from learning import (
+    architecture,
+    batch_size,
+    best_net,
+    learning_rate,
+    precision,
+    regression,
+    regularization,
+    single_runs,
+)
 from learning import batch_size_analysis as analysis
 
 SIZES = (128, 1024, 60000)
@@ -394,3 +403,27 @@ def test_the_rate_that_suits_a_batch_size():
     assert "from 0.05 with batches of 32 to 0.2 with batches of 128" in answer and "power of 1.00" in answer
     row = learning_rate.views(t)["rates"][0]
     assert (row["best"], row["accuracy"], row["first"], row["last"]) == (rates[2], 0.9, rates[2], rates[3])
+
+
+# Precision
+
+
+def test_errors_in_two_precisions_are_compared_by_their_standard_error():
+    accuracy = {"float32": (0.98, 0.96), "bfloat16": (0.97, 0.93)}  # errors 0.03 and 0.05, variances 0.0002 and 0.0008
+    images = [
+        {"data": "MNIST", "net": "8", "precision": kind, "seed": seed, "test_accuracy": value}
+        for kind, of_seed in accuracy.items()
+        for seed, value in enumerate(of_seed)
+    ]
+    tables = [
+        {"set": "pol", "precision": kind, "seed": seed, "error": value}
+        for kind, of_seed in {"float32": (2.0, 4.0), "bfloat16": (2.0, 4.0)}.items()
+        for seed, value in enumerate(of_seed)
+    ]
+    t = Tables({"images": Table.of(images), "tables": Table.of(tables)}, sizes_of(precision))
+    images_row, tables_row = precision.pairs(t)
+    assert images_row["relative"] == pytest.approx(2 / 3)
+    assert images_row["deviations"] == pytest.approx(0.02 / np.sqrt((0.0002 + 0.0008) / 2))
+    assert tables_row["relative"] == tables_row["deviations"] == 0
+    numbers = precision.numbers(t)
+    assert (numbers["pairs"], numbers["within"], numbers["within_two"]) == (2, 2, 2)
