@@ -15,6 +15,9 @@ from .history import History
 LINE_STYLES = ("-", "--", ":", "-.")
 """Of several metrics in one figure."""
 
+CYCLE = [f"C{number}" for number in range(10)]
+"""matplotlib's colours of lines, which repeat after the last."""
+
 MAX_LEGEND = 4
 """Entries of a legend inside the axes."""
 
@@ -77,8 +80,8 @@ class LearningCurveDisplay(Display):
 
         Parameters
         ----------
-        history : History or mapping of str to sequence of float
-            What `Trainer.fit` returned, or an estimator's `history_`.
+        history : History, mapping of str to sequence of float, or data frame
+            What `Trainer.fit` returned, an estimator's `history_`, or ``history.to_frame()``.
         metric : str
             "loss", "accuracy", or another entry; "val_<metric>" and "<name>_<metric>" are its validation curves. The
             name of one of these, such as "val_loss", draws it alone. Raises a ValueError if the history has none.
@@ -88,6 +91,8 @@ class LearningCurveDisplay(Display):
             "seconds": the time of the training up to the end of each epoch, without validation and callbacks.
         """
         validation.check_choice("x", x, ("epoch", "seconds"))
+        if hasattr(history, "columns"):  # a data frame of `History.to_frame`
+            history = {str(name): history[name].to_list() for name in history.columns}
         if isinstance(history, Sequence):
             raise TypeError("history must be a History or a mapping, got a sequence: from_rows draws rows of a study")
         _check_style(style)
@@ -118,8 +123,8 @@ class LearningCurveDisplay(Display):
         Parameters
         ----------
         rows : sequence of mapping, or data frame
-            What a function of `fastmlp.studies` returned, or a selection of it. A value of `by`, a seed and an epoch must
-            be those of one network: rows that also differ in another setting raise a ValueError.
+            What a function of `fastmlp.studies` returned, or a selection of it. For each value of `by` and each seed there
+            must be one network: rows that also differ in another setting raise a ValueError.
         metric : str, or sequence of str
             Column, or columns that are drawn in different line styles, such as ``["loss", "val_loss"]``.
         by : str
@@ -137,7 +142,8 @@ class LearningCurveDisplay(Display):
         values = list(dict.fromkeys(row[by] for row in rows))
         title, texts = labels.of_values(by, values)
         curves, places, styles = {}, {}, {}
-        for number, (value, text) in enumerate(zip(values, texts)):
+        colours = _colours(len(values))
+        for colour, value, text in zip(colours, values, texts):
             own = [row for row in rows if row[by] == value]
             epochs = sorted({row["epoch"] for row in own})
             if x == "seconds" and epochs != list(range(1, len(epochs) + 1)):
@@ -148,15 +154,16 @@ class LearningCurveDisplay(Display):
             for name, column, line_style in zip(names, metrics, itertools.cycle(LINE_STYLES)):
                 label = text if len(metrics) == 1 else f"{text}, {name}"
                 curves[label], places[label] = _by_seed(own, column, epochs), times
-                styles[label] = {"color": f"C{number}", "linestyle": line_style}
+                styles[label] = {"color": colour, "linestyle": line_style}
         return cls(curves, ylabel, places, x, styles, title).plot(ax, **style)
 
     def plot(self, ax: Any = None, **style: Any) -> LearningCurveDisplay:
         """Draw the mean of each curve, and its range over several nets."""
         ax = self._set_axes(ax)
         self.lines_ = []
-        for label, curve in self.curves.items():
-            own = self.styles.get(label, {})
+        colours = _colours(len(self.curves)) if len(self.curves) > len(CYCLE) else [None] * len(self.curves)
+        for colour, (label, curve) in zip(colours, self.curves.items()):
+            own = self.styles.get(label, {} if colour is None else {"color": colour})
             self.lines_.append(_draw_mean_and_range(ax, self.x[label], curve, label=label, **{**own, **style}))
         if self.xlabel == "epoch":
             history_figure.set_whole_ticks(ax)
@@ -172,8 +179,8 @@ class PathDisplay(Display):
     Parameters
     ----------
     x : sequence
-        Values of the setting. Numbers are drawn on a logarithmic axis, with zero at its left end, or on a linear axis if
-        all are whole and at most 10; other values, and numbers below zero, side by side.
+        Values of the setting. Whole numbers from 1 to 10 have a linear axis. Other numbers from 0 on have a logarithmic
+        one, with 0 at the left end. All other values are side by side, without lines between them.
     curves : mapping of str to array, shape (nets, values)
         By label.
     xlabel, ylabel : str
@@ -190,6 +197,8 @@ class PathDisplay(Display):
     @classmethod
     def from_rows(cls, rows: Any, metric: str | Sequence[str], x: str, ax: Any = None, **style: Any) -> PathDisplay:
         """After the last epoch of each net, over the seeds.
+
+        ``EarlyStopping(restore_best=True)`` changes the networks, not the rows: these end with the last epoch.
 
         Parameters
         ----------
@@ -220,7 +229,7 @@ class PathDisplay(Display):
 
     def plot(self, ax: Any = None, **style: Any) -> PathDisplay:
         """Draw the mean of each curve, and its range over several nets."""
-        ax, places = self._set_axes(ax), self.x
+        ax, places, own = self._set_axes(ax), self.x, {"marker": "o"}
         texts = labels.of_values(self.xlabel, self.x)[1]
         if all(labels.is_number(value) and value >= 0 for value in self.x) and any(self.x):
             smallest = min(value for value in self.x if value > 0)
@@ -232,18 +241,27 @@ class PathDisplay(Display):
             ax.set_xticks([places[i] for i in shown], [texts[i] for i in shown])
             ax.set_xticks([], minor=True)
         else:
-            places = list(range(len(self.x)))
+            places, own = list(range(len(self.x))), {"marker": "o", "linestyle": "none"}
             is_narrow = CHARACTER * max(map(len, texts)) * len(texts) > 1
             rotated = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if is_narrow else {}
             ax.set_xticks(places, texts, **rotated)
         self.lines_ = [
-            _draw_mean_and_range(ax, places, curve, label=label, **{"marker": "o", **style})
+            _draw_mean_and_range(ax, places, curve, label=label, **{**own, **style})
             for label, curve in self.curves.items()
         ]
         ax.set(xlabel=self.xlabel, ylabel=self.ylabel)
         if len(self.curves) > 1:
             ax.legend()
         return self
+
+
+def _colours(count: int) -> list[Any]:
+    """A colour for each of so many curves: none twice."""
+    if count <= len(CYCLE):
+        return CYCLE[:count]
+    import matplotlib
+
+    return [matplotlib.colormaps["turbo"](place) for place in np.linspace(0, 1, count)]
 
 
 def _together(curve: Any) -> np.ndarray:
@@ -275,7 +293,10 @@ def _draw_mean_and_range(ax: Any, x: Any, curves: np.ndarray, **style: Any) -> A
     line = history_figure.draw_curve(ax, x, curves.mean(axis=0), **style)
     if len(curves) > 1:
         low, high = curves.min(axis=0), curves.max(axis=0)
-        ax.fill_between(x, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+        if line.get_linestyle() == "None":
+            ax.vlines(x, low, high, color=line.get_color(), alpha=0.5)
+        else:
+            ax.fill_between(x, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
     return line
 
 

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+OF_TEXT = ": for class labels of text pass np.unique(y, return_inverse=True)[1]"
+"""What to do about them."""
+
 
 def of_frame(name: str, frame: Any) -> np.ndarray:
     """The values of a data frame of pandas or polars whose columns have several types, or types that NumPy lacks."""
@@ -28,7 +31,8 @@ def of_column(name: str, column: Any) -> np.ndarray:
     elif not re.match(r"u?int|float|double|bool|decimal", str(column.dtype).lower()):
         numbers = None
     if numbers is None:
-        raise TypeError(f"{name} must hold real numbers, got a column of type {column.dtype}")
+        hint = OF_TEXT if name == "y" else ""
+        raise TypeError(f"{name} must hold real numbers, got a column of type {column.dtype}{hint}")
     if not hasattr(numbers, "isna"):  # polars
         return np.array([np.nan if value is None else value for value in array], np.float64)
     missing = bool(numbers.isna().any())

@@ -9,29 +9,45 @@ import numpy as np
 from . import validation
 
 
+SMALL = 0.1
+"""If all inputs are smaller after their scale, they were hardly meant to be scaled."""
+
+
 def warn_of_scale(X: Any, network: Any, *, trains: bool = True) -> None:
     """Images without a scale, or scaled twice: a fit hardly ever succeeds on them. A few rows are looked at.
 
     Parameters
     ----------
     trains : bool
-        Of a fit; otherwise only bytes are looked for, in rows to evaluate.
+        Of a fit; otherwise X is to be evaluated, and of the values without a scale only bytes warn.
     """
-    dtype, scale = getattr(X, "dtype", None), network.input_scale
-    is_bytes = dtype == np.uint8
-    is_numeric = getattr(dtype, "kind", "") in ("i", "u", "f") and getattr(X, "ndim", 0) == 2
-    if network.standardize or not is_numeric or not (trains or is_bytes):
+    some = None if network.standardize else _some_rows(X)
+    if some is None:
         return
-    values = X.tocsr().data if hasattr(X, "tocsr") else X  # the maximum of a sparse matrix would change it
-    some = np.asarray(values[:: max(1, len(values) // 64)])
-    largest = max(float(some.max()), -float(some.min())) if some.size else 0.0
-    if scale == 1 and dtype.kind in "iu" and largest > 127:
+    largest, scale = float(np.abs(some.astype(np.float64)).max()), network.input_scale
+    is_bytes = some.dtype == np.uint8
+    if scale == 1 and 127 < largest < np.inf and (is_bytes or (trains and (some == np.floor(some)).all())):
+        kind = str(some.dtype) if some.dtype.kind in "iu" else "whole numbers"
         more = "" if is_bytes else ", and standardize=True for tables"
         validation.warn(
-            f"X is {dtype} with values above 127 and the network's input_scale is 1: pass input_scale=1/255 to Network for"
+            f"X is {kind} with values above 127 and the network's input_scale is 1: pass input_scale=1/255 to Network for"
             f" images{more}"
         )
-    if trains and abs(scale) < 0.1 and 0 < largest <= 1:
+    if abs(scale) < SMALL and 0 < largest * abs(scale) < SMALL:
         validation.warn(
-            f"X is within [-1, 1] and the network's input_scale is {scale:.3g}, which scales it again: leave it out of Network"
+            f"X is within [-{largest:.3g}, {largest:.3g}] and the network's input_scale is {scale:.3g}, which makes it very"
+            " small: pass X as it was before you scaled it, or leave input_scale out of Network"
         )
+
+
+def _some_rows(X: Any) -> np.ndarray | None:
+    """Numbers of about 64 rows, or of a sparse matrix; None if there are none."""
+    values = X
+    if hasattr(X, "tocsr"):
+        values = X.tocsr().data  # the maximum of a sparse matrix would change it
+    step = max(1, len(values) // 64)
+    try:
+        some = np.asarray(values.iloc[::step] if hasattr(values, "iloc") else values[::step])
+    except (TypeError, ValueError):  # of other array types; a fit checks them
+        return None
+    return some if some.dtype.kind in "iuf" and some.size else None

@@ -9,7 +9,11 @@ from typing import Any
 
 def set_and_metric(name: str, names: Iterable[str]) -> tuple[str, str]:
     """("val", "loss") of "val_loss"; ("", name) of what is measured in training. `names` are all entries."""
+    names = set(names)
     sets = {"val", *(each.removesuffix("_loss") for each in names if each.endswith("_loss"))}
+    # "val_hinge_loss" is a metric "hinge_loss" of the set "val", rather than the loss of a set "val_hinge"
+    own = {each for each in sets if any(each.startswith(f"{other}_") for other in sets)}
+    sets -= {each for each in own if f"{each}_accuracy" not in names}
     for each in sorted(sets, key=len, reverse=True):
         if name.startswith(f"{each}_"):
             return each, name[len(each) + 1 :]

@@ -51,6 +51,8 @@ class HeatMapDisplay(Display):
     def from_rows(cls, rows: Any, value: str, x: str, y: str, ax: Any = None, **style: Any) -> HeatMapDisplay:
         """The mean over the seeds after the last epoch, by two columns of a study; empty where a net diverged.
 
+        ``EarlyStopping(restore_best=True)`` changes the networks, not the rows: these end with the last epoch.
+
         Parameters
         ----------
         rows : sequence of mapping, or data frame
@@ -147,9 +149,10 @@ class SurfaceDisplay(Display):
         points: int = 41,
         minus: Callable[[np.ndarray], np.ndarray] | None = None,
         ax: Any = None,
+        output: int = 0,
         **style: Any,
     ) -> SurfaceDisplay:
-        """The first output of a network with two features.
+        """An output of a network with two features: a prediction, or the probability of a class.
 
         Parameters
         ----------
@@ -160,15 +163,21 @@ class SurfaceDisplay(Display):
             Maps X, shape (points^2, 2), to what is subtracted, shape (points^2,): the truth, to show the error.
         ax, **style
             matplotlib Axes3D, optional; style of matplotlib's plot_surface.
+        output : int in [0, outputs)
         """
         if network.layer_sizes[0] != 2:
             raise ValueError(f"network must have 2 features for a surface, got {network.layer_sizes[0]}")
+        outputs = network.layer_sizes[-1]
+        output = validation.check_integer("output", output, 0, outputs - 1)
 
         def shown(X: np.ndarray) -> np.ndarray:
-            values = network.forward(X)[:, 0].astype(float)
+            values = network.forward(X)[:, output].astype(float)
             return values if minus is None else values - minus(X)
 
-        return cls.from_function(shown, bounds, points, ax, "prediction" if minus is None else "error", **style)
+        zlabel = "prediction" if outputs == 1 else f"output {output}"
+        if network.loss == "cross_entropy":
+            zlabel = f"probability of class {output}"
+        return cls.from_function(shown, bounds, points, ax, zlabel if minus is None else "error", **style)
 
     def plot(self, ax: Any = None, **style: Any) -> SurfaceDisplay:
         """Draw it."""
@@ -225,8 +234,9 @@ class WeightsDisplay(Display):
             top, left = i // columns * (height + 1), i % columns * (width + 1)
             sheet[top : top + height, left : left + width] = image
         limit = float(np.abs(self.images).max()) or 1.0
-        ax.imshow(sheet, **{"cmap": "RdBu_r", "vmin": -limit, "vmax": limit, **style})
+        image = ax.imshow(sheet, **{"cmap": "RdBu_r", "vmin": -limit, "vmax": limit, **style})
         ax.axis("off")
+        self.figure_.colorbar(image, ax=ax, label="weight")
         return self
 
 

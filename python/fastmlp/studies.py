@@ -67,8 +67,8 @@ def compare(
     list of dict
         In the order of configurations, then seeds, then epochs: the configuration (its "loss" as "loss_function"), "seed",
         "epoch", and the epoch's entries of `History` ("learning_rate", which a schedule changes, as
-        "epoch_learning_rate"). All rows have the settings that any configuration names, by
-        default the value of `Network` or `Trainer`. The last row of a network that diverges is that of the epoch in which
+        "epoch_learning_rate"). If any configuration names a setting, all rows have it; where it is not named, with the
+        value that `Network` or `Trainer` uses. The last row of a network that diverges is that of the epoch in which
         it does; all measured values in it are nan.
     networks : list of Network
         With ``return_networks=True``: the trained networks, in the same order.
@@ -81,6 +81,10 @@ def compare(
         As `fit_many`, except for divergence. An exception of a joblib worker has a note with the configuration.
     """
     return_networks = validation.check_flag("return_networks", return_networks)
+    if isinstance(configurations, Mapping):
+        raise TypeError(
+            f"configurations must be a sequence of mappings, got a mapping: pass [{dict(configurations)!r}]"
+        )
     if evaluation_sets is not None:
         if validation_data is not None:
             raise TypeError("pass validation_data or evaluation_sets, got both")

@@ -299,7 +299,7 @@ def check_labels(y: Any, rows: int, classes: int, loss: str) -> np.ndarray:
     one_hot = y.shape == (rows, classes) and classes > 1
     if y.dtype.kind not in "biu":
         such = f" such as {y.ravel()[0]}" if y.size else ""
-        hint = {"f": ": pass y.astype(int)", "U": ": pass np.unique(y, return_inverse=True)[1]"}.get(y.dtype.kind, "")
+        hint = {"f": ": pass y.astype(int)", "U": frames.OF_TEXT, "O": frames.OF_TEXT}.get(y.dtype.kind, "")
         hint = ": pass y.argmax(axis=1) of one-hot labels" if one_hot else hint
         if y.dtype.kind == "f" and (y != np.floor(y)).any():
             hint = ": for real targets pass loss='squared_error' to Network"
@@ -310,8 +310,12 @@ def check_labels(y: Any, rows: int, classes: int, loss: str) -> np.ndarray:
     bad = (y < 0) | (y >= classes) if y.dtype.kind == "i" else y >= classes
     if bad.any():
         row = int(bad.argmax())
-        hint = ": cross_entropy needs an output for each class; for two classes and one output use binary_cross_entropy"
-        raise ValueError(f"labels must lie in [0, {classes}), got {y[row]} in row {row} of y{hint * (classes == 1)}")
+        hint = ""
+        if classes == 1:
+            hint = ": cross_entropy needs an output for each class; for two classes and one output use binary_cross_entropy"
+        elif y.min() == 1 and y.max() == classes:
+            hint = ": labels begin with 0, pass y - 1"
+        raise ValueError(f"labels must lie in [0, {classes}), got {y[row]} in row {row} of y{hint}")
     return _plain(y.astype(np.int64))
 
 

@@ -216,7 +216,8 @@ def check_number(
         bounds = [
             f"{sign} {bound:g}" for sign, bound in ((">", above), (">=", minimum), ("<", below)) if math.isfinite(bound)
         ]
-        as_used = "" if rounded == number or not math.isfinite(number) else f", which {dtype} rounds to {rounded:g}"
+        is_changed = math.isfinite(number) and f"{rounded:g}" != f"{number:g}"
+        as_used = f", which {dtype} rounds to {rounded:g}" if is_changed else ""
         raise ValueError(
             f"{name} must be a finite number {' and '.join(bounds)}".rstrip() + f", got {shown(value)}{as_used}"
         )

@@ -8,6 +8,7 @@ import pytest
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
 
+import fastmlp  # noqa: E402
 from fastmlp import History, Network, Trainer, studies  # noqa: E402
 from fastmlp.plotting import (  # noqa: E402
     HeatMapDisplay,
@@ -727,3 +728,66 @@ def test_missing_columns_are_named_beside_those_needed(display):
             del rows[lacking][name]
             with pytest.raises(ValueError, match=f"must have columns .*'{name}'.*, and lack '{name}'; all rows have '"):
                 call(rows)
+
+
+def test_many_curves_have_colours_of_their_own():
+    curves = {str(k): np.array([[k, k + 1.0]]) for k in range(12)}
+    display = LearningCurveDisplay(curves, "y").plot()
+    assert len({matplotlib.colors.to_hex(line.get_color()) for line in display.lines_}) == 12
+    rows = [{"size": k, "seed": 0, "epoch": e, "loss": k, "val_loss": k} for k in range(12) for e in (1, 2)]
+    display = LearningCurveDisplay.from_rows(rows, ["loss", "val_loss"], by="size")
+    looks = {(matplotlib.colors.to_hex(line.get_color()), line.get_linestyle()) for line in display.lines_}
+    assert len(looks) == 24
+
+
+def test_categories_of_a_path_are_not_joined():
+    rows = [
+        {"kind": kind, "seed": seed, "epoch": 1, "loss": seed + 1.0} for kind in ("relu", "tanh") for seed in (0, 1)
+    ]
+    display = PathDisplay.from_rows(rows, "loss", x="kind")
+    (line,) = display.lines_
+    assert line.get_linestyle() == "None" and line.get_marker() == "o"
+    (bars,) = display.ax_.collections
+    np.testing.assert_array_equal(bars.get_segments(), [[[place, 1], [place, 2]] for place in (0, 1)])
+
+
+def test_a_schedule_is_a_setting_to_draw_by():
+    schedules = (None, fastmlp.schedules.cosine(), fastmlp.schedules.step(2))
+    rows = studies.compare([{"layer_sizes": (11, 4), "schedule": each} for each in schedules], X, Y, 2)
+    display = LearningCurveDisplay.from_rows(rows, "loss", by="schedule")
+    assert len(display.lines_) == 3
+
+
+def test_a_surface_shows_the_output_that_is_asked_for():
+    net = Network((2, 3))
+    display = SurfaceDisplay.from_network(net, (0, 1), points=3, output=2)
+    assert display.values[2, 2] == net.forward([[1, 1]])[0, 2]
+    assert display.ax_.get_zlabel() == "probability of class 2"
+    assert SurfaceDisplay.from_network(Network((2, 1), loss="poisson"), (0, 1)).ax_.get_zlabel() == "prediction"
+    with pytest.raises(ValueError, match="output must be"):
+        SurfaceDisplay.from_network(net, (0, 1), output=3)
+
+
+def test_a_frame_of_a_history_is_drawn():
+    pytest.importorskip("pandas")
+    history = Trainer(Network((11, 4))).fit(X, Y, epochs=3, validation_data=(X, Y))
+    display = LearningCurveDisplay.from_history(history.to_frame())
+    np.testing.assert_array_equal(display.lines_[1].get_ydata(), history.val_loss)
+
+
+def test_a_metric_whose_name_ends_with_loss_is_no_set():
+    def hinge_loss(y, predictions):
+        return 1.0
+
+    history = Trainer(Network((11, 4))).fit(X, Y, 2, validation_data=(X, Y), metrics={"hinge_loss": hinge_loss})
+    labels = [[line.get_label() for line in axes.get_lines()] for axes in history.plot().axes]
+    assert labels == [["training", "validation"]] * 2
+    assert LearningCurveDisplay.from_history(history, "val_hinge_loss").ax_.get_ylabel() == "validation hinge loss"
+    both = {"a_loss": [1.0], "a_accuracy": [1.0], "a_small_loss": [1.0], "a_small_accuracy": [1.0], "loss": [2.0]}
+    assert [line.get_label() for line in LearningCurveDisplay.from_history(both).lines_] == ["training", "a", "a_small"]
+
+
+def test_weights_have_a_colour_bar():
+    display = WeightsDisplay.from_network(Network((4, 3)), (2, 2))
+    (bar,) = [axes for axes in display.figure_.axes if axes is not display.ax_]
+    assert bar.get_ylabel() == "weight"

@@ -241,7 +241,7 @@ DEFAULTS = {
     "plotting.PathDisplay.plot": dict(ax=None),
     "plotting.SurfaceDisplay": dict(zlabel=""),
     "plotting.SurfaceDisplay.from_function": dict(points=41, ax=None, zlabel="value"),
-    "plotting.SurfaceDisplay.from_network": dict(points=41, minus=None, ax=None),
+    "plotting.SurfaceDisplay.from_network": dict(points=41, minus=None, ax=None, output=0),
     "plotting.SurfaceDisplay.plot": dict(ax=None),
     "plotting.WeightsDisplay.from_network": dict(neurons=None, ax=None),
     "plotting.WeightsDisplay.plot": dict(ax=None, columns=6),

@@ -305,3 +305,26 @@ def test_widths_are_rounded_and_at_least_one(first, depth, ratio):
     for name in ("first", "depth"):
         with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
             studies.widths(**{"first": 1, "depth": 1, name: 0})
+
+
+def test_a_schedule_leaves_the_setting_of_the_learning_rate():
+    configurations = [{"layer_sizes": (11, 4), "learning_rate": rate, "schedule": "cosine"} for rate in (0.1, 0.2)]
+    rows = studies.compare(configurations, X, Y, 2)
+    assert [row["learning_rate"] for row in rows] == [0.1, 0.1, 0.2, 0.2]
+    factors = [row["epoch_learning_rate"] / row["learning_rate"] for row in rows]
+    assert factors == pytest.approx([1, 0.5] * 2)  # one update per epoch
+
+
+def test_settings_that_are_left_out_have_the_values_that_are_used():
+    more = {"learning_rate": 0.5, "momentum": 0.9, "activation": "tanh", "dtype": "float64", "epsilon": 1e-6}
+    configurations = [
+        {"layer_sizes": (11, 5, 4)},
+        {"layer_sizes": (11, 5, 4), "optimizer": "adam", "epsilon": 1e-6},
+        {"layer_sizes": (11, 5, 4), **{name: value for name, value in more.items() if name != "epsilon"}},
+    ]
+    first, second, third = studies.compare(configurations, X, Y, 1)
+    assert first["learning_rate"] == 0.1 and second["learning_rate"] == 0.001 and third["learning_rate"] == 0.5
+    assert first["momentum"] == 0 and first["activation"] == "relu" and first["dtype"] == "float32"
+    assert first.keys() == second.keys() == third.keys()
+    with pytest.raises(TypeError, match=r"must be a sequence of mappings, got a mapping: pass \[\{'layer_sizes'"):
+        studies.compare({"layer_sizes": (11, 4)}, X, Y, 1)

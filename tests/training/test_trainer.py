@@ -311,6 +311,19 @@ def test_history_holds_one_entry_per_epoch():
     np.testing.assert_allclose(history.penalty[-1], reference.penalty(net.weights, 0, 0.01), rtol=1e-12)
 
 
+def test_a_history_of_several_fits_keeps_values_at_their_epochs():
+    X, y = problem(60, layer_sizes=(11, 4))
+    trainer = Trainer(Network((11, 4)))
+    trainer.fit(X, y, 3)
+    second = trainer.fit(X, y, 2, validation_data=(X, y), metrics={"one": lambda y, predictions: 1.0})
+    trainer.fit(X, y, 1)
+    history = trainer.history
+    assert {len(history[name]) for name in history} == {6} and len(second.val_loss) == 2
+    np.testing.assert_array_equal(history.val_loss, [*[np.nan] * 3, *second.val_loss, np.nan])
+    np.testing.assert_array_equal(history["val_one"], [*[np.nan] * 3, 1, 1, np.nan])
+    assert "nan" not in repr(history)
+
+
 def test_history_of_a_standing_network_is_its_evaluation():
     """With a learning rate of nearly 0 the metrics seen in training are those of the start."""
     X, y = problem(100)

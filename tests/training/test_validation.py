@@ -423,15 +423,20 @@ def test_bytes_without_a_scale_warn(fit):
 def test_other_integers_and_two_scales_warn(fit):
     for X, scale, advice in (
         (BYTES.astype(np.int32), 1.0, "input_scale=1/255 to Network for images, and standardize=True for tables"),
-        (BYTES / 255, 1 / 255, r"within \[-1, 1\] .* input_scale is 0.00392, which scales it again"),
-        (-BYTES.astype(np.float32) / 255, 1 / 255, "which scales it again"),
+        (BYTES * 1.0, 1.0, "X is whole numbers with values above 127"),
+        (BYTES.tolist(), 1.0, "X is int64 with values above 127"),
+        (BYTES / 255, 1 / 255, r"within \[-1, 1\] .* input_scale is 0.00392, which makes it very small"),
+        (-BYTES.astype(np.float32) / 255, 1 / 255, "which makes it very small"),
+        (4 * np.sin(BYTES), 1 / 255, r"within \[-4, 4\]"),
     ):
+        if isinstance(X, list) and fit is FITS_ON_BYTES["a stream"]:
+            continue
         with pytest.warns(UserWarning, match=advice) as warned:
             fit(X, fastmlp.Network((11, 3), dtype="float64", input_scale=scale))
         assert [each.filename for each in warned] == [__file__]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fit(BYTES * 1.0, fastmlp.Network((11, 3), dtype="float64"))
+        fit(BYTES + 0.5, fastmlp.Network((11, 3), dtype="float64"))
         fit(BYTES / 255, fastmlp.Network((11, 3), dtype="float64"))
         fit((BYTES // 2).astype(int), fastmlp.Network((11, 3), dtype="float64"))
 
@@ -451,6 +456,23 @@ def test_bytes_to_evaluate_warn_where_the_network_has_no_scale():
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             call(BYTES / 255)
+            call(BYTES.astype(int))  # a fit says enough of tables
+
+
+def test_a_frame_of_bytes_warns():
+    pandas = pytest.importorskip("pandas")
+    with pytest.warns(UserWarning, match="X is uint8 with values above 127"):
+        fastmlp.Trainer(fastmlp.Network((11, 3))).fit(pandas.DataFrame(BYTES), Y_OF_BYTES, 1)
+
+
+@pytest.mark.parametrize("kind", ["evaluate", "validation data"])
+def test_scaled_rows_to_evaluate_warn_where_the_network_scales_them_again(kind):
+    net = fastmlp.Network((11, 3), input_scale=1 / 255)
+    with pytest.warns(UserWarning, match="which makes it very small"):
+        if kind == "evaluate":
+            net.evaluate(BYTES / 255, Y_OF_BYTES)
+        else:
+            fastmlp.Trainer(net).fit(BYTES, Y_OF_BYTES, 1, validation_data=(BYTES / 255, Y_OF_BYTES))
 
 
 INTEGERS = [np.uint8, np.uint16, np.uint32, np.uint64, np.int8, np.int16, np.int32, np.int64]
