@@ -18,7 +18,8 @@ EXPERIMENTS = (
     *("learning.batch_size", "learning.regularization", "learning.architecture", "learning.regression"),
     *("learning.learning_rate", "learning.single_runs", "learning.best_net", "learning.precision"),
     *("speed.speed_vs_rivals", "speed.multicore", "speed.drop_in", "speed.predict"),
-    *("speed.bfloat16", "speed.footprint", "speed.larger_than_memory", "speed.machines", "tabular.tabular_estimators"),
+    *("speed.nautilus", "speed.bfloat16", "speed.footprint", "speed.larger_than_memory", "speed.machines"),
+    "tabular.tabular_estimators",
 )
 """Modules that `harness.section` describes, in the order of the page."""
 
