@@ -12,7 +12,7 @@ import numpy as np
 from learning import precision
 from learning.regularization import LARGE, accuracy_curve
 from speed import bfloat16 as products
-from speed import drop_in, multicore
+from speed import drop_in, multicore, nautilus
 from speed import python_threads as methods
 from tabular.comparison import Comparison
 from tabular.methods import REFERENCE
@@ -20,13 +20,13 @@ from tabular.methods import REFERENCE
 from harness import text_tables
 from harness.number_text import constant_since, counted, in_bytes, percent, rounded_up, significant, span
 from harness.tables import ROOT, Table, committed, committed_tables
+from harness.text_tables import LARGER, SMALLER
 
 MARKED = re.compile(r"<!--(\w+)-->(.*?)<!--/-->", re.DOTALL)
 BEGINS_LINE = re.compile(r"(?:\A|\n)[ >*+-]*(?:\d+\. *)?\Z")  # also the line of a quotation or of a list
-SMALLER, LARGER = "784-128-10", "784-512-384-10"
 DROP_IN, PENALTIES = "drop_in/drop_in.csv", "regularization/report_rule.csv"
 RECIPE, CORES, RANKS = "speed_vs_rivals/time_to_accuracy.csv", "multicore/multicore.csv", "machines/machines.csv"
-TABLES = "tabular_estimators/fits.csv"
+TABLES, SAMPLER = "tabular_estimators/fits.csv", "nautilus/nautilus.csv"
 TINY, OF_TABLES = "30-100-2", ("54-100-50-2", "64-128-128-10")
 LARGE_BATCH = 256  # rows: from here on, batches are called large where 16 cores are described
 
@@ -67,11 +67,6 @@ def seeds(table: str, **wanted: object) -> str:
 def share_of_peak(library: str = "fastmlp", **case: object) -> str:
     speed = committed("speed_vs_rivals/speed.csv")
     return percent(speed.row(library=library, optimizer="sgd", **case)["share_of_peak"], 0)
-
-
-def seconds_to_accuracy(library: str) -> str:
-    runs = committed(RECIPE).where(library=library)
-    return f"{significant(float(np.median(runs['seconds'])), 2)} s"
 
 
 def batch_from_which_both_cores_work(nets: Iterable[str]) -> str:
@@ -204,6 +199,17 @@ def gain_of_bfloat16() -> str:
     )
 
 
+def of_sampler(part: str) -> str:
+    """How many times as long a part of the sampler's runs takes with scikit-learn's nets."""
+    return span(nautilus.ratios(committed(SAMPLER), part), two_digits)
+
+
+def share_of_nets() -> str:
+    """Of the sampler's time with scikit-learn's nets."""
+    shares = nautilus.shares(committed(SAMPLER), nautilus.THEIRS)
+    return span(shares, lambda share: f"{100 * share:.0f}") + " %"
+
+
 VALUES: dict[str, Callable[[], str]] = {
     "answers": lambda: f"\n{text_tables.answers()}\n",
     "findings": lambda: f"\n{text_tables.findings()}\n",
@@ -215,7 +221,18 @@ VALUES: dict[str, Callable[[], str]] = {
     "bfloat16_gain": gain_of_bfloat16,
     "bfloat16_pytorch": lambda: over_bfloat16("PyTorch"),
     "bfloat16_jax": lambda: over_bfloat16("JAX"),
+    "rivals": lambda: f"\n{text_tables.rivals()}\n",
     "footprint": lambda: f"\n{text_tables.footprint()}\n",
+    "training_memory": lambda: f"\n{text_tables.training_memory()}\n",
+    "predictions": lambda: f"\n{text_tables.predictions()}\n",
+    "costs_sklearn": lambda: f"\n{text_tables.costs_sklearn()}\n",
+    "costs_pytorch": lambda: f"\n{text_tables.costs_pytorch()}\n",
+    "costs_keras": lambda: f"\n{text_tables.costs_keras()}\n",
+    "sampler_total": lambda: of_sampler("total"),
+    "sampler_training": lambda: of_sampler("training"),
+    "sampler_predictions": lambda: of_sampler("predictions"),
+    "sampler_share": share_of_nets,
+    "sampler_equal": lambda: f"{nautilus.equal(committed(SAMPLER))} of {seeds(SAMPLER)} runs",
     "drop_in_models": lambda: str(len(drop_in.doubles(committed(DROP_IN)))),
     "drop_in_bound": lambda: rounded_up(max(row["difference"] for row in drop_in.doubles(committed(DROP_IN)))),
     "drop_in_small": lambda: str(len(drop_in_small())),
@@ -234,11 +251,10 @@ VALUES: dict[str, Callable[[], str]] = {
     "peak_single_rows": lambda: share_of_peak(net=SMALLER, batch=1, data="random"),
     "peak_mnist": lambda: share_of_peak(net=SMALLER, batch=128, data="MNIST"),
     "peak_mnist_alone": lambda: share_of_peak("fastmlp, 1 thread", net=SMALLER, batch=128, data="MNIST"),
-    # By every run of both libraries: a bound from below, in whole per cent.
-    "accuracy_reached": lambda: f"{np.floor(100 * committed(RECIPE)['test_accuracy'].min()):.0f} %",
+    "accuracy_reached": text_tables.accuracy_reached,
     "accuracy_seeds": lambda: seeds(RECIPE),
-    "accuracy_seconds": lambda: seconds_to_accuracy("fastmlp"),
-    "accuracy_seconds_pytorch": lambda: seconds_to_accuracy("PyTorch"),
+    "accuracy_seconds": lambda: text_tables.seconds_to_accuracy("fastmlp"),
+    "accuracy_seconds_pytorch": lambda: text_tables.seconds_to_accuracy("PyTorch"),
     "cores_batch": lambda: batch_from_which_both_cores_work([SMALLER]),
     "cores_batch_larger": lambda: batch_from_which_both_cores_work(larger_networks()),
     "cores_gain": lambda: gain_of_cores(SMALLER),

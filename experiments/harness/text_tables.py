@@ -1,5 +1,6 @@
 """The tables of README.md, docs/ and experiments/README.md, from the committed results."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -8,10 +9,11 @@ from report import experiments
 from speed import bfloat16 as products
 from speed.speed_vs_rivals import OURS, OURS_ALONE
 
-from harness.number_text import constant_since, duration, percent, significant
+from harness.number_text import constant_since, duration, in_bytes, percent, significant, span
 from harness.section import answer, text_of
-from harness.tables import Table, committed
+from harness.tables import ROOT, Row, Table, committed
 
+SMALLER, LARGER = "784-128-10", "784-512-384-10"
 OTHERS = ("JAX", "PyTorch", "scikit-learn", "NumPy")
 OPTIMIZERS = {"sgd": "", "adam": ", Adam"}
 DATA = {"random": "", "MNIST": ", real MNIST", "make_digits": ", drawn digits"}
@@ -141,13 +143,127 @@ def bfloat16() -> str:
 
 def footprint() -> str:
     rows = [
-        [
-            row["library"],
-            row["version"],
-            f"{row['disk_mb']} MB",
-            duration(row["import_seconds"]),
-            f"{row['memory_mb']} MB",
-        ]
-        for row in committed("footprint/footprint.csv").rows()
+        [row["library"], row["version"], *_sizes_and_import(row)] for row in committed("footprint/footprint.csv").rows()
     ]
-    return table(["library", "version", "on disk", "import", "memory after the import"], rows)
+    return table(["library", "version", *SIZES_AND_IMPORT], rows)
+
+
+SIZES_AND_IMPORT = "on disk", "import", "memory after the import"
+
+
+def _sizes_and_import(row: Row) -> Sequence[str]:
+    return f"{row['disk_mb']} MB", duration(row["import_seconds"]), f"{row['memory_mb']} MB"
+
+
+def _before_training(libraries: Iterable[str]) -> list[Sequence[str]]:
+    """Rows of the footprint, with a column for each of these libraries; one that was not measured has empty cells."""
+    measured = {row["library"]: row for row in committed("footprint/footprint.csv").rows()}
+    columns = [_sizes_and_import(measured[name]) if name in measured else ("",) * 3 for name in libraries]
+    return list(zip(SIZES_AND_IMPORT, *columns))
+
+
+def _epochs(libraries: Iterable[str]) -> list[Sequence[str]]:
+    speed, rows = committed("speed_vs_rivals/speed.csv"), []
+    for net in (SMALLER, LARGER):
+        of_net = speed.where(net=net, batch=128, data="random", optimizer="sgd")
+        seconds = [of_net.row(library=name)["ms_per_epoch"] / 1e3 for name in libraries]
+        rows.append([f"an epoch of {of_net['rows'][0]} images, {net}, batches of 128", *map(duration, seconds)])
+    return rows
+
+
+def accuracy_reached() -> str:
+    """By every run of both libraries: a bound from below, in whole per cent."""
+    return f"{np.floor(100 * committed('speed_vs_rivals/time_to_accuracy.csv')['test_accuracy'].min()):.0f} %"
+
+
+def seconds_to_accuracy(library: str) -> str:
+    runs = committed("speed_vs_rivals/time_to_accuracy.csv").where(library=library)
+    return f"{significant(float(np.median(runs['seconds'])), 2)} s"
+
+
+def rivals() -> str:
+    """A column for each library, and a row for each measurement in which several of them take part."""
+    names = (OURS, "scikit-learn", "PyTorch", "JAX", "NumPy")
+    cases = committed("speed_vs_rivals/speed.csv")
+    over_ours = [
+        span(cases.where(library=name)["times_fastmlp"], lambda ratio: significant(ratio, 2)) for name in names[1:]
+    ]
+    fits = span(committed("drop_in/drop_in.csv")["ratio"], lambda ratio: significant(ratio, 2))
+    reached = f"784-192-10 to {accuracy_reached()} accuracy on the MNIST test images"
+    rows = [
+        *_epochs(names),
+        ["time of an epoch over that of fastmlp, all cases", "1", *over_ours],
+        [reached, seconds_to_accuracy(OURS), "", seconds_to_accuracy("PyTorch"), "", ""],
+        ["time of `fit` over that of fastmlp's estimators", "1", fits, "", "", ""],
+        [*_one_row(), "", "", ""],
+        *_before_training(names),
+    ]
+    return table(["", *names], rows)
+
+
+def _one_row() -> Sequence[str]:
+    """A prediction by the estimators of fastmlp and of scikit-learn."""
+    row = committed("predict/predict.csv").row(net="20-100-1", dtype="float64", rows=1)
+    seconds = [duration(row[f"{name}_ms"] / 1e3) for name in ("fastmlp", "scikit_learn")]
+    return [f"`predict` of one row, {row['net']}, {row['dtype']}", *seconds]
+
+
+def costs_pytorch() -> str:
+    theirs, ours = lines_of_programs("from_pytorch.md")
+    names = ("PyTorch", OURS)
+    reached = f"784-192-10 to {accuracy_reached()} accuracy on the MNIST test images"
+    rows = [
+        ["lines of the program", theirs, ours],
+        *_epochs(names),
+        [reached, *map(seconds_to_accuracy, names)],
+        *_before_training(names),
+    ]
+    return table(["", *names], rows)
+
+
+def costs_keras() -> str:
+    """Keras loads one of its backends, so that it costs more than that one alone."""
+    theirs, ours = lines_of_programs("from_keras.md")
+    rows = [
+        [what, f"more than {pytorch}", f"more than {jax}", own]
+        for what, pytorch, jax, own in _before_training(("PyTorch", "JAX", OURS))
+    ]
+    header = ["", "Keras with PyTorch", "Keras with JAX", OURS]
+    return table(header, [["lines of the program", theirs, theirs, ours], *rows])
+
+
+def costs_sklearn() -> str:
+    fits, rows = committed("drop_in/drop_in.csv"), []
+    for net, hidden in ((SMALLER, "128"), (LARGER, "512-384")):
+        for dtype in ("float32", "float64"):
+            fit = fits.row(data=f"MNIST, {hidden}, {dtype}")
+            seconds = [duration(fit[f"seconds_{name}"]) for name in ("scikit_learn", "fastmlp")]
+            rows.append([f"{fit['epochs_fastmlp']} epochs of MNIST, {net}, {dtype}", *seconds])
+    what, ours, theirs = _one_row()
+    return table(["", "scikit-learn", OURS], [*rows, [what, theirs, ours], *_before_training(("scikit-learn", OURS))])
+
+
+def lines_of_programs(page: str) -> list[str]:
+    """Of the first two programs of a guide, the other library's and that of fastmlp, without empty lines."""
+    text = (ROOT / "docs" / "guides" / page).read_text(encoding="utf-8")
+    programs = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)[:2]
+    return [str(sum(bool(line.strip()) for line in program.splitlines())) for program in programs]
+
+
+def predictions() -> str:
+    """How many times as long scikit-learn takes, in rows of one net and type."""
+    rows = []
+    for (net, dtype), part in committed("predict/predict.csv").groups("net", "dtype").items():
+        one, hundred, many = part.rows()
+        ratios = [significant(row["ratio"], 2) for row in (one, hundred, many)]
+        rows.append([net, dtype, duration(one["fastmlp_ms"] / 1e3), *ratios[:2], f"{ratios[2]} ({many['rows']} rows)"])
+    return table(["net", "type", "fastmlp, 1 row", "ratio, 1 row", "ratio, 100 rows", "ratio, many rows"], rows)
+
+
+def training_memory() -> str:
+    """Beyond the images."""
+    peaks, rows = committed("batch_size/memory.csv"), []
+    for batch in peaks.distinct("batch_size"):
+        cells = [peaks.row(trainer=name, batch_size=batch)["peak_bytes_beyond_data"] for name in ("fastmlp", "numpy")]
+        rows.append([str(batch), *map(in_bytes, cells)])
+    return table(["batch", OURS, "NumPy"], rows)

@@ -45,6 +45,9 @@ class Tensor:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         return self.array
 
+    def __truediv__(self, divisor):
+        return Tensor((self.array / divisor).astype(self.array.dtype))
+
     def detach(self):
         return Tensor(self.array)
 
@@ -201,8 +204,8 @@ def _cross_entropy(logits, labels):
 
 
 class _SGD:
-    def __init__(self, parameters, lr, momentum=0, fused=False):
-        self._parameters, self._momentum = list(parameters), momentum
+    def __init__(self, parameters, lr, momentum=0, weight_decay=0, fused=False):
+        self._parameters, self._momentum, self._weight_decay = list(parameters), momentum, weight_decay
         self._velocities = [np.zeros_like(p.array) for p in self._parameters]
         self.param_groups = [{"lr": lr}]
 
@@ -213,7 +216,7 @@ class _SGD:
     def step(self):
         for parameter, velocity in zip(self._parameters, self._velocities):
             velocity *= self._momentum
-            velocity += parameter.grad
+            velocity += parameter.grad + self._weight_decay * parameter.array
             parameter.array -= self.param_groups[0]["lr"] * velocity
 
 
