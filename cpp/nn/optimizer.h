@@ -193,8 +193,8 @@ template <class T> struct UpdateRules {
 // Of update number `update`, from 1 on.
 //
 // A proximal step for l1 leaves exact zeros: w <- argmin_v l1 |v| + (v - w)^2 / (2 s), which is w moved by s * l1
-// towards zero. Here s is the effective step size under a constant gradient: the learning rate, with momentum that
-// / (1 - momentum), for Adam each element's own step. So w rests where the penalized loss is stationary.
+// towards zero. Here s is the step size: the learning rate, with momentum that / (1 - momentum), for Adam
+// what each element's running mean is multiplied by. So w rests where the penalized loss is stationary.
 template <class T>
 UpdateRules<T> update_rules(const OptimizerSettings& optimizer, const UpdateSettings& settings, int64_t update,
                             double gradient_divisor) {

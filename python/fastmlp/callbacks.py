@@ -131,11 +131,11 @@ class EarlyStopping(_OfEachFit):
     patience : int >= 1
         Epochs without improvement.
     min_delta : float >= 0
-        Minimum difference from the best value before it that counts as an improvement.
+        An epoch improves if it is better, by more than this, than the last epoch that improved.
     restore_best : bool
         At the end of the fit, whatever ended it, also `DivergenceError`, another exception or Ctrl-C, the network gets the
-        weights of the best epoch back, which are kept in memory. False: the network keeps its last weights. Not with
-        `average_decay`.
+        weights of the best epoch back, which are kept in memory. False: the network keeps its last weights. The history
+        and the rows of studies end with the last epoch in both cases. Not with `average_decay`.
     larger_is_better : bool, optional
         Of the metric. Default: True for names that contain "accuracy" or "score", False for those with "loss", "error",
         "penalty" or "seconds"; for other names it must be given.
@@ -269,7 +269,7 @@ class ReduceOnPlateau:
     patience : int >= 1
         Epochs without improvement.
     min_delta : float >= 0
-        Minimum difference from the best value before it that counts as an improvement.
+        An epoch improves if it is better, by more than this, than the last epoch that improved.
     min_rate : float >= 0
         The learning rate is not reduced below it.
     larger_is_better : bool, optional

@@ -70,7 +70,8 @@ class History(_Ending):
     Attributes
     ----------
     loss : list of float
-        The mean data loss over the epoch's rows, each before the update that it contributed to.
+        The mean data loss over the epoch's rows. The loss of each mini-batch is measured just before its update, so this
+        is not the loss of the network after the epoch.
     penalty : list of float
         ``l1 * sum|w| + l2/2 * sum(w**2)`` after the epoch.
     accuracy : list of float

@@ -75,9 +75,10 @@ class Trainer(ResumableTrainer):
         loss: it does not depend on the batch size nor on accumulation.
     proximal : bool
         How l1 acts. False: by its subgradient, sign(w), 0 at 0; weights then oscillate around zero. True: after each
-        update w becomes ``sign(w) * max(|w| - s * l1, 0)``, so that weights become exactly zero. s is the effective step
-        size under a constant gradient: the learning rate; with momentum, ``learning_rate / (1 - momentum)``; with
-        "adam", the step size of each weight (Parikh and Boyd 2014, Proximal Algorithms).
+        update w becomes ``sign(w) * max(|w| - s * l1, 0)``, so that weights become exactly zero. s is the step
+        size: the learning rate; with momentum, ``learning_rate / (1 - momentum)``; with "adam", what the update multiplies
+        the gradient's running mean by, ``learning_rate * sqrt(1 - beta_2**t) / (1 - beta_1**t) / (sqrt(v) + epsilon)`` in
+        update t (Parikh and Boyd 2014, Proximal Algorithms). Without `l1` it has no effect.
     accumulate : int >= 1 or "epoch"
         Mini-batches per update. An update uses the gradient of the mean loss over all rows of its
         mini-batches; "epoch" makes one update per epoch.

@@ -186,8 +186,8 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
     A probability counts as at least the dtype's epsilon in the loss, as in scikit-learn.
 
     **l1.** After each update, w becomes ``sign(w) * max(|w| - s * l1, 0)``, the minimum over v of
-    ``l1 |v| + (v - w)**2 / (2 s)``. s is the effective step size under a constant gradient: the learning rate; with
-    momentum, ``learning_rate / (1 - momentum)``; with "adam", the step size of each weight. Training then ends where the
+    ``l1 |v| + (v - w)**2 / (2 s)``. s is the step size: the learning rate; with momentum, ``learning_rate / (1 - momentum)``;
+    with "adam", what the update multiplies the gradient's running mean by, of each weight. Training then ends where the
     penalized loss is stationary, and a weight stays at zero while its gradient is smaller than l1. "lbfgs" solves the same
     problem with ``w = p - q`` and bounds ``p, q >= 0`` (Parikh and Boyd 2014, Proximal Algorithms).
 
