@@ -14,7 +14,7 @@ X_test, y_test = make_hill_and_valley(2000, seed=1)
 net = Network((2, 20, 20, 1), activation="tanh", loss="squared_error", dtype="float64")
 fit_lbfgs(net, X, y, max_iter=500)  # a method for small, smooth problems
 
-figure, axes = plt.subplots(ncols=3, figsize=(12, 4), subplot_kw={"projection": "3d"})
+figure, axes = plt.subplots(ncols=3, figsize=(12, 4), layout="constrained", subplot_kw={"projection": "3d"})
 SurfaceDisplay.from_function(hill_and_valley, bounds=(-2, 2), ax=axes[0])
 SurfaceDisplay.from_network(net, bounds=(-2, 2), ax=axes[1])
 SurfaceDisplay.from_network(net, bounds=(-2, 2), minus=hill_and_valley, ax=axes[2])

@@ -20,6 +20,7 @@ from .network import Network
 __all__ = ["HeatMapDisplay", "LearningCurveDisplay", "PathDisplay", "SurfaceDisplay", "WeightsDisplay"]
 
 MIN_WIDTH_OF_ZLABEL = 2.0  # inches of the axes, below which the label would be cut off
+MIN_WIDTH_OF_DISTANCE = 2.6  # inches, from which on the label has space beside tick labels such as -0.02
 
 
 class HeatMapDisplay(Display):
@@ -184,8 +185,10 @@ class SurfaceDisplay(Display):
         ax = self._set_axes(ax, "3d")
         first, second = np.meshgrid(self.x1, self.x2, indexing="ij")
         ax.plot_surface(first, second, self.values, **{"cmap": "viridis", "linewidth": 0, **style})
-        zlabel = self.zlabel if ax.bbox.width / self.figure_.dpi >= MIN_WIDTH_OF_ZLABEL else ""
-        ax.set(xlabel="$x_1$", ylabel="$x_2$", zlabel=zlabel)
+        width = ax.bbox.width / self.figure_.dpi
+        zlabel = self.zlabel if width >= MIN_WIDTH_OF_ZLABEL else ""
+        ax.set(xlabel="$x_1$", ylabel="$x_2$")
+        ax.set_zlabel(zlabel, labelpad=10 if width >= MIN_WIDTH_OF_DISTANCE else 4)
         ax.set_box_aspect(None, zoom=0.75)  # no layout of matplotlib makes space for the labels of 3-D axes
         ax.locator_params(nbins=5)
         return self
