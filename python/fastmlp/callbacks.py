@@ -253,6 +253,8 @@ class LearningRateSchedule:
     def __call__(self, info: EpochInfo) -> None:
         if info.optimizer is None:
             raise TypeError("callbacks.LearningRateSchedule needs a fit with a learning rate; L-BFGS has none")
+        if info.epoch == info.epochs:
+            return  # no epoch follows, and a schedule may end at 0
         info.optimizer.learning_rate = self._rate(len(info.history.loss))
 
 

@@ -51,8 +51,9 @@ class Stream:
     Notes
     -----
     The shuffle: chunks come in the iterable's order, and the rows of a chunk are permuted, so two rows of different chunks
-    are never in one batch. A batch ends with its chunk: choose chunks of a multiple of the batch size. With a single
-    chunk, the fit has the same bits as a fit on the chunk's X and y.
+    are never in one batch. A batch ends with its chunk, and so does an update: choose chunks of a multiple of the batch
+    size, and of several batches for `accumulate`. With a single chunk and no schedule, the fit has the same bits as a fit
+    on the chunk's X and y.
 
     Examples
     --------
@@ -289,7 +290,11 @@ def _arrays(part: Any) -> list[np.ndarray]:
     """What a chunk's X, y or sample_weight keeps its values in, as far as NumPy sees it without a copy."""
     if hasattr(part, "indptr"):
         return _arrays(part.data)
-    return [np.asarray(part)] if isinstance(part, np.ndarray) or hasattr(part, "__array_interface__") else []
+    has_buffer = isinstance(part, (np.ndarray, memoryview)) or hasattr(part, "__array_interface__")
+    try:
+        return [np.asarray(part)] if has_buffer or hasattr(part, "data_ptr") else []  # that of a tensor of PyTorch
+    except (TypeError, RuntimeError):  # such as one that needs a gradient: its check is elsewhere
+        return []
 
 
 def _owner(array: Any) -> Callable[[], Any]:

@@ -29,6 +29,9 @@ NAMES_ELSEWHERE = {
     "weight_decay": "l2",
     "alpha": "l2",
     "clipnorm": "max_gradient_norm",
+    "clip_grad_norm": "max_gradient_norm",
+    "label_smoothing": "loss_settings",
+    "class_weight": "sample_weight",
     "max_grad_norm": "max_gradient_norm",
     "scheduler": "schedule",
     "lr_scheduler": "schedule",
@@ -212,12 +215,12 @@ def check_number(
     number = _as_float(value)
     with np.errstate(over="ignore", under="ignore"):
         rounded = number if dtype is None else float(dtype.type(number))
-    if not all(math.isfinite(each) and above < each and minimum <= each < below for each in (number, rounded)):
+    is_valid = [math.isfinite(each) and above < each and minimum <= each < below for each in (number, rounded)]
+    if not all(is_valid):
         bounds = [
             f"{sign} {bound:g}" for sign, bound in ((">", above), (">=", minimum), ("<", below)) if math.isfinite(bound)
         ]
-        is_changed = math.isfinite(number) and f"{rounded:g}" != f"{number:g}"
-        as_used = f", which {dtype} rounds to {rounded:g}" if is_changed else ""
+        as_used = f", which {dtype} rounds to {rounded:g}" if is_valid[0] else ""
         raise ValueError(
             f"{name} must be a finite number {' and '.join(bounds)}".rstrip() + f", got {shown(value)}{as_used}"
         )

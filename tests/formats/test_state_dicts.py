@@ -104,6 +104,8 @@ def test_folding_beyond_the_range_is_rejected():
         ["fc8", "fc9", "fc10"],
         ["module.encoder", "module.middle", "module.a_head"],
         ["a.fc1", "b.fc0", "c.fc2"],
+        ["layers.2", "layers.10", "out"],
+        ["8.fc", "body.8", "body.10"],
     ],
     ids=str,
 )
@@ -115,6 +117,18 @@ def test_layers_come_in_order_whatever_their_names(names):
     assert_equal_bits(parameters(back(state)), parameters(net))
     if names[0][-1] in "08":  # numbered: a file of them may be sorted by the alphabet
         assert_equal_bits(parameters(back(dict(sorted(state.items())))), parameters(net))
+
+
+def test_each_group_of_numbered_layers_is_sorted_in_its_places():
+    net = exported_network("relu", "cross_entropy", "float32", (3, 3, 3, 3), input_scale=1.0)
+    for given in (["l10", "l9", "out"], ["l10", "mid", "l9"], ["in", "b.1", "b.0"]):
+        ordered = {"l10": "l9", "l9": "l10", "b.1": "b.0", "b.0": "b.1"}
+        state = {}
+        layers = {ordered.get(name, name): pair for name, pair in zip(given, zip(net.weights, net.biases))}
+        for name in given:
+            w, b = layers[name]
+            state |= {f"{name}.weight": w.T, f"{name}.bias": b}
+        assert_equal_bits(parameters(back(state)), parameters(net))
 
 
 def test_a_layer_without_a_number_among_numbered_ones_raises():

@@ -362,7 +362,7 @@ LABELS = np.arange(20) % 3
         (lambda net, X: net.evaluate(X, LABELS[:, None]), r"got \(20, 1\): pass y.ravel\(\)$"),
         (
             lambda net, X: net.evaluate(X, np.array(list("abcd") * 5)),
-            r"such as a: pass np.unique\(y, return_inverse=True\)",
+            r"such as a: for class labels of text pass np.unique\(y, return_inverse=True\)",
         ),
     ],
 )

@@ -45,7 +45,28 @@ MEMORY = {
     "mmap": lambda array: of_bytes(lambda size: mmap.mmap(-1, size))(array).reshape(array.shape),
     "columns": lambda array: np.empty_like(array, order="F"),
 }
+
+
+class Tensor:
+    """As of PyTorch: NumPy sees its values without a copy, but it has no array interface."""
+
+    def __init__(self, array):
+        self.array = array
+        self.dtype, self.shape = array.dtype, array.shape
+
+    def data_ptr(self):
+        return self.array.ctypes.data
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array if dtype is None else self.array.astype(dtype)
+
+    def __len__(self):
+        return len(self.array)
+
+
 VIEWS = {
+    "a memoryview itself": lambda array: array.data,
+    "a tensor": Tensor,
     "same": lambda array: array,
     "view": lambda array: array[:],
     "memoryview": lambda array: np.asarray(array.data),

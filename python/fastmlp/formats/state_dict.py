@@ -109,12 +109,15 @@ def _layers(arrays: Mapping[str, np.ndarray]) -> list[str]:
         for kind, advice in (("weight", ""), ("bias", "; for a layer without one, zeros of shape (outputs,)")):
             if name + kind not in arrays:
                 raise ValueError(f"state must hold {name + kind!r} beside its other half{advice}")
-    prefixes = {re.sub(r"\d+\.$", "", name) for name in layers}
-    if len(prefixes) == 1 and len(layers) > 1:  # numbered, and files sort "10" before "2"
-        prefix = min(prefixes)
-        if prefix in layers:
+    places: dict[str, list[int]] = {}  # of the layers whose names differ in a number at the end
+    for place, name in enumerate(layers):
+        places.setdefault(re.sub(r"\d+\.$", "", name), []).append(place)
+    for prefix, own in places.items():  # files sort "10" before "2"
+        if len(own) > 1 and prefix in layers:
             raise ValueError(f"state must number all layers or none, got {prefix + 'weight'!r} beside numbered ones")
-        layers.sort(key=lambda name: int(name[len(prefix) : -1]))
+        ordered = sorted((layers[place] for place in own), key=lambda name: int(name[len(prefix) : -1] or 0))
+        for place, name in zip(own, ordered):
+            layers[place] = name
     return layers
 
 
