@@ -205,3 +205,30 @@ def test_onnx_models_of_arrays_have_numbered_inputs():
     session = onnxruntime.InferenceSession(model.to_onnx().SerializeToString())
     found = session.run(None, {"column_0": X[:, :1], "column_1": X[:, 1:]})
     np.testing.assert_allclose(found[0][:, 0], model.predict(X), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        RealMLPRegressor(n_ensemble=3, **REALMLP),
+        TabMRegressor(n_ensemble=3, clamp_output=True, **TABM),
+        TabMRegressor(n_ensemble=3, clamp_output=True, objective="quantile", quantiles=(0.1, 0.9), **TABM),
+    ],
+    ids=["RealMLP", "TabM", "quantiles"],
+)
+def test_onnx_models_of_an_ensemble_clamp_each_network(model):
+    pytest.importorskip("onnx", reason="needs onnx")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 2))
+    model.fit(X, X[:, 0] + rng.normal(size=200) / 10)
+    far = 5 * rng.normal(size=(100, 2))
+    model.target_range_ = np.quantile(model.predict(far), [[0.4], [0.6]])  # as if the targets had been so close
+    table = model.preparation_.transform(far)
+    of_networks = np.stack([network.forward(table, 1) for network in model.networks_])
+    of_networks = of_networks * model.target_std_ + model.target_mean_
+    beyond = (of_networks < model.target_range_[0]) | (of_networks > model.target_range_[1])
+    assert (beyond.any(axis=0) & ~beyond.all(axis=0)).sum() > 5  # where the mean of clamped outputs is another
+    session = onnxruntime.InferenceSession(model.to_onnx().SerializeToString())
+    found = session.run(None, {"column_0": far[:, :1], "column_1": far[:, 1:]})[0]
+    np.testing.assert_allclose(found, model.predict(far).reshape(found.shape), atol=1e-5)

@@ -352,12 +352,16 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
         """
         check_is_fitted(self)
         graph = onnx_export.Graph()
-        mean = onnx_export.mean_outputs(graph, self.preparation_, self.networks_)
+        mean = onnx_export.mean_outputs(graph, self.preparation_, self.networks_, self._onnx_in_units)
         return onnx_export.finished(graph, type(self).__name__, self._onnx_outputs(graph, mean))
+
+    def _onnx_in_units(self, graph: Any, outputs: str) -> str:
+        """`_outputs_in_units` of one network, of float64."""
+        return outputs
 
     @abstractmethod
     def _onnx_outputs(self, graph: Any, outputs: str) -> list[Any]:
-        """The model's outputs, made from the mean outputs of the networks, of float64."""
+        """The model's outputs, made from the mean outputs of the networks in the unit of y, of float64."""
 
     # Predictions.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -48,8 +49,13 @@ class Graph:
         return parts[0] if len(parts) == 1 else self.add("Concat", *parts, axis=1)
 
 
-def mean_outputs(graph: Graph, preparation: Preparation, networks: list[TabularNetwork]) -> str:
-    """From inputs for the columns of a table to the mean of the networks' outputs, float64, shape (rows, outputs)."""
+def mean_outputs(
+    graph: Graph, preparation: Preparation, networks: list[TabularNetwork], in_units: Callable[[Graph, str], str]
+) -> str:
+    """From inputs for the columns of a table to the mean of the networks' outputs, float64, shape (rows, outputs).
+
+    `in_units` makes outputs in the unit of y of those of one network.
+    """
     names = [f"column_{i}" for i in range(preparation.n_features_in_)]
     if hasattr(preparation, "feature_names_in_"):
         names = [str(name) for name in preparation.feature_names_in_]
@@ -66,7 +72,7 @@ def mean_outputs(graph: Graph, preparation: Preparation, networks: list[TabularN
     parts = prepared(graph, preparation, names)
     total = None
     for network in networks:
-        outputs = graph.cast(network_outputs(graph, network, *parts), np.float64)
+        outputs = in_units(graph, graph.cast(network_outputs(graph, network, *parts), np.float64))
         total = outputs if total is None else graph.add("Add", total, outputs)
     return graph.add("Div", str(total), graph.constant(len(networks), np.float64))
 

@@ -192,18 +192,20 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
         self.n_outputs_ = len(self.target_mean_)
         self.target_range_ = tuple(state["range"]) if "range" in state else None
 
-    def _onnx_outputs(self, graph: Any, outputs: str) -> list[Any]:
-        width = self.networks_[0].architecture.outputs
-        levels = width // self.n_outputs_
+    def _onnx_in_units(self, graph: Any, outputs: str) -> str:
+        levels = self.networks_[0].architecture.outputs // self.n_outputs_
         of_outputs = lambda values: graph.constant([np.repeat(values, levels)], np.float64)  # noqa: E731
         outputs = graph.add("Mul", outputs, of_outputs(self.target_std_))
         outputs = graph.add("Add", outputs, of_outputs(self.target_mean_))
         if self.target_range_ is not None:
             outputs = graph.add("Max", outputs, of_outputs(self.target_range_[0]))
             outputs = graph.add("Min", outputs, of_outputs(self.target_range_[1]))
+        return outputs
+
+    def _onnx_outputs(self, graph: Any, outputs: str) -> list[Any]:
         graph.named("predictions", "Identity", outputs)
         types, info = graph.onnx.TensorProto, graph.onnx.helper.make_tensor_value_info
-        return [info("predictions", types.DOUBLE, ["rows", width])]
+        return [info("predictions", types.DOUBLE, ["rows", self.networks_[0].architecture.outputs])]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R^2 of the predictions; of several quantiles that of the one nearest to the median, as of `MLPRegressor`."""
