@@ -54,7 +54,8 @@ class Checkpoint(_OfEachFit):
     best : str, optional
         A metric such as "val_loss" or "val_accuracy": saves only when it is the best so far. One object remembers its best
         value across fits. After `Trainer.resume`, the epochs before count, too. With `average_decay`, the metric is that of
-        the mean, which is ``Trainer.resume(path).average``; ``fastmlp.load(path)`` reads the plain weights.
+        the mean. ``Trainer.resume(path).average`` is the mean of a trainer, and ``fastmlp.load(path)`` reads the plain
+        weights; the file of an estimator holds the mean alone, for ``fastmlp.load(path)``.
     larger_is_better : bool, optional
         Of the metric `best`, as in `EarlyStopping`.
 
@@ -170,9 +171,10 @@ class EarlyStopping(_OfEachFit):
     def begin_fit(self, info: EpochInfo) -> None:
         """Count anew."""
         if self._restores and getattr(info.optimizer, "average_decay", None) is not None:
+            best_mean = "fastmlp.load(path)" if info.trainer is None else "Trainer.resume(path).average"
             raise ValueError(
                 "restore_best needs a fit without average_decay: with Checkpoint(path, best=...),"
-                " Trainer.resume(path).average is the best mean"
+                f" {best_mean} is the best mean"
             )
         self._of_each[self._of(info)] = _Waiting(info.begin)
 

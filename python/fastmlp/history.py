@@ -219,7 +219,7 @@ class EpochInfo:
     metrics : dict of str to float
         This epoch's entries of `History`.
     network : Network
-        The network with the weights after this epoch.
+        The network with the weights after this epoch; in a fit of an estimator with `average_decay`, with their mean.
     trainer : Trainer or None
         The trainer, whose settings may be changed for the next epoch; None in fits of estimators and of `fit_lbfgs`.
     history : History

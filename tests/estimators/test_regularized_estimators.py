@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import reference
 from estimator_problems import diabetes, scaled
-from fastmlp import MLPClassifier, MLPRegressor, Network, schedules
+from fastmlp import MLPClassifier, MLPRegressor, Network, load, schedules
+from fastmlp.callbacks import Checkpoint
 from fastmlp.estimators import solvers
 from regularized import trained_slowly
 from sklearn.base import clone
@@ -143,3 +144,24 @@ def test_the_mean_of_the_parameters_predicts():
     model.fit(X, y, eval_set=(X, y), callbacks=[lambda info: scores.append(model.score(X, y))])
     assert model.validation_scores_ == scores
     assert model.score(X, y) == max(scores) == model.best_validation_score_
+
+
+def test_callbacks_and_checkpoints_have_the_mean_of_the_parameters(tmp_path):
+    pytest.importorskip("safetensors", reason="needs safetensors")
+    X, y = PROBLEMS[MLPClassifier]
+    model, path = (
+        MLPClassifier((9,), max_iter=8, average_decay=0.9, learning_rate_init=0.05, random_state=1),
+        tmp_path / "a",
+    )
+
+    def compare(info):
+        np.testing.assert_array_equal(info.network.forward(X), model.predict_proba(X))
+        info.save(path)
+        np.testing.assert_array_equal(load(path).forward(X), model.predict_proba(X))
+
+    best, last = tmp_path / "best", tmp_path / "last"
+    checkpoints = [Checkpoint(best, best="val_loss"), Checkpoint(last)]
+    model.fit(X[::2], y[::2], eval_set=(X[1::2], y[1::2]), callbacks=[compare, *checkpoints])
+    found = load(best).evaluate(X[1::2], y[1::2].astype(int)).loss
+    assert found == pytest.approx(min(model.validation_loss_curve_), rel=1e-6)
+    np.testing.assert_array_equal(load(last).forward(X), model.predict_proba(X))

@@ -38,11 +38,19 @@ class SolverState:
         precision = validation.check_precision(parameters["precision"], "X", network.dtype)
         self._settings |= optimizers.besides(parameters["average_decay"], factors, layers, precision)
         self.core = core_calls.new_core_trainer(network, self._kind, self._settings)
+        self._mean: Network | None = None
 
     @property
     def evaluated(self) -> Network:
-        """The network that predicts: that with the running mean of the parameters, with `average_decay`."""
-        return running_mean(self.core, self.network) if self._settings["average_decay"] else self.network
+        """The network that predicts: with `average_decay` one that each call gives the running mean of the parameters."""
+        if self.average_decay is None:
+            return self.network
+        now = running_mean(self.core, self.network)
+        if self._mean is None:
+            self._mean = now
+        else:
+            self._mean.set_trusted(now.weights, now.biases)
+        return self._mean
 
     @property
     def average_decay(self) -> float | None:
@@ -51,7 +59,7 @@ class SolverState:
     def of_network(self, network: Network) -> SolverState:
         """The same state for another network with layers of the same sizes."""
         state = object.__new__(SolverState)
-        state.__dict__ = {**self.__dict__, "network": network}
+        state.__dict__ = {**self.__dict__, "network": network, "_mean": None}
         state.core = core_calls.new_core_trainer(network, self._kind, self._settings)
         state.core.set_optimizer_state(*self.core.optimizer_state())
         return state

@@ -152,10 +152,10 @@ class Solvers(StoppingRule):
             return self._divergence(what, loop.epoch, -(-len(rows) // int(batch_size)))
 
         loop = EpochLoop(
-            network,
+            self._optimizer.evaluated,
             1 if incremental else self.max_iter,
             [self._record, self._ends_without_improvement, *callbacks],
-            evaluate=lambda: self._evaluate(self._optimizer.evaluated, held_out, threads()) if held_out else {},
+            evaluate=lambda: self._evaluate(self._optimizer.evaluated, held_out, threads()),
             divergence=None if self.early_stopping else divergence,
             record=self._history(),
             optimizer=self._optimizer,
