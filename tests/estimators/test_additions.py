@@ -230,6 +230,7 @@ def test_a_stopping_metric_without_early_stopping_warns():
         (dict(rho=0.5, solver="nadam"), "rho has no effect with solver='nadam'; it is for 'rmsprop'"),
         (dict(momentum_decay=0.5, solver="adamw"), "momentum_decay has no effect with solver='adamw'"),
         (dict(ensemble_rows="bootstrap"), "ensemble_rows='bootstrap' has no effect with n_ensemble=1"),
+        (dict(l1=0.01, average_decay=0.9), "l1 leaves hardly a weight exactly zero with average_decay"),
     ],
 )
 def test_additions_without_effect_warn(settings, message):

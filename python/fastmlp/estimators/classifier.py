@@ -91,7 +91,8 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         Maximum number of evaluations of the loss by "lbfgs".
     l1 : float >= 0, default=0
         Adds ``l1 * sum|w|`` to the mean loss, for any batch size, by a proximal step after each update (see Notes):
-        weights become exactly zero.
+        weights become exactly zero. Fewer do with a learning rate that falls, and hardly any with `average_decay`, which
+        takes their mean.
     l2 : float >= 0, default=0
         Adds ``l2/2 * sum(w**2)`` to the mean loss, for any batch size.
     class_weight : dict of label to float, "balanced" or None, default=None

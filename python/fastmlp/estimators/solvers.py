@@ -90,6 +90,8 @@ class Solvers(StoppingRule):
             validation.warn(f"ensemble_rows={self.ensemble_rows!r} has no effect with n_ensemble=1")
         if getattr(X, "dtype", None) == np.uint8 and not self.standardize and np.prod(X.shape) and X.max() > 127:
             validation.warn("X is uint8 with values above 127: pass X / 255, or standardize=True")
+        if self.l1 and self.average_decay is not None:
+            validation.warn("l1 leaves hardly a weight exactly zero with average_decay: the mean has former weights in it")
         own = optimizers.TABLE[self.solver].settings if self.solver in optimizers.TABLE else {}
         if self.l1 and "momentum" in own and self.momentum == 1:
             raise ValueError(f"l1={self.l1} needs a momentum below 1, got momentum={self.momentum}")
