@@ -396,12 +396,44 @@ def test_a_metric_sees_all_quantiles():
     assert shapes == {((60,), (60, 2))}
 
 
+def test_a_metric_gets_the_weights_of_rows_that_have_some():
+    X, y = friedman()
+    labels, weights = (y > 14).astype(int), np.linspace(1, 10, 100)
+
+    def error(labels, probabilities, **more):
+        seen.append(more)
+        return np.average(probabilities.argmax(axis=1) != labels, weights=more.get("sample_weight"))
+
+    for eval_set in ((X[200:], labels[200:]), (X[200:], labels[200:], weights)):
+        seen = []
+        fits = [
+            RealMLPClassifier(validation_metric=metric, **SMALL).fit(X[:200], labels[:200], eval_set=eval_set)
+            for metric in ("error", error)
+        ]
+        assert fits[1].best_scores_ == pytest.approx(fits[0].best_scores_)
+        assert all(list(more) == ["sample_weight"] * (len(eval_set) == 3) for more in seen)
+    with pytest.raises(TypeError, match="sample_weight") as caught:
+        RealMLPClassifier(validation_metric=lambda y, p: 0.0, class_weight="balanced", **SMALL).fit(X, labels)
+    assert caught.value.__notes__ == ["in validation_metric after epoch 1"]
+
+
+def test_a_metric_of_which_larger_values_are_better_warns():
+    X, y = friedman()
+    with pytest.warns(UserWarning, match="smaller results of validation_metric are better, .* r2_score"):
+        RealMLPRegressor(validation_metric=r2_score, **SMALL | {"n_epochs": 2}).fit(X, y)
+
+
 @pytest.mark.parametrize(
     "settings, y, error, message",
     [
         ({"wd": 1e6, "val_fraction": 0.0}, None, fastmlp.DivergenceError, "the estimator is unchanged"),
         ({"lr": 1e30, "n_epochs": 2}, None, fastmlp.DivergenceError, "the estimator is unchanged"),
-        ({"validation_metric": lambda y, p: float("nan")}, None, fastmlp.DivergenceError, "the score score is nan"),
+        (
+            {"validation_metric": lambda y, p: float("nan")},
+            None,
+            ValueError,
+            "(?s)validation_metric returned nan.*after epoch 1$",
+        ),
         ({"validation_metric": lambda y, p: None}, None, TypeError, "must return a number, got None"),
         ({"quantiles": (0.1, 0.9)}, None, ValueError, "needs one of the objectives"),
         (
@@ -472,6 +504,7 @@ def test_a_metric_of_the_user_chooses_the_epoch():
 
     model = RealMLPRegressor(validation_metric=metric, **SMALL).fit(X, y)
     assert model.best_epochs_ == [5] and set(seen) == {((60,), (60,))}
+    assert min(model.history_["val_metric"]) == model.history_["best_metric"][-1] == model.best_scores_[0]
     model = RealMLPClassifier(validation_metric="cross_entropy", **SMALL).fit(X, y > 14)
     assert model.best_scores_[0] == min(model.history_["val_cross_entropy"])
 

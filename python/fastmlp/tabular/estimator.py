@@ -405,5 +405,10 @@ def _checked_weights(sample_weight: Any, rows: int) -> np.ndarray | None:
 def chosen_score(name: str, metric: Any, table: dict[str, Score]) -> tuple[str, Score]:
     """The name and the function of a validation_metric."""
     if callable(metric):
-        return "score", of_user(metric)
+        function = getattr(metric, "__name__", "")
+        if function.endswith("_score"):
+            validation.warn(
+                f"smaller results of {name} are better, but those of {function} look better if they are larger"
+            )
+        return "metric", of_user(metric)
     return metric, table[validation.check_choice(name, metric, tuple(table))]

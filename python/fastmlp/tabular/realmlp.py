@@ -142,7 +142,8 @@ class RealMLPClassifier(TabularClassifier, _RealMLP):
         none, and the network of the last epoch is kept.
     validation_metric : {"error", "cross_entropy"} or callable, default="error"
         The score of an epoch. A function gets the labels, from 0 on, and the probabilities, shape (rows, classes);
-        smaller results are better.
+        smaller results are better. If the rows have weights, it gets ``sample_weight=``, too. Its results are
+        ``val_metric`` in `history_`.
     n_ensemble : int >= 1, default=1
         Networks with different initial parameters, whose probabilities are averaged. They are trained at the same time.
     calibrate : bool, default=False
@@ -230,7 +231,7 @@ class RealMLPClassifier(TabularClassifier, _RealMLP):
         batch_size: int = 256,
         val_fraction: float = 0.2,
         ls_eps: float = 0.1,
-        validation_metric: str | Callable[[Any, Any], float] = "error",
+        validation_metric: str | Callable[..., float] = "error",
         n_ensemble: int = 1,
         calibrate: bool = False,
         refit: bool = False,
@@ -305,8 +306,8 @@ class RealMLPRegressor(TabularRegressor, _RealMLP):
     clamp_output : bool or None, default=None
         Whether predictions are limited to the range of the targets of the training rows. None: for TD.
     validation_metric : {"rmse", "mae", "pinball"}, callable or None, default=None
-        The score of an epoch. None: that of the objective. A function gets the targets and the predictions; smaller
-        results are better.
+        The score of an epoch. None: "rmse" for the squared error, "pinball" for quantiles, otherwise "mae". A function
+        gets the targets and the predictions; smaller results are better. Otherwise as in `RealMLPClassifier`.
     variant, hidden_sizes, act, use_parametric_act, act_lr_factor, p_drop, p_drop_sched, wd, wd_sched, lr, lr_sched, \
 bias_lr_factor, add_front_scale, scale_lr_factor, weight_init_mode, bias_init_mode, last_layer_init_mode, \
 num_emb_type, plr_sigma, plr_hidden_1, plr_hidden_2, plr_lr_factor, max_one_hot_cat_size, embedding_size, mom, sq_mom, opt_eps, \
@@ -371,7 +372,7 @@ n_threads, verbose
         quantiles: Any = 0.5,
         normalize_output: bool = True,
         clamp_output: bool | None = None,
-        validation_metric: str | Callable[[Any, Any], float] | None = None,
+        validation_metric: str | Callable[..., float] | None = None,
         n_ensemble: int = 1,
         refit: bool = False,
         time_limit: float | None = None,

@@ -46,16 +46,19 @@ CLASSIFICATION: dict[str, Score] = {"error": error_rate, "cross_entropy": cross_
 REGRESSION: dict[str, Score] = {"rmse": rmse, "mae": mae}
 
 
-def of_user(metric: Callable[[Any, Any], float]) -> Score:
-    """A function of y and predictions, whose result is smaller for better ones."""
+def of_user(metric: Callable[..., float]) -> Score:
+    """A function of y and predictions, whose result is smaller for better ones; it gets the weights if there are any."""
 
     def plain(values: np.ndarray) -> np.ndarray:
         return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
 
     def score(targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None) -> float:
-        value = metric(plain(targets), plain(predictions))
+        weighted = {} if weights is None else {"sample_weight": weights}
+        value = metric(plain(targets), plain(predictions), **weighted)
         if not isinstance(value, (Real, np.number)):
             raise TypeError(f"validation_metric must return a number, got {value!r}")
+        if np.isnan(value) and np.isfinite(predictions).all():  # else the training has diverged
+            raise ValueError("validation_metric returned nan")
         return float(value)
 
     return score

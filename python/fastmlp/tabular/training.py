@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core, core_calls, schedules
+from .. import _core, core_calls, schedules, validation
 from ..core_calls import Threads
 from ..epoch_loop import EpochLoop
 from ..errors import DivergenceError
@@ -187,7 +187,11 @@ def train(
         nonlocal best_epoch, best_score, best
         if score is None:
             return {}
-        now = score()
+        try:
+            now = score()
+        except Exception as error:
+            validation.add_note(error, f"in validation_metric after epoch {loop.epoch + 1}")
+            raise
         if math.isnan(now):
             raise _divergence(f"the score {score_name} is nan", loop.epoch + 1, updates, settings.learning_rate)
         if now < best_score or (now == best_score and settings.last_best):
