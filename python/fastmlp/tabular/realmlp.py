@@ -147,7 +147,7 @@ class RealMLPClassifier(TabularClassifier, _RealMLP):
     n_ensemble : int >= 1, default=1
         Networks with different initial parameters, whose probabilities are averaged. They are trained at the same time.
     calibrate : bool, default=False
-        Whether a temperature, which minimizes the cross-entropy of the validation rows, changes the probabilities.
+        Whether the logits are divided by a temperature fitted to the validation rows.
     refit : bool, default=False
         Whether the networks are trained a second time, on all rows, for as many epochs as the best one needed. Not with
         an `eval_set`.
@@ -182,7 +182,8 @@ class RealMLPClassifier(TabularClassifier, _RealMLP):
         Of each network.
     best_scores_ : list of float
     temperature_ : float
-        With ``calibrate=True``.
+        With ``calibrate=True``: the maximum a posteriori of the validation rows, with a standard normal prior on its
+        logarithm, which keeps it near 1 where rows are few.
 
     Examples
     --------

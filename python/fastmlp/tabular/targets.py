@@ -67,9 +67,9 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
         return Goal("cross_entropy", smoothing, len(self.classes_), name, score)
 
     def _calibrate(self, settings: dict[str, Any], held_out: Rows, outputs: np.ndarray) -> None:
-        """The temperature with the smallest cross-entropy of the validation rows (Guo et al. 2017).
+        """The temperature of the validation rows (Guo et al. 2017), by maximum a posteriori.
 
-        The logarithm of the temperature has a standard normal prior, so that few rows do not change much.
+        Its logarithm has a standard normal prior, so that few rows do not change much.
         """
         if not settings["calibrate"]:
             return
