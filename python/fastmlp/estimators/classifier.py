@@ -78,7 +78,8 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         Nesterov's variant of momentum, for "sgd".
     early_stopping : bool, default=False
         Stop by the score of held-out rows instead of the training loss, and keep the best weights. The rows are `fit`'s
-        eval_set, or a split, stratified for two classes. Not for "lbfgs".
+        eval_set, or a split, stratified for two classes. With warm_start, as in scikit-learn, a `fit` without a better
+        score than those of the fits before keeps its last weights. Not for "lbfgs".
     validation_fraction : float in [0, 1), default=0.1
         Fraction of the rows in that split.
     beta_1, beta_2 : float in [0, 1), default=0.9, 0.999
