@@ -82,7 +82,8 @@ class Exports:
         Raises
         ------
         ValueError
-            If a weight or bias is not finite, or the model would exceed the 2 GiB of a protobuf message.
+            If a weight or bias is not finite, if the model would exceed the 2 GiB of a protobuf message, or for exact GELU
+            in float64, which onnxruntime does not compute.
         ImportError
             Without onnx.
 
