@@ -115,8 +115,8 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
     max_gradient_norm : float > 0 or None, default=None
         An update with a larger norm of the gradient takes it times ``max_gradient_norm / norm``. Not for "lbfgs".
     schedule : schedule, str, callable or None, default=None
-        A factor of the learning rate in each update, as in `Trainer`, over `max_iter` epochs, whose end then raises no
-        warning. Not for "lbfgs" and `partial_fit`.
+        A factor of the learning rate in each update, as in `Trainer`. It spans `max_iter` epochs; reaching them then gives
+        no ConvergenceWarning. Not for "lbfgs" and `partial_fit`.
     weight_decay_schedule, dropout_schedule : schedule, str, callable or None, default=None
         The same for `weight_decay`, and for both dropouts.
     average_decay : float in (0, 1) or None, default=None

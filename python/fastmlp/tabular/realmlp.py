@@ -136,7 +136,7 @@ class RealMLPClassifier(TabularClassifier, _RealMLP):
     n_epochs : int >= 1, default=256
         All are trained. The network of the best epoch is kept; if several are equally good, the last of them.
     batch_size : int >= 1, default=256
-        The rows that are left at the end of an epoch wait for the next one.
+        Each epoch has another order of the rows, and does not train on the last of them, which do not fill a batch.
     val_fraction : float in [0, 1), default=0.2
         The part of the rows that is not trained on and scores the epochs, unless `fit` gets an `eval_set`. 0: there is
         none, and the network of the last epoch is kept.

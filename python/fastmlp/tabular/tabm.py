@@ -102,7 +102,7 @@ class TabMClassifier(TabularClassifier, _TabM):
         At most.
     batch_size : int >= 1, default=256
     patience : int >= 0 or None, default=16
-        The training ends after more epochs than this without a better score. None: it does not.
+        The training ends after ``patience + 1`` epochs without a better score. None: it does not.
     val_fraction, validation_metric, n_ensemble, calibrate, refit, class_weight, time_limit, precision, categorical_features, \
 random_state, n_threads, verbose
         As in `RealMLPClassifier`. The network of the first best epoch is kept.

@@ -54,7 +54,7 @@ class TrainingSettings:
     precision : {"bfloat16", "bfloat16_amx"} or None
         Of the products of hidden layers, as in `Trainer`.
     patience : int or None
-        Epochs without a better score before the training ends.
+        The training ends after one epoch more than these without a better score.
     last_best : bool
         Whether an epoch with an equal score replaces the best one.
     max_seconds : float or None
