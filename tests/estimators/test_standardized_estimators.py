@@ -145,6 +145,19 @@ def test_later_calls_keep_what_the_first_has_learned(Mlp):
     assert warm.set_params(standardize=False).fit(X, y).standardization_ is None
 
 
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("first", [True, False])
+def test_later_calls_cannot_change_it(method, first):
+    model = MLPClassifier((4,), max_iter=2, warm_start=True, standardize=first, random_state=0).fit(X, CLASSES)
+    before = model.predict_proba(X)
+    model.set_params(standardize=not first)
+    with pytest.raises(ValueError, match=f"standardize={first} cannot change .* got {not first}"):
+        getattr(model, method)(X, CLASSES)
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+    model.set_params(warm_start=False).fit(X, CLASSES)
+    assert (model.standardization_ is None) == first
+
+
 @pytest.mark.parametrize("Mlp", [MLPClassifier, MLPRegressor])
 @pytest.mark.parametrize("rows", ["all", "bootstrap", "folds"])
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])

@@ -273,6 +273,9 @@ class FittedMLP(CallbackSupport, Predictions, Solvers, EnsembleFit, BaseEstimato
                 f"training can only continue with the same layers, got {sizes} after"
                 f" {[self.coefs_[0].shape[0], *(w.shape[1] for w in self.coefs_)]}"
             )
+        kept = self._learned_standardization() is not None
+        if not first_pass and self.standardize != kept:
+            raise ValueError(f"standardize={kept} cannot change where the training continues, got {self.standardize}")
         self._random_state = check_random_state(self.random_state)
         if first_pass:
             self._initialize(sizes, X.dtype, eval_set is not None)
