@@ -7,7 +7,7 @@ import fastmlp
 import numpy as np
 import pytest
 import reference
-from fastmlp import Network, Trainer, fit_lbfgs, fit_many, ops
+from fastmlp import Network, Trainer, fit_lbfgs, fit_many, ops, row_subsets
 from fastmlp.streaming import Stream
 from problems import DTYPES, assert_close, assert_equal_bits, parameters, problem, row_orders
 from teams import TEAMS, team_of
@@ -188,7 +188,7 @@ def test_fits_are_those_of_a_network_and_curves_work():
     assert model.score(X, y) == model.validation_scores_[-1]
     net = model.to_network()
     assert net.spec.levels == LEVELS
-    np.testing.assert_array_equal(net.forward(X)[:, 1::3], model.predict(X))
+    np.testing.assert_array_equal(np.sort(net.forward(X).reshape(200, 2, 3))[..., 1], model.predict(X))
     assert net.evaluate(X, y).loss == pytest.approx(model.validation_loss_curve_[-1], rel=1e-12)
     other = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(other.predict_quantiles(X), model.predict_quantiles(X))
@@ -215,3 +215,25 @@ def test_what_needs_several_levels_says_so():
         regressor().fit(X, y, eval_set=noisy(50, 2))
     with pytest.raises(ValueError, match="ascending"):
         regressor(loss_settings={"level": (0.9, 0.1)}).fit(X, y)
+
+
+@pytest.mark.parametrize("targets", [1, 2])
+def test_the_predicted_median_is_that_of_the_sorted_quantiles(targets):
+    """The quantiles of a short fit cross."""
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 3))
+    y = X[:, :targets] if targets > 1 else X[:, 0]
+    settings = dict(loss_settings={"level": (0.4, 0.5, 0.6)}, max_iter=2, schedule="constant", random_state=0)
+    model = fastmlp.MLPRegressor("quantile", (5,), early_stopping=True, **settings).fit(X, y, eval_set=(X, y))
+    quantiles = model.predict_quantiles(X)
+    assert (model.to_network().forward(X)[:, 1] != quantiles.reshape(120, -1)[:, 1]).any()
+    np.testing.assert_array_equal(model.predict(X), quantiles[..., 1])
+    assert model.best_validation_score_ == pytest.approx(metrics.r2_score(y, model.predict(X)))
+    ensemble = fastmlp.MLPRegressor("quantile", (5,), n_ensemble=2, ensemble_rows="folds", **settings)
+    for _ in range(2):  # the second fit knows the levels of the first one
+        ensemble.fit(X, y)
+        for member, part in zip(ensemble.estimators_, row_subsets.folds(120, 2)):
+            np.testing.assert_array_equal(ensemble.out_of_fold_[part], member.predict_quantiles(X[part]))
+    spread = ensemble.predict(X, return_std=True)[1]
+    assert (spread > 0).all() and spread.shape == y.shape

@@ -108,7 +108,7 @@ class EnsembleFit(ABC):
             if parts:
                 outputs = [member._outputs(X[part]) for member, part in zip(members, parts)]
                 in_order = np.concatenate(outputs)[np.argsort(np.concatenate(parts))]
-                fitted["out_of_fold_"] = model._as_out_of_fold(in_order)
+                fitted["out_of_fold_"] = members[0]._as_out_of_fold(in_order)
             of_former_fits = vars(members[0]).keys() - vars(clone(self)).keys() | {"out_of_fold_", *OF_INPUTS}
             kept = {name: value for name, value in vars(self).items() if name not in of_former_fits}
             self.__dict__ = {**kept, **fitted}

@@ -53,8 +53,9 @@ best_validation_score_, history_, standardization_, n_iter_, t_, n_layers_, n_ou
     out_activation_ : {"identity", "exp"}
     estimators_ : list of MLPRegressor
         As in `MLPClassifier`.
-    out_of_fold_ : array, shape (samples,) or (samples, outputs)
-        With ``ensemble_rows="folds"``: the prediction for each row of fit's X by the member that was not fitted on it.
+    out_of_fold_ : array, shape (samples,) or (samples, targets)
+        With ``ensemble_rows="folds"``: the prediction for each row of fit's X by the member that was not fitted on it. Of
+        several quantiles all of them, ascending, as in `predict_quantiles`.
 
     Examples
     --------
@@ -140,7 +141,9 @@ best_validation_score_, history_, standardization_, n_iter_, t_, n_layers_, n_ou
         check_is_fitted(self)
         if not self._fitted_levels:
             raise ValueError(f"predict_quantiles needs a fit with loss='quantile', got loss={self.loss!r}")
-        outputs = self._outputs(X)
+        return self._quantiles(self._outputs(X))
+
+    def _quantiles(self, outputs: np.ndarray) -> np.ndarray:
         quantiles = np.sort(outputs.reshape(len(outputs), -1, len(self._fitted_levels)), axis=2)
         return quantiles[:, 0] if quantiles.shape[1] == 1 else quantiles
 
@@ -171,17 +174,18 @@ best_validation_score_, history_, standardization_, n_iter_, t_, n_layers_, n_ou
 
     @of_one_model
     def predict(self, X: Any, return_std: bool = False) -> Any:
-        """The predicted values, shape (samples,) or (samples, targets); of several quantiles the one nearest to the median.
+        """The predicted values, shape (samples,) or (samples, targets); of several quantiles the one nearest to the median,
+        as in `predict_quantiles`.
 
         With return_std, of an ensemble: a pair, with the standard deviation over its members as second.
         """
         if return_std:
             mean, spread = self._mean_and_spread(X)
-            return self._decode(mean), self._decode(spread)
+            return self._decode(mean), self._as_predicted(self._of_median(spread))
         return self._decode(self._outputs(X))
 
     def _as_out_of_fold(self, outputs: np.ndarray) -> np.ndarray:
-        return self._decode(outputs)
+        return self._quantiles(outputs) if len(self._fitted_levels) > 1 else self._decode(outputs)
 
     @available_if(can_partial_fit)
     @names_arguments
@@ -229,12 +233,17 @@ best_validation_score_, history_, standardization_, n_iter_, t_, n_layers_, n_ou
         """One column for each target: of several quantiles the one nearest to the median."""
         if len(self._fitted_levels) < 2:
             return outputs
-        nearest = int(np.argmin(np.abs(np.array(self._fitted_levels) - 0.5)))
-        return outputs[:, nearest :: len(self._fitted_levels)]
+        return self._of_median(self._quantiles(outputs).reshape(outputs.shape))
+
+    def _of_median(self, outputs: np.ndarray) -> np.ndarray:
+        levels = self._fitted_levels or (0.5,)
+        return outputs[:, int(np.argmin(np.abs(np.array(levels) - 0.5))) :: len(levels)]
 
     def _decode(self, outputs: np.ndarray) -> np.ndarray:
-        outputs = self._targets(outputs)
-        return outputs.ravel() if outputs.shape[1] == 1 else outputs
+        return self._as_predicted(self._targets(outputs))
+
+    def _as_predicted(self, targets: np.ndarray) -> np.ndarray:
+        return targets.ravel() if targets.shape[1] == 1 else targets
 
     def _score(self, encoded: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> float:
         if not np.isfinite(outputs).all():
