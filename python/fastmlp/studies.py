@@ -222,14 +222,20 @@ def learning_curve(
     train_sizes : sequence of int >= 1
         At most the number of rows of X.
     X, y, epochs, settings, and the other keywords
-        As in `batch_sizes`.
+        As in `batch_sizes`. sample_weight has a weight for each row of X, of which the first are used, too.
     """
     X, y = X.tocsr() if hasattr(X, "tocsr") else X, training_data.as_array("y", y)  # of which parts can be taken
     with_networks = validation.check_flag("return_networks", study.pop("return_networks", False))
+    weights = study.pop("sample_weight", None)
+    if weights is not None:
+        weights = training_data.as_array("sample_weight", weights)
+        if weights.shape != (len(y),):
+            raise ValueError(f"sample_weight must have shape ({len(y)},), got {weights.shape}")
     rows: list[Row] = []
     networks: list[Network] = []
     for size in train_sizes:
         size = validation.check_integer("train_sizes", size, 1, len(y))
+        study["sample_weight"] = None if weights is None else weights[:size]
         table, nets = compare([settings], X[:size], y[:size], epochs, **study, return_networks=True)
         rows += [{"train_size": size, **row} for row in table]
         networks += nets

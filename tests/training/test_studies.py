@@ -89,6 +89,16 @@ def test_studies_vary_one_thing():
     assert rows[0]["loss"] == Trainer(net, learning_rate=0.2, batch_size=16, seed=1).fit(X[:40], Y[:40], 1).loss[0]
 
 
+def test_learning_curves_take_the_weights_of_all_rows():
+    weights = np.linspace(0.5, 2, 120)
+    rows = studies.learning_curve([40, 120], X, Y, 1, SETTINGS, seeds=(1,), sample_weight=weights)
+    for row, size in zip(rows, (40, 120), strict=True):
+        trainer = Trainer(Network((11, 7, 4), seed=1), learning_rate=0.2, batch_size=16, seed=1)
+        assert row["loss"] == trainer.fit(X[:size], Y[:size], 1, sample_weight=weights[:size]).loss[0]
+    with pytest.raises(ValueError, match=r"sample_weight must have shape \(120,\), got \(121,\)"):
+        studies.learning_curve([40], X, Y, 1, SETTINGS, sample_weight=np.ones(121))
+
+
 def test_a_net_that_diverges_has_its_last_row_there():
     configurations = [{**SETTINGS, "activation": "identity", "learning_rate": rate} for rate in (0.1, 1e30)]
     with np.errstate(all="ignore"):
