@@ -453,10 +453,12 @@ def test_what_would_give_no_model_is_an_error(settings, y, error, message):
         RealMLPRegressor(**(SMALL | settings)).fit(X, y)
 
 
-def test_calibration_needs_rows():
+def test_calibration_and_refit_need_rows():
     X, y = friedman()
     with pytest.raises(ValueError, match="calibrate=True needs validation rows"):
         RealMLPClassifier(calibrate=True, val_fraction=0.0, **SMALL).fit(X, y > 14)
+    with pytest.raises(ValueError, match="refit=True needs validation rows"):
+        RealMLPClassifier(refit=True, val_fraction=0.0, **SMALL).fit(X, y > 14)
     with pytest.raises(ValueError, match="eval_set must have rows, got none"):
         RealMLPClassifier(**SMALL).fit(X, y > 14, eval_set=(X[:0], y[:0] > 14))
     few = RealMLPClassifier(calibrate=True, ls_eps=0.0, **SMALL).fit(X[:30], y[:30] > 14)

@@ -185,13 +185,14 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
         seeds = rng.randint(0, 2**31 - 1, 1 + settings["n_ensemble"]).tolist()
         all_rows = Rows(X, encoded, weights)
         training, held_out = self._split(settings, all_rows, eval_set, seeds[0])
-        if held_out is None and settings.get("calibrate"):
-            raise ValueError("calibrate=True needs validation rows, got none")
+        for name in ("calibrate", "refit"):
+            if held_out is None and settings.get(name):
+                raise ValueError(f"{name}=True needs validation rows, got none")
         with share_of_cores(settings["n_threads"]) as threads:
             outcomes = self._fit_members(settings, training, held_out, seeds, threads, tasks)
             if held_out is not None:
                 self._calibrate(settings, held_out, self._mean_outputs(self._tables(held_out.X), threads()))
-            if settings["refit"] and held_out is not None:
+            if settings["refit"]:
                 epochs = [outcome.best_epoch for outcome in outcomes]
                 self._fit_members(settings, all_rows, None, seeds, threads, tasks, epochs)
         self.history_ = outcomes[0].history
