@@ -201,3 +201,9 @@ def coslog4() -> Schedule:
 def flat_cos() -> Schedule:
     """1 in the first half of the fit, then half a cosine to 0."""
     return _schedule("flat_cos", {})
+
+
+def warn_without_dropout(settings: Any) -> None:
+    """Of a trainer or an estimator."""
+    if settings.dropout_schedule is not None and not (settings.dropout or settings.input_dropout):
+        validation.warn("dropout_schedule has no effect without dropout or input_dropout")

@@ -230,6 +230,7 @@ def test_a_stopping_metric_without_early_stopping_warns():
         (dict(rho=0.5, solver="nadam"), "rho has no effect with solver='nadam'; it is for 'rmsprop'"),
         (dict(momentum_decay=0.5, solver="adamw"), "momentum_decay has no effect with solver='adamw'"),
         (dict(ensemble_rows="bootstrap"), "ensemble_rows='bootstrap' has no effect with n_ensemble=1"),
+        (dict(dropout_schedule="cosine"), "dropout_schedule has no effect without dropout or input_dropout"),
         (dict(l1=0.01, average_decay=0.9), "l1 leaves hardly a weight exactly zero with average_decay"),
     ],
 )
@@ -237,7 +238,11 @@ def test_additions_without_effect_warn(settings, message):
     X, y = scaled(load_iris)
     with pytest.warns(UserWarning, match=message):
         MLPClassifier(max_iter=2, random_state=0, **settings).fit(X, y)
-    with_effect = [dict(weight_decay=0.5, solver="adamw"), dict(ensemble_rows="bootstrap", n_ensemble=2)]
+    with_effect = [
+        dict(weight_decay=0.5, solver="adamw"),
+        dict(input_dropout=0.1, dropout_schedule="cosine"),
+        dict(ensemble_rows="bootstrap", n_ensemble=2),
+    ]
     for settings in [*with_effect, dict(rho=0.5, solver="rmsprop"), dict(momentum_decay=0.1, solver="nadam")]:
         MLPClassifier(max_iter=2, random_state=0, **settings).fit(X, y)
 

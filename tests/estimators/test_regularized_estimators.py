@@ -81,6 +81,7 @@ def test_fits_follow_the_oracle(Mlp, name):
 
 
 @pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.filterwarnings("ignore:dropout_schedule has no effect without dropout")
 def test_copies_and_grids_keep_them(name):
     X, y = PROBLEMS[MLPClassifier]
     model = MLPClassifier((9, 7), max_iter=3, random_state=1, **SETTINGS[name])

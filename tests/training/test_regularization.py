@@ -332,6 +332,13 @@ def test_a_function_as_schedule_cannot_be_saved(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_schedule_of_no_dropout_warns():
+    net = Network((3, 2))
+    with pytest.warns(UserWarning, match="dropout_schedule has no effect without dropout or input_dropout"):
+        Trainer(net, dropout_schedule="cosine")
+    Trainer(net, input_dropout=0.1, dropout_schedule="cosine")
+
+
 def test_an_average_needs_its_setting():
     with pytest.raises(ValueError, match="average needs a Trainer with average_decay"):
         _ = Trainer(Network(SIZES)).average

@@ -271,6 +271,7 @@ def test_wrong_arguments_change_nothing():
 @pytest.mark.parametrize(
     "settings", [{"dropout": 0.1}, {"input_dropout": 0.1}, {"schedule": "cosine"}, {"dropout_schedule": "flat_cos"}]
 )
+@pytest.mark.filterwarnings("ignore:dropout_schedule has no effect without dropout")
 def test_settings_that_need_a_fit_are_refused(settings):
     X, _ = problem(20, layer_sizes=SIZES)
     net = Network(SIZES)

@@ -91,7 +91,9 @@ class Solvers(StoppingRule):
         if getattr(X, "dtype", None) == np.uint8 and not self.standardize and np.prod(X.shape) and X.max() > 127:
             validation.warn("X is uint8 with values above 127: pass X / 255, or standardize=True")
         if self.l1 and self.average_decay is not None:
-            validation.warn("l1 leaves hardly a weight exactly zero with average_decay: the mean has former weights in it")
+            validation.warn(
+                "l1 leaves hardly a weight exactly zero with average_decay: the mean has former weights in it"
+            )
         own = optimizers.TABLE[self.solver].settings if self.solver in optimizers.TABLE else {}
         if self.l1 and "momentum" in own and self.momentum == 1:
             raise ValueError(f"l1={self.l1} needs a momentum below 1, got momentum={self.momentum}")
@@ -111,6 +113,7 @@ class Solvers(StoppingRule):
             raise ValueError("partial_fit does not support average_decay: the next call would train the mean")
         if self.weight_decay_schedule is not None and "weight_decay" not in optimizers.TABLE[self.solver].settings:
             raise ValueError(f"weight_decay_schedule needs a solver with weight_decay, got {self.solver!r}")
+        schedules.warn_without_dropout(self)
 
     def network_of_this_moment(self) -> Network:
         """What predicts in callbacks of a fit."""
