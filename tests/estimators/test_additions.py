@@ -218,7 +218,8 @@ def test_a_stopping_metric_without_early_stopping_warns():
     model = MLPClassifier(stopping_metric="loss", solver="lbfgs", random_state=0)
     with pytest.warns(UserWarning, match="stopping_metric='loss' has no effect without early_stopping=True"):
         model.fit(X, y)
-    model.set_params(early_stopping=True).fit(X, y)
+    with pytest.warns(UserWarning, match="early_stopping=True has no effect with solver='lbfgs'"):
+        model.set_params(early_stopping=True).fit(X, y)
     model.set_params(early_stopping=False, stopping_metric="score").fit(X, y)
 
 

@@ -86,6 +86,8 @@ class Solvers(StoppingRule):
                 raise ValueError(f"{name} is for solvers with mini-batches, got solver='lbfgs'")
         if self.stopping_metric != "score" and not self.early_stopping:
             validation.warn(f"stopping_metric={self.stopping_metric!r} has no effect without early_stopping=True")
+        if self.early_stopping and self.solver == "lbfgs":
+            validation.warn("early_stopping=True has no effect with solver='lbfgs'")
         if self.ensemble_rows != "all" and self.n_ensemble == 1 and not is_member:
             validation.warn(f"ensemble_rows={self.ensemble_rows!r} has no effect with n_ensemble=1")
         if getattr(X, "dtype", None) == np.uint8 and not self.standardize and np.prod(X.shape) and X.max() > 127:
