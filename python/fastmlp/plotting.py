@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from . import labels, validation
+from . import labels, losses, validation
 from .curve_displays import LearningCurveDisplay, PathDisplay
 from .displays import Display, check_rows, last_epochs
 from .network import Network
@@ -176,7 +176,7 @@ class SurfaceDisplay(Display):
             return values if minus is None else values - minus(X)
 
         zlabel = "prediction" if outputs == 1 else f"output {output}"
-        if network.loss == "cross_entropy":
+        if losses.TABLE[network.loss].has_labels:
             zlabel = f"probability of class {output}"
         return cls.from_function(shown, bounds, points, ax, zlabel if minus is None else "error", **style)
 
