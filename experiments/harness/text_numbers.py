@@ -292,6 +292,7 @@ VALUES: dict[str, Callable[[], str]] = {
     "stream_of_one_block": lambda: speed_from_file("stream_of_one_block"),
     "tables_splits": lambda: seeds(TABLES),
     "tables_realmlp": lambda: error_over_reference("fastmlp RealMLP-TD-S"),
+    "tables_realmlp_td": lambda: error_over_reference("fastmlp RealMLP-TD"),
     "tables_catboost": lambda: error_over_reference("CatBoost TD"),
     "tables_xgboost": lambda: error_over_reference("XGBoost TD"),
     "tables_lightgbm": lambda: error_over_reference("LightGBM TD"),
