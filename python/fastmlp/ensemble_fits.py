@@ -59,8 +59,9 @@ def fit_ensemble(
     Returns
     -------
     Ensemble
-        With the histories of its members, and with "folds" the outputs of each row by the member that has not seen it. It
-        has the same bits for every number of threads.
+        Its members are the trained networks, or with `average_decay` their running means. It has their histories, and with
+        "folds" the outputs of each row by the member that has not seen it. It has the same bits for every number of
+        threads.
 
     Raises
     ------
@@ -108,9 +109,10 @@ def fit_ensemble(
         ]
         sets = training_data.evaluation_sets(validation_data, lambda *rows: share_data(networks, *rows, threads))
         own = on_sets(one_at_a_time_each(functions), validation_data, networks[0].layer_sizes[0])
-    ensemble = Ensemble(networks)
     more = {"max_seconds": max_seconds, "own_metrics": own}
     outcomes = Fits(trainers, data, sets, epochs, checked, threads, progress, **more).run()
+    networks = [trainer.network if trainer.average_decay is None else trainer.average for trainer in trainers]
+    ensemble = Ensemble(networks)
     ensemble.histories = [outcome for outcome in outcomes if isinstance(outcome, History)]
     if parts:
         ensemble.out_of_fold = _out_of_fold(networks, X, parts, threads)

@@ -71,7 +71,8 @@ class History(_Ending):
     ----------
     loss : list of float
         The mean data loss over the epoch's rows. The loss of each mini-batch is measured just before its update, so this
-        is not the loss of the network after the epoch.
+        is not the loss of the network after the epoch. With sample_weight, the loss of a mini-batch is its weighted mean,
+        and mini-batches count by their rows; `val_loss` and `Network.evaluate` are weighted means over all rows.
     penalty : list of float
         ``l1 * sum|w| + l2/2 * sum(w**2)`` after the epoch.
     accuracy : list of float

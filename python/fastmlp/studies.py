@@ -71,7 +71,7 @@ def compare(
         value that `Network` or `Trainer` uses. The last row of a network that diverges is that of the epoch in which
         it does; all measured values in it are nan.
     networks : list of Network
-        With ``return_networks=True``: the trained networks, in the same order.
+        With ``return_networks=True``: the trained networks, in the same order; with `average_decay` the running means.
 
     Raises
     ------

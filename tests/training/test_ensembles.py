@@ -205,3 +205,14 @@ def test_the_data_are_kept_once(monkeypatch):
 
 def test_it_is_public():
     assert fastmlp.Ensemble is Ensemble and "fit_ensemble" in dir(fastmlp)
+
+
+def test_members_are_the_running_means_that_were_evaluated():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 4)), np.arange(60) % 3
+    settings = {"layer_sizes": (4, 8, 3), "optimizer": "adam", "learning_rate": 0.05, "average_decay": 0.9}
+    ensemble = fastmlp.fit_ensemble(settings, X, y, 3, seeds=[0, 1], validation_data=(X, y))
+    for member, history in zip(ensemble.members, ensemble.histories):
+        assert member.evaluate(X, y).loss == history.val_loss[-1]
+    rows, networks = fastmlp.studies.compare([settings], X, y, 3, validation_data=(X, y), return_networks=True)
+    assert networks[0].evaluate(X, y).loss == rows[-1]["val_loss"]
