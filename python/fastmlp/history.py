@@ -74,7 +74,8 @@ class History(_Ending):
         is not the loss of the network after the epoch. With sample_weight, the loss of a mini-batch is its weighted mean,
         and mini-batches count by their rows; `val_loss` and `Network.evaluate` are weighted means over all rows.
     penalty : list of float
-        ``l1 * sum|w| + l2/2 * sum(w**2)`` after the epoch.
+        ``l1 * sum|w| + l2/2 * sum(w**2)`` after the epoch; in estimators the mean over the epoch's mini-batches, before
+        their updates.
     accuracy : list of float
         The share of rows classified right, measured like `loss`; for the cross-entropies.
     val_loss, val_accuracy : list of float

@@ -357,7 +357,7 @@ def test_categories_found_in_arrays():
             np.eye(2),
             {"categorical_features": "all"},
             ValueError,
-            "categorical_features must be one of 'auto', got 'all'",
+            "categorical_features must be 'auto', None or a list of columns, got 'all'",
         ),
         (np.eye(2), {"categorical_features": [2]}, ValueError, r"must hold indices in \[0, 2\), got 2"),
         (np.eye(2), {"categorical_features": [-1]}, ValueError, r"must hold indices in \[0, 2\), got -1"),

@@ -324,7 +324,10 @@ def _are_categories(chosen: Any, X: Any, columns: list[tuple[str, Any]]) -> list
     if chosen is None:
         return [False] * len(columns)
     if isinstance(chosen, str):
-        validation.check_choice("categorical_features", chosen, ("auto",))
+        if chosen != "auto":
+            raise ValueError(
+                f"categorical_features must be 'auto', None or a list of columns, got {chosen!r}: pass [{chosen!r}]"
+            )
         return [_holds_categories(column) for _, column in columns]
     given, n = np.asarray(chosen), len(columns)
     if given.dtype.kind == "b" and given.shape != (n,):
