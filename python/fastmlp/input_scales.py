@@ -45,8 +45,8 @@ def _some_rows(X: Any) -> np.ndarray | None:
     values = X
     if hasattr(X, "tocsr"):
         values = X.tocsr().data  # the maximum of a sparse matrix would change it
-    step = max(1, len(values) // 64)
     try:
+        step = max(1, len(values) // 64)
         some = np.asarray(values.iloc[::step] if hasattr(values, "iloc") else values[::step])
     except (TypeError, ValueError):  # of other array types; a fit checks them
         return None

@@ -268,7 +268,7 @@ def take_model(fields: Fields, arrays: Arrays) -> ModelState:
         )
     except ModelFileError:
         raise
-    except ValueError as reason:
+    except (ValueError, TypeError) as reason:
         raise fields.error(str(reason)) from None
     return ModelState(spec, weights, biases, _take_standardization(fields, arrays, spec))
 
