@@ -41,7 +41,8 @@ class Stream:
         Iterated once per epoch; for several epochs it must be a list or an object with ``__iter__``, not an iterator.
         Each chunk is what `Trainer.fit` takes as X, y and sample_weight. While the core trains on one chunk, another
         thread gets the next: two are in memory. An iterable that reuses its buffers must rotate at least two: a chunk
-        whose arrays are those of the chunk before it raises a ValueError. Ctrl-C waits for the chunk that is being read.
+        whose arrays or tensors are those of the chunk before it raises a ValueError. Data frames, and new views of one
+        tensor, are not noticed. Ctrl-C waits for the chunk that is being read.
 
     Attributes
     ----------
@@ -272,8 +273,10 @@ class _Buffers:
     """The memory of a chunk's arrays, which must not be filled again while the core reads it. It does not keep them."""
 
     def __init__(self, parts: Iterable[Any]) -> None:
-        arrays = [array for part in parts for array in _arrays(part)]
-        self._owners = {array.ctypes.data: _owner(array) for array in arrays if array.nbytes}
+        found = [(array, part) for part in parts for array in _arrays(part) if array.nbytes]
+        self._owners = {  # NumPy's view of a tensor dies before the tensor does
+            array.ctypes.data: _owner(part if hasattr(part, "data_ptr") else array) for array, part in found
+        }
 
     def followed_by(self, parts: Iterable[Any]) -> _Buffers:
         """The buffers of the next chunk; ValueError if one is of this chunk, too."""

@@ -47,8 +47,16 @@ MEMORY = {
 }
 
 
+class _Alias:
+    """An object of its own over the memory of an array, which it keeps."""
+
+    def __init__(self, array):
+        self.array = array
+        self.__array_interface__ = array.__array_interface__
+
+
 class Tensor:
-    """As of PyTorch: NumPy sees its values without a copy, but it has no array interface."""
+    """As of PyTorch: NumPy sees its values without a copy, through an object that lives no longer than the array."""
 
     def __init__(self, array):
         self.array = array
@@ -58,7 +66,8 @@ class Tensor:
         return self.array.ctypes.data
 
     def __array__(self, dtype=None, copy=None):
-        return self.array if dtype is None else self.array.astype(dtype)
+        alias = np.asarray(_Alias(self.array))
+        return alias if dtype is None else alias.astype(dtype)
 
     def __len__(self):
         return len(self.array)
@@ -66,7 +75,6 @@ class Tensor:
 
 VIEWS = {
     "a memoryview itself": lambda array: array.data,
-    "a tensor": Tensor,
     "same": lambda array: array,
     "view": lambda array: array[:],
     "memoryview": lambda array: np.asarray(array.data),
@@ -78,6 +86,22 @@ VIEWS = {
 def test_one_buffer_raises_instead_of_training_on_mixed_rows(memory, view):
     with pytest.raises(ValueError, match="a chunk must have arrays of its own, got those of the chunk before it"):
         trained(Refilled(memory, sets=1, view=view))
+
+
+def test_a_tensor_that_is_filled_again_raises():
+    def chunks(new):
+        buffer = np.empty_like(CHUNKS[0][0])
+        tensor = Tensor(buffer)
+        for X, y, weights in CHUNKS:
+            if new:
+                buffer = np.empty_like(X)
+                tensor = Tensor(buffer)
+            buffer[:] = X
+            yield tensor, y.copy(), weights.copy()
+
+    trained(chunks(new=True), epochs=1)
+    with pytest.raises(ValueError, match="arrays of its own"):
+        trained(chunks(new=False), epochs=1)
 
 
 @pytest.mark.parametrize("part", [0, 1, 2], ids=["X", "y", "sample_weight"])
