@@ -209,7 +209,7 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
             check_consistent_length(X, encoded)
             if len(encoded) == 0:
                 raise ValueError("eval_set must have rows, got none")
-            weights = _checked_weights(eval_set[2], len(encoded))
+            weights = _checked_weights(eval_set[2], len(encoded), "the sample_weight of eval_set")
             return rows, Rows(X, encoded, self._row_weights(encoded, weights))
         fraction = settings["val_fraction"]
         count = int(np.ceil(fraction * len(rows)))
@@ -390,16 +390,16 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
         return tags
 
 
-def _checked_weights(sample_weight: Any, rows: int) -> np.ndarray | None:
+def _checked_weights(sample_weight: Any, rows: int, name: str = "sample_weight") -> np.ndarray | None:
     if sample_weight is None:
         return None
     weights = np.asarray(sample_weight, np.float64)
     if weights.ndim == 0:
         weights = np.full(rows, weights)
     if weights.shape != (rows,):
-        raise ValueError(f"sample_weight must have shape ({rows},), got {weights.shape}")
+        raise ValueError(f"{name} must have shape ({rows},), got {weights.shape}")
     if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
-        raise ValueError("sample_weight must hold finite numbers >= 0, and not zeros only")
+        raise ValueError(f"{name} must hold finite numbers >= 0, and not zeros only")
     return weights
 
 
