@@ -111,7 +111,7 @@ def fit_ensemble(
         own = on_sets(one_at_a_time_each(functions), validation_data, networks[0].layer_sizes[0])
     more = {"max_seconds": max_seconds, "own_metrics": own}
     outcomes = Fits(trainers, data, sets, epochs, checked, threads, progress, **more).run()
-    networks = [trainer.network if trainer.average_decay is None else trainer.average for trainer in trainers]
+    networks = [trainer.evaluated for trainer in trainers]
     ensemble = Ensemble(networks)
     ensemble.histories = [outcome for outcome in outcomes if isinstance(outcome, History)]
     if parts:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 OF_TEXT = ": for class labels of text pass np.unique(y, return_inverse=True)[1]"
-"""What to do about them."""
+"""What an error about text in y says."""
 
 
 def of_frame(name: str, frame: Any) -> np.ndarray:

@@ -108,10 +108,10 @@ class History(_Ending):
         self.out_of_time = False
 
     def append(self, metrics: dict[str, float]) -> None:
-        """Add one epoch, or more metrics of the last one, which has a loss but not these."""
+        """Add one epoch; metrics without a loss that the last epoch lacks are added to that one."""
         added = {name: [value] for name, value in metrics.items()}
         epochs, measured = self._epochs(), [vars(self).get(name, []) for name in metrics]
-        if "loss" in metrics or not epochs or any(len(own) == epochs and own[-1] == own[-1] for own in measured):
+        if "loss" in metrics or not epochs or any(len(own) == epochs and not math.isnan(own[-1]) for own in measured):
             self._add(added)
             return
         for name in added:

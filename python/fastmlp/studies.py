@@ -93,12 +93,13 @@ def compare(
     if not isinstance(seeds, Iterable):
         raise TypeError(f"seeds must be an iterable of int >= 0, got {seeds!r}: for one network pass [{seeds!r}]")
     seeds = [validation.check_seed(seed) for seed in seeds]
-    nets = [(dict(configuration), seed) for configuration in configurations for seed in seeds]
+    settings = [dict(configuration) for configuration in configurations]
+    nets = [(configuration, seed) for configuration in settings for seed in seeds]
     sets = training_data.validation_sets(validation_data)
     callbacks = validation.check_callbacks(callbacks)
     outcomes = sweeps.train(nets, Study(X, y, epochs, sets, sample_weight, callbacks, verbose, n_threads, metrics))
-    varied = list(dict.fromkeys(name for configuration, _ in nets for name in configuration))
-    defaults = [sweeps.default_columns(configuration, varied) for configuration in configurations for _ in seeds]
+    varied = list(dict.fromkeys(name for configuration in settings for name in configuration))
+    defaults = [default for each in settings for default in [sweeps.default_columns(each, varied)] * len(seeds)]
     rows = [{**default, **row} for default, (table, _) in zip(defaults, outcomes) for row in table]
     return (rows, [network for _, network in outcomes]) if return_networks else rows
 

@@ -136,8 +136,7 @@ def _train_here(nets: Sequence[Net], study: Study) -> list[Outcome]:
             measured_nan = dict.fromkeys(measured, math.nan)
             last = {**_columns(configuration), "seed": seed, "epoch": outcome.epoch, **measured_nan}
             table[outcome.epoch - 1 :] = [last]
-    kept = [trainer.network if trainer.average_decay is None else trainer.average for trainer in trainers]
-    return list(zip(tables, kept))
+    return [(table, trainer.evaluated) for table, trainer in zip(tables, trainers)]
 
 
 def _train_on_workers(nets: Sequence[Net], study: Study, backend: Any, workers: int) -> list[Outcome]:

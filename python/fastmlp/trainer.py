@@ -333,8 +333,8 @@ class Trainer(ResumableTrainer):
             self.network,
             fit.epochs,
             fit.callbacks,
-            evaluate=lambda: epoch_loop.evaluation_metrics(self._evaluated(), fit.sets, threads, self._evaluate),
-            measure=None if own is None else lambda: own.of(self._evaluated(), threads()),
+            evaluate=lambda: epoch_loop.evaluation_metrics(self.evaluated, fit.sets, threads, self._evaluate),
+            measure=None if own is None else lambda: own.of(self.evaluated, threads()),
             divergence=lambda what: self._divergence(what, loop.epoch, updates),
             record=self._history,
             progress=fit.progress,
@@ -346,9 +346,6 @@ class Trainer(ResumableTrainer):
         )
         loop.run(train_epoch)
         return loop.history
-
-    def _evaluated(self) -> Network:
-        return self.network if self.average_decay is None else self.average
 
     def _evaluate(self, network: Network, data: TrainingData, threads: int) -> Evaluation:
         return core_calls.evaluate(network, data, threads)

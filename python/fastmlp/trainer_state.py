@@ -67,6 +67,11 @@ class ResumableTrainer(TrainerSettings):
         return running_mean(self.core, self.network)
 
     @property
+    def evaluated(self) -> Network:
+        """The network that the validation metrics are those of: `average` with `average_decay`, otherwise `network`."""
+        return self.network if self.average_decay is None else self.average
+
+    @property
     def history(self) -> History:
         """A copy of the history of all fits, including a fit that is running or has ended in an error."""
         return self._history.copy()

@@ -336,5 +336,7 @@ def test_settings_that_are_left_out_have_the_values_that_are_used():
     assert first["learning_rate"] == 0.1 and second["learning_rate"] == 0.001 and third["learning_rate"] == 0.5
     assert first["momentum"] == 0 and first["activation"] == "relu" and first["dtype"] == "float32"
     assert first.keys() == second.keys() == third.keys()
+    of_iterator = studies.compare(iter(configurations), X, Y, 1, seeds=(0, 1))
+    assert [row["learning_rate"] for row in of_iterator] == [0.1, 0.1, 0.001, 0.001, 0.5, 0.5]
     with pytest.raises(TypeError, match=r"must be a sequence of mappings, got a mapping: pass \[\{'layer_sizes'"):
         studies.compare({"layer_sizes": (11, 4)}, X, Y, 1)

@@ -341,8 +341,8 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
         onnx.ModelProto
             Opset 13 and ai.onnx.ml 2. It has an input for each column, shape (rows, 1), with the column's name, or
             ``column_<i>`` if X had no names: text for categories of text, where any text that is not a known category, such
-            as ``""``, is a missing value; otherwise float64 with NaN where a value is missing. The outputs of a classifier are ``label`` and
-            ``probabilities``, that of a regressor is ``predictions``, shape (rows, outputs).
+            as ``""``, is a missing value; otherwise float64 with NaN where a value is missing. The outputs of a classifier
+            are ``label`` and ``probabilities``, that of a regressor is ``predictions``, shape (rows, outputs).
 
         Raises
         ------
