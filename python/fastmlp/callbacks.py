@@ -7,6 +7,7 @@ ends the fit, ``after_error(info, error)``.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import time
@@ -18,6 +19,7 @@ from weakref import WeakKeyDictionary
 from . import validation
 from .errors import DivergenceError
 from .history import Callback, EpochInfo, History
+from .schedules import Schedule
 
 
 class _OfEachFit:
@@ -87,6 +89,15 @@ class Checkpoint(_OfEachFit):
         )
         self._best = None if best is None else _Metric("best", best, larger_is_better)
         self._last = time.monotonic()
+
+    def begin_fit(self, info: EpochInfo) -> None:
+        """Raise an error before the training if the file cannot be written: no such folder, or a schedule that is a function."""
+        folder = os.path.dirname(self._path) or os.curdir
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(errno.ENOENT, "Checkpoint needs an existing folder", folder)
+        for setting in () if info.trainer is None else info.trainer.resumable_settings().values():
+            if isinstance(setting, Schedule):
+                setting.to_text()
 
     def __call__(self, info: EpochInfo) -> None:
         if self._best is not None:

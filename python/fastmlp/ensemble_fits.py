@@ -107,7 +107,7 @@ def fit_ensemble(
             each if own is None else row_subsets.only(each, own, sample_weight)
             for each, own in zip(data, trained(data[0].rows))
         ]
-        sets = training_data.evaluation_sets(validation_data, lambda *rows: share_data(networks, *rows, threads))
+        sets = training_data.evaluation_sets(validation_data, X, lambda *rows: share_data(networks, *rows, threads))
         own = on_sets(one_at_a_time_each(functions), validation_data, networks[0].layer_sizes[0])
     more = {"max_seconds": max_seconds, "own_metrics": own}
     outcomes = Fits(trainers, data, sets, epochs, checked, threads, progress, **more).run()

@@ -12,6 +12,11 @@ from . import validation
 SMALL = 0.1
 """If all inputs are smaller after their scale, they were hardly meant to be scaled."""
 
+IN_PIPELINES = "; a Pipeline does not transform eval_set: pass eval_X and eval_y to it"
+
+FEW, FAR = 10, 10
+"""Rows that are too few to compare, and standard deviations between means that differ."""
+
 
 def warn_of_scale(X: Any, network: Any, *, trains: bool = True) -> None:
     """Images without a scale, or scaled twice: a fit hardly ever succeeds on them. A few rows are looked at.
@@ -37,6 +42,24 @@ def warn_of_scale(X: Any, network: Any, *, trains: bool = True) -> None:
         validation.warn(
             f"X is within [-{largest:.3g}, {largest:.3g}] and the network's input_scale is {scale:.3g}, which makes it very"
             " small: pass X as it was before you scaled it, or leave input_scale out of Network"
+        )
+
+
+def warn_of_other_rows(X: Any, held_out: Any, name: str) -> None:
+    """Rows to evaluate that were hardly prepared as X was: most columns are far away. A few rows are looked at."""
+    rows, others = _some_rows(X), _some_rows(held_out)
+    if rows is None or others is None or rows.ndim != 2 or rows.shape[1:] != others.shape[1:]:
+        return
+    if min(len(rows), len(others)) < FEW:
+        return
+    rows, others = rows.astype(np.float64), others.astype(np.float64)
+    deviations = np.minimum(rows.std(axis=0), others.std(axis=0))
+    varies = deviations > 0
+    distances = np.abs(rows.mean(axis=0) - others.mean(axis=0))[varies] / deviations[varies]
+    if (distances > FAR).sum() > len(distances) / 2:
+        validation.warn(
+            f"the means of most columns of {name} are more than {FAR} standard deviations from those of X: scale both in the"
+            f" same way{IN_PIPELINES if name == 'eval_set' else ''}"
         )
 
 

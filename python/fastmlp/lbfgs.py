@@ -53,7 +53,7 @@ def fit_lbfgs(
     X, y
         As in `Trainer.fit`.
     max_iter : int >= 1
-        Maximum number of iterations; each evaluates the loss about once.
+        Maximum number of iterations; each evaluates the loss about once. If the history has fewer, the search has ended.
     l1, l2 : float >= 0
         Strength of the penalty ``l1 * sum|w| + l2/2 * sum(w**2)`` on the mean loss. l1 leaves exact zeros.
     tol : float >= 0
@@ -110,7 +110,7 @@ def fit_lbfgs(
         data = training_data.check_total_weight("X", data)
         warn_of_scale(X, network)
         sets = training_data.evaluation_sets(
-            validation_data, lambda *rows: training_data.evaluation_data(network, *rows, threads)
+            validation_data, X, lambda *rows: training_data.evaluation_data(network, *rows, threads)
         )
         own = on_sets(functions, validation_data, network.layer_sizes[0])
     options = {"maxiter": max_iter, "maxfun": 100 * max_iter, "gtol": tol, "ftol": float(np.finfo(float).eps)}

@@ -101,7 +101,7 @@ def fit_many(
             rows, held_out = row_subsets.hold_out(data[0].rows, fraction)
             data = [row_subsets.only(each, rows, sample_weight) for each in data]
             validation_data = row_subsets.take_all(X, y, sample_weight, held_out)
-        sets = training_data.evaluation_sets(validation_data, lambda *rows: share_data(networks, *rows, threads))
+        sets = training_data.evaluation_sets(validation_data, X, lambda *rows: share_data(networks, *rows, threads))
         for rows_of_set, *_ in training_data.validation_sets(validation_data).values():
             warn_of_scale(rows_of_set, unscaled, trains=False)
         measured = on_sets(one_at_a_time_each(functions), validation_data, networks[0].layer_sizes[0])

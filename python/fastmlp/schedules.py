@@ -203,7 +203,9 @@ def flat_cos() -> Schedule:
     return _schedule("flat_cos", {})
 
 
-def warn_without_dropout(settings: Any) -> None:
+def warn_without_dropout(settings: Any, hidden_layers: int) -> None:
     """Of a trainer or an estimator."""
+    if settings.dropout and hidden_layers == 0:
+        validation.warn("dropout has no effect without hidden layers; input_dropout is for the inputs")
     if settings.dropout_schedule is not None and not (settings.dropout or settings.input_dropout):
         validation.warn("dropout_schedule has no effect without dropout or input_dropout")

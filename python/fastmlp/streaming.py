@@ -369,8 +369,9 @@ def _outcome(load: Callable[[], Any]) -> Outcome:
 class BoundStream:
     """A stream's chunks as the core's data sets for one network."""
 
-    def __init__(self, stream: Stream, network: Any) -> None:
+    def __init__(self, stream: Stream, network: Any, accumulated: int) -> None:
         self._stream, self._network = stream, network
+        self._accumulated = accumulated  # rows of a batch of which an update takes several, otherwise 0
         self._buffers = stream._buffers()
         self._checked = self._warned = False
 
@@ -388,12 +389,10 @@ class BoundStream:
                     if take is None:
                         break
                     chunk = take(threads())
-                    if number == 0 and not self._warned:
-                        self._warned = True
-                        warn_of_scale(chunk[0], self._network)
                     data = training_data.training_data(
                         self._network, *chunk, threads(), skips_columns=True, checked=self._checked
                     )
+                    self._warn(chunk[0], data.rows)
                     del take, chunk
                 except Exception as error:
                     validation.add_note(error, f"chunk {number} of the stream")
@@ -408,3 +407,15 @@ class BoundStream:
             )
         self._stream.rows = rows
         self._checked = self._stream._same_each_epoch
+
+    def _warn(self, X: Any, rows: int) -> None:
+        """Of the first chunk of a fit."""
+        if self._warned:
+            return
+        self._warned = True
+        warn_of_scale(X, self._network)
+        if rows <= self._accumulated:
+            validation.warn(
+                f"accumulate has no effect on the first chunk of the stream: its {rows} rows are one batch, and an update"
+                " ends with its chunk"
+            )

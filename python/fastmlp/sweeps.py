@@ -150,7 +150,7 @@ def _train_on_workers(nets: Sequence[Net], study: Study, backend: Any, workers: 
     on_sets(check_metrics(study.metrics), study.evaluation_sets, networks[0].layer_sizes[0])
     threads = n_threads or default_thread_count()
     share_data(networks, study.X, study.y, study.sample_weight, threads)
-    evaluation_sets(study.evaluation_sets, lambda *rows: share_data(networks, *rows, threads))
+    evaluation_sets(study.evaluation_sets, study.X, lambda *rows: share_data(networks, *rows, threads))
     of_each = None if n_threads is None else max(1, n_threads // workers)  # None: the threads that the backend grants
     sets = validation_sets(study.evaluation_sets)
     arrays = [array for triple in sets.values() for array in triple]  # not in a dict: Dask then sends each array once

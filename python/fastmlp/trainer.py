@@ -261,7 +261,7 @@ class Trainer(ResumableTrainer):
                 data = row_subsets.only(data, rows, sample_weight)
                 validation_data = row_subsets.take_all(X, y, sample_weight, held_out)
             sets = training_data.evaluation_sets(
-                validation_data, lambda *rows: training_data.evaluation_data(self.network, *rows, threads)
+                validation_data, X, lambda *rows: training_data.evaluation_data(self.network, *rows, threads)
             )
             measured = own_metrics.on_sets(functions, validation_data, self.network.layer_sizes[0])
         fit = CheckedFit(data, sets, epochs, callbacks, progress, max_seconds, measured)
@@ -275,7 +275,7 @@ class Trainer(ResumableTrainer):
         for name, given in (("y", y), ("sample_weight", sample_weight)):
             if given is not None:
                 raise TypeError(f"{name} must be None with a Stream, whose chunks hold it, got {type(given).__name__}")
-        return BoundStream(X, self.network)
+        return BoundStream(X, self.network, 0 if self.accumulate == 1 else self.batch_size)
 
     def apply(self, gradients: Any, n_threads: int | None = None) -> None:
         """Make one update with gradients that you have computed, for example by `fastmlp.steps.Step.backward`.
@@ -297,7 +297,8 @@ class Trainer(ResumableTrainer):
 
         Notes
         -----
-        Penalties, weight decay, `max_gradient_norm` and `average_decay` act as in `fit`. The history gets no entry.
+        Penalties, weight decay, `max_gradient_norm` and `average_decay` act as in `fit`; `precision` has no effect, because
+        it belongs to the passes that compute gradients. The history gets no entry.
         """
         steps.apply(self, gradients, n_threads)
 

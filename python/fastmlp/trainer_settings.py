@@ -154,7 +154,7 @@ class TrainerSettings:
             setattr(self, name, value)
         defaults = {name: setting.default for name, setting in optimizers.SETTINGS.items()}
         self.values |= fixed | defaults | optimizers.check_settings(optimizer, own, dtype)
-        schedules.warn_without_dropout(self)
+        schedules.warn_without_dropout(self, len(self.network.layer_sizes) - 2)
 
     def resumable_settings(self) -> dict[str, Any]:
         """The settings that determine results, by the names of the constructor's arguments."""

@@ -97,12 +97,16 @@ def validation_sets(given: Any) -> dict[str, tuple[Any, Any, Any]]:
     return {name: validation.check_triple(f"validation_data[{name!r}]", value) for name, value in given.items()}
 
 
-def evaluation_sets(given: Any, check: Callable[[Any, Any, Any], Checked]) -> dict[str, Checked]:
-    """validation_data by the names that the metrics begin with, each set checked; an error names the set."""
+def evaluation_sets(given: Any, X: Any, check: Callable[[Any, Any, Any], Checked]) -> dict[str, Checked]:
+    """validation_data by the names that the metrics begin with, each set checked; an error names the set.
+
+    Rows that are scaled unlike X, which is trained on, warn.
+    """
     sets = {}
     for name, triple in validation_sets(given).items():
         try:
             sets[name] = check(*triple)
+            input_scales.warn_of_other_rows(X, triple[0], "validation_data")
         except Exception as error:
             validation.add_note(
                 error, f"validation_data[{name!r}]" if isinstance(given, Mapping) else "validation_data"
@@ -398,7 +402,9 @@ def as_array(name: str, values: Any) -> np.ndarray:
         array = np.asarray(values)
     except ValueError as error:
         if not isinstance(values, (list, tuple)):
-            raise
+            raise TypeError(
+                f"{name} must be an array, got {type(values).__name__}, which NumPy cannot convert; pass the arrays in it"
+            ) from error
         raise ValueError(
             f"{name} must be an array of rows, got a {type(values).__name__} of {len(values)} entries of different shapes;"
             " batches are for fastmlp.streaming.Stream(batches)"

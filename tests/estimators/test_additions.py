@@ -232,6 +232,7 @@ def test_a_stopping_metric_without_early_stopping_warns():
         (dict(momentum_decay=0.5, solver="adamw"), "momentum_decay has no effect with solver='adamw'"),
         (dict(ensemble_rows="bootstrap"), "ensemble_rows='bootstrap' has no effect with n_ensemble=1"),
         (dict(dropout_schedule="cosine"), "dropout_schedule has no effect without dropout or input_dropout"),
+        (dict(dropout=0.1, hidden_layer_sizes=()), "dropout has no effect without hidden layers"),
         (dict(l1=0.01, average_decay=0.9), "l1 leaves hardly a weight exactly zero with average_decay"),
     ],
 )

@@ -119,6 +119,17 @@ def test_an_eval_set_that_a_pipeline_has_not_transformed(n_ensemble):
     assert "which a Pipeline does not transform" in str([*getattr(error.value, "__notes__", []), error.value])
 
 
+@pytest.mark.parametrize("n_ensemble", [1, 2])
+def test_an_eval_set_without_names_that_a_pipeline_has_not_transformed(n_ensemble):
+    X, y = load_iris(return_X_y=True)
+    X = X + 40
+    net = MLPClassifier(max_iter=2, random_state=0, n_ensemble=n_ensemble)
+    pipeline = make_pipeline(StandardScaler(), net)
+    with pytest.warns(UserWarning, match="of most columns of eval_set are .* pass eval_X and eval_y to it$"):
+        pipeline.fit(X, y, mlpclassifier__eval_set=(X, y))
+    pipeline.fit(X, y, mlpclassifier__eval_set=(pipeline[0].transform(X), y))
+
+
 def test_validation_data_in_other_libraries_shapes():
     X, y = scaled(load_iris)
     expected = MLPClassifier(max_iter=3, random_state=0).fit(X, y, eval_set=(X, y)).validation_scores_

@@ -164,8 +164,9 @@ def test_dtypes_are_kept_or_converted_as_requested():
         ({7: np.zeros((3, 4))}, "got 7"),
         (
             {"1.weight": np.ones(3, "f4"), "1.bias": np.ones(3, "f4")},
-            r"state\['1.weight'\] must have shape \(outputs, inputs\).*\(3,\)",
+            r"must hold dense layers only, got '1.weight' of shape \(3,\), as PReLU and normalization layers have it",
         ),
+        ({"1.weight": np.full(1, 0.25, "f4")}, r"must hold dense layers only, got '1.weight' of shape \(1,\)"),
         ({"0.weight": np.zeros((0, 4), "f4"), "0.bias": np.zeros(0, "f4")}, r"both at least 1, got \(0, 4\)"),
         (
             {"2.weight": np.zeros((3, 5), np.float32)},

@@ -184,6 +184,12 @@ def test_initial_parameters_of_td_s():
     assert values["hidden.1.biases"].std() == pytest.approx(1, rel=0.2)
 
 
+def test_an_eval_set_that_is_scaled_in_another_way_warns():
+    X, y = friedman()
+    with pytest.warns(UserWarning, match="the means of most columns of eval_set"):
+        RealMLPRegressor(**SMALL).fit(X[:200], y[:200], eval_set=(X[200:] + 100, y[200:]))
+
+
 def test_eval_set_replaces_the_split():
     X, y = friedman()
     model = RealMLPRegressor(**SMALL).fit(X[:200], y[:200], eval_set=(X[200:], y[200:]))

@@ -601,6 +601,19 @@ def test_the_end_of_a_fit_is_saved_also_where_a_callback_ends_it(tmp_path, name)
         assert len(Trainer.resume(path).history.loss) == 3
 
 
+def test_a_checkpoint_that_cannot_be_written_ends_a_fit_before_its_first_epoch(tmp_path):
+    before = parameters(net := network())
+    for trainer, path, error in (
+        (Trainer(net), tmp_path / "missing" / "a", FileNotFoundError),
+        (Trainer(net, schedule=np.cos), tmp_path / "a", ValueError),
+    ):
+        with pytest.raises(error, match="an existing folder: .*missing'|got the function cos"):
+            trainer.fit(X, Y, 1, callbacks=[Checkpoint(path)])
+        assert not trainer.history.loss
+    assert_equal_bits(parameters(net), before)
+    Trainer(net, schedule=np.cos).fit(X, Y, 1, callbacks=[lambda info: None])
+
+
 def test_a_checkpoint_that_is_listed_after_the_restoring_holds_what_is_restored(tmp_path):
     kept = []
     keep = lambda info: kept.append(parameters(info.network))  # noqa: E731

@@ -384,7 +384,7 @@ def test_a_trainers_numbers_are_accepted_up_to_their_bounds(name):
     needed = TRAINER_SETTINGS[name][0]
     good, bad = BOUNDS[name]
     for value in good:
-        trainer = Trainer(Network((3, 2), dtype="float64"), **needed, **{name: value})
+        trainer = Trainer(Network((3, 4, 2), dtype="float64"), **needed, **{name: value})
         if name != "seed":
             assert getattr(trainer, name) == value
     for value in bad:

@@ -339,6 +339,15 @@ def test_a_schedule_of_no_dropout_warns():
     Trainer(net, input_dropout=0.1, dropout_schedule="cosine")
 
 
+def test_dropout_without_hidden_layers_warns():
+    with pytest.warns(
+        UserWarning, match="dropout has no effect without hidden layers; input_dropout is for the inputs"
+    ):
+        Trainer(Network((3, 2)), dropout=0.1)
+    Trainer(Network((3, 2)), input_dropout=0.1)
+    Trainer(Network((3, 4, 2)), dropout=0.1)
+
+
 def test_an_average_needs_its_setting():
     with pytest.raises(ValueError, match="average needs a Trainer with average_decay"):
         _ = Trainer(Network(SIZES)).average

@@ -300,6 +300,18 @@ def test_an_error_while_a_chunk_is_made_is_raised_where_the_fit_was_called():
         fastmlp.Trainer(network()).fit(Stream(Chunks()), None, epochs=1)
 
 
+def test_chunks_of_one_batch_leave_nothing_to_accumulate():
+    X, y = np.ones((40, 6)), np.zeros(40, int)
+    net = fastmlp.Network((6, 3))
+    with pytest.warns(
+        UserWarning, match="accumulate has no effect on the first chunk .* 20 rows are one batch"
+    ) as warned:
+        fastmlp.Trainer(net, batch_size=20, accumulate=2).fit(Stream([(X[:20], y[:20]), (X[20:], y[20:])]), None, 2)
+    assert len(warned) == 1
+    fastmlp.Trainer(net, batch_size=19, accumulate=2).fit(Stream([(X[:20], y[:20])]), None, 1)
+    fastmlp.Trainer(net, batch_size=20).fit(Stream([(X[:20], y[:20])]), None, 1)
+
+
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_divergence_raises_with_its_place_in_the_epoch(name, accumulate):

@@ -441,6 +441,7 @@ def test_other_integers_and_two_scales_warn(fit):
         fit((BYTES // 2).astype(int), fastmlp.Network((11, 3), dtype="float64"))
 
 
+@pytest.mark.filterwarnings("ignore:the means of most columns")
 def test_bytes_to_evaluate_warn_where_the_network_has_no_scale():
     net = fastmlp.Network((11, 3), dtype="float64")
     for call in (
@@ -455,6 +456,7 @@ def test_bytes_to_evaluate_warn_where_the_network_has_no_scale():
             call(BYTES)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
+            warnings.filterwarnings("ignore", "the means of most columns")
             call(BYTES / 255)
             call(BYTES.astype(int))  # a fit says enough of tables
 
@@ -465,6 +467,7 @@ def test_a_frame_of_bytes_warns():
         fastmlp.Trainer(fastmlp.Network((11, 3))).fit(pandas.DataFrame(BYTES), Y_OF_BYTES, 1)
 
 
+@pytest.mark.filterwarnings("ignore:the means of most columns")
 @pytest.mark.parametrize("kind", ["evaluate", "validation data"])
 def test_scaled_rows_to_evaluate_warn_where_the_network_scales_them_again(kind):
     net = fastmlp.Network((11, 3), input_scale=1 / 255)
@@ -473,6 +476,68 @@ def test_scaled_rows_to_evaluate_warn_where_the_network_scales_them_again(kind):
             net.evaluate(BYTES / 255, Y_OF_BYTES)
         else:
             fastmlp.Trainer(net).fit(BYTES, Y_OF_BYTES, 1, validation_data=(BYTES / 255, Y_OF_BYTES))
+
+
+TABLE = np.random.default_rng(1).normal(size=(120, 11)) * 3 + 40
+SCALED = (TABLE - TABLE.mean(axis=0)) / TABLE.std(axis=0)
+Y_OF_TABLE = np.arange(120) % 3
+FAR = (
+    r"the means of most columns of validation_data are more than 10 standard deviations .* scale both in the same way$"
+)
+
+
+@pytest.mark.parametrize(
+    "fit",
+    [
+        lambda X, held_out: fastmlp.Trainer(network_of_table()).fit(X, Y_OF_TABLE, 1, validation_data=held_out),
+        lambda X, held_out: fastmlp.fit_lbfgs(network_of_table(), X, Y_OF_TABLE, 1, validation_data={"a": held_out}),
+        lambda X, held_out: fastmlp.fit_many(
+            [fastmlp.Trainer(network_of_table())], X, Y_OF_TABLE, 1, validation_data=held_out
+        ),
+        lambda X, held_out: fastmlp.fit_ensemble(
+            {"layer_sizes": (11, 3), "dtype": "float64"}, X, Y_OF_TABLE, 1, seeds=[0], validation_data=held_out
+        ),
+    ],
+    ids=["Trainer", "fit_lbfgs", "fit_many", "fit_ensemble"],
+)
+def test_rows_to_validate_on_that_are_scaled_in_another_way_warn(fit):
+    for X, held_out in ((SCALED, TABLE), (TABLE, SCALED), (SCALED.tolist(), TABLE.astype(np.float32))):
+        with pytest.warns(UserWarning, match=FAR):
+            fit(X, (held_out, Y_OF_TABLE))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(SCALED, (SCALED[:60] * 2 + 1, Y_OF_TABLE[:60]))
+        fit(SCALED, (TABLE[:9], Y_OF_TABLE[:9]))  # too few to say
+        fit(SCALED, (np.hstack([TABLE[:, :5], SCALED[:, 5:]]), Y_OF_TABLE))  # most columns are alike
+        fit(SCALED, (np.ones_like(SCALED), Y_OF_TABLE))  # which do not vary
+
+
+def network_of_table():
+    return fastmlp.Network((11, 3), dtype="float64")
+
+
+class DataSet:
+    """As those of PyTorch are."""
+
+    def __init__(self, *arrays):
+        self.tensors = arrays
+
+    def __len__(self):
+        return len(self.tensors[0])
+
+    def __getitem__(self, index):
+        if index >= len(self):
+            raise IndexError(index)
+        return tuple(array[index] for array in self.tensors)
+
+
+def test_what_is_no_array_is_named():
+    data = DataSet(TABLE, Y_OF_TABLE)
+    message = "X must be an array, got DataSet, which NumPy cannot convert; pass the arrays in it"
+    with pytest.raises(TypeError, match=message):
+        fastmlp.Trainer(network_of_table()).fit(data, None, 1)
+    with pytest.raises(TypeError, match=message):
+        network_of_table().predict(data)
 
 
 INTEGERS = [np.uint8, np.uint16, np.uint32, np.uint64, np.int8, np.int16, np.int32, np.int64]

@@ -195,7 +195,7 @@ learning_rate_factors, shuffle, seed
                 shard = self._shard(X, y, sample_weight)
                 input_scales.warn_of_scale(X, self.network)
                 shards = training_data.evaluation_sets(
-                    validation_data, lambda *rows: self._shard(*rows, skips_columns=False)
+                    validation_data, X, lambda *rows: self._shard(*rows, skips_columns=False)
                 )
             self._check_same(
                 epochs=epochs,

@@ -221,8 +221,8 @@ class FittedMLP(CallbackSupport, Predictions, Solvers, EnsembleFit, BaseEstimato
         hidden = self._checked_hidden_sizes()
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
-        self._check_additions(X, incremental, is_member=chosen is not None)
         eval_pair = eval_rows(eval_set, eval_X, eval_y)
+        self._check_additions(X, eval_pair, incremental, is_member=chosen is not None)
         if self.n_ensemble > 1:
             return self._fit_members(X, y, sample_weight, eval_pair, callbacks)
         with only_fit_of(self) as model, share_of_cores(self.n_threads) as threads:

@@ -17,6 +17,7 @@ from ..core_calls import Threads
 from ..epoch_loop import EpochLoop
 from ..errors import DivergenceError
 from ..history import Callback, EpochInfo, History
+from ..input_scales import warn_of_other_rows
 from ..network import Network
 from ..training_data import TrainingData
 from .fit_tasks import FitTasks
@@ -78,7 +79,7 @@ class Solvers(StoppingRule):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
         return hidden
 
-    def _check_additions(self, X: Any, incremental: bool, is_member: bool) -> None:
+    def _check_additions(self, X: Any, eval_pair: Any, incremental: bool, is_member: bool) -> None:
         """Those that another parameter rules out, or leaves without effect, or that X needs."""
         for name in OF_MINI_BATCHES if self.solver == "lbfgs" else ():
             value = getattr(self, name)
@@ -92,6 +93,8 @@ class Solvers(StoppingRule):
             validation.warn(f"ensemble_rows={self.ensemble_rows!r} has no effect with n_ensemble=1")
         if getattr(X, "dtype", None) == np.uint8 and not self.standardize and np.prod(X.shape) and X.max() > 127:
             validation.warn("X is uint8 with values above 127: pass X / 255, or standardize=True")
+        if eval_pair is not None and not is_member:
+            warn_of_other_rows(X, eval_pair[0], "eval_set")
         if self.l1 and self.average_decay is not None:
             validation.warn(
                 "l1 leaves hardly a weight exactly zero with average_decay: the mean has former weights in it"
@@ -115,7 +118,7 @@ class Solvers(StoppingRule):
             raise ValueError("partial_fit does not support average_decay: the next call would train the mean")
         if self.weight_decay_schedule is not None and "weight_decay" not in optimizers.TABLE[self.solver].settings:
             raise ValueError(f"weight_decay_schedule needs a solver with weight_decay, got {self.solver!r}")
-        schedules.warn_without_dropout(self)
+        schedules.warn_without_dropout(self, len(self._checked_hidden_sizes()))
 
     def network_of_this_moment(self) -> Network:
         """What predicts in callbacks of a fit."""

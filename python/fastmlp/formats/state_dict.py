@@ -106,6 +106,11 @@ def _layers(arrays: Mapping[str, np.ndarray]) -> list[str]:
     if not layers:
         raise ValueError("state must hold at least one layer, got an empty mapping")
     for name in layers:
+        if getattr(arrays.get(name + "weight"), "ndim", 2) == 1:
+            raise ValueError(
+                f"state must hold dense layers only, got {name + 'weight'!r} of shape {arrays[name + 'weight'].shape}, as"
+                " PReLU and normalization layers have it"
+            )
         for kind, advice in (("weight", ""), ("bias", "; for a layer without one, zeros of shape (outputs,)")):
             if name + kind not in arrays:
                 raise ValueError(f"state must hold {name + kind!r} beside its other half{advice}")

@@ -19,6 +19,7 @@ from ..estimators.argument_names import names_arguments
 from ..estimators.fit_tasks import CallbackSupport, FitTasks
 from ..estimators.fitting import eval_rows
 from ..estimators.scikit_learn import rows_of, with_callbacks
+from ..input_scales import warn_of_other_rows
 from ..progress import FitProgress, ManyProgress
 from ..threads import share_of_cores
 from ..workers import Workers
@@ -210,6 +211,7 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
             if len(encoded) == 0:
                 raise ValueError("eval_set must have rows, got none")
             weights = _checked_weights(eval_set[2], len(encoded), "the sample_weight of eval_set")
+            warn_of_other_rows(rows.X, X, "eval_set")
             return rows, Rows(X, encoded, self._row_weights(encoded, weights))
         fraction = settings["val_fraction"]
         count = int(np.ceil(fraction * len(rows)))
