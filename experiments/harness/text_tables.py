@@ -189,7 +189,7 @@ def rivals() -> str:
         span(cases.where(library=name)["times_fastmlp"], lambda ratio: significant(ratio, 2)) for name in names[1:]
     ]
     fits = span(committed("drop_in/drop_in.csv")["ratio"], lambda ratio: significant(ratio, 2))
-    reached = f"784-192-10 to {accuracy_reached()} accuracy on the MNIST test images"
+    reached = f"784-128-10 to {accuracy_reached()} accuracy on the MNIST test images"
     rows = [
         *_epochs(names),
         ["time of an epoch over that of fastmlp, all cases", "1", *over_ours],
@@ -211,7 +211,7 @@ def _one_row() -> Sequence[str]:
 def costs_pytorch() -> str:
     theirs, ours = lines_of_programs("from_pytorch.md")
     names = ("PyTorch", OURS)
-    reached = f"784-192-10 to {accuracy_reached()} accuracy on the MNIST test images"
+    reached = f"784-128-10 to {accuracy_reached()} accuracy on the MNIST test images"
     rows = [
         ["lines of the program", theirs, ours],
         *_epochs(names),

@@ -135,19 +135,28 @@ def train_torch(problem: Problem) -> Training:
     return Training(_timed(epoch), lambda: [layer.weight.detach().numpy().T for layer in model[::2]])
 
 
-def torch_model(layer_sizes: Sequence[int]):
-    """Weights drawn as fastmlp draws them, biases zero."""
+def torch_model(layer_sizes: Sequence[int], activation: Callable | None = None):
+    """Weights drawn as fastmlp draws them, biases zero; the activation is a class of module, ReLU by default."""
     from torch import nn
 
     linear = [nn.Linear(inputs, outputs) for inputs, outputs in pairwise(layer_sizes)]
     for layer in linear:
         nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
         nn.init.zeros_(layer.bias)
-    return nn.Sequential(*[module for layer in linear for module in (layer, nn.ReLU())][:-1])
+    return nn.Sequential(*[module for layer in linear for module in (layer, (activation or nn.ReLU)())][:-1])
 
 
 def torch_epoch(
-    model, optimizer, X, y, batch_size: int, shuffle: bool = True, precision: str | None = None, **settings: object
+    model,
+    optimizer,
+    X,
+    y,
+    batch_size: int,
+    shuffle: bool = True,
+    precision: str | None = None,
+    label_smoothing: float = 0.0,
+    after_update: Callable[[], object] | None = None,
+    **settings: object,
 ) -> None:
     """`settings` are those of the order of the rows, such as its device."""
     import torch
@@ -156,9 +165,11 @@ def torch_epoch(
     for rows in order.split(batch_size):
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16, enabled=precision is not None):
-            loss = torch.nn.functional.cross_entropy(model(X[rows]), y[rows])
+            loss = torch.nn.functional.cross_entropy(model(X[rows]), y[rows], label_smoothing=label_smoothing)
         loss.backward()
         optimizer.step()
+        if after_update is not None:
+            after_update()
 
 
 def train_jax(problem: Problem) -> Training:

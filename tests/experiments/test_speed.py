@@ -94,11 +94,6 @@ def test_the_recipe_learns_in_every_library(name, kind, monkeypatch):
     assert seconds > 0 and accuracy > 0.5
 
 
-def test_the_learning_rate_falls_to_one_step_above_zero():
-    rates = [time_to_accuracy.learning_rate(epoch, 5) for epoch in range(5)]
-    np.testing.assert_allclose(np.diff([*rates, 0]), -time_to_accuracy.FIRST_RATE / 5)
-
-
 def test_holding_pythons_lock_changes_no_result():
     def weights():
         network = Network((784, 16, 10))

@@ -59,7 +59,7 @@ def test_each_library_has_a_column(results):
     assert epoch == ["70 ms", "140 ms", "210 ms", "280 ms", "350 ms"]
     over_ours = rows["time of an epoch over that of fastmlp, all cases"]
     assert over_ours == ["1", "2.0 to 14", "3.0 to 21", "4.0 to 28", "5.0 to 35"]
-    reached = rows["784-192-10 to 98 % accuracy on the MNIST test images"]
+    reached = rows["784-128-10 to 98 % accuracy on the MNIST test images"]
     assert reached == ["0.50 s", "", "2.5 s", "", ""]
     assert rows["time of `fit` over that of fastmlp's estimators"] == ["1", "1.5 to 4.0", "", "", ""]
     assert rows["`predict` of one row, 20-100-1, float64"] == ["30 µs", "150 µs", "", "", ""]

@@ -4,6 +4,7 @@ It shows that code which uses PyTorch runs and computes the right numbers. That 
 does the same is shown where PyTorch is installed.
 """
 
+import math
 from contextlib import nullcontext as no_grad  # noqa: F401
 from types import SimpleNamespace
 
@@ -145,6 +146,14 @@ def _activation(value, derivative):
     return Activation
 
 
+class _GELU:
+    def __call__(self, x):
+        z = x.array
+        below = 0.5 + 0.5 * np.vectorize(math.erf)(z / math.sqrt(2))
+        slope = below + z * np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+        return Tensor((z * below).astype(z.dtype), pull=lambda gradient: x.pull((gradient * slope).astype(z.dtype)))
+
+
 class _Sequential:
     def __init__(self, *modules):
         self._modules = modules
@@ -191,21 +200,20 @@ def _zeros_(tensor):
     tensor.array[:] = 0
 
 
-def _cross_entropy(logits, labels):
+def _cross_entropy(logits, labels, label_smoothing=0.0):
     """The mean over the rows."""
-    rows, probabilities = np.arange(len(logits)), logits.softmax(1).array
-
-    def pull(_):
-        gradient = probabilities.copy()
-        gradient[rows, labels.array] -= 1
-        logits.pull(gradient / len(rows))
-
-    return Tensor(-np.log(probabilities[rows, labels.array]).mean(), pull=pull)
+    probabilities = logits.softmax(1).array
+    rows, classes = probabilities.shape
+    targets = np.full_like(probabilities, label_smoothing / classes)
+    targets[np.arange(rows), labels.array] += 1 - label_smoothing
+    loss = -(targets * np.log(probabilities)).sum() / rows
+    return Tensor(loss, pull=lambda _: logits.pull((probabilities - targets) / rows))
 
 
 class _SGD:
-    def __init__(self, parameters, lr, momentum=0, weight_decay=0, fused=False):
+    def __init__(self, parameters, lr, momentum=0, weight_decay=0, nesterov=False, fused=False):
         self._parameters, self._momentum, self._weight_decay = list(parameters), momentum, weight_decay
+        self._nesterov = nesterov
         self._velocities = [np.zeros_like(p.array) for p in self._parameters]
         self.param_groups = [{"lr": lr}]
 
@@ -215,14 +223,39 @@ class _SGD:
 
     def step(self):
         for parameter, velocity in zip(self._parameters, self._velocities):
+            gradient = parameter.grad + self._weight_decay * parameter.array
             velocity *= self._momentum
-            velocity += parameter.grad + self._weight_decay * parameter.array
-            parameter.array -= self.param_groups[0]["lr"] * velocity
+            velocity += gradient
+            direction = gradient + self._momentum * velocity if self._nesterov else velocity
+            parameter.array -= self.param_groups[0]["lr"] * direction
+
+
+class _OneCycleLR:
+    """Two halves of a cosine: from a 25th up to the largest rate, and down again."""
+
+    def __init__(self, optimizer, max_lr, total_steps, pct_start, cycle_momentum, final_div_factor):
+        assert not cycle_momentum
+        self._optimizer, self._rate, self._updates = optimizer, max_lr, 0
+        self._last, self._peak, self._end = total_steps - 1, pct_start * total_steps - 1, 1 / 25 / final_div_factor
+        self._set_rate()
+
+    def step(self):
+        self._updates += 1
+        if self._updates > self._last + 1:
+            raise ValueError(f"the cycle has {self._last + 1} steps")
+        self._set_rate()
+
+    def _set_rate(self):
+        rises = self._updates <= self._peak
+        begin, end = (1 / 25, 1) if rises else (1, self._end)
+        share = self._updates / self._peak if rises else (self._updates - self._peak) / (self._last - self._peak)
+        self._optimizer.param_groups[0]["lr"] = self._rate * (end + (begin - end) / 2 * (1 + math.cos(math.pi * share)))
 
 
 nn = SimpleNamespace(
     Linear=_Linear,
     Sequential=_Sequential,
+    GELU=_GELU,
     ReLU=_activation(lambda z: np.maximum(z, 0), lambda a: a > 0),
     Tanh=_activation(np.tanh, lambda a: 1 - a * a),
     Sigmoid=_activation(lambda z: 1 / (1 + np.exp(-z)), lambda a: a * (1 - a)),
@@ -230,4 +263,4 @@ nn = SimpleNamespace(
     init=SimpleNamespace(kaiming_uniform_=_kaiming_uniform_, zeros_=_zeros_),
     functional=SimpleNamespace(cross_entropy=_cross_entropy),
 )
-optim = SimpleNamespace(SGD=_SGD)
+optim = SimpleNamespace(SGD=_SGD, lr_scheduler=SimpleNamespace(OneCycleLR=_OneCycleLR))
