@@ -51,7 +51,7 @@ def with_error(values: np.ndarray, decimals: int | None = None) -> str:
 
 
 def summary(t: Tables, compared: Comparison) -> list[Row]:
-    """The order is that of the geometric means; methods on fewer sets come last."""
+    """The order is that of the geometric means; methods on fewer sets or splits come last."""
     columns = {
         "ratio": compared.geometric_means(REFERENCE),
         "rank": compared.ranks(compared.complete),
@@ -63,7 +63,9 @@ def summary(t: Tables, compared: Comparison) -> list[Row]:
     rows = [
         {
             "method": method,
-            "sets": int((~np.isnan(compared.error[i])).sum()),
+            "sets": int((~np.isnan(compared.errors[i])).any(axis=1).sum()),
+            "splits": int((~np.isnan(compared.errors[i])).sum(axis=1).max()),
+            "complete": bool(compared.complete[i]),
             **{name: float(values[i]) for name, values in columns.items()},
             "two_threads": times_as_fast(t["fits"].where(method=method)),
         }
@@ -71,7 +73,7 @@ def summary(t: Tables, compared: Comparison) -> list[Row]:
     ]
     for row in rows:
         row |= {name: "" if np.isnan(row[name]) else f"{row[name]:.1f}" for name in ("rank", "rank_in_trees")}
-    return sorted(rows, key=lambda row: (row["sets"] < len(compared.sets), row["ratio"]))
+    return sorted(rows, key=lambda row: (not row["complete"], row["ratio"]))
 
 
 def times_as_fast(fits: Table) -> str:
@@ -82,7 +84,7 @@ def times_as_fast(fits: Table) -> str:
 
 
 def winners(compared: Comparison) -> list[Row]:
-    """Set by set, the best of the trees and of fastmlp's methods."""
+    """Set by set, the best of the trees and of fastmlp's methods that were fitted to all splits."""
     rows = []
     for column, name in enumerate(compared.sets):
         best = {family: _best(compared, column, family) for family in (TREES, FASTMLP)}

@@ -95,7 +95,7 @@ def numbers(t: Tables) -> dict[str, Any]:
     rows = summary(t, compared)
     decided = [row for row in winners(compared) if row["verdict"]]
     lost = [row for row in decided if row["ratio"] > 1]
-    partial = [row["method"] for row in rows if row["sets"] < len(compared.sets)]
+    partial = [row["method"] for row in rows if not row["complete"]]
     return {
         "answer": _answer(compared, rows, counted(len(fits.distinct("seed")), "split")),
         "sets": counted(len(compared.sets), "table"),
@@ -105,7 +105,9 @@ def numbers(t: Tables) -> dict[str, Any]:
         "splits": counted(len(fits.distinct("seed")), "split"),
         "reference": REFERENCE,
         "trees_win": _trees_win(len(decided), lost),
-        "partial": f"On fewer tables, and therefore without a rank: {listing(partial)}." if partial else "",
+        "partial": f"On fewer tables or splits, and therefore without a rank: {listing(partial)}. Their ratios and normalised errors compare with what the others reach on the same splits."
+        if partial
+        else "",
         "slow_seeds": counted(len(t.sizes.slow_seeds), "seed"),
         "versions": listing(sorted({part for text in fits.distinct("version") for part in text.split(", ")})),
         "max_rows": "all" if t.sizes.max_rows is None else f"{t.sizes.max_rows} of each table, by chance",
@@ -128,7 +130,8 @@ def _answer(compared: Comparison, rows: Sequence[Row], splits: str) -> str:
     trees = [row for row in rows if METHODS[row["method"]].family == TREES and row["method"] != REFERENCE]
     parts = [
         f"{row['method']} {significant(row['ratio'], 2)} ({duration(row['fit_seconds'])} a fit"
-        + (f", {row['sets']} of the tables)" if row["sets"] < len(compared.sets) else ")")
+        + ("" if row["complete"] else f", {row['sets']} of the tables, {counted(row['splits'], 'split')}")
+        + ")"
         for row in [*shown, *trees[:1]]
     ]
     if not parts or REFERENCE not in compared.methods:

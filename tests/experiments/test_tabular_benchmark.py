@@ -240,6 +240,16 @@ def test_a_method_on_fewer_sets_has_no_rank():
     np.testing.assert_allclose(means_of_known(found.normalised()), [2 / 3, 0, 1 / 2], atol=1e-15)
 
 
+def test_a_method_on_fewer_splits_is_compared_on_these():
+    fewer = [row for row in FITS if row[0] != B or row[2] == 0]
+    found = Comparison.of(made_up(fewer))
+    assert found.complete.tolist() == [True, False, True]
+    np.testing.assert_allclose(found.error, [[0.2, 4], [np.nan, np.nan], [0.4, 2]])
+    np.testing.assert_allclose(found.ratios(A), [[1, 1], [1, 0.5], [2, 0.5]])  # 0.1 / 0.1 in the first split
+    np.testing.assert_allclose(found.normalised(), [[0, 1], [0, 0], [1, 0]], atol=1e-15)
+    np.testing.assert_allclose(found.ranks([True] * 3), [(1 + 2) / 2, np.nan, (2 + 1) / 2])
+
+
 def test_without_the_reference_nothing_is_divided():
     found = Comparison.of(made_up([row for row in FITS if row[0] != A]))
     assert np.isnan(found.geometric_means(A)).all()
@@ -288,7 +298,7 @@ def test_the_tables_of_the_page_by_hand():
     assert original["difference"] == "+0.0% ± 25.0%"  # 0.1 and -0.1 of 0.4
     numbers = benchmark.numbers(t)
     assert numbers["trees_win"].endswith("on 1 of 2 tables: adult (fastmlp RealMLP-TD has 300.0% more than CatBoost).")
-    told = ("fastmlp RealMLP-TD 1.0 (9.0 s a fit)", "pytabkit RealMLP-TD 2.0 (40.0 s a fit, 1 of the tables)")
+    told = ("fastmlp RealMLP-TD 1.0 (9.0 s a fit)", "pytabkit RealMLP-TD 2.0 (40.0 s a fit, 1 of the tables, 2 splits)")
     assert f"on one thread: {'; '.join((*told, 'CatBoost 0.50 (5.0 s a fit)'))}." in numbers["answer"]
 
 
