@@ -38,7 +38,8 @@ class Stream:
     Parameters
     ----------
     chunks : iterable of (X, y) or (X, y, sample_weight)
-        Iterated once per epoch; for several epochs it must be a list or an object with ``__iter__``, not an iterator.
+        Iterated once per epoch; for several epochs it must be a list or an object with ``__iter__``, not an iterator. A
+        schedule changes within an epoch if ``len(chunks)`` is known, otherwise between epochs.
         Each chunk is what `Trainer.fit` takes as X, y and sample_weight. While the core trains on one chunk, another
         thread gets the next: two are in memory. An iterable that reuses its buffers must rotate at least two: a chunk
         whose arrays or tensors are those of the chunk before it raises a ValueError. Data frames, and new views of one
@@ -53,8 +54,8 @@ class Stream:
     -----
     The shuffle: chunks come in the iterable's order, and the rows of a chunk are permuted, so two rows of different chunks
     are never in one batch. A batch ends with its chunk, and so does an update: choose chunks of a multiple of the batch
-    size, and of several batches for `accumulate`. With a single chunk and no schedule, the fit has the same bits as a fit
-    on the chunk's X and y.
+    size, and of several batches for `accumulate`. With a list of a single chunk, the fit has the same bits as a fit on the
+    chunk's X and y.
 
     Examples
     --------
@@ -133,6 +134,17 @@ class Stream:
             " memory, pass np.load(path, mmap_mode='r')"
         )
 
+    def _length(self) -> int | None:
+        """The number of chunks, or of all rows; None if it is not known before the end of an epoch."""
+        try:
+            return len(self._chunks)  # type: ignore[arg-type]
+        except TypeError:
+            return None
+
+    def _begin(self, number: int, rows: int, within: np.ndarray, chunk_rows: int) -> np.ndarray:
+        """After so many chunks, or rows, in the unit of `_length`; `within` are rows of the chunk that follows."""
+        return number + within / chunk_rows
+
     _same_each_epoch = False  # whether the values are those of the first epoch, which are checked
 
     def _buffers(self) -> Any:
@@ -160,6 +172,12 @@ class Stream:
 
 class _RowStream(Stream):
     _same_each_epoch = True
+
+    def _length(self) -> int | None:
+        return self.rows
+
+    def _begin(self, number: int, rows: int, within: np.ndarray, chunk_rows: int) -> np.ndarray:
+        return rows + within
 
     def __init__(self, X: Any, y: Any, sample_weight: Any, chunk_rows: int | None, blocks_per_chunk: int) -> None:
         if len(X.shape) != 2 or 0 in X.shape:
@@ -369,15 +387,25 @@ def _outcome(load: Callable[[], Any]) -> Outcome:
 class BoundStream:
     """A stream's chunks as the core's data sets for one network."""
 
-    def __init__(self, stream: Stream, network: Any, accumulated: int) -> None:
-        self._stream, self._network = stream, network
-        self._accumulated = accumulated  # rows of a batch of which an update takes several, otherwise 0
+    def __init__(self, stream: Stream, trainer: Any) -> None:
+        self._stream, self._network = stream, trainer.network
+        self._accumulated = 0 if trainer.accumulate == 1 else trainer.batch_size  # chunks of no more rows are one batch
+        if trainer.schedule is not None and trainer.schedule(0.0) == 0 and not stream._length():
+            validation.warn(
+                "the schedule stays at a learning rate of 0 in the whole first epoch, because the stream's chunks have no"
+                " len(): define __len__ of the object that yields them"
+            )
         self._buffers = stream._buffers()
         self._checked = self._warned = False
 
     @property
     def rows(self) -> int | None:
         return self._stream.rows
+
+    def shares(self, number: int, rows: int, within: np.ndarray, chunk_rows: int) -> np.ndarray:
+        """The progress of an epoch where updates begin, `within` rows of a chunk; 0 if unknown. Former epochs do not count."""
+        length = self._stream._length()
+        return np.minimum(self._stream._begin(number, rows, within, chunk_rows) / (length or np.inf), 1)
 
     def epoch(self, rng: np.random.Generator | None, threads: Callable[[], int]) -> Iterator[TrainingData]:
         """The chunks of an epoch; another thread prefetches the next one while the caller uses the last."""

@@ -275,7 +275,7 @@ class Trainer(ResumableTrainer):
         for name, given in (("y", y), ("sample_weight", sample_weight)):
             if given is not None:
                 raise TypeError(f"{name} must be None with a Stream, whose chunks hold it, got {type(given).__name__}")
-        return BoundStream(X, self.network, 0 if self.accumulate == 1 else self.batch_size)
+        return BoundStream(X, self)
 
     def apply(self, gradients: Any, n_threads: int | None = None) -> None:
         """Make one update with gradients that you have computed, for example by `fastmlp.steps.Step.backward`.
@@ -372,11 +372,13 @@ class Trainer(ResumableTrainer):
             progress.part_done(epoch, (rows + share * chunk_rows) / (data.rows or math.inf))
 
         with contextlib.closing(self._chunks(data, threads)) as chunks:
-            for chunk in chunks:
+            for number, chunk in enumerate(chunks):
                 self.network.note_targets(chunk.column_targets)
                 chunk_rows, chunk_updates = chunk.rows, self._updates_of(chunk)
-                begins = rows + np.minimum(np.arange(chunk_updates) * self._rows_of_update(chunk_rows), chunk_rows)
-                progress_of_updates = self._progress(epoch, begins / (data.rows or math.inf))
+                within = np.minimum(np.arange(chunk_updates) * self._rows_of_update(chunk_rows), chunk_rows)
+                is_part = isinstance(data, BoundStream)
+                shares = data.shares(number, rows, within, chunk_rows) if is_part else within / chunk_rows
+                progress_of_updates = self._progress(epoch, shares)
                 sums = self._train_chunk(chunk, threads, on_progress, epoch, updates, progress_of_updates)
                 loss, correct, rows = loss + sums.loss, correct + sums.correct, rows + chunk_rows
                 updates += chunk_updates

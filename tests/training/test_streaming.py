@@ -300,6 +300,81 @@ def test_an_error_while_a_chunk_is_made_is_raised_where_the_fit_was_called():
         fastmlp.Trainer(network()).fit(Stream(Chunks()), None, epochs=1)
 
 
+class Chunks:
+    """Yields chunks; without a len()."""
+
+    def __init__(self, chunks):
+        self.chunks = chunks
+
+    def __iter__(self):
+        return iter(self.chunks)
+
+
+class SizedChunks(Chunks):
+    def __len__(self):
+        return len(self.chunks)
+
+
+def chunks_of(rows, size):
+    X, y = problem(rows)
+    return [(X[begin : begin + size], y[begin : begin + size]) for begin in range(0, rows, size)]
+
+
+SCHEDULED = {
+    "schedule": dict(schedule="cosine"),
+    "dropout": dict(dropout=0.4, dropout_schedule="cosine"),
+    "weight decay": dict(optimizer="adamw", weight_decay_schedule="flat_cos"),
+}
+
+
+@pytest.mark.parametrize("settings", SCHEDULED.values(), ids=SCHEDULED)
+@pytest.mark.parametrize("kind", [list, SizedChunks, Chunks])
+def test_a_schedule_of_chunks_does_not_depend_on_former_epochs(tmp_path, kind, settings):
+    stream = Stream(kind(chunks_of(100, 32)))
+    whole = trained(stream, epochs=4, **settings)
+    again = trained(stream, epochs=4, **settings)  # the stream knows its rows now
+    assert_equal_bits(parameters(again.network), parameters(whole.network))
+
+    def interrupt(info):
+        if info.epoch == 1:
+            raise KeyboardInterrupt
+
+    part = fastmlp.Trainer(network(), batch_size=16, seed=5, **settings)
+    keep = fastmlp.callbacks.Checkpoint(tmp_path / "part.safetensors")
+    with pytest.raises(KeyboardInterrupt):
+        part.fit(Stream(kind(chunks_of(100, 32))), None, 4, callbacks=[keep, interrupt])
+    resumed = fastmlp.Trainer.resume(tmp_path / "part.safetensors")
+    resumed.fit(Stream(kind(chunks_of(100, 32))), None, 3)
+    assert_equal_bits(parameters(resumed.network), parameters(whole.network))
+
+
+def test_the_progress_counts_chunks_that_have_a_len():
+    X, y = problem(64)
+    whole = trained(X, y, epochs=2, schedule="cosine")
+    assert_equal_bits(
+        parameters(trained(Stream([(X, y)]), epochs=2, schedule="cosine").network), parameters(whole.network)
+    )
+    rates = {kind: [] for kind in (SizedChunks, Chunks)}
+    for kind, seen in rates.items():
+
+        def rate(progress, seen=seen):
+            seen.extend(np.atleast_1d(progress).tolist())
+            return 1 - progress / 2
+
+        fastmlp.Trainer(network(), batch_size=16, schedule=rate).fit(Stream(kind(chunks_of(96, 32))), None, 2)
+    expected = [(epoch + (chunk + batch / 2) / 3) / 2 for epoch in range(2) for chunk in range(3) for batch in range(2)]
+    assert set(np.round(expected, 12)) <= set(np.round(rates[SizedChunks], 12)) <= {*np.round(expected, 12), 1.0}
+    assert set(rates[Chunks]) <= {0.0, 0.5, 1.0}
+
+
+def test_a_warm_up_of_a_stream_without_a_len_warns():
+    warm_up = fastmlp.schedules.cosine(warmup=0.1)
+    with pytest.warns(UserWarning, match="stays at a learning rate of 0 in the whole first epoch"):
+        fastmlp.Trainer(network(), schedule=warm_up).fit(Stream(Chunks(chunks_of(64, 32))), None, 1)
+    fastmlp.Trainer(network(), schedule=warm_up).fit(Stream(chunks_of(64, 32)), None, 1)
+    fastmlp.Trainer(network(), schedule="cosine").fit(Stream(Chunks(chunks_of(64, 32))), None, 1)
+
+
 def test_chunks_of_one_batch_leave_nothing_to_accumulate():
     X, y = np.ones((40, 6)), np.zeros(40, int)
     net = fastmlp.Network((6, 3))
