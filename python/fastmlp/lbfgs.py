@@ -197,6 +197,10 @@ def minimize(
             return point
         return np.concatenate([point[:n_weights] - point[n_weights : 2 * n_weights], point[2 * n_weights :]])
 
+    def surplus(point: np.ndarray) -> float:
+        """Of the penalty, which is that of p + q, over that of ``|p - q|``; zero at the end of a search."""
+        return 2 * l1 * float(np.minimum(point[:n_weights], point[n_weights : 2 * n_weights]).sum()) if l1 else 0.0
+
     def objective(point: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal latest
         parameters = parameters_at(point)
@@ -219,7 +223,7 @@ def minimize(
         if not math.isfinite(sum(latest)):  # a line search has failed there
             return
         accepted = point.copy()
-        loss, penalty = latest
+        loss, penalty = latest[0], latest[1] - surplus(point)
         if loop.end_epoch({"loss": loss, "penalty": penalty, "seconds": time.perf_counter() - clock}):
             raise Stop
         clock = time.perf_counter()
@@ -230,6 +234,7 @@ def minimize(
         )
         if math.isfinite(result.fun):
             accepted = result.x
+            result.fun -= surplus(accepted)
         return result
     except Stop:
         return None

@@ -186,3 +186,17 @@ def test_the_requested_number_of_iterations_is_made(max_iter):
     X, y = problem(60, "squared_error", layer_sizes=SIZES)
     net = Network(SIZES, activation="tanh", loss="squared_error", dtype="float64", seed=3)
     assert len(fit_lbfgs(net, 10 * X, 100 * y, max_iter, tol=0).loss) == max_iter
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.01])
+def test_the_penalty_is_that_of_the_network_after_the_iteration(l2):
+    X, y = problem(60, layer_sizes=SIZES)
+    net = Network(SIZES, dtype="float64")
+    by_hand = []
+
+    def add(info):
+        w = np.concatenate([weights.ravel() for weights in info.network.weights])
+        by_hand.append(1e-3 * np.abs(w).sum() + l2 / 2 * w @ w)
+
+    history = fit_lbfgs(net, X, y, 10, l1=1e-3, l2=l2, callbacks=[add])
+    np.testing.assert_allclose(history.penalty, by_hand, rtol=1e-12)
