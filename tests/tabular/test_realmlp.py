@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("sklearn", minversion="1.6", reason="needs scikit-learn")
 
 from fastmlp import schedules  # noqa: E402
-from fastmlp.tabular import RealMLPClassifier, RealMLPRegressor, realmlp_network  # noqa: E402
+from fastmlp.tabular import RealMLPClassifier, RealMLPRegressor, TabMRegressor, realmlp_network  # noqa: E402
 from fastmlp.tabular.preparation import PreparedTable  # noqa: E402
 from sklearn import config_context  # noqa: E402
 from sklearn.base import clone  # noqa: E402
@@ -186,7 +186,7 @@ def test_initial_parameters_of_td_s():
 
 def test_an_eval_set_that_is_scaled_in_another_way_warns():
     X, y = friedman()
-    with pytest.warns(UserWarning, match="the means of most columns of eval_set"):
+    with pytest.warns(UserWarning, match="half of the columns of eval_set"):
         RealMLPRegressor(**SMALL).fit(X[:200], y[:200], eval_set=(X[200:] + 100, y[200:]))
 
 
@@ -205,8 +205,6 @@ def test_eval_set_replaces_the_split():
     assert model.best_scores_[0] == pytest.approx(rmse)
     with pytest.raises(ValueError, match="refit=True needs rows"):
         RealMLPRegressor(refit=True, **SMALL).fit(X, y, eval_set=(X, y))
-    with pytest.raises(ValueError, match="zero in all rows that are trained on"):
-        RealMLPRegressor(val_fraction=0.9, **SMALL).fit(X[:10], y[:10], [1] + [0] * 9)
     with pytest.raises(TypeError, match="eval_set must be"):
         RealMLPRegressor(**SMALL).fit(X, y, eval_set=X)
     with pytest.raises(ValueError, match="has the label 7, which y lacks"):
@@ -348,6 +346,36 @@ def test_predictions_of_td_stay_within_the_range_of_the_training():
     assert free.max() > y.max() or free.min() < y.min()
 
 
+@pytest.mark.parametrize("kind", [RealMLPRegressor, TabMRegressor])
+def test_rows_of_weight_zero_have_no_part_in_a_fit(kind):
+    X, y = friedman()
+    X = X.copy()
+    absent = np.arange(300) % 6 == 0
+    X[absent], y[absent] = 1e3, 1e5  # placeholders
+    settings = {"n_epochs": 4, "random_state": 0, "val_fraction": 0.2} | (
+        {"d_block": 16, "k": 4} if kind is TabMRegressor else {}
+    )
+    weights = np.where(absent, 0.0, 1.0 + np.arange(300) % 2)
+    found = kind(**settings).fit(X, y, weights)
+    expected = kind(**settings).fit(X[~absent], y[~absent], weights[~absent])
+    np.testing.assert_array_equal(found.predict(X), expected.predict(X))
+    mean = np.average(y[~absent], weights=weights[~absent])
+    model = kind(**{**settings, "val_fraction": 0.0}).fit(X, y, weights)
+    deviation = np.sqrt(np.average((y[~absent] - mean) ** 2, weights=weights[~absent]))
+    np.testing.assert_allclose([model.target_mean_[0], model.target_std_[0]], [mean, deviation], rtol=1e-12)
+
+
+def test_a_zero_weight_in_all_rows_is_named():
+    X, y = friedman()
+    labels = (y > np.median(y)).astype(int)
+    with pytest.raises(
+        ValueError, match="sample_weight and class_weight must leave a row with a weight that is not zero"
+    ):
+        RealMLPClassifier(class_weight={0: 0, 1: 1}, **SMALL).fit(X, labels, labels == 0)
+    with pytest.raises(ValueError, match="the sample_weight of eval_set, times class_weight, must leave a row"):
+        RealMLPClassifier(class_weight={0: 0, 1: 1}, **SMALL).fit(X, labels, eval_set=(X, labels, labels == 0))
+
+
 def test_class_weights_and_sample_weights_are_factors_of_the_loss():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(500, 3))
@@ -420,7 +448,8 @@ def test_a_metric_gets_the_weights_of_rows_that_have_some():
         assert all(list(more) == ["sample_weight"] * (len(eval_set) == 3) for more in seen)
     with pytest.raises(TypeError, match="sample_weight") as caught:
         RealMLPClassifier(validation_metric=lambda y, p: 0.0, class_weight="balanced", **SMALL).fit(X, labels)
-    assert caught.value.__notes__ == ["in validation_metric after epoch 1"]
+    said = "in validation_metric after epoch 1: it gets sample_weight, because the rows have weights"
+    assert caught.value.__notes__ == [said]
 
 
 def test_a_metric_of_which_larger_values_are_better_warns():

@@ -46,6 +46,14 @@ class Rows:
         weights = None if self.weights is None else self.weights[chosen]
         return Rows(rows_of(self.X, chosen), self.y[chosen], weights)
 
+    def with_weight(self, name: str) -> Rows:
+        """Those whose weight is not zero; the others have no part in a fit."""
+        if self.weights is None or self.weights.all():
+            return self
+        if not self.weights.any():
+            raise ValueError(f"{name} must leave a row with a weight that is not zero")
+        return self.take(np.flatnonzero(self.weights))
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -184,7 +192,7 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
         weights = self._row_weights(encoded, _checked_weights(sample_weight, len(encoded)))
         rng = check_random_state(settings["random_state"])
         seeds = rng.randint(0, 2**31 - 1, 1 + settings["n_ensemble"]).tolist()
-        all_rows = Rows(X, encoded, weights)
+        all_rows = Rows(X, encoded, weights).with_weight("sample_weight and class_weight")
         training, held_out = self._split(settings, all_rows, eval_set, seeds[0])
         for name in ("calibrate", "refit"):
             if held_out is None and settings.get(name):
@@ -212,7 +220,8 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
                 raise ValueError("eval_set must have rows, got none")
             weights = _checked_weights(eval_set[2], len(encoded), "the sample_weight of eval_set")
             warn_of_other_rows(rows.X, X, "eval_set")
-            return rows, Rows(X, encoded, self._row_weights(encoded, weights))
+            held_out = Rows(X, encoded, self._row_weights(encoded, weights))
+            return rows, held_out.with_weight("the sample_weight of eval_set, times class_weight,")
         fraction = settings["val_fraction"]
         count = int(np.ceil(fraction * len(rows)))
         if count == 0 or len(rows) < 2:
@@ -249,8 +258,6 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
         if goal.outputs_per_target > 1:
             targets = np.repeat(targets, goal.outputs_per_target, axis=1)
         if weights is not None:
-            if not weights.any():
-                raise ValueError("sample_weight is zero in all rows that are trained on")
             weights = weights / weights.mean()
         validated = None if held_out is None else self._tables(held_out.X)
         members = settings["n_ensemble"]

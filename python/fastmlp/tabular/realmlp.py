@@ -93,8 +93,8 @@ class RealMLPClassifier(TabularClassifier, _RealMLP):
     p_drop_sched, wd_sched : schedule, its name or None, default="flat_cos"
         Of dropout and weight decay, from `fastmlp.schedules`. None: constant.
     wd : float >= 0 or None, default=None
-        Weight decay; biases have none. As in pytabkit, the factor of a group's learning rate enters squared. None:
-        0.02 for TD, 0 for TD-S.
+        Weight decay; biases have none. An update decays a group of weights by ``lr * factor**2 * wd``, where factor is
+        that of its learning rate, as in pytabkit. None: 0.02 for TD, 0 for TD-S.
     lr : float > 0 or None, default=None
         Learning rate of the weights in the neural tangent parametrization. None: 0.04 for classes; for regression 0.2
         for TD, 0.07 for TD-S.
@@ -182,8 +182,8 @@ class RealMLPClassifier(TabularClassifier, _RealMLP):
         Of each network.
     best_scores_ : list of float
     temperature_ : float
-        With ``calibrate=True``: the maximum a posteriori of the validation rows, with a standard normal prior on its
-        logarithm, which keeps it near 1 where rows are few.
+        With ``calibrate=True``: T that minimizes the log loss of the validation rows, summed, plus ``log(T)**2 / 2``,
+        which keeps it near 1 where rows are few.
 
     Examples
     --------
@@ -299,7 +299,7 @@ class RealMLPRegressor(TabularRegressor, _RealMLP):
     Parameters
     ----------
     objective : {"squared_error", "absolute_error", "huber", "quantile"}, default="squared_error"
-        The loss that is minimized, of standardized targets.
+        The loss that is minimized, of standardized targets. Huber's becomes linear beyond one standard deviation of them.
     quantiles : float or sequence of float in (0, 1), ascending, default=0.5
         Of ``objective="quantile"``.
     normalize_output : bool, default=True

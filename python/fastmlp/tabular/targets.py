@@ -152,7 +152,7 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
     def _scale_targets(self, settings: dict[str, Any], rows: Rows) -> None:
         self.target_mean_, self.target_std_ = np.zeros(self.n_outputs_), np.ones(self.n_outputs_)
         if settings["normalize_output"]:
-            self.target_mean_, self.target_std_ = _mean_and_deviation(rows.y)
+            self.target_mean_, self.target_std_ = _mean_and_deviation(rows.y, rows.weights)
         self.target_range_ = (rows.y.min(axis=0), rows.y.max(axis=0)) if settings["clamp_output"] else None
 
     def _scaled(self, y: np.ndarray) -> np.ndarray:
@@ -231,15 +231,16 @@ def _checked_targets(y: Any) -> np.ndarray:
     return check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
 
 
-def _mean_and_deviation(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _mean_and_deviation(y: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Of each column, without sums or squares that overflow or vanish; the deviation of a constant column is 1."""
+    parts = 1.0 if weights is None else (weights / weights.mean())[:, None]
     largest = np.abs(y).max(axis=0)
     scale = np.where(largest == 0, 1, largest)
-    mean = scale * (y / scale).mean(axis=0)
+    mean = scale * (parts * (y / scale)).mean(axis=0)
     far = np.abs(y - mean).max(axis=0)
     far = np.where(far <= 4 * np.finfo(float).eps * largest, 0, far)
     shares = (y - mean) / np.where(far == 0, 1, far)
-    deviation = far * np.sqrt((shares**2).mean(axis=0))
+    deviation = far * np.sqrt((parts * shares**2).mean(axis=0))
     return mean, np.where(deviation == 0, 1, deviation)
 
 

@@ -17,6 +17,7 @@ from ..epoch_loop import EpochLoop
 from ..errors import DivergenceError
 from ..estimators.fit_tasks import FitTasks
 from ..history import Callback, EpochInfo, History
+from ..metrics import BY_WEIGHT
 from ..progress import Progress
 from ..schedules import Schedule
 from .network import TabularNetwork
@@ -190,7 +191,8 @@ def train(
         try:
             now = score()
         except Exception as error:
-            validation.add_note(error, f"in validation_metric after epoch {loop.epoch + 1}")
+            why = BY_WEIGHT if isinstance(error, TypeError) and "sample_weight" in str(error) else ""
+            validation.add_note(error, f"in validation_metric after epoch {loop.epoch + 1}{why}")
             raise
         if math.isnan(now):
             raise _divergence(f"the score {score_name} is nan", loop.epoch + 1, updates, settings.learning_rate)
