@@ -192,7 +192,8 @@ def test_fits_are_those_of_a_network_and_curves_work():
     assert net.evaluate(X, y).loss == pytest.approx(model.validation_loss_curve_[-1], rel=1e-12)
     other = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(other.predict_quantiles(X), model.predict_quantiles(X))
-    stopped = regressor(early_stopping=True, max_iter=5, n_iter_no_change=1, schedule=None, tol=10.0).fit(X, y)
+    stopping = {"early_stopping": True, "stopping_metric": "loss", "n_iter_no_change": 1, "tol": 10.0}
+    stopped = regressor(max_iter=5, schedule=None, **stopping).fit(X, y)
     assert len(stopped.validation_scores_) < 5
     parts = regressor(schedule=None).partial_fit(X, y).partial_fit(X, y)
     assert parts.predict_quantiles(X).shape == (200, 2, 3)
@@ -235,5 +236,20 @@ def test_the_predicted_median_is_that_of_the_sorted_quantiles(targets):
         ensemble.fit(X, y)
         for member, part in zip(ensemble.estimators_, row_subsets.folds(120, 2)):
             np.testing.assert_array_equal(ensemble.out_of_fold_[part], member.predict_quantiles(X[part]))
-    spread = ensemble.predict(X, return_std=True)[1]
-    assert (spread > 0).all() and spread.shape == y.shape
+    mean, spread = ensemble.predict(X, return_std=True)
+    of_members = [member.predict(X) for member in ensemble.estimators_]
+    np.testing.assert_allclose(mean, np.mean(of_members, axis=0), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(spread, np.std(of_members, axis=0), rtol=1e-9, atol=1e-12)
+    of_quantiles = np.mean([member.predict_quantiles(X) for member in ensemble.estimators_], axis=0)
+    np.testing.assert_allclose(ensemble.predict_quantiles(X), of_quantiles, rtol=1e-12, atol=1e-15)
+
+
+def test_a_score_that_says_little_of_a_quantile_warns():
+    X, y = noisy(60, 1)
+    model = regressor(loss_settings={"level": 0.9}, early_stopping=True, max_iter=2)
+    with pytest.warns(
+        UserWarning, match=r"watches R\^2, which says little of the quantiles of \(0.9,\): pass stopping"
+    ):
+        model.fit(X, y)
+    model.set_params(stopping_metric="loss").fit(X, y)
+    model.set_params(stopping_metric="score", loss_settings={"level": (0.1, 0.5)}).fit(X, y)

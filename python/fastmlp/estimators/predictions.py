@@ -104,7 +104,8 @@ class Predictions:
         -------
         Network, or Ensemble with n_ensemble above 1
             Its `Network.forward` returns the numbers of ``predict_proba`` (one column in the binary case) or of `predict`,
-            without scikit-learn's checks: microseconds for a single row.
+            without scikit-learn's checks: microseconds for a single row. Of several quantiles it returns all, which may
+            cross: sort those of a target.
         """
         check_is_fitted(self)
         if "estimators_" in vars(self):
@@ -159,6 +160,10 @@ class Predictions:
         X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
         return mean_and_spread([member._outputs(X) for member in self.estimators_])
 
+    def _in_order(self, outputs: np.ndarray) -> np.ndarray:
+        """Outputs of the network as predictions use them."""
+        return outputs
+
     def _outputs(self, X: Any) -> np.ndarray:
         if "estimators_" in vars(self):
             return self._mean_and_spread(X)[0]
@@ -166,7 +171,7 @@ class Predictions:
         if self._needs_no_check(X):
             outputs = self._forward(X)
             if outputs is not None:
-                return outputs
+                return self._in_order(outputs)
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
         outputs = self._forward(X)
@@ -174,7 +179,7 @@ class Predictions:
             spec = self._spec(self._loss_of_predictions(), self.coefs_[0].dtype)
             training_data.check_inputs(spec, X, 1, self._learned_standardization())
             raise ValueError("X was changed by another thread while it was read")
-        return outputs
+        return self._in_order(outputs)
 
     def _needs_no_check(self, X: Any) -> bool:
         """scikit-learn's checks, which take longer than a row, would find nothing, but for values that are not finite."""

@@ -131,7 +131,7 @@ best_validation_score_, history_, standardization_, n_iter_, t_, n_layers_, n_ou
     def predict_quantiles(self, X: Any) -> np.ndarray:
         """The quantiles of all levels, ascending, shape (samples, levels) or (samples, targets, levels).
 
-        Quantiles that cross are exchanged (Chernozhukov et al. 2010).
+        Quantiles that cross are exchanged (Chernozhukov et al. 2010); of an ensemble it is the mean of its members' quantiles.
 
         Raises
         ------
@@ -143,8 +143,15 @@ best_validation_score_, history_, standardization_, n_iter_, t_, n_layers_, n_ou
             raise ValueError(f"predict_quantiles needs a fit with loss='quantile', got loss={self.loss!r}")
         return self._quantiles(self._outputs(X))
 
+    def _in_order(self, outputs: np.ndarray) -> np.ndarray:
+        """Quantiles of a target that cross are exchanged."""
+        levels = len(self._fitted_levels)
+        return (
+            outputs if levels < 2 else np.sort(outputs.reshape(len(outputs), -1, levels), axis=2).reshape(outputs.shape)
+        )
+
     def _quantiles(self, outputs: np.ndarray) -> np.ndarray:
-        quantiles = np.sort(outputs.reshape(len(outputs), -1, len(self._fitted_levels)), axis=2)
+        quantiles = outputs.reshape(len(outputs), -1, len(self._fitted_levels))
         return quantiles[:, 0] if quantiles.shape[1] == 1 else quantiles
 
     @of_one_model
@@ -224,6 +231,11 @@ best_validation_score_, history_, standardization_, n_iter_, t_, n_layers_, n_ou
         row = losses.TABLE[self.loss]
         settings = validation.check_part_settings("loss_settings", row, self.loss_settings, np.dtype(np.float64))
         self._fitted_levels = losses.levels_of(row, settings)
+        if self.early_stopping and self.stopping_metric == "score" and 0.5 not in (self._fitted_levels or (0.5,)):
+            validation.warn(
+                f"early_stopping watches R^2, which says little of the quantiles of {self._fitted_levels}: pass"
+                " stopping_metric='loss'"
+            )
         return encoded.shape[1] * max(1, len(self._fitted_levels))
 
     def _loss_name(self) -> str:
@@ -231,9 +243,7 @@ best_validation_score_, history_, standardization_, n_iter_, t_, n_layers_, n_ou
 
     def _targets(self, outputs: np.ndarray) -> np.ndarray:
         """One column for each target: of several quantiles the one nearest to the median."""
-        if len(self._fitted_levels) < 2:
-            return outputs
-        return self._of_median(self._quantiles(outputs).reshape(outputs.shape))
+        return outputs if len(self._fitted_levels) < 2 else self._of_median(self._in_order(outputs))
 
     def _of_median(self, outputs: np.ndarray) -> np.ndarray:
         levels = self._fitted_levels or (0.5,)
