@@ -348,7 +348,8 @@ class _Metric:
         """Of the epochs from `begin` on: smaller is better."""
         if self.name not in history:
             known = ", ".join(map(repr, history))
-            raise ValueError(f"metric must be an entry of the history ({known}), got {self.name!r}")
+            advice = ": pass validation_data or validation_split" if self.name.startswith("val_") else ""
+            raise ValueError(f"metric must be an entry of the history ({known}), got {self.name!r}{advice}")
         if self._larger_is_better is None:
             raise ValueError(f"larger_is_better must be True or False for the metric {self.name!r}, got None")
         sign = -1 if self._larger_is_better else 1

@@ -196,7 +196,7 @@ class PathDisplay(Display):
 
     @classmethod
     def from_rows(cls, rows: Any, metric: str | Sequence[str], x: str, ax: Any = None, **style: Any) -> PathDisplay:
-        """After the last epoch of each net, over the seeds.
+        """The last epoch of each net, over the seeds; ``loss`` and ``accuracy`` are means over it, not those after it.
 
         ``EarlyStopping(restore_best=True)`` changes the networks, not the rows: these end with the last epoch.
 

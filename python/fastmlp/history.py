@@ -87,7 +87,8 @@ class History(_Ending):
 
     Notes
     -----
-    Validation data under other names add ``<name>_loss`` and ``<name>_accuracy``; estimators add ``val_score``.
+    Validation data under other names add ``<name>_loss`` and ``<name>_accuracy``; estimators add ``val_score``. A
+    `schedule` adds ``learning_rate``, that of the epoch's last update; a callback that changes the rate does not.
     ``history["loss"]`` is ``history.loss``.
 
     Examples
@@ -139,7 +140,7 @@ class History(_Ending):
             warnings.warn(f"history[{name!r}] is now {OLD_NAMES[name]!r}", DeprecationWarning, stacklevel=2)
             name = OLD_NAMES[name]
         if name not in self.keys():
-            raise KeyError(name)
+            raise KeyError(f"{name!r} is not in the history, which has {', '.join(self.keys())}")
         return vars(self)[name]
 
     def __contains__(self, name: object) -> bool:
@@ -228,7 +229,8 @@ class EpochInfo:
     history : History
         All epochs so far, those of earlier fits of the same trainer or estimator included. Do not change it.
     optimizer : object or None
-        Its attribute `learning_rate` is that of the next epoch and may be set; None in fits by L-BFGS.
+        Its attribute `learning_rate` is that of the next epoch, before the factor of a `schedule`, and may be set; None in
+        fits by L-BFGS.
     begin : int
         Number of epochs in `history` before this fit. The first fit of a resumed trainer counts as the fit that the
         checkpoint was written in.

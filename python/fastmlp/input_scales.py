@@ -14,8 +14,8 @@ SMALL = 0.1
 
 IN_PIPELINES = "; a Pipeline does not transform eval_set: pass eval_X and eval_y to it"
 
-FEW, FAR = 10, 10
-"""Rows that are too few to compare, and standard deviations between means that differ."""
+FEW, FAR, WIDER = 10, 3, 6
+"""Rows that are too few to compare; quartile distances between medians, and a ratio of such distances, that differ."""
 
 
 def warn_of_scale(X: Any, network: Any, *, trains: bool = True) -> None:
@@ -38,7 +38,10 @@ def warn_of_scale(X: Any, network: Any, *, trains: bool = True) -> None:
             f"X is {kind} with values above 127 and the network's input_scale is 1: pass input_scale=1/255 to Network for"
             f" images{more}"
         )
-    if abs(scale) < SMALL and 0 < largest * abs(scale) < SMALL:
+    is_scaled = some.dtype.kind == "f" and abs(scale) < SMALL and 0 < np.median(np.abs(some)) * abs(scale) < SMALL / 20
+    if (abs(scale) < SMALL and 0 < largest * abs(scale) < SMALL) or (
+        is_scaled and (some != np.floor(some)).mean() > 0.5
+    ):
         validation.warn(
             f"X is within [-{largest:.3g}, {largest:.3g}] and the network's input_scale is {scale:.3g}, which makes it very"
             " small: pass X as it was before you scaled it, or leave input_scale out of Network"
@@ -46,20 +49,24 @@ def warn_of_scale(X: Any, network: Any, *, trains: bool = True) -> None:
 
 
 def warn_of_other_rows(X: Any, held_out: Any, name: str) -> None:
-    """Rows to evaluate that were hardly prepared as X was: most columns are far away. A few rows are looked at."""
+    """Rows to evaluate that were hardly prepared as X was: half of the columns are far away. A few rows are looked at."""
     rows, others = _some_rows(X), _some_rows(held_out)
     if rows is None or others is None or rows.ndim != 2 or rows.shape[1:] != others.shape[1:]:
         return
     if min(len(rows), len(others)) < FEW:
         return
-    rows, others = rows.astype(np.float64), others.astype(np.float64)
-    deviations = np.minimum(rows.std(axis=0), others.std(axis=0))
-    varies = deviations > 0
-    distances = np.abs(rows.mean(axis=0) - others.mean(axis=0))[varies] / deviations[varies]
-    if (distances > FAR).sum() > len(distances) / 2:
+    some_columns = slice(None, None, 1 + rows.shape[1] // 256)
+    with np.errstate(all="ignore"):  # of values that are not finite, which are rejected elsewhere
+        (low, middle, high), (low_other, middle_other, high_other) = (
+            np.percentile(part[:, some_columns].astype(np.float64), (25, 50, 75), axis=0) for part in (rows, others)
+        )
+        smaller, larger = np.sort([high - low, high_other - low_other], axis=0)
+        differ = (np.abs(middle - middle_other) > FAR * smaller) | (larger > WIDER * smaller)
+    varies = smaller > 0
+    if varies.any() and differ[varies].mean() >= 0.5:
         validation.warn(
-            f"the means of most columns of {name} are more than {FAR} standard deviations from those of X: scale both in the"
-            f" same way{IN_PIPELINES if name == 'eval_set' else ''}"
+            f"half of the columns of {name}, or more, have another median or other quartiles than those of X: scale both in"
+            f" the same way{IN_PIPELINES if name == 'eval_set' else ''}"
         )
 
 

@@ -14,6 +14,9 @@ __all__ = ["mean_squared_error"]
 TAKEN = ("loss", "accuracy")
 """The names of the metrics that every fit measures."""
 
+BY_WEIGHT = ": it gets sample_weight, because the rows have weights"
+"""What to say about a function that has no such argument."""
+
 
 def mean_squared_error(y: Any, predictions: Any, sample_weight: Any = None) -> float:
     """The mean of ``(predictions - y)**2`` over rows and outputs.
@@ -65,7 +68,7 @@ def _number(key: str, function: Callable[..., Any], y: np.ndarray, outputs: np.n
             raise TypeError(f"a metric must be a number, got an array of shape {np.shape(value)}")
         return float(value)
     except Exception as error:
-        validation.add_note(error, f"metrics[{key!r}]")
+        validation.add_note(error, f"metrics[{key!r}]{BY_WEIGHT if more and 'sample_weight' in str(error) else ''}")
         raise
 
 

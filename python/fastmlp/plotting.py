@@ -104,6 +104,7 @@ class SurfaceDisplay(Display):
     ----------
     x1, x2 : array, shape (points,)
     values : array, shape (points of x1, points of x2)
+        ``values[i, j]`` is at ``x1[i], x2[j]``; matplotlib's ``contourf(x1, x2, values.T)`` draws lines of equal value.
     zlabel : str
         Drawn on axes that are at least 2 inches wide; on narrower ones it would be cut off.
     """
@@ -173,7 +174,12 @@ class SurfaceDisplay(Display):
 
         def shown(X: np.ndarray) -> np.ndarray:
             values = network.forward(X)[:, output].astype(float)
-            return values if minus is None else values - minus(X)
+            if minus is None:
+                return values
+            truth = np.asarray(minus(X), float)
+            if truth.shape != values.shape:
+                raise ValueError(f"minus must return shape {values.shape}, one value per row of X, got {truth.shape}")
+            return values - truth
 
         zlabel = "prediction" if outputs == 1 else f"output {output}"
         if losses.TABLE[network.loss].has_labels:

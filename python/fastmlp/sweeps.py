@@ -67,6 +67,7 @@ def new_trainer(configuration: Mapping[str, Any], seed: int) -> Trainer:
         raise ValueError(
             "a configuration takes the settings of Network and Trainer, all but the seed, got "
             + ", ".join(map(repr, unknown))
+            + (": pass seeds=" if unknown[0] == "seed" else "")
             + validation.suggestion(unknown[0], [name for name in _OF_NETWORK + _OF_TRAINER if name != "seed"])
         )
     if "layer_sizes" not in configuration:

@@ -220,7 +220,7 @@ class Trainer(ResumableTrainer):
             `resume` and for trainers of other seeds. Not for a Stream.
         max_seconds : float > 0, optional
             A limit of the time from the first epoch on, validation and callbacks included. The fit trains whole epochs, at
-            least one. It ends before an epoch that would end later if it took as long as the one before it, and sets
+            least one. It ends if another epoch, as long as the last one, would exceed the limit, and sets
             ``history.out_of_time``.
         metrics : dict of str to callable, optional
             Measured on the validation data after each epoch: ``metrics={"auc": f}`` adds ``val_auc`` (or

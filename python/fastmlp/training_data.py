@@ -160,9 +160,8 @@ def check_sample_weight(sample_weight: Any, rows: int, dtype: np.dtype, name: st
     bad = ~((values == 0) | ((values >= minimum) & (values <= maximum)))  # NaN, too
     if bad.any():
         row = int(bad.argmax())
-        raise ValueError(
-            f"{name} must be 0 or in [{minimum:.3g}, {maximum:.3g}] for {dtype}, got {weights[row]} in row {row}"
-        )
+        allowed = ">= 0" if values[row] < 0 else f"0 or in [{minimum:.3g}, {maximum:.3g}] for {dtype}"
+        raise ValueError(f"{name} must be {allowed}, got {weights[row]} in row {row}")
     return np.ascontiguousarray(weights, dtype)
 
 

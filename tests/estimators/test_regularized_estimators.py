@@ -166,3 +166,13 @@ def test_callbacks_and_checkpoints_have_the_mean_of_the_parameters(tmp_path):
     found = load(best).evaluate(X[1::2], y[1::2].astype(int)).loss
     assert found == pytest.approx(min(model.validation_loss_curve_), rel=1e-6)
     np.testing.assert_array_equal(load(last).forward(X), model.predict_proba(X))
+
+
+def test_the_history_has_the_rates_of_a_schedule():
+    X, y = scaled(load_iris)
+    model = MLPClassifier(max_iter=3, batch_size=50, schedule="cosine", learning_rate_init=0.01, random_state=0).fit(
+        X, y
+    )
+    expected = [0.01 * schedules.cosine()((epoch + 2 / 3) / 3) for epoch in range(3)]  # of the last of three updates
+    np.testing.assert_allclose(model.history_["learning_rate"], expected, rtol=1e-12)
+    assert "learning_rate" not in MLPClassifier(max_iter=1, random_state=0).fit(X, y).history_

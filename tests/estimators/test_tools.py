@@ -104,6 +104,7 @@ def test_a_pipeline_transforms_eval_X_as_it_transforms_X():
     assert without[-1].validation_scores_ == expected.validation_scores_
 
 
+@pytest.mark.filterwarnings("ignore:half of the columns of eval_set")
 @pytest.mark.parametrize("n_ensemble", [1, 2])
 def test_an_eval_set_that_a_pipeline_has_not_transformed(n_ensemble):
     pandas = pytest.importorskip("pandas")
@@ -125,7 +126,9 @@ def test_an_eval_set_without_names_that_a_pipeline_has_not_transformed(n_ensembl
     X = X + 40
     net = MLPClassifier(max_iter=2, random_state=0, n_ensemble=n_ensemble)
     pipeline = make_pipeline(StandardScaler(), net)
-    with pytest.warns(UserWarning, match="of most columns of eval_set are .* pass eval_X and eval_y to it$"):
+    with pytest.warns(
+        UserWarning, match="half of the columns of eval_set, or more, have .* pass eval_X and eval_y to it$"
+    ):
         pipeline.fit(X, y, mlpclassifier__eval_set=(X, y))
     pipeline.fit(X, y, mlpclassifier__eval_set=(pipeline[0].transform(X), y))
 

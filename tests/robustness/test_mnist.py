@@ -96,6 +96,11 @@ def test_recompressed_and_decompressed_files_are_accepted(tiny_mnist, tmp_path):
     check_tiny(datasets.load_mnist(store(tmp_path / "again", again)))
 
 
+def test_a_number_is_no_folder():
+    with pytest.raises(TypeError, match=r"folder must be a path, got 4000; all images are loaded, so take some with"):
+        datasets.load_mnist(4000, 1000)
+
+
 def test_explicit_folder_is_the_only_place(tiny_mnist, tmp_path, monkeypatch):
     good = store(tmp_path / "good", tiny_mnist)
     store(tmp_path / "cache", tiny_mnist)

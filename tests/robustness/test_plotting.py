@@ -225,6 +225,8 @@ def test_a_surface_of_a_function_on_a_rectangle():
     net = Network((2, 1), loss="squared_error")
     assert SurfaceDisplay.from_network(net, (0, 1), 3).ax_.get_zlabel() == "prediction"
     of_error = SurfaceDisplay.from_network(net, ((0, 1), (0, 2)), 3, minus=lambda X: net.predict(X))
+    with pytest.raises(ValueError, match=r"minus must return shape \(9,\), one value per row of X, got \(9, 1\)"):
+        SurfaceDisplay.from_network(net, ((0, 1), (0, 2)), 3, minus=lambda X: X[:, :1])
     assert of_error.ax_.get_zlabel() == "error" and not of_error.values.any()
     for bounds in ((1, 0), 3, ((0, 1), (2, 2)), (0, 1, 2)):
         with pytest.raises(ValueError, match="bounds must be .* with low < high, got "):

@@ -601,6 +601,11 @@ def test_the_end_of_a_fit_is_saved_also_where_a_callback_ends_it(tmp_path, name)
         assert len(Trainer.resume(path).history.loss) == 3
 
 
+def test_early_stopping_without_validation_data_says_what_to_pass():
+    with pytest.raises(ValueError, match="got 'val_loss': pass validation_data or validation_split"):
+        Trainer(network()).fit(X, Y, 1, callbacks=[EarlyStopping()])
+
+
 def test_a_checkpoint_that_cannot_be_written_ends_a_fit_before_its_first_epoch(tmp_path):
     before = parameters(net := network())
     for trainer, path, error in (

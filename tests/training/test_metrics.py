@@ -153,6 +153,14 @@ def test_an_error_in_a_metric_names_it():
         assert "metrics['own']" in [*getattr(raised.value, "__notes__", []), str(raised.value)[:14]]
 
 
+def test_an_error_says_that_a_metric_gets_weights():
+    held_out = (*HELD_OUT, WEIGHTS)
+    with pytest.raises(TypeError, match="sample_weight") as raised:
+        Trainer(network()).fit(X, Y, 1, validation_data=held_out, metrics={"one": lambda y, p: 1.0})
+    said = str([*getattr(raised.value, "__notes__", []), raised.value])
+    assert "metrics['one']: it gets sample_weight, because the rows have weights" in said
+
+
 def test_a_metric_that_is_called_a_loss_may_be_nan():
     history = Trainer(network()).fit(X, Y, 2, validation_data=HELD_OUT, metrics={"log_loss": lambda y, p: np.nan})
     assert np.isnan(history.val_log_loss).all() and len(history.loss) == 2

@@ -158,7 +158,7 @@ BAD = [
     (np.r_[np.ones(ROWS - 1), np.nan], ValueError, "got nan in row 59"),
     (np.r_[np.inf, np.ones(ROWS - 1)], ValueError, "got inf in row 0"),
     (np.zeros(ROWS), ValueError, "positive sum, got 0"),
-    (np.r_[np.ones(ROWS - 1), -0.5], ValueError, r"sample_weight must be 0 or in .* got -0.5 in row 59"),
+    (np.r_[np.ones(ROWS - 1), -0.5], ValueError, r"sample_weight must be >= 0, got -0.5 in row 59"),
     (-np.ones(ROWS, int), ValueError, "got -1 in row 0"),
 ]
 

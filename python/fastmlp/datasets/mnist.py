@@ -135,6 +135,10 @@ def load_fashion_mnist(folder: str | os.PathLike[str] | None = None, download: b
 
 def _load(images: PublishedImages, folder: str | os.PathLike[str] | None, download: bool) -> ImageArrays:
     searched: list[str] = []
+    if folder is not None and not isinstance(folder, (str, os.PathLike)):
+        raise TypeError(
+            f"folder must be a path, got {folder!r}; all images are loaded, so take some with x_train[:4000]"
+        )
     if folder is not None:
         if paths := _find(images, Path(folder).expanduser(), "", searched):
             return _read(images, paths)

@@ -78,8 +78,8 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         Nesterov's variant of momentum, for "sgd".
     early_stopping : bool, default=False
         Stop by the score of held-out rows instead of the training loss, and keep the best weights. The rows are `fit`'s
-        eval_set, or a split, stratified for two classes. With warm_start, as in scikit-learn, a `fit` without a better
-        score than those of the fits before keeps its last weights. Not for "lbfgs".
+        eval_set, or a split, stratified for two classes. With warm_start, as in scikit-learn, the best score is remembered:
+        a `fit` that does not exceed it ends with its last weights. Not for "lbfgs".
     validation_fraction : float in [0, 1), default=0.1
         Fraction of the rows in that split.
     beta_1, beta_2 : float in [0, 1), default=0.9, 0.999
@@ -107,8 +107,8 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
     standardize : bool, default=False
         The fit learns the mean and the standard deviation of each column of X, and of y in the regressor for losses of
         real targets, from the rows that it trains on, with their weights; a constant column has the deviation 1. The model
-        computes with ``(x - mean) / std``, to which `coefs_` belong, and predicts in the units of y; losses are those of
-        the standardized targets. A sparse X is scaled, but no mean is subtracted. `partial_fit` learns them in its first
+        computes with ``(x - mean) / std``, to which `coefs_` belong, and predicts in the units of y; losses, and the delta
+        of "huber", are those of the standardized targets. A sparse X is scaled, but no mean is subtracted. `partial_fit` learns them in its first
         call.
     dropout, input_dropout : float in [0, 1), default=0
         Probability that a hidden unit, or an input, is zero in an update, as in `Trainer`. Not for "lbfgs".
@@ -136,7 +136,7 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         number.
     max_seconds : float > 0 or None, default=None
         A limit of the time from the first epoch on. The fit trains whole epochs (or iterations), at least one. It ends
-        before an epoch that would end later if it took as long as the one before it, and sets ``history_.out_of_time``.
+        if another epoch, as long as the last one, would exceed the limit, and sets ``history_.out_of_time``.
         If a core trains several members one after another, it divides the time equally among them.
     n_ensemble : int >= 1, default=1
         Number of networks whose mean predicts, each with a seed drawn from `random_state`. They are fitted at the same

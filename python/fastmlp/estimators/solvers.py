@@ -93,7 +93,7 @@ class Solvers(StoppingRule):
             validation.warn(f"ensemble_rows={self.ensemble_rows!r} has no effect with n_ensemble=1")
         if getattr(X, "dtype", None) == np.uint8 and not self.standardize and np.prod(X.shape) and X.max() > 127:
             validation.warn("X is uint8 with values above 127: pass X / 255, or standardize=True")
-        if eval_pair is not None and not is_member:
+        if eval_pair is not None and not is_member and hasattr(eval_pair[0], "columns") == hasattr(X, "columns"):
             warn_of_other_rows(X, eval_pair[0], "eval_set")
         if self.l1 and self.average_decay is not None:
             validation.warn(
@@ -195,6 +195,7 @@ class Solvers(StoppingRule):
         self, network: Network, data: TrainingData, rows: np.ndarray, batch_size: int, threads: Threads, epoch: int
     ) -> dict[str, float]:
         start = time.perf_counter()
+        progress = (epoch - 1 + np.arange(0, len(rows), batch_size) / len(rows)) / self.max_iter
         settings = UpdateSettings(
             self._optimizer.learning_rate,
             self.l1,
@@ -206,7 +207,7 @@ class Solvers(StoppingRule):
             dropout=self.dropout,
             input_dropout=self.input_dropout,
             dropout_seed=self._optimizer.dropout_seed,
-            schedule=self._schedule_of_epoch(epoch, len(rows), batch_size),
+            schedule=self._schedule_of_epoch(progress),
         )
 
         def train(updates: int, **more: bool) -> LossSum:
@@ -227,13 +228,16 @@ class Solvers(StoppingRule):
         loss, penalty = sums.loss / len(rows) * self._loss_factor(network), sums.penalty / len(rows)
         self.t_ += len(rows)
         self.loss_curve_.append(self._end_iteration(loss, penalty))
-        return {"loss": loss, "penalty": penalty, "seconds": time.perf_counter() - start}
+        metrics = {"loss": loss, "penalty": penalty}
+        if self.schedule is not None:
+            factor = schedules.factors(schedules.check_schedule("schedule", self.schedule), progress[-1:])
+            metrics["learning_rate"] = self._optimizer.learning_rate * float(factor[0])
+        return metrics | {"seconds": time.perf_counter() - start}
 
-    def _schedule_of_epoch(self, epoch: int, rows: int, batch_size: int) -> UpdateSchedule | None:
+    def _schedule_of_epoch(self, progress: np.ndarray) -> UpdateSchedule | None:
         kinds = {name: getattr(self, name) for name in ("schedule", "weight_decay_schedule", "dropout_schedule")}
         if not any(kinds.values()):
             return None
-        progress = (epoch - 1 + np.arange(0, rows, batch_size) / rows) / self.max_iter
         checked = [schedules.check_schedule(name, given) for name, given in kinds.items()]
         return UpdateSchedule(*(schedules.factors(each, progress) for each in checked))
 
