@@ -293,6 +293,8 @@ VALUES: dict[str, Callable[[], str]] = {
     "tables_splits": lambda: seeds(TABLES),
     "tables_realmlp": lambda: error_over_reference("fastmlp RealMLP-TD-S"),
     "tables_realmlp_td": lambda: error_over_reference("fastmlp RealMLP-TD"),
+    "tables_realmlp_ensemble": lambda: error_over_reference("fastmlp RealMLP-TD, 8 nets"),
+    "tables_ensemble_splits": lambda: counted(int(seeds(TABLES, method="fastmlp RealMLP-TD, 8 nets")), "split"),
     "tables_catboost": lambda: error_over_reference("CatBoost TD"),
     "tables_xgboost": lambda: error_over_reference("XGBoost TD"),
     "tables_lightgbm": lambda: error_over_reference("LightGBM TD"),

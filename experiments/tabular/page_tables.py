@@ -28,7 +28,8 @@ def views(t: Tables) -> dict[str, list[Row]]:
         return [{"method": method, **{name: cell(method, name) for name in sets}} for method in compared.methods]
 
     def seconds(part: Table) -> str:
-        return duration(float(np.median(part["fit_seconds"])))
+        median = float(medians_of_known(part["fit_seconds"][None])[0])
+        return "" if np.isnan(median) else duration(median)
 
     return {
         "summary": summary(t, compared),
@@ -114,6 +115,13 @@ def _error_text(name: str, error: float) -> str:
     return percent(error, 2) if name in data.CLASSIFICATION else significant(error, 4)
 
 
+def times_as_long(pairs: Sequence[tuple[Row, Row]]) -> str:
+    """The second of each pair: the median of those whose times are both known."""
+    ratios = np.array([[other["fit_seconds"] / one["fit_seconds"] for one, other in pairs]])
+    median = float(medians_of_known(ratios)[0])
+    return "" if np.isnan(median) else significant(median, 2)
+
+
 def originals(fits: Table) -> list[Row]:
     """fastmlp's methods beside the packages that they reproduce, set by set, on the same splits."""
     rows = []
@@ -133,7 +141,7 @@ def originals(fits: Table) -> list[Row]:
                     "ours": _error_text(name, float(errors[:, 0].mean())),
                     "theirs": _error_text(name, float(errors[:, 1].mean())),
                     "difference": f"{differences.mean():+.1%}" + ("" if np.isnan(deviation) else f" ± {deviation:.1%}"),
-                    "times": float(np.median([other["fit_seconds"] / one["fit_seconds"] for one, other in pairs])),
+                    "times": times_as_long(pairs),
                 }
             )
     return rows

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 from harness.jobs import Job
 from harness.number_text import counted, duration, listing, significant
 from harness.run import Run, Sizes
@@ -149,5 +150,6 @@ def figures(t: Tables) -> dict[str, Drawing]:
     points = [
         Point(method, METHODS[method].family, float(seconds[i]), float(errors[i]), bool(compared.complete[i]))
         for i, method in enumerate(compared.methods)
+        if not np.isnan(seconds[i])
     ]
     return {"pareto": draw(points)}

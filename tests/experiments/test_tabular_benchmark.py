@@ -263,6 +263,22 @@ def test_a_time_that_was_not_measured_is_left_out():
     assert np.isnan(Comparison.of(made_up([(A, "adult", 0, 1, 0.5, np.nan)])).fit_seconds).all()
 
 
+def test_the_page_has_no_times_that_were_not_measured():
+    ours = [("fastmlp RealMLP-TD", "adult", seed, 1, 0.5, seconds) for seed, seconds in enumerate((np.nan, 3.0))]
+    theirs = [("pytabkit RealMLP-TD", "adult", seed, 1, 0.5, np.nan) for seed in range(2)]
+    t = Tables(
+        {"fits": made_up([(A, "adult", seed, 1, 0.5, 1.0) for seed in range(2)] + ours + theirs)},
+        benchmark.SIZES["full"],
+    )
+    views = benchmark.views(t)
+    seconds = {row["method"]: row["adult"] for row in views["classification_seconds"]}
+    assert seconds == {A: "1.0 s", "fastmlp RealMLP-TD": "3.0 s", "pytabkit RealMLP-TD": ""}
+    assert views["originals"][0]["times"] == ""
+    figure = benchmark.figures(t)["pareto"]
+    assert {text.get_text() for text in figure.axes[0].texts} >= {A, "fastmlp RealMLP-TD"}
+    assert "pytabkit RealMLP-TD" not in {text.get_text() for text in figure.axes[0].texts}
+
+
 def test_the_front_is_what_nothing_beats():
     seconds, errors = np.array([1, 2, 2, 4, 8]), np.array([0.5, 0.6, 0.4, 0.4, 0.1])
     assert on_the_front(seconds, errors).tolist() == [True, False, True, False, True]
@@ -294,7 +310,7 @@ def test_the_tables_of_the_page_by_hand():
     assert (first["tree_error"], first["our_error"]) == ("10.00 %", "40.00 %")
     assert (second["trees"], second["verdict"]) == (B, "0.0% less")
     (original,) = views["originals"]
-    assert (original["method"], original["set"], original["times"]) == ("RealMLP-TD", "adult", 5)
+    assert (original["method"], original["set"], original["times"]) == ("RealMLP-TD", "adult", "5.0")
     assert original["difference"] == "+0.0% ± 25.0%"  # 0.1 and -0.1 of 0.4
     numbers = benchmark.numbers(t)
     assert numbers["trees_win"].endswith("on 1 of 2 tables: adult (fastmlp RealMLP-TD has 300.0% more than CatBoost).")
