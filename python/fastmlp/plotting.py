@@ -258,6 +258,8 @@ def _in_order(values: set[Any]) -> list[Any]:
 
 def _format_of(values: np.ndarray) -> str:
     sizes = np.abs(values[np.isfinite(values) & (values != 0)])
+    if sizes.size and (sizes == np.floor(sizes)).all() and sizes.max() < 1e6:
+        return "{:.0f}"
     if not sizes.size or sizes.max() >= 1000 or sizes.max() > 1000 * sizes.min():
         return "{:.3g}"
     return f"{{:.{max(0, 2 - int(np.floor(np.log10(sizes.max()))))}f}}"

@@ -297,8 +297,9 @@ class Trainer(ResumableTrainer):
 
         Notes
         -----
-        Penalties, weight decay, `max_gradient_norm` and `average_decay` act as in `fit`; `precision` has no effect, because
-        it belongs to the passes that compute gradients. The history gets no entry.
+        Penalties, weight decay, `max_gradient_norm` and `average_decay` act as in `fit`: gradients should not contain a
+        penalty already. `precision` has no effect, because it belongs to the passes that compute gradients. The history gets
+        no entry.
         """
         steps.apply(self, gradients, n_threads)
 
