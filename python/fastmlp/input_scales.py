@@ -14,8 +14,8 @@ SMALL = 0.1
 
 IN_PIPELINES = "; a Pipeline does not transform eval_set: pass eval_X and eval_y to it"
 
-FEW, FAR, WIDER = 10, 3, 6
-"""Rows that are too few to compare; quartile distances between medians, and a ratio of such distances, that differ."""
+FEW, FAR, WIDER = 30, 4, 6
+"""Rows that are too few to compare; widths between the centres of columns, and a ratio of widths, that differ."""
 
 
 def warn_of_scale(X: Any, network: Any, *, trains: bool = True) -> None:
@@ -55,19 +55,33 @@ def warn_of_other_rows(X: Any, held_out: Any, name: str) -> None:
         return
     if min(len(rows), len(others)) < FEW:
         return
-    some_columns = slice(None, None, 1 + rows.shape[1] // 256)
+    parts = [part[:, :: 1 + part.shape[1] // 256].astype(np.float64) for part in (rows, others)]
     with np.errstate(all="ignore"):  # of values that are not finite, which are rejected elsewhere
-        (low, middle, high), (low_other, middle_other, high_other) = (
-            np.percentile(part[:, some_columns].astype(np.float64), (25, 50, 75), axis=0) for part in (rows, others)
+        differ, varies = np.logical_and.reduce(
+            [_are_far(*map(scale, parts)) for scale in (_moments, _quartiles)], axis=0
         )
-        smaller, larger = np.sort([high - low, high_other - low_other], axis=0)
-        differ = (np.abs(middle - middle_other) > FAR * smaller) | (larger > WIDER * smaller)
-    varies = smaller > 0
     if varies.any() and differ[varies].mean() >= 0.5:
         validation.warn(
-            f"half of the columns of {name}, or more, have another median or other quartiles than those of X: scale both in"
+            f"half of the columns of {name}, or more, have another mean or another width than those of X: scale both in"
             f" the same way{IN_PIPELINES if name == 'eval_set' else ''}"
         )
+
+
+def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each column the centre and the width; a column of few large values may move both."""
+    return rows.mean(axis=0), rows.std(axis=0)
+
+
+def _quartiles(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same; a column that is half zero may move both."""
+    low, middle, high = np.percentile(rows, (25, 50, 75), axis=0)
+    return middle, (high - low) / 1.35  # the standard deviation of a normal distribution
+
+
+def _are_far(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """For each column whether centre or width differ by far, and whether it varies, shape (2, columns)."""
+    smaller, larger = np.sort([one[1], other[1]], axis=0)
+    return np.stack([(np.abs(one[0] - other[0]) > FAR * smaller) | (larger > WIDER * smaller), smaller > 0])
 
 
 def _some_rows(X: Any) -> np.ndarray | None:

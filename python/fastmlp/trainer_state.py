@@ -68,7 +68,7 @@ class ResumableTrainer(TrainerSettings):
 
     @property
     def evaluated(self) -> Network:
-        """The network that the validation metrics are those of: `average` with `average_decay`, otherwise `network`."""
+        """The network that validation metrics belong to, which is `average` with `average_decay` and otherwise `network`."""
         return self.network if self.average_decay is None else self.average
 
     @property
