@@ -108,8 +108,8 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         The fit learns the mean and the standard deviation of each column of X, and of y in the regressor for losses of
         real targets, from the rows that it trains on, with their weights; a constant column has the deviation 1. The model
         computes with ``(x - mean) / std``, to which `coefs_` belong, and predicts in the units of y; losses, and the delta
-        of "huber", are those of the standardized targets. A sparse X is scaled, but no mean is subtracted. `partial_fit` learns them in its first
-        call.
+        of "huber", are those of the standardized targets. A sparse X is scaled, but no mean is subtracted. `partial_fit`
+        learns them in its first call.
     dropout, input_dropout : float in [0, 1), default=0
         Probability that a hidden unit, or an input, is zero in an update, as in `Trainer`. Not for "lbfgs".
     max_gradient_norm : float > 0 or None, default=None
