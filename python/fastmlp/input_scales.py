@@ -38,14 +38,16 @@ def warn_of_scale(X: Any, network: Any, *, trains: bool = True) -> None:
             f"X is {kind} with values above 127 and the network's input_scale is 1: pass input_scale=1/255 to Network for"
             f" images{more}"
         )
-    is_scaled = some.dtype.kind == "f" and abs(scale) < SMALL and 0 < np.median(np.abs(some)) * abs(scale) < SMALL / 20
-    if (abs(scale) < SMALL and 0 < largest * abs(scale) < SMALL) or (
-        is_scaled and (some != np.floor(some)).mean() > 0.5
-    ):
+    if abs(scale) < SMALL and (0 < largest * abs(scale) < SMALL or _are_small_fractions(some * abs(scale), some)):
         validation.warn(
             f"X is within [-{largest:.3g}, {largest:.3g}] and the network's input_scale is {scale:.3g}, which makes it very"
             " small: pass X as it was before you scaled it, or leave input_scale out of Network"
         )
+
+
+def _are_small_fractions(scaled: np.ndarray, some: np.ndarray) -> bool:
+    """Whether most values are no whole numbers, and very small after their scale: those of a StandardScaler, for images."""
+    return (some != np.floor(some)).mean() > 0.5 and 0 < np.median(np.abs(scaled)) < SMALL / 20
 
 
 def warn_of_other_rows(X: Any, held_out: Any, name: str) -> None:

@@ -351,7 +351,7 @@ def test_rows_of_weight_zero_have_no_part_in_a_fit(kind):
     X, y = friedman()
     X = X.copy()
     absent = np.arange(300) % 6 == 0
-    X[absent], y[absent] = 1e3, 1e5  # placeholders
+    X[absent], y[absent] = 1e3, 1e5  # instead of missing values
     settings = {"n_epochs": 4, "random_state": 0, "val_fraction": 0.2} | (
         {"d_block": 16, "k": 4} if kind is TabMRegressor else {}
     )
