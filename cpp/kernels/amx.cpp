@@ -10,7 +10,8 @@ namespace fastmlp::FASTMLP_ISA {
 template <int m, int vectors, bool sparse> void amx_tile(const PairProduct& product, float* c, int64_t c_stride) {
     constexpr int64_t lanes = Vec<float>::lanes, width = vectors * lanes, bytes = 4;
     alignas(alignment_bytes) std::uint32_t rows[pair_block * width];  // of B, the chosen ones
-    ProductTiles tiles(m);
+    const auto at = [](auto* pointer) { return static_cast<const char*>(static_cast<const void*>(pointer)); };
+    ProductTiles<m, vectors> tiles;
     const std::uint32_t* b = product.b;
     for (int64_t k = 0; k < product.pairs; k += pair_block, b += pair_block * width) {
         if (sparse) {
@@ -20,12 +21,9 @@ template <int m, int vectors, bool sparse> void amx_tile(const PairProduct& prod
             for (int64_t i = count * width; i < pair_block * width; ++i) rows[i] = 0;
             b = rows;
         }
-        tiles.load_a(product.a + k, product.a_stride * bytes);
-        tiles.add_first(b, width * bytes);
-        if (vectors > 1) tiles.add_second(b + lanes, width * bytes);
+        tiles.add(at(product.a + k), product.a_stride * bytes, at(b), width * bytes);
     }
-    tiles.store_first(c, c_stride * bytes);
-    if (vectors > 1) tiles.store_second(c + lanes, c_stride * bytes);
+    tiles.store(static_cast<char*>(static_cast<void*>(c)), c_stride * bytes);
 }
 
 template <int m> constexpr void fill_tiles(Bfloat16Kernels& k) {
@@ -44,7 +42,8 @@ extern const Bfloat16Kernels products;
 constexpr Bfloat16Kernels products = [] {
     Bfloat16Kernels k{};
     k.native = true;
-    fill_tiles<row_tile>(k);
+    k.row_tile = max_pair_tile;
+    fill_tiles<max_pair_tile>(k);
     return k;
 }();
 

@@ -158,6 +158,7 @@ template <int m> constexpr void fill_tiles(Bfloat16Kernels& k, PairOrder order) 
 }
 constexpr Bfloat16Kernels kernels_of(PairOrder order) {
     Bfloat16Kernels k{};
+    k.row_tile = row_tile;
     k.native = multiplies_pairs && order == PairOrder::chain;
     k.round = round_elements;
     k.pair_columns = pair_columns;

@@ -12,6 +12,7 @@ namespace fastmlp {
 using std::int64_t;
 
 inline constexpr int max_row_tile = 14;     // the tallest register tile of any instruction set
+inline constexpr int max_pair_tile = 32;    // the same of pairs of bfloat16
 inline constexpr int panel_vectors = 2;     // a panel is two vectors wide
 inline constexpr int row_panels = 4;        // panels that a product of a single row reads together
 inline constexpr int alignment_bytes = 64;  // a cache line, and the widest vector
@@ -238,9 +239,10 @@ using PairTile = void (*)(const PairProduct& product, float* c, int64_t c_stride
 
 // Of one instruction set and one order; equal results on all instruction sets.
 struct Bfloat16Kernels {
-    bool native;  // the processor multiplies bfloat16
-    PairTile tile[max_row_tile][panel_vectors];
-    PairTile sparse[max_row_tile][panel_vectors];
+    bool native;   // the processor multiplies bfloat16
+    int row_tile;  // the tallest tile
+    PairTile tile[max_pair_tile][panel_vectors];
+    PairTile sparse[max_pair_tile][panel_vectors];
 
     // x (rows, columns) becomes the nearest bfloat16, ties to even: denormals become zero, large numbers infinite
     void (*round)(float* x, int64_t stride, int64_t rows, int64_t columns);

@@ -46,8 +46,8 @@ void matmul_bfloat16(MatrixView<const float> a, bool transpose_a, MatrixView<con
     pair_panels(pairs, shape, right, panels.data());
     threads = useful_threads(threads, 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k));
     run_team(threads, [&](const Worker& worker) noexcept {
-        for_each_tile(kernels.row_tile, m, shape, worker, [&](const Tile& tile) {
-            alignas(alignment_bytes) float sums[max_row_tile * panel_width<float>];
+        for_each_tile(pairs.row_tile, m, shape, worker, [&](const Tile& tile) {
+            alignas(alignment_bytes) float sums[max_pair_tile * panel_width<float>];
             pairs.tile[tile.rows - 1][shape.vectors_of(tile.panel) - 1](
                 {count, of_a.row(tile.row), of_a.stride, panels.data() + shape.offset_of(tile.panel)}, sums,
                 shape.width_of(tile.panel));

@@ -111,7 +111,7 @@ public:
         const MatrixView<const std::uint32_t> in = transposed_inputs_.view();
         const PanelShape& shape = layer_->shape();
         for_each_tile(height() / 2, pairs_of(columns), shape, worker, [&](const Tile& tile) {  // of pairs of inputs
-            alignas(alignment_bytes) float sums[max_row_tile * panel_width<float>];
+            alignas(alignment_bytes) float sums[max_pair_tile * panel_width<float>];
             const int64_t first = 2 * tile.row, count = std::min(2 * tile.rows, columns - first);
             const int64_t width = shape.width_of(tile.panel), offset = shape.offset_of(tile.panel);
             pairs_->tile[count - 1][shape.vectors_of(tile.panel) - 1](

@@ -18,7 +18,6 @@ public:
     // Throws std::bad_alloc.
     PairWeights(const DenseLayer<float>& layer, const Kernels<float>& kernels, const Bfloat16Kernels& pairs)
         : layer_(&layer),
-          kernels_(&kernels),
           pairs_(&pairs),
           shape_{padded_pairs_of(layer.inputs()), layer.outputs(), kernels.lanes},
           weights_(shape_.size()) {}
@@ -46,7 +45,7 @@ public:
 
     // The tallest tile, and the product of the tile's rows of `in`, of so many columns. With `active`, `in` holds these
     // pairs of columns.
-    int height() const noexcept { return kernels_->row_tile; }
+    int height() const noexcept { return pairs_->row_tile; }
     void multiply(const Tile& tile, MatrixView<const std::uint32_t> in, int64_t columns, const std::int32_t* active,
                   float* z, int64_t stride) const noexcept {
         const auto& kernels = active ? pairs_->sparse : pairs_->tile;
@@ -57,7 +56,6 @@ public:
 
 private:
     const DenseLayer<float>* layer_;
-    const Kernels<float>* kernels_;
     const Bfloat16Kernels* pairs_;
     PanelShape shape_;  // in rows of pairs
     Buffer<std::uint32_t> weights_;

@@ -11,7 +11,8 @@ from teams import TEAMS, team_of
 
 ORIENTATIONS = [(False, False), (False, True), (True, False), (True, True)]
 SHAPES = [  # (m, k, n): every height and width of a tile, odd and even numbers of pairs
-    *[(d, 7, 5) for d in range(1, 16)],
+    *[(d, 7, 5) for d in range(1, 35)],
+    *[(d, 35, 40) for d in (13, 16, 17, 31, 32, 33, 50, 64)],
     *[(5, 6, d) for d in (1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65)],
     *[(3, d, 17) for d in (0, 1, 2, 3, 33)],
     (0, 3, 2),
