@@ -154,10 +154,11 @@ template <class T> struct Kernels {
     // out (rows, columns) = in (rows, columns) * factors (columns)
     void (*scale_columns)(T* out, int64_t out_stride, const T* in, int64_t in_stride, int64_t rows, int64_t columns,
                           const T* factors);
-    // gradient (rows, columns) with respect to `out` becomes that with respect to `in`; products = gradient * in, whose
-    // column sums are the gradient of `factors`. products and `in` may be the same
+    // gradient (rows, columns) with respect to `out` becomes that with respect to `in`. Its column sums are added to
+    // `sums`, unless that is null, and those of gradient * in, which are the gradient of `factors`, to `products`; row
+    // after row
     void (*scale_columns_gradient)(T* gradient, int64_t stride, const T* in, int64_t in_stride, int64_t rows,
-                                   int64_t columns, const T* factors, T* products, int64_t products_stride);
+                                   int64_t columns, const T* factors, T* products, T* sums);
 
     // out (rows, outputs) = the periodic embedding of x (rows), whose elements lie x_stride apart
     void (*periodic)(const PeriodicEmbedding<T>& embedding, const T* x, int64_t x_stride, int64_t rows, T* out,

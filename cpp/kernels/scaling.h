@@ -15,14 +15,21 @@ void scale_columns_kernel(T* out, int64_t out_stride, const T* in, int64_t in_st
 
 template <class T>
 void scale_columns_gradient_kernel(T* gradient, int64_t stride, const T* in, int64_t in_stride, int64_t rows,
-                                   int64_t columns, const T* factors, T* products, int64_t products_stride) {
+                                   int64_t columns, const T* factors, T* products, T* sums) {
     using V = Vec<T>;
-    for (int64_t i = 0; i < rows; ++i, gradient += stride, in += in_stride, products += products_stride)
-        for (int64_t j = 0; j < columns; j += V::lanes) {
-            const V g = V::load(gradient + j);
-            (g * V::load(in + j)).store(products + j);
-            (g * V::load(factors + j)).store(gradient + j);
+    for (int64_t j = 0; j < columns; j += V::lanes) {
+        const V factor = V::load(factors + j);
+        V product = V::load(products + j), sum = sums ? V::load(sums + j) : V::zero();
+        for (int64_t i = 0; i < rows; ++i) {
+            T* const at = gradient + i * stride + j;
+            const V g = V::load(at);
+            product = fma(g, V::load(in + i * in_stride + j), product);
+            sum = sum + g;
+            (g * factor).store(at);
         }
+        product.store(products + j);
+        if (sums) sum.store(sums + j);
+    }
 }
 
 template <class T, Activation kind>

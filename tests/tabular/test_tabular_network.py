@@ -47,10 +47,10 @@ def test_predictions_are_those_of_numpy(name, rows):
     assert np.array_equal(network.forward(table, 2), one)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("rows, weighted", [(23, False), (23, True), (75, False)])  # the latter in three blocks
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_gradients_are_those_of_numpy_on_every_team(name, weighted):
-    network, table, y = problem(name)
+def test_gradients_are_those_of_numpy_on_every_team(name, rows, weighted):
+    network, table, y = problem(name, rows)
     weights = np.random.default_rng(1).uniform(0, 2, len(y)) if weighted else None
     expected = reference.gradients(network.parameters, network.architecture, parts(table), y, weights)
     labelled, plan = network.table(table, y, weights), _core.EpochPlan(len(y), len(y))
@@ -135,7 +135,7 @@ def test_training_has_equal_bits_on_every_team(name, kind, dtype):
     found = {}
     for workers in (1, *TEAMS):
         network, table, y = problem(name, 301, dtype=dtype)
-        settings = TrainingSettings(2, 64, 0.03, 5, factors=random_factors(network), **SETTINGS[kind])
+        settings = TrainingSettings(2, 150, 0.03, 5, factors=random_factors(network), **SETTINGS[kind])
         with team_of(workers):
             train(network, network.table(table, y), settings, None, "", lambda: workers)  # noqa: B023
         found[workers] = network.parameters

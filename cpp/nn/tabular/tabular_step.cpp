@@ -77,6 +77,12 @@ void TabularTrainer<T>::backward_unit(const Pass& pass, MatrixView<const T> head
                                       int64_t first, Range rows) noexcept {
     const int64_t size = rows.size();
     const auto hidden = static_cast<int64_t>(buffers_.size());
+    const auto blocks = [&](Matrix<T>& of) {  // those of these rows, which begin as zeros
+        const int64_t of_member = (first - rows.begin) / pass.batch.rows() * blocks_of(pass.batch.rows());
+        const MatrixView<T> sums = part(of, of_member + rows.begin / block_rows, blocks_of(size));
+        if (sums.data) std::fill_n(sums.data, sums.rows * sums.stride, T(0));
+        return sums;
+    };
     // The gradient with respect to the inputs of layer `above`, tile by tile, becomes that of the layer below.
     MatrixView<const T> gradient = head_gradient;
     for (int64_t above = hidden; above > 0; --above) {
@@ -94,6 +100,9 @@ void TabularTrainer<T>::backward_unit(const Pass& pass, MatrixView<const T> head
         const MatrixView<T> out = part(buffers.outputs, first, size), to = part(buffers.gradients, first, size);
         const MatrixView<T> derivatives = part(buffers.derivatives, first, size);
         const MatrixView<T> layer_inputs = dropout ? part(buffers.dropped, first, size) : out;
+        const MatrixView<T> products = blocks(buffers.output_factors), sums = blocks(buffers.member_biases);
+        MatrixView<T> products_above{};
+        if (factors) products_above = blocks(buffers_[static_cast<std::size_t>(above)].input_factors);
         const PanelShape& shape = dense.transposed_shape();
         const std::size_t pair_layer = is_head ? pair_layers_.size() : static_cast<std::size_t>(above);
         const int height = take_gradient(pair_layer, gradient, first, shape);
@@ -103,28 +112,18 @@ void TabularTrainer<T>::backward_unit(const Pass& pass, MatrixView<const T> head
             T* const g = at(to);
             if (!in_pairs(pair_layer, [&](auto& pairs) { pairs.input_gradient_tile(tile, g, to.stride, first); }))
                 panel_tile(kernels_, gradient, shape, state.transposed(), tile, g, to.stride);
-            if (factors) {
-                const MatrixView<T> products =
-                    part(buffers_[static_cast<std::size_t>(above)].input_products, first, size);
-                kernels_.scale_columns_gradient(g, to.stride, at(layer_inputs), layer_inputs.stride, tile.rows, width,
-                                                factors->row(member) + column, at(products), products.stride);
-            }
             const MatrixView<T> g_tile{g, tile.rows, width, to.stride};
+            if (factors)
+                scale_gradient(tile, g_tile, layer_inputs, factors->row(member), column, products_above, {});
             if (dropout) dropout.apply(g_tile, rows.begin + tile.row, column, g_tile);
             if (layer.activation_shares)
                 kernels_.mix_gradient(g, to.stride, at(derivatives), at(part(buffers.differences, first, size)),
                                       out.stride, tile.rows, width);
             else
                 net_.epilogue().backward(g_tile, {at(out), tile.rows, width, out.stride}, at(derivatives));
-            if (layer.output_factors) {
-                const MatrixView<T> z_gradients = part(buffers.z_gradients, first, size);
-                const MatrixView<T> products = part(buffers.output_products, first, size);
-                copy_rows(MatrixView<const T>(g_tile),
-                          MatrixView<T>{at(z_gradients), tile.rows, width, z_gradients.stride});
-                kernels_.scale_columns_gradient(g, to.stride, at(part(buffers.unscaled, first, size)), out.stride,
-                                                tile.rows, width, layer.output_factors.row(member) + column,
-                                                at(products), products.stride);
-            }
+            if (layer.output_factors)
+                scale_gradient(tile, g_tile, part(buffers.unscaled, first, size), layer.output_factors.row(member), column,
+                               products, sums);
         });
         gradient = to;
     }
@@ -133,17 +132,13 @@ void TabularTrainer<T>::backward_unit(const Pass& pass, MatrixView<const T> head
     const DenseLayer<T>& dense = net_.hidden()[0].dense;
     const PanelShape& shape = dense.transposed_shape();
     const MatrixView<T> to = part(front_gradients_, first, size);
-    const MatrixView<T> embedded = part(embedded_, rows.begin, size);
+    const MatrixView<T> embedded = part(embedded_, rows.begin, size), products = blocks(buffers_[0].input_factors);
     for_each_tile(take_gradient(0, gradient, first, shape), size, shape, Worker::alone(), [&](const Tile& tile) {
         const int64_t column = tile.panel * shape.full_width(), width = shape.width_of(tile.panel);
-        T* const g = to.row(tile.row) + column;
-        if (!in_pairs(0, [&](auto& pairs) { pairs.input_gradient_tile(tile, g, to.stride, first); }))
-            panel_tile(kernels_, gradient, shape, layers_[0].state.transposed(), tile, g, to.stride);
-        if (!factors) return;
-        const MatrixView<T> products = part(buffers_[0].input_products, first, size);
-        kernels_.scale_columns_gradient(g, to.stride, embedded.row(tile.row) + column, embedded.stride, tile.rows,
-                                        width, factors->array->row(member) + column,
-                                        products.row(tile.row) + column, products.stride);
+        const MatrixView<T> g{to.row(tile.row) + column, tile.rows, width, to.stride};
+        if (!in_pairs(0, [&](auto& pairs) { pairs.input_gradient_tile(tile, g.data, g.stride, first); }))
+            panel_tile(kernels_, gradient, shape, layers_[0].state.transposed(), tile, g.data, g.stride);
+        if (factors) scale_gradient(tile, g, embedded, factors->array->row(member), column, products, {});
     });
 }
 
@@ -190,9 +185,9 @@ void TabularTrainer<T>::take_gradients(const Worker& worker, const Pass& pass, R
     const MicroBatch group{members.begin * rows, members.end * rows, 0, net_.shape().members * rows};
     PackedColumns<T>* const packed = packed_.empty() ? nullptr : &packed_[static_cast<std::size_t>(worker.index)];
     GradientSink<T> sink(kernels_, UpdateKind::adamw, {}, group, is_fused(pass));
-    const auto of_member = [&](auto view, int64_t member) {
-        view.data = view.row((member - members.begin) * rows);
-        view.rows = rows;
+    const auto of_member = [&](auto view, int64_t member, int64_t rows_each) {
+        view.data = view.row((member - members.begin) * rows_each);
+        view.rows = rows_each;
         return view;
     };
     int loops = 0;
@@ -227,13 +222,13 @@ void TabularTrainer<T>::take_gradients(const Worker& worker, const Pass& pass, R
                                    packed, sink);
         const HiddenArrays& arrays = hidden_arrays_[i];
         for (int64_t member = members.begin; member < members.end; ++member) {
-            const auto take = [&](ArrayState* state, Matrix<T>& products) {
-                if (state) take_array_gradient(worker, pass, *state, member, of_member(products.view(), member));
+            const auto take = [&](ArrayState* state, Matrix<T>& terms, int64_t rows_each) {
+                if (state) take_array_gradient(worker, pass, *state, member, of_member(terms.view(), member, rows_each));
             };
-            take(arrays.input_factors, buffers.input_products);
-            take(arrays.output_factors, buffers.output_products);
-            take(arrays.member_biases, buffers.z_gradients);
-            take(arrays.activation_shares, buffers.differences);
+            take(arrays.input_factors, buffers.input_factors, blocks_of(rows));
+            take(arrays.output_factors, buffers.output_factors, blocks_of(rows));
+            take(arrays.member_biases, buffers.member_biases, blocks_of(rows));
+            take(arrays.activation_shares, buffers.differences, rows);
         }
     }
     next_loop();
@@ -242,9 +237,8 @@ void TabularTrainer<T>::take_gradients(const Worker& worker, const Pass& pass, R
         LayerEntry& entry = layers_[buffers_.size() + index];
         to.set_rules(rules(entry, pass));
         take_layer_gradient<T>(by, net_.heads()[index], entry.state,
-                            of_member(inputs_of(buffers_.size(), pass, group_rows), member),
-                            of_member(part(outputs_, 0, group_rows), member), true, true,
-                            nullptr, to);
+                               of_member(inputs_of(buffers_.size(), pass, group_rows), member, rows),
+                               of_member(part(outputs_, 0, group_rows), member, rows), true, true, nullptr, to);
     };
     if (is_single) return take_head(worker, 0, sink);
     GradientSink<T> of_head(kernels_, UpdateKind::adamw, {}, {0, rows, 0, rows}, is_fused(pass));
@@ -327,11 +321,13 @@ template <class T> void TabularTrainer<T>::train_batch(const Worker& worker, con
     if (members > 1 || !pair_layers_.empty()) worker.wait_for_all();
     for (int64_t begin = 0; begin < members; begin += group_members_) {
         const Range group{begin, std::min(begin + group_members_, members)};
-        // Units of at most 128 rows, some for each worker, but of some tiles at least.
+        // Units of at most 128 rows, some for each worker, of whole blocks.
         const int64_t wanted = std::max((rows + 127) / 128, (2 * worker.count + group.size() - 1) / group.size());
-        const RowTiles units(rows, std::clamp<int64_t>(rows / (2 * kernels_.row_tile), 1, wanted));
+        const RowTiles units(blocks_of(rows), std::min(blocks_of(rows), wanted));
         worker.share_out(group.size() * units.count(), [&](int64_t i) {
-            pass_unit(pass, begin, begin + i / units.count(), units.rows(i % units.count()));
+            const Range blocks = units.rows(i % units.count());
+            pass_unit(pass, begin, begin + i / units.count(),
+                      {blocks.begin * block_rows, std::min(rows, blocks.end * block_rows)});
         });
         worker.wait_for_all();
         add_front_gradients(worker, pass, group);

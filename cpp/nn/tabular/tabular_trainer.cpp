@@ -92,13 +92,16 @@ void TabularTrainer<T>::reserve(const EpochPlan& plan, const UpdateSettings& set
             return needed ? Matrix<T>(all, columns) : Matrix<T>();
         };
         const bool scales = bool(layer.output_factors), mixes = bool(layer.activation_shares);
+        const auto sums = [&](const ParameterArray<T>& of) {
+            return of ? Matrix<T>(group * blocks_of(rows), of.columns()) : Matrix<T>();
+        };
         buffers.inputs = matrix(bool(layer.input_factors), inputs);
-        buffers.input_products = matrix(bool(layer.input_factors), inputs);
+        buffers.input_factors = sums(layer.input_factors);
+        buffers.output_factors = sums(layer.output_factors);
+        buffers.member_biases = sums(layer.member_biases);
         buffers.outputs = matrix(true, outputs);
         buffers.gradients = matrix(true, outputs);
         buffers.unscaled = matrix(scales, outputs);
-        buffers.z_gradients = matrix(scales, outputs);
-        buffers.output_products = matrix(scales, outputs);
         buffers.derivatives = matrix(mixes || net_.epilogue().keeps_derivative(), outputs);
         buffers.differences = matrix(mixes, outputs);
         buffers.dropped = matrix(drops, outputs);

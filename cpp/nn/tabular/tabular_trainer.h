@@ -77,8 +77,8 @@ private:
         Matrix<T> inputs;  // times the factors
         Matrix<T> unscaled, outputs, derivatives, differences, dropped;
         Matrix<T> gradients;  // with respect to the product
-        Matrix<T> z_gradients;  // with respect to z, where output factors make that another one
-        Matrix<T> input_products, output_products;  // whose column sums are the factors' gradients
+        // Of each block of rows, the column sums that make up the gradients of the members' arrays of these names.
+        Matrix<T> input_factors, output_factors, member_biases;
     };
     struct Pass {  // of one update
         const LabelledTable<T>& data;
@@ -151,6 +151,22 @@ private:
     bool is_fused(const Pass& pass) const noexcept { return pass.updates && !(pass.settings.max_gradient_norm > 0); }
     Table<T> batch_table(int64_t rows) const {
         return {batch_numbers_.data(), batch_columns_.data(), batch_codes_.data(), rows};
+    }
+    // The rows that the sums of a block are over. Their order does not depend on the number of threads.
+    static constexpr int64_t block_rows = 32;
+    static int64_t blocks_of(int64_t rows) { return (rows + block_rows - 1) / block_rows; }
+    // Of a tile of a unit: `gradient`, with respect to columns times factors, becomes that with respect to the columns `in`
+    // from `column` on. Adds to the sums of the unit's blocks; without `sums` to `products` alone.
+    void scale_gradient(const Tile& tile, MatrixView<T> gradient, MatrixView<const T> in, const T* factors, int64_t column,
+                        MatrixView<T> products, MatrixView<T> sums) noexcept {
+        for (int64_t i = 0; i < tile.rows;) {
+            const int64_t block = (tile.row + i) / block_rows;
+            const int64_t end = std::min(tile.rows, (block + 1) * block_rows - tile.row);
+            kernels_.scale_columns_gradient(gradient.row(i), gradient.stride, in.row(tile.row + i) + column, in.stride,
+                                            end - i, gradient.columns, factors + column, products.row(block) + column,
+                                            sums.data ? sums.row(block) + column : nullptr);
+            i = end;
+        }
     }
     // Rows of a member in the matrices of its group.
     static MatrixView<T> part(Matrix<T>& matrix, int64_t first, int64_t rows) {
