@@ -26,7 +26,7 @@ class Method:
     @property
     def installed(self) -> bool:
         if self.family == FASTMLP:
-            return _has_estimator(self.settings["estimator"])
+            return _has_estimator(self.settings["estimator"]) and _multiplies(self.settings.get("precision"))
         module = {"scikit-learn": "sklearn"}.get(self.packages[0], self.packages[0])
         return importlib.util.find_spec(module) is not None
 
@@ -40,6 +40,13 @@ def _has_estimator(name: str) -> bool:
     return hasattr(tabular, f"{name}Classifier")
 
 
+def _multiplies(precision: str | None) -> bool:
+    """Whether fastmlp uses this processor's own products; others are several times slower than float32."""
+    import fastmlp
+
+    return precision is None or fastmlp.show_config("dicts")[precision] == "native"
+
+
 def _version(package: str) -> str:
     if package == "fastmlp":  # may be imported from a checkout, where it is not installed
         import fastmlp
@@ -48,8 +55,8 @@ def _version(package: str) -> str:
     return metadata.version(package)
 
 
-def _ours(estimator: str, **settings: Any) -> Method:
-    return Method(FASTMLP, "nets:fastmlp", ("fastmlp",), {"estimator": estimator, **settings}, {"n_epochs": 1})
+def _ours(estimator: str, slow: bool = False, **settings: Any) -> Method:
+    return Method(FASTMLP, "nets:fastmlp", ("fastmlp",), {"estimator": estimator, **settings}, {"n_epochs": 1}, slow)
 
 
 def _realmlp(variant: str) -> Method:
@@ -60,7 +67,9 @@ METHODS = {
     "fastmlp RealMLP-TD-S": _ours("RealMLP", variant="TD-S"),
     "fastmlp RealMLP-TD": _ours("RealMLP", variant="TD"),
     "fastmlp RealMLP-TD, 8 nets": _ours("RealMLP", variant="TD", n_ensemble=8),
-    "fastmlp TabM": _ours("TabM"),
+    "fastmlp RealMLP-TD-S in bfloat16": _ours("RealMLP", variant="TD-S", precision="bfloat16_amx"),
+    "fastmlp TabM": _ours("TabM", slow=True),
+    "fastmlp TabM in bfloat16": _ours("TabM", precision="bfloat16_amx"),  # as its authors train it on GPUs
     "pytabkit RealMLP-TD-S": _realmlp("TD-S"),
     "pytabkit RealMLP-TD": _realmlp("TD"),
     "tabm TabM": Method(
@@ -78,6 +87,8 @@ METHODS = {
 REFERENCE = "LightGBM"  # with its defaults; errors are divided by its own
 ORIGINALS = {  # ours, and the package that it reproduces
     "fastmlp RealMLP-TD-S": "pytabkit RealMLP-TD-S",
+    "fastmlp RealMLP-TD-S in bfloat16": "pytabkit RealMLP-TD-S",
     "fastmlp RealMLP-TD": "pytabkit RealMLP-TD",
     "fastmlp TabM": "tabm TabM",
+    "fastmlp TabM in bfloat16": "tabm TabM",
 }

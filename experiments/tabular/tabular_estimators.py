@@ -49,7 +49,7 @@ def notices() -> list[str]:
             f"{data.VARIABLE} names no folder with {data.SETS[0]}.csv.gz and the other tables: nothing is compared."
         ]
     missing = [name for name, method in METHODS.items() if not method.installed]
-    return [f"Not installed, and without a row: {listing(missing)}."] if missing else []
+    return [f"Not installed, or not for this processor, and without a row: {listing(missing)}."] if missing else []
 
 
 def jobs(run: Run, sizes: SimpleNamespace) -> list[Job]:
