@@ -146,17 +146,17 @@ template <class T> struct Kernels {
     // derivative goes there and activation(x) - x to `difference`, both of the stride of z.
     void (*mix_activation[count_of<Activation>])(T* z, int64_t stride, const T* bias, int64_t rows, int64_t columns,
                                                  const T* settings, const T* share, T* derivative, T* difference);
-    // gradient (rows, columns) with respect to that output becomes that with respect to z; `difference` becomes its
-    // product with the gradient, whose column sums are the gradient of `share`
-    void (*mix_gradient)(T* gradient, int64_t stride, const T* derivative, T* difference, int64_t kept_stride,
-                         int64_t rows, int64_t columns);
+    // gradient (rows, columns) with respect to that output becomes that with respect to z. The column sums of gradient *
+    // difference, which are the gradient of `share`, are added to `sums`, row after row
+    void (*mix_gradient)(T* gradient, int64_t stride, const T* derivative, const T* difference, int64_t kept_stride,
+                         int64_t rows, int64_t columns, T* sums);
 
     // out (rows, columns) = in (rows, columns) * factors (columns)
     void (*scale_columns)(T* out, int64_t out_stride, const T* in, int64_t in_stride, int64_t rows, int64_t columns,
                           const T* factors);
-    // gradient (rows, columns) with respect to `out` becomes that with respect to `in`. Its column sums are added to
-    // `sums`, unless that is null, and those of gradient * in, which are the gradient of `factors`, to `products`; row
-    // after row
+    // gradient (rows, columns) with respect to `out` becomes that with respect to `in`. The column sums of gradient * in,
+    // which are the gradient of `factors`, are added to `products`, and those of the gradient to `sums`, unless that is
+    // null; row after row
     void (*scale_columns_gradient)(T* gradient, int64_t stride, const T* in, int64_t in_stride, int64_t rows,
                                    int64_t columns, const T* factors, T* products, T* sums);
 

@@ -62,17 +62,19 @@ void mix_activation_kernel(T* z, int64_t stride, const T* bias, int64_t rows, in
 }
 
 template <class T>
-void mix_gradient_kernel(T* gradient, int64_t stride, const T* derivative, T* difference, int64_t kept_stride,
-                         int64_t rows, int64_t columns) {
+void mix_gradient_kernel(T* gradient, int64_t stride, const T* derivative, const T* difference, int64_t kept_stride,
+                         int64_t rows, int64_t columns, T* sums) {
     using V = Vec<T>;
-    for (int64_t i = 0; i < rows; ++i)
-        for (int64_t j = 0; j < columns; j += V::lanes) {
-            T* const g = gradient + i * stride + j;
-            T* const d = difference + i * kept_stride + j;
-            const V of_output = V::load(g);
-            (of_output * V::load(d)).store(d);
-            (of_output * V::load(derivative + i * kept_stride + j)).store(g);
+    for (int64_t j = 0; j < columns; j += V::lanes) {
+        V sum = V::load(sums + j);
+        for (int64_t i = 0; i < rows; ++i) {
+            T* const at = gradient + i * stride + j;
+            const V g = V::load(at);
+            sum = fma(g, V::load(difference + i * kept_stride + j), sum);
+            (g * V::load(derivative + i * kept_stride + j)).store(at);
         }
+        sum.store(sums + j);
+    }
 }
 
 }  // namespace fastmlp::FASTMLP_ISA

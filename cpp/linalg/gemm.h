@@ -24,8 +24,8 @@ struct Tile {
 };
 
 // How many tiles the rows of a product are cut into: as few as possible, or more where the workers then take less time,
-// because the tiles divide among them: up to half as many more, of tiles of at most `max_row_tile` rows. A tile costs its rows and, once more, about a row; lower
-// ones than `least_height` waste the multiply-adders.
+// because the tiles divide among them: up to half as many more, of tiles of at most `max_row_tile` rows. A tile costs its
+// rows and, once more, about a row; lower ones than `least_height` waste the multiply-adders.
 inline int64_t row_tiles(int row_tile, int64_t rows, int64_t panels, int workers) {
     constexpr int64_t least_height = 7;
     const int64_t least = (rows + row_tile - 1) / row_tile;

@@ -34,8 +34,8 @@ FAULTS = [
     Fault(
         "T14", "used = rows if settings.keeps_last_batch else rows // size * size", "used = rows"
     ),  # RealMLP trains on the rows that are left
-    Fault(
-        "T16", "(block + 1) * block_rows - tile.row)", "tile.rows)"
-    ),  # a sum goes on over the next block: its order depends on the number of units
     Fault("T15", "np.repeat(targets, goal.outputs_per_target, axis=1)", "np.tile(targets, goal.outputs_per_target)"),
+    Fault(
+        "T16", "end = std::min(tile.row + tile.rows, (block + 1) * block_rows);", "end = tile.row + tile.rows;"
+    ),  # a sum goes on over the next block: its order depends on the number of units
 ]

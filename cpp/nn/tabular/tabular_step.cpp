@@ -100,6 +100,8 @@ void TabularTrainer<T>::backward_unit(const Pass& pass, MatrixView<const T> head
         const MatrixView<T> out = part(buffers.outputs, first, size), to = part(buffers.gradients, first, size);
         const MatrixView<T> derivatives = part(buffers.derivatives, first, size);
         const MatrixView<T> layer_inputs = dropout ? part(buffers.dropped, first, size) : out;
+        const MatrixView<T> differences = part(buffers.differences, first, size);
+        const MatrixView<T> shares = blocks(buffers.activation_shares);
         const MatrixView<T> products = blocks(buffers.output_factors), sums = blocks(buffers.member_biases);
         MatrixView<T> products_above{};
         if (factors) products_above = blocks(buffers_[static_cast<std::size_t>(above)].input_factors);
@@ -114,16 +116,19 @@ void TabularTrainer<T>::backward_unit(const Pass& pass, MatrixView<const T> head
                 panel_tile(kernels_, gradient, shape, state.transposed(), tile, g, to.stride);
             const MatrixView<T> g_tile{g, tile.rows, width, to.stride};
             if (factors)
-                scale_gradient(tile, g_tile, layer_inputs, factors->row(member), column, products_above, {});
+                scale_gradient(tile, to, layer_inputs, factors->row(member), column, width, products_above, {});
             if (dropout) dropout.apply(g_tile, rows.begin + tile.row, column, g_tile);
             if (layer.activation_shares)
-                kernels_.mix_gradient(g, to.stride, at(derivatives), at(part(buffers.differences, first, size)),
-                                      out.stride, tile.rows, width);
+                for_each_block(tile, [&](int64_t row, int64_t count, int64_t block) {
+                    kernels_.mix_gradient(to.row(row) + column, to.stride, derivatives.row(row) + column,
+                                          differences.row(row) + column, differences.stride, count, width,
+                                          shares.row(block) + column);
+                });
             else
                 net_.epilogue().backward(g_tile, {at(out), tile.rows, width, out.stride}, at(derivatives));
             if (layer.output_factors)
-                scale_gradient(tile, g_tile, part(buffers.unscaled, first, size), layer.output_factors.row(member), column,
-                               products, sums);
+                scale_gradient(tile, to, part(buffers.unscaled, first, size), layer.output_factors.row(member), column,
+                               width, products, sums);
         });
         gradient = to;
     }
@@ -135,10 +140,10 @@ void TabularTrainer<T>::backward_unit(const Pass& pass, MatrixView<const T> head
     const MatrixView<T> embedded = part(embedded_, rows.begin, size), products = blocks(buffers_[0].input_factors);
     for_each_tile(take_gradient(0, gradient, first, shape), size, shape, Worker::alone(), [&](const Tile& tile) {
         const int64_t column = tile.panel * shape.full_width(), width = shape.width_of(tile.panel);
-        const MatrixView<T> g{to.row(tile.row) + column, tile.rows, width, to.stride};
-        if (!in_pairs(0, [&](auto& pairs) { pairs.input_gradient_tile(tile, g.data, g.stride, first); }))
-            panel_tile(kernels_, gradient, shape, layers_[0].state.transposed(), tile, g.data, g.stride);
-        if (factors) scale_gradient(tile, g, embedded, factors->array->row(member), column, products, {});
+        T* const g = to.row(tile.row) + column;
+        if (!in_pairs(0, [&](auto& pairs) { pairs.input_gradient_tile(tile, g, to.stride, first); }))
+            panel_tile(kernels_, gradient, shape, layers_[0].state.transposed(), tile, g, to.stride);
+        if (factors) scale_gradient(tile, to, embedded, factors->array->row(member), column, width, products, {});
     });
 }
 
@@ -222,13 +227,14 @@ void TabularTrainer<T>::take_gradients(const Worker& worker, const Pass& pass, R
                                    packed, sink);
         const HiddenArrays& arrays = hidden_arrays_[i];
         for (int64_t member = members.begin; member < members.end; ++member) {
-            const auto take = [&](ArrayState* state, Matrix<T>& terms, int64_t rows_each) {
-                if (state) take_array_gradient(worker, pass, *state, member, of_member(terms.view(), member, rows_each));
+            const auto take = [&](ArrayState* state, Matrix<T>& sums) {
+                if (!state) return;
+                take_array_gradient(worker, pass, *state, member, of_member(sums.view(), member, blocks_of(rows)));
             };
-            take(arrays.input_factors, buffers.input_factors, blocks_of(rows));
-            take(arrays.output_factors, buffers.output_factors, blocks_of(rows));
-            take(arrays.member_biases, buffers.member_biases, blocks_of(rows));
-            take(arrays.activation_shares, buffers.differences, rows);
+            take(arrays.input_factors, buffers.input_factors);
+            take(arrays.output_factors, buffers.output_factors);
+            take(arrays.member_biases, buffers.member_biases);
+            take(arrays.activation_shares, buffers.activation_shares);
         }
     }
     next_loop();

@@ -99,6 +99,7 @@ void TabularTrainer<T>::reserve(const EpochPlan& plan, const UpdateSettings& set
         buffers.input_factors = sums(layer.input_factors);
         buffers.output_factors = sums(layer.output_factors);
         buffers.member_biases = sums(layer.member_biases);
+        buffers.activation_shares = sums(layer.activation_shares);
         buffers.outputs = matrix(true, outputs);
         buffers.gradients = matrix(true, outputs);
         buffers.unscaled = matrix(scales, outputs);

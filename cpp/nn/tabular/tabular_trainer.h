@@ -78,7 +78,7 @@ private:
         Matrix<T> unscaled, outputs, derivatives, differences, dropped;
         Matrix<T> gradients;  // with respect to the product
         // Of each block of rows, the column sums that make up the gradients of the members' arrays of these names.
-        Matrix<T> input_factors, output_factors, member_biases;
+        Matrix<T> input_factors, output_factors, member_biases, activation_shares;
     };
     struct Pass {  // of one update
         const LabelledTable<T>& data;
@@ -155,18 +155,23 @@ private:
     // The rows that the sums of a block are over. Their order does not depend on the number of threads.
     static constexpr int64_t block_rows = 32;
     static int64_t blocks_of(int64_t rows) { return (rows + block_rows - 1) / block_rows; }
-    // Of a tile of a unit: `gradient`, with respect to columns times factors, becomes that with respect to the columns `in`
-    // from `column` on. Adds to the sums of the unit's blocks; without `sums` to `products` alone.
-    void scale_gradient(const Tile& tile, MatrixView<T> gradient, MatrixView<const T> in, const T* factors, int64_t column,
-                        MatrixView<T> products, MatrixView<T> sums) noexcept {
-        for (int64_t i = 0; i < tile.rows;) {
-            const int64_t block = (tile.row + i) / block_rows;
-            const int64_t end = std::min(tile.rows, (block + 1) * block_rows - tile.row);
-            kernels_.scale_columns_gradient(gradient.row(i), gradient.stride, in.row(tile.row + i) + column, in.stride,
-                                            end - i, gradient.columns, factors + column, products.row(block) + column,
-                                            sums.data ? sums.row(block) + column : nullptr);
-            i = end;
+    // Calls f(row of the unit, rows, block of the unit) for each part of its tile that lies in one block.
+    template <class F> static void for_each_block(const Tile& tile, F f) {
+        for (int64_t row = tile.row, end; row < tile.row + tile.rows; row = end) {
+            const int64_t block = row / block_rows;
+            end = std::min(tile.row + tile.rows, (block + 1) * block_rows);
+            f(row, end - row, block);
         }
+    }
+    // The gradient with respect to columns times factors, a unit's, becomes that with respect to the columns `in`, in a
+    // tile from `column` on. Adds to the sums of the unit's blocks, unless there are none, and to `products`.
+    void scale_gradient(const Tile& tile, MatrixView<T> gradient, MatrixView<const T> in, const T* factors, int64_t column,
+                        int64_t width, MatrixView<T> products, MatrixView<T> sums) noexcept {
+        for_each_block(tile, [&](int64_t row, int64_t rows, int64_t block) {
+            kernels_.scale_columns_gradient(gradient.row(row) + column, gradient.stride, in.row(row) + column, in.stride,
+                                            rows, width, factors + column, products.row(block) + column,
+                                            sums.data ? sums.row(block) + column : nullptr);
+        });
     }
     // Rows of a member in the matrices of its group.
     static MatrixView<T> part(Matrix<T>& matrix, int64_t first, int64_t rows) {
