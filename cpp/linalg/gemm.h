@@ -23,16 +23,15 @@ struct Tile {
     Range next;           // the rows of the worker's next tile if they may be in another core's cache; else empty
 };
 
-// How many tiles the rows of a product are cut into: as few as possible, or more where the workers then take less time,
-// because the tiles divide among them: up to half as many more, of tiles of at most `max_row_tile` rows. A tile costs its
-// rows and, once more, about a row; lower ones than `least_height` waste the multiply-adders.
+// How many tiles the rows of a product are cut into: as few as possible, or up to half as many more where the workers
+// then take less time, because the tiles divide among them. A tile costs its rows and, once more, about a row; lower
+// ones than `least_height` waste the multiply-adders.
 inline int64_t row_tiles(int row_tile, int64_t rows, int64_t panels, int workers) {
     constexpr int64_t least_height = 7;
     const int64_t least = (rows + row_tile - 1) / row_tile;
-    const int64_t most = std::max(least, (rows + max_row_tile - 1) / max_row_tile) * 3 / 2;
     int64_t best = least, best_time = INT64_MAX;
     if (workers > 1)
-        for (int64_t tiles = least; tiles <= most && rows / tiles >= least_height; ++tiles) {
+        for (int64_t tiles = least; 2 * tiles <= 3 * least && rows / tiles >= least_height; ++tiles) {
             const int64_t rounds = (tiles * panels + workers - 1) / workers, height = (rows + tiles - 1) / tiles;
             if (rounds * (height + 1) < best_time) best = tiles, best_time = rounds * (height + 1);
         }
