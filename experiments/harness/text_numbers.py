@@ -182,6 +182,14 @@ def error_over_reference(method: str) -> str:
     return significant(float(found.geometric_means(REFERENCE)[found.methods.index(method)]), 2)
 
 
+def of_method(method: str) -> Table:
+    return committed(TABLES).where(method=method, threads=1)
+
+
+def mean_error(method: str, name: str) -> float:
+    return float(of_method(method).where(set=name)["error"].mean())
+
+
 def over_bfloat16(library: str) -> str:
     """How many times as long the library's training in bfloat16 takes as fastmlp's, from case to case."""
     ratios = products.best(committed("bfloat16/speed.csv")).values()
@@ -295,6 +303,12 @@ VALUES: dict[str, Callable[[], str]] = {
     "tables_realmlp_td": lambda: error_over_reference("fastmlp RealMLP-TD"),
     "tables_realmlp_ensemble": lambda: error_over_reference("fastmlp RealMLP-TD, 8 nets"),
     "tables_ensemble_splits": lambda: counted(int(seeds(TABLES, method="fastmlp RealMLP-TD, 8 nets")), "split"),
+    "tables_tabm": lambda: error_over_reference("fastmlp TabM in bfloat16"),
+    "tables_tabm_sets": lambda: counted(len(of_method("fastmlp TabM in bfloat16").distinct("set")), "table"),
+    "tables_tabm_splits": lambda: counted(len(of_method("fastmlp TabM in bfloat16").distinct("seed")), "split"),
+    "tables_bike_bfloat16": lambda: two_digits(
+        mean_error("fastmlp RealMLP-TD-S in bfloat16", "bike") / mean_error("fastmlp RealMLP-TD-S", "bike")
+    ),
     "tables_catboost": lambda: error_over_reference("CatBoost TD"),
     "tables_xgboost": lambda: error_over_reference("XGBoost TD"),
     "tables_lightgbm": lambda: error_over_reference("LightGBM TD"),

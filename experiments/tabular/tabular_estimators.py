@@ -129,12 +129,12 @@ def _answer(compared: Comparison, rows: Sequence[Row], splits: str) -> str:
     """Of fastmlp's methods, of the originals and of the best trees: error over the reference's, and seconds."""
     shown = [row for row in rows if METHODS[row["method"]].family == FASTMLP or row["method"] in ORIGINALS.values()]
     trees = [row for row in rows if METHODS[row["method"]].family == TREES and row["method"] != REFERENCE]
-    parts = [
-        f"{row['method']} {significant(row['ratio'], 2)} ({duration(row['fit_seconds'])} a fit"
-        + ("" if row["complete"] else f", {row['sets']} of the tables, {counted(row['splits'], 'split')}")
-        + ")"
-        for row in [*shown, *trees[:1]]
-    ]
+    parts = []
+    for row in [*shown, *trees[:1]]:
+        remarks = [] if np.isnan(row["fit_seconds"]) else [f"{duration(row['fit_seconds'])} a fit"]
+        remarks += [] if row["complete"] else [f"{row['sets']} of the tables", counted(row["splits"], "split")]
+        remark = f" ({', '.join(remarks)})" if remarks else ""
+        parts.append(f"{row['method']} {significant(row['ratio'], 2)}{remark}")
     if not parts or REFERENCE not in compared.methods:
         return f"{REFERENCE} or what is to be compared with it was not fitted."
     reference = next(row for row in rows if row["method"] == REFERENCE)
