@@ -163,8 +163,8 @@ private:
             f(row, end - row, block);
         }
     }
-    // The gradient with respect to columns times factors, a unit's, becomes that with respect to the columns `in`, in a
-    // tile from `column` on. Adds to the sums of the unit's blocks, unless there are none, and to `products`.
+    // In a tile of a unit, from `column` on, the gradient with respect to `in` times the factors becomes that with respect
+    // to `in`. Adds to `products` and `sums`, which have a row for each block of the unit; `sums` may be empty.
     void scale_gradient(const Tile& tile, MatrixView<T> gradient, MatrixView<const T> in, const T* factors, int64_t column,
                         int64_t width, MatrixView<T> products, MatrixView<T> sums) noexcept {
         for_each_block(tile, [&](int64_t row, int64_t rows, int64_t block) {
