@@ -174,12 +174,12 @@ void TabularTrainer<T>::update_array(const Pass& pass, ArrayState& state, int64_
 
 template <class T>
 void TabularTrainer<T>::take_array_gradient(const Worker& worker, const Pass& pass, ArrayState& state, int64_t row,
-                                            MatrixView<const T> products) noexcept {
+                                            MatrixView<const T> sums) noexcept {
     const int64_t lanes = kernels_.lanes;
     const Range mine = worker.share(state.gradient.stride() / lanes);
     const int64_t begin = mine.begin * lanes, size = mine.size() * lanes;
     if (size == 0) return;
-    kernels_.column_sums(products.data + begin, products.stride, products.rows, size, state.gradient.row(row) + begin);
+    kernels_.column_sums(sums.data + begin, sums.stride, sums.rows, size, state.gradient.row(row) + begin);
     if (is_fused(pass)) update_array(pass, state, row * state.gradient.stride() + begin, size);
 }
 

@@ -101,7 +101,7 @@ private:
     // Of a group of members whose units are done.
     void take_gradients(const Worker& worker, const Pass& pass, Range members) noexcept;
     void take_array_gradient(const Worker& worker, const Pass& pass, ArrayState& state, int64_t row,
-                             MatrixView<const T> products) noexcept;
+                             MatrixView<const T> sums) noexcept;
     void add_front_gradients(const Worker& worker, const Pass& pass, Range members) noexcept;
     void take_front_gradients(const Worker& worker, const Pass& pass) noexcept;
     void clip_and_update(const Worker& worker, const Pass& pass) noexcept;
