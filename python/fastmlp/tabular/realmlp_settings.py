@@ -68,9 +68,6 @@ FACTORS = ("act_lr_factor", "bias_lr_factor", "scale_lr_factor", "plr_lr_factor"
 """Settings that are numbers from 0 on."""
 
 RANGES = {
-    "n_epochs": (1,),
-    "batch_size": (1,),
-    "n_ensemble": (1,),
     "embedding_size": (1,),
     "plr_hidden_1": (1, 128),
     "plr_hidden_2": (2, 65),
@@ -79,7 +76,7 @@ RANGES = {
 
 
 def checked(given: dict[str, Any], task: str) -> dict[str, Any]:
-    """All settings of an estimator with these parameters: those that are None by their values in the variant."""
+    """The settings of an estimator with these parameters: those that are None by their values in the variant."""
     variant = validation.check_choice("variant", given["variant"], tuple(OF_VARIANT))
     defaults = OF_BOTH | OF_VARIANT[variant] | {"lr": LEARNING_RATES[variant, task], "act": ACTIVATIONS[task]}
     settings = given | {name: value for name, value in defaults.items() if given.get(name) is None}
@@ -96,13 +93,12 @@ def checked(given: dict[str, Any], task: str) -> dict[str, Any]:
     check.check_choice("act", settings["act"], HIDDEN_ACTIVATIONS)
     for name, choices in CHOICES.items():
         check.check_choice(name, settings[name], choices)
-    for name in ("use_parametric_act", "add_front_scale", "refit"):
+    for name in ("use_parametric_act", "add_front_scale"):
         settings[name] = check.check_flag(name, settings[name])
     for name in FACTORS:
         settings[name] = check.check_number(name, settings[name], minimum=0)
-    for name in ("p_drop", "mom", "sq_mom", "val_fraction"):
+    for name in ("p_drop", "mom", "sq_mom"):
         settings[name] = check.check_number(name, settings[name], minimum=0, below=1)
-    settings["lr"] = check.check_number("lr", settings["lr"], above=0)
     settings["opt_eps"] = check.check_number("opt_eps", settings["opt_eps"], above=0)
     for name, bounds in RANGES.items():
         settings[name] = check.check_integer(name, settings[name], *bounds)
@@ -110,9 +106,4 @@ def checked(given: dict[str, Any], task: str) -> dict[str, Any]:
         check.check_integer("max_one_hot_cat_size", settings["max_one_hot_cat_size"], 0)
     for name in ("lr_sched", "p_drop_sched", "wd_sched"):
         settings[name] = check_schedule(name, settings[name])
-    if settings["time_limit"] is not None:
-        settings["time_limit"] = check.check_number("time_limit", settings["time_limit"], above=0)
-    if settings["precision"] is not None:
-        check.check_choice("precision", settings["precision"], check.PRECISIONS)
-    settings["n_threads"] = check.check_threads(settings["n_threads"])
     return settings

@@ -26,7 +26,7 @@ INITIAL_FACTORS = ("auto", "normal", "random_signs")
 
 
 def checked(given: dict[str, Any]) -> dict[str, Any]:
-    """All settings of an estimator with these parameters."""
+    """The settings of an estimator with these parameters."""
     settings, check = dict(given), validation
     check.check_choice("arch_type", settings["arch_type"], ARCHITECTURES)
     check.check_choice("num_embeddings", settings["num_embeddings"], EMBEDDINGS)
@@ -37,26 +37,17 @@ def checked(given: dict[str, Any]) -> dict[str, Any]:
         settings["n_blocks"] = 2 if embeds else 3
     if settings["start_scaling_init"] == "auto":
         settings["start_scaling_init"] = "normal" if embeds else "random_signs"
-    integers = ("k", "n_blocks", "d_block", "n_epochs", "batch_size", "n_ensemble")
-    for name in integers:
+    for name in ("k", "n_blocks", "d_block"):
         settings[name] = check.check_integer(name, settings[name], 1)
     settings["d_embedding"] = check.check_integer("d_embedding", settings["d_embedding"], 1, 64)
     settings["n_bins"] = check.check_integer("n_bins", settings["n_bins"], 2)
     if settings["patience"] is not None:
         settings["patience"] = check.check_integer("patience", settings["patience"], 0)
-    for name in ("dropout", "val_fraction"):
-        settings[name] = check.check_number(name, settings[name], minimum=0, below=1)
-    settings["lr"] = check.check_number("lr", settings["lr"], above=0)
+    settings["dropout"] = check.check_number("dropout", settings["dropout"], minimum=0, below=1)
     settings["weight_decay"] = check.check_number("weight_decay", settings["weight_decay"], minimum=0)
     if settings["gradient_clipping_norm"] is not None:
         norm = check.check_number("gradient_clipping_norm", settings["gradient_clipping_norm"], above=0)
         settings["gradient_clipping_norm"] = norm
-    settings["refit"] = check.check_flag("refit", settings["refit"])
-    if settings["time_limit"] is not None:
-        settings["time_limit"] = check.check_number("time_limit", settings["time_limit"], above=0)
-    if settings["precision"] is not None:
-        check.check_choice("precision", settings["precision"], check.PRECISIONS)
-    settings["n_threads"] = check.check_threads(settings["n_threads"])
     return settings
 
 

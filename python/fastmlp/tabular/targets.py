@@ -245,17 +245,33 @@ def _mean_and_deviation(y: np.ndarray, weights: np.ndarray | None) -> tuple[np.n
 
 
 def checked_classification(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a classification are valid."""
-    return settings | {"calibrate": validation.check_flag("calibrate", settings["calibrate"])}
+    """The settings of a classification, if they are valid."""
+    return _checked_fit(settings) | {"calibrate": validation.check_flag("calibrate", settings["calibrate"])}
 
 
 def checked_regression(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a regression are valid."""
+    """The settings of a regression, if they are valid."""
     validation.check_choice("objective", settings["objective"], tuple(OBJECTIVES))
     if not np.array_equal(settings["quantiles"], 0.5) and settings["objective"] not in LEVELLED:
         raise ValueError(f"quantiles={settings['quantiles']!r} needs one of the objectives {LEVELLED}")
     flags = {name: validation.check_flag(name, settings[name]) for name in ("normalize_output", "clamp_output")}
-    return settings | flags
+    return _checked_fit(settings) | flags
+
+
+def _checked_fit(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings, if those that all of these estimators have are valid."""
+    check, valid = validation, dict(settings)
+    for name in ("n_epochs", "batch_size", "n_ensemble"):
+        valid[name] = check.check_integer(name, settings[name], 1)
+    valid["lr"] = check.check_number("lr", settings["lr"], above=0)
+    valid["val_fraction"] = check.check_number("val_fraction", settings["val_fraction"], minimum=0, below=1)
+    valid["refit"] = check.check_flag("refit", settings["refit"])
+    if settings["time_limit"] is not None:
+        valid["time_limit"] = check.check_number("time_limit", settings["time_limit"], above=0)
+    if settings["precision"] is not None:
+        check.check_choice("precision", settings["precision"], check.PRECISIONS)
+    valid["n_threads"] = check.check_threads(settings["n_threads"])
+    return valid
 
 
 def _tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
