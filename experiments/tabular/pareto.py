@@ -1,5 +1,6 @@
 """The figure of the benchmark: time of a fit against error, a labelled point per method."""
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ STYLES = {
     SCIKIT_LEARN: {"color": GREY, "marker": "^"},
 }
 MARKER = 7  # points
-DISTANCES = (8, 14, 22, 32, 44, 58)  # points from a marker to its label, tried one after another
+DISTANCES = (8, 14, 22, 32, 44, 58, 75, 95)  # points from a marker to its label, tried one after another
 ANGLES = (0, 180, 90, 270, 35, 145, 215, 325, 60, 120, 240, 300)  # degrees
 LEADER_FROM = 20  # points: a label farther away gets a line to its marker
 
@@ -66,27 +67,37 @@ def _label(ax: Axes, points: Sequence[Point]) -> None:
     centres = [ax.transData.transform((point.seconds, point.error)) for point in points]
     half = 0.7 * MARKER * pixels
     taken = [Bbox.from_extents(x - half, y - half, x + half, y + half) for x, y in centres]
-    for point in sorted(points, key=lambda point: point.seconds):
-        taken.append(_place(ax, point, taken))
+    for i in sorted(range(len(points)), key=lambda i: -points[i].seconds):
+        others = [*centres[:i], *centres[i + 1 :]]
+        taken.append(_place(ax, points[i], centres[i], others, taken))
 
 
-def _place(ax: Axes, point: Point, taken: Sequence[Bbox]) -> Bbox:
-    """Writes a name; returns its box."""
+def _place(ax: Axes, point: Point, centre: np.ndarray, others: Sequence[np.ndarray], taken: Sequence[Bbox]) -> Bbox:
+    """Writes a name; returns its box. `centre` and `others` are markers, in pixels.
+
+    A name is nearest to its own marker where there is room. The legend names the family: fastmlp's names do without it.
+    """
     settings = {"color": STYLES[point.family]["color"], "fontsize": 9, "zorder": 4}
     settings["path_effects"] = [withStroke(linewidth=2.5, foreground="white")]
-    position = (point.seconds, point.error)
-    for distance in DISTANCES:
-        for angle in np.deg2rad(ANGLES):
-            x, y = distance * np.cos(angle), distance * np.sin(angle)
-            sides = {"ha": "left" if x > 1 else "right" if x < -1 else "center"}
-            sides["va"] = "center" if abs(y) < 1 else "bottom" if y > 0 else "top"
-            label = ax.annotate(point.name, position, (x, y), textcoords="offset points", **sides, **settings)
-            box = label.get_window_extent()
-            inside = ax.bbox.x0 <= box.x0 and box.x1 <= ax.bbox.x1 and ax.bbox.y0 <= box.y0 and box.y1 <= ax.bbox.y1
-            if inside and not any(box.overlaps(other) for other in taken):
-                if distance > LEADER_FROM:
-                    line = {"arrowstyle": "-", "color": settings["color"], "linewidth": 0.7}
-                    ax.annotate("", position, (x, y), textcoords="offset points", arrowprops=line, zorder=2)
-                return box
-            label.remove()
-    return ax.annotate(point.name, position, **settings).get_window_extent()
+    name, position = point.name.removeprefix(f"{point.family} "), (point.seconds, point.error)
+    for is_nearest, distance, angle in itertools.product((True, False), DISTANCES, np.deg2rad(ANGLES)):
+        x, y = distance * np.cos(angle), distance * np.sin(angle)
+        sides = {"ha": "left" if x > 1 else "right" if x < -1 else "center"}
+        sides["va"] = "center" if abs(y) < 1 else "bottom" if y > 0 else "top"
+        label = ax.annotate(name, position, (x, y), textcoords="offset points", **sides, **settings)
+        box = label.get_window_extent()
+        inside = ax.bbox.x0 <= box.x0 and box.x1 <= ax.bbox.x1 and ax.bbox.y0 <= box.y0 and box.y1 <= ax.bbox.y1
+        clear = not any(box.overlaps(each) for each in taken)
+        own = _distance(box, centre)
+        if inside and clear and (not is_nearest or all(_distance(box, each) > own for each in others)):
+            if distance > LEADER_FROM:
+                line = {"arrowstyle": "-", "color": settings["color"], "linewidth": 0.7}
+                ax.annotate("", position, (x, y), textcoords="offset points", arrowprops=line, zorder=2)
+            return box
+        label.remove()
+    return ax.annotate(name, position, **settings).get_window_extent()
+
+
+def _distance(box: Bbox, position: np.ndarray) -> float:
+    """From a position to the nearest point of a box."""
+    return float(np.hypot(*(position - np.clip(position, box.min, box.max))))
