@@ -1,6 +1,8 @@
 // Plans of epochs and trainers of both precisions.
 #include "../nn/trainer.h"
 
+#include <algorithm>
+
 #include "bound_dataset.h"
 #include "gil.h"
 #include "layer_arrays.h"
@@ -19,9 +21,18 @@ std::unique_ptr<EpochPlan> new_plan_in_order(int64_t rows, int64_t batch_size, i
     return std::make_unique<EpochPlan>(nullptr, rows, batch_size, accumulate, gradient_divisor);
 }
 
+void check_dropout(double rate, const UpdateSchedule* schedule) {
+    if (!schedule) return;
+    for (const double factor : schedule->dropout)
+        if (!(rate * factor < 1))
+            throw py::value_error("a schedule's factor times the dropout of " + std::string(py::str(py::float_(rate))) +
+                                  " must be below 1, got the factor " + std::string(py::str(py::float_(factor))));
+}
+
 UpdateSettings new_settings(double learning_rate, double l1, double l2, double alpha, bool proximal,
                             bool measures_penalty, double max_gradient_norm, double dropout, double input_dropout,
                             std::uint64_t dropout_seed, const UpdateSchedule* schedule) {
+    check_dropout(std::max(dropout, input_dropout), schedule);
     UpdateSettings settings;
     settings.learning_rate = learning_rate;
     settings.l1 = l1;

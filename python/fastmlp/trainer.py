@@ -90,8 +90,8 @@ class Trainer(ResumableTrainer):
         (Srivastava et al. 2014). The loss of an epoch is that with dropout; predictions and evaluations have none.
     schedule, weight_decay_schedule, dropout_schedule : schedule, optional
         A factor of the learning rate, of weight_decay, or of both dropouts in each update: one of `fastmlp.schedules`, the
-        name of one, or a function of the progress of the fit in [0, 1), the share of its rows before the update. The learning rate of each epoch's last update is in
-        the history.
+        name of one, or a function of the progress of the fit in [0, 1), the share of its rows before the update. A
+        dropout times its factor must be below 1. The learning rate of each epoch's last update is in the history.
     average_decay : float in (0, 1), optional
         Keep a running mean of the parameters, ``mean += (1 - average_decay) * (parameters - mean)`` after each update, which
         begins with the parameters after the first one. `average` is the network with these; validation data are evaluated

@@ -316,12 +316,23 @@ def test_wrong_settings_are_rejected(argument, error, message):
         Trainer(Network(SIZES), **argument)
 
 
-def test_a_schedule_that_returns_no_factor_changes_nothing():
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"schedule": lambda t: -1.0}, "must return finite factors >= 0, got -1 at progress 0"),
+        ({"dropout": 0.5, "dropout_schedule": lambda t: 2.0}, "dropout of 0.5 must be below 1, got the factor 2.0"),
+        (
+            {"input_dropout": 0.2, "dropout_schedule": lambda t: 5.0},
+            "dropout of 0.2 must be below 1, got the factor 5.0",
+        ),
+    ],
+)
+def test_a_schedule_that_returns_no_valid_factor_changes_nothing(settings, message):
     X, y = problem(90, layer_sizes=SIZES)
     net = Network(SIZES, dtype="float64", seed=1)
     before = parameters(net)
-    with pytest.raises(ValueError, match="must return finite factors >= 0, got -1 at progress 0"):
-        trainer_of(net, {"schedule": lambda t: -1.0}).fit(X, y, epochs=1)
+    with pytest.raises(ValueError, match=message):
+        trainer_of(net, settings).fit(X, y, epochs=1)
     assert_equal_bits(parameters(net), before)
 
 
