@@ -29,9 +29,10 @@ TabularShape new_shape(int64_t numbers, int64_t columns, int64_t frequencies, in
     shape.scales_layers = scales_layers;
     shape.mixes_activation = mixes_activation;
     shape.bin_edges = std::move(bin_edges);
-    require(numbers >= 0 && columns >= 0 && frequencies >= 0 &&
-                embedding_outputs >= (frequencies > 0 || shape.is_piecewise()),
-            "the numbers of columns must be at least 0");
+    require(numbers >= 0 && columns >= 0 && frequencies >= 0 && embedding_outputs >= 0,
+            "numbers, columns, frequencies and embedding_outputs must be at least 0");
+    require(embedding_outputs > 0 || (frequencies == 0 && !shape.is_piecewise()),
+            "an embedding of numbers needs embedding_outputs of at least 1");
     return shape;
 }
 
@@ -44,9 +45,10 @@ std::unique_ptr<TabularNet<T>> new_net(const TabularShape& shape, Activation act
                                            current_table());
 }
 
-// A table that views NumPy arrays.
+// A table that views NumPy arrays; codes and labels, which are positions in memory, are copies.
 template <class T> struct BoundTable : LabelledTable<T> {
     std::vector<Pin> pins;
+    std::vector<std::int32_t> own_codes;  // which stay as they were checked
     TabularShape shape;
     bool is_labelled = false;
 };
@@ -64,19 +66,22 @@ std::unique_ptr<BoundTable<T>> new_table(const TabularNet<T>& net, const Array<T
             "columns must have shape (rows, columns)");
     require(codes.ndim() == 2 && codes.shape(0) == rows && codes.shape(1) == categories,
             "codes must have shape (rows, categories)");
-    for (int64_t i = 0; i < rows * categories; ++i)
-        require(codes.data()[i] >= 0 &&
-                    codes.data()[i] < shape.categories[static_cast<std::size_t>(i % categories)].cardinality,
-                "a code lies outside of [0, cardinality)");
     auto table = std::make_unique<BoundTable<T>>();
+    table->own_codes.assign(codes.data(), codes.data() + rows * categories);
+    for (int64_t i = 0; i < rows * categories; ++i) {
+        const int64_t code = table->own_codes[static_cast<std::size_t>(i)];
+        const int64_t cardinality = shape.categories[static_cast<std::size_t>(i % categories)].cardinality;
+        if (code < 0 || code >= cardinality)
+            throw std::invalid_argument("a code lies outside of [0, " + std::to_string(cardinality) + "): " +
+                                        std::to_string(code));
+    }
     table->numbers = numbers.data();
     table->columns = columns.data();
-    table->codes = codes.data();
+    table->codes = table->own_codes.data();
     table->rows = rows;
     table->shape = shape;
     pin(*table, numbers);
     pin(*table, columns);
-    pin(*table, codes);
     return table;
 }
 
@@ -307,7 +312,10 @@ template <class T> void register_precision(py::module_& m, const std::string& su
         .def(
             "set_factors",
             [](BoundTrainer<T>& self, const std::string& name, double learning_rate, double weight_decay,
-               double epsilon) { self.trainer.set_factors(name, {learning_rate, weight_decay, epsilon}); },
+               double epsilon) {
+                const Use<T> use(self);
+                self.trainer.set_factors(name, {learning_rate, weight_decay, epsilon});
+            },
             arg("name"), arg("learning_rate") = 1.0, arg("weight_decay") = 0.0, arg("epsilon") = 1.0)
         .def("run", &run_table<T>, arg("table"), arg("plan"), arg("settings"), arg("position"), arg("sum"),
              arg("n_threads"), arg("seconds"))

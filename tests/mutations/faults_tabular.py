@@ -36,6 +36,6 @@ FAULTS = [
     ),  # RealMLP trains on the rows that are left
     Fault("T15", "np.repeat(targets, goal.outputs_per_target, axis=1)", "np.tile(targets, goal.outputs_per_target)"),
     Fault(
-        "T16", "end = std::min(tile.row + tile.rows, (block + 1) * block_rows);", "end = tile.row + tile.rows;"
+        "T16", "end = std::min(tile.row + tile.rows, (block + 1) * sum_rows);", "end = tile.row + tile.rows;"
     ),  # a sum goes on over the next block: its order depends on the number of units
 ]

@@ -75,9 +75,11 @@ private:
     TabularShape shape_;
     const Kernels<T>* kernels_;
     int64_t width_;
-    // Of each number: (numbers, frequencies) twice; (numbers, outputs); (numbers, frequencies or bins, times outputs);
-    // (numbers, outputs).
-    ParameterArray<T> frequencies_, phases_, slopes_, weights_, biases_;
+    // A row for each number; empty if numbers have no such embedding.
+    ParameterArray<T> frequencies_, phases_;  // (numbers, frequencies), of periodic embeddings
+    ParameterArray<T> slopes_;                // (numbers, embedding outputs), of piecewise linear ones
+    ParameterArray<T> weights_;               // (numbers, frequencies or bins, times embedding outputs)
+    ParameterArray<T> biases_;                // (numbers, embedding outputs)
     std::vector<std::vector<T>> edges_;
     std::vector<ParameterArray<T>> tables_;  // of each category: (cardinality, dimension)
 };

@@ -78,8 +78,8 @@ void TabularTrainer<T>::backward_unit(const Pass& pass, MatrixView<const T> head
     const int64_t size = rows.size();
     const auto hidden = static_cast<int64_t>(buffers_.size());
     const auto blocks = [&](Matrix<T>& of) {  // those of these rows, which begin as zeros
-        const int64_t of_member = (first - rows.begin) / pass.batch.rows() * blocks_of(pass.batch.rows());
-        const MatrixView<T> sums = part(of, of_member + rows.begin / block_rows, blocks_of(size));
+        const int64_t of_member = (first - rows.begin) / pass.batch.rows() * sum_blocks_of(pass.batch.rows());
+        const MatrixView<T> sums = part(of, of_member + rows.begin / sum_rows, sum_blocks_of(size));
         if (sums.data) std::fill_n(sums.data, sums.rows * sums.stride, T(0));
         return sums;
     };
@@ -119,7 +119,7 @@ void TabularTrainer<T>::backward_unit(const Pass& pass, MatrixView<const T> head
                 scale_gradient(tile, to, layer_inputs, factors->row(member), column, width, products_above, {});
             if (dropout) dropout.apply(g_tile, rows.begin + tile.row, column, g_tile);
             if (layer.activation_shares)
-                for_each_block(tile, [&](int64_t row, int64_t count, int64_t block) {
+                for_each_sum_block(tile, [&](int64_t row, int64_t count, int64_t block) {
                     kernels_.mix_gradient(to.row(row) + column, to.stride, derivatives.row(row) + column,
                                           differences.row(row) + column, differences.stride, count, width,
                                           shares.row(block) + column);
@@ -229,7 +229,7 @@ void TabularTrainer<T>::take_gradients(const Worker& worker, const Pass& pass, R
         for (int64_t member = members.begin; member < members.end; ++member) {
             const auto take = [&](ArrayState* state, Matrix<T>& sums) {
                 if (!state) return;
-                take_array_gradient(worker, pass, *state, member, of_member(sums.view(), member, blocks_of(rows)));
+                take_array_gradient(worker, pass, *state, member, of_member(sums.view(), member, sum_blocks_of(rows)));
             };
             take(arrays.input_factors, buffers.input_factors);
             take(arrays.output_factors, buffers.output_factors);
@@ -329,11 +329,11 @@ template <class T> void TabularTrainer<T>::train_batch(const Worker& worker, con
         const Range group{begin, std::min(begin + group_members_, members)};
         // Units of at most 128 rows, some for each worker, of whole blocks.
         const int64_t wanted = std::max((rows + 127) / 128, (2 * worker.count + group.size() - 1) / group.size());
-        const RowTiles units(blocks_of(rows), std::min(blocks_of(rows), wanted));
+        const RowTiles units(sum_blocks_of(rows), std::min(sum_blocks_of(rows), wanted));
         worker.share_out(group.size() * units.count(), [&](int64_t i) {
             const Range blocks = units.rows(i % units.count());
             pass_unit(pass, begin, begin + i / units.count(),
-                      {blocks.begin * block_rows, std::min(rows, blocks.end * block_rows)});
+                      {blocks.begin * sum_rows, std::min(rows, blocks.end * sum_rows)});
         });
         worker.wait_for_all();
         add_front_gradients(worker, pass, group);

@@ -93,7 +93,7 @@ void TabularTrainer<T>::reserve(const EpochPlan& plan, const UpdateSettings& set
         };
         const bool scales = bool(layer.output_factors), mixes = bool(layer.activation_shares);
         const auto sums = [&](const ParameterArray<T>& of) {
-            return of ? Matrix<T>(group * blocks_of(rows), of.columns()) : Matrix<T>();
+            return of ? Matrix<T>(group * sum_blocks_of(rows), of.columns()) : Matrix<T>();
         };
         buffers.inputs = matrix(bool(layer.input_factors), inputs);
         buffers.input_factors = sums(layer.input_factors);

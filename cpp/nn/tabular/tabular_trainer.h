@@ -24,8 +24,8 @@ struct GroupFactors {
 
 template <class T> class TabularTrainer {
 public:
-    // `gradient_factor` multiplies the gradient of the mean loss. With an order of bfloat16, which double has not, the
-    // products of hidden layers are in bfloat16; heads remain float, like all sums and factors. Throws std::bad_alloc.
+    // `gradient_factor` multiplies the gradient of the mean loss. With `bfloat16` (float only), hidden layers multiply in
+    // bfloat16; heads remain float, like all sums and factors. Throws std::bad_alloc.
     TabularTrainer(TabularNet<T>& net, const OptimizerSettings& optimizer, double gradient_factor,
                    std::optional<PairOrder> bfloat16);
 
@@ -153,13 +153,13 @@ private:
         return {batch_numbers_.data(), batch_columns_.data(), batch_codes_.data(), rows};
     }
     // The rows that the sums of a block are over. Their order does not depend on the number of threads.
-    static constexpr int64_t block_rows = 32;
-    static int64_t blocks_of(int64_t rows) { return (rows + block_rows - 1) / block_rows; }
+    static constexpr int64_t sum_rows = 32;
+    static int64_t sum_blocks_of(int64_t rows) { return (rows + sum_rows - 1) / sum_rows; }
     // Calls f(row of the unit, rows, block of the unit) for each part of its tile that lies in one block.
-    template <class F> static void for_each_block(const Tile& tile, F f) {
+    template <class F> static void for_each_sum_block(const Tile& tile, F f) {
         for (int64_t row = tile.row, end; row < tile.row + tile.rows; row = end) {
-            const int64_t block = row / block_rows;
-            end = std::min(tile.row + tile.rows, (block + 1) * block_rows);
+            const int64_t block = row / sum_rows;
+            end = std::min(tile.row + tile.rows, (block + 1) * sum_rows);
             f(row, end - row, block);
         }
     }
@@ -167,7 +167,7 @@ private:
     // to `in`. Adds to `products` and `sums`, which have a row for each block of the unit; `sums` may be empty.
     void scale_gradient(const Tile& tile, MatrixView<T> gradient, MatrixView<const T> in, const T* factors, int64_t column,
                         int64_t width, MatrixView<T> products, MatrixView<T> sums) noexcept {
-        for_each_block(tile, [&](int64_t row, int64_t rows, int64_t block) {
+        for_each_sum_block(tile, [&](int64_t row, int64_t rows, int64_t block) {
             kernels_.scale_columns_gradient(gradient.row(row) + column, gradient.stride, in.row(row) + column, in.stride,
                                             rows, width, factors + column, products.row(block) + column,
                                             sums.data ? sums.row(block) + column : nullptr);
