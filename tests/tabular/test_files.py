@@ -101,6 +101,23 @@ def test_functions_in_settings_are_not_written(tmp_path):
     assert np.array_equal(loaded.predict(frame), model.predict(frame))
 
 
+@pytest.mark.parametrize(
+    "settings, expected",
+    [
+        ({"hidden_sizes": (np.int64(8), 4)}, (8, 4)),
+        ({"categorical_features": pandas.Index(["rooms"])}, ("rooms",)),
+        ({"categorical_features": [np.int64(7)]}, (7,)),
+        ({"class_weight": {"old": np.float32(2), "young": 1}}, {"old": 2.0, "young": 1}),
+    ],
+)
+def test_settings_of_numpy_and_pandas_are_written(settings, expected, tmp_path):
+    pytest.importorskip("safetensors", reason="needs safetensors")
+    frame, targets = people()
+    RealMLPClassifier(**REALMLP | settings).fit(frame, targets["y"]).save(tmp_path / "model")
+    (name,) = settings
+    assert tabular.load(tmp_path / "model").get_params()[name] == expected
+
+
 @pytest.mark.parametrize("labels", [[2, 10], [False, True], [0.5, 1.5], ["no", "yes"]])
 def test_labels_and_class_weights_of_all_kinds(labels, tmp_path):
     pytest.importorskip("safetensors", reason="needs safetensors")
@@ -129,6 +146,25 @@ def test_onnx_models_need_names_of_their_own(name):
         model.to_onnx()
 
 
+def test_onnx_models_cannot_tell_integers_beyond_float64():
+    pytest.importorskip("onnx", reason="needs onnx")
+    ids = np.repeat([2**53, 2**53 + 1], 20)
+    model = RealMLPClassifier(categorical_features=[0], **REALMLP).fit(ids[:, None], ids % 2)
+    assert model.preparation_.categories_ == [[2**53, 2**53 + 1]]
+    with pytest.raises(ValueError, match=r"categories \[9007199254740993\] of 'column_0'"):
+        model.to_onnx()
+
+
+def test_classes_of_dates_are_not_stored(tmp_path):
+    pytest.importorskip("onnx", reason="needs onnx")
+    pytest.importorskip("safetensors", reason="needs safetensors")
+    y = np.repeat(np.array(["2020-01-01", "2021-01-01"], "datetime64[D]"), 20)
+    model = RealMLPClassifier(**REALMLP).fit(np.arange(40.0)[:, None], y)
+    for store in (model.to_onnx, lambda: model.save(tmp_path / "model")):
+        with pytest.raises(ValueError, match="classes of numbers, text and bool only"):
+            store()
+
+
 def test_damaged_files_are_rejected(tmp_path):
     safetensors = pytest.importorskip("safetensors.numpy", reason="needs safetensors")
     path = tmp_path / "model"
@@ -140,6 +176,7 @@ def test_damaged_files_are_rejected(tmp_path):
     def changed(**parts):
         return {**metadata, "tabular": json.dumps(described | parts)}
 
+    more_cities = [known and known + ["z"] * (known[0] == "a") for known in described["preparation"]["categories"]]
     wide = described["architecture"] | {"hidden": [2**30, 9]}
     damaged = [
         ({**metadata, "tabular": "{"}, arrays),
@@ -150,6 +187,11 @@ def test_damaged_files_are_rejected(tmp_path):
         (changed(fitted={"classes": ["a"], "dtype": "<U5"}), arrays),
         (metadata, {key: value for key, value in arrays.items() if key != "preparation.medians"}),
         (metadata, {key: value for key, value in arrays.items() if not key.endswith("phases")}),
+        (metadata, arrays | {"preparation.medians": np.zeros(1)}),
+        (metadata, arrays | {"preparation.factors": np.full_like(arrays["preparation.factors"], np.nan)}),
+        (metadata, arrays | {"preparation.one_hot_medians": np.zeros(1)}),
+        (changed(preparation=described["preparation"] | {"has_indicator": [False]}), arrays),
+        (changed(preparation=described["preparation"] | {"categories": more_cities}), arrays),
         (metadata, arrays | {"networks.0.hidden.0.biases": np.full(12, np.nan, np.float32)}),
         (metadata, arrays | {"networks.0.hidden.0.biases": np.zeros(12)}),
     ]
@@ -159,6 +201,18 @@ def test_damaged_files_are_rejected(tmp_path):
             tabular.load(path)
     fastmlp.Network((2, 3)).save(path)
     with pytest.raises(ModelFileError, match="fastmlp.load reads it"):
+        tabular.load(path)
+
+
+@pytest.mark.parametrize("std", [np.array([np.nan]), np.ones(2)], ids=["nan", "two"])
+def test_damaged_targets_are_rejected(std, tmp_path):
+    safetensors = pytest.importorskip("safetensors.numpy", reason="needs safetensors")
+    path = tmp_path / "model"
+    fitted("regression").save(path)
+    with safetensors.safe_open(path, "numpy") as file:
+        metadata, arrays = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}
+    safetensors.save_file(arrays | {"fitted.std": std}, path, metadata)
+    with pytest.raises(ModelFileError, match="is damaged"):
         tabular.load(path)
 
 

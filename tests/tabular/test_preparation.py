@@ -271,9 +271,12 @@ def test_float32_gives_float64_up_to_rounding():
 def test_all_finite_numbers_stay_finite():
     X = np.array([[1e300, 1e-310, 1e-300], [-1e300, 0, 0], [0, 1e-310, 2e-300], [5e299, 0, 1e-300]])
     preparation = Preparation().fit(X)
+    quantiles = Preparation(numeric="quantiles", random_state=0).fit(X)
     for rows in (X, 1e300 * np.eye(3), -1e300 * np.eye(3)):
         found = preparation.transform(rows).numbers
         assert np.isfinite(found).all() and np.abs(found).max() <= 3
+        found = quantiles.transform(rows).numbers
+        assert np.isfinite(found).all() and np.abs(found).max() < 6
 
 
 def test_categories_of_numbers():
@@ -283,6 +286,32 @@ def test_categories_of_numbers():
     for first in ([2, 7, 3], [2.0, np.nan, 3.0], np.array([2, None, 3.0], object)):
         rows = np.stack([first, np.zeros(3)], axis=1)
         assert preparation.transform(rows).one_hot.tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 1]]
+
+
+IDS = [2**53, 2**53 + 1, None, 2**53 + 2]
+
+
+@pytest.mark.parametrize("kind", ["Int64", "UInt64", "category", "object", "polars"])
+def test_large_integers_are_different_categories_beside_missing_values(kind):
+    if kind == "polars":
+        frame = pytest.importorskip("polars", reason="polars is not installed").DataFrame({"id": IDS})
+    else:
+        pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+        column = pandas.Categorical(IDS) if kind == "category" else pandas.array(IDS, dtype=kind)
+        frame = pandas.DataFrame({"id": column})
+    preparation = Preparation(categorical_features=["id"], one_hot_scaled=False).fit(frame)
+    assert preparation.categories_ == [[each for each in IDS if each]]
+    assert preparation.transform(frame).one_hot.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 1]]
+    assert preparation.transform(frame[1:3]).one_hot.tolist() == [[0, 1, 0], [0, 0, 0]]
+
+
+def test_an_error_leaves_a_preparation_as_it_was():
+    X = np.arange(12.0).reshape(4, 3)
+    preparation = Preparation().fit(X)
+    expected = preparation.transform(X)
+    with pytest.raises(ValueError, match="finite numbers"):
+        preparation.fit(np.array([[1, np.inf], [2, 3]]))
+    assert_same(preparation.transform(X), expected)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """RealMLP's estimators: scikit-learn's checks, tables of all kinds, and what each setting does."""
 
 import pickle
+from contextlib import nullcontext
 
 import fastmlp
 import numpy as np
@@ -10,7 +11,7 @@ pytest.importorskip("sklearn", minversion="1.6", reason="needs scikit-learn")
 
 from fastmlp import schedules  # noqa: E402
 from fastmlp.tabular import RealMLPClassifier, RealMLPRegressor, TabMRegressor, realmlp_network  # noqa: E402
-from fastmlp.tabular.preparation import PreparedTable  # noqa: E402
+from fastmlp.tabular.network import TabularNetwork  # noqa: E402
 from sklearn import config_context  # noqa: E402
 from sklearn.base import clone  # noqa: E402
 from sklearn.datasets import load_iris, make_friedman1  # noqa: E402
@@ -22,6 +23,7 @@ from sklearn.utils.estimator_checks import (  # noqa: E402
     check_sample_weight_equivalence_on_dense_data,
     parametrize_with_checks,
 )
+from teams import TEAMS, team_of  # noqa: E402
 
 SMALL = {"hidden_sizes": (16, 16), "n_epochs": 30, "random_state": 0}
 
@@ -82,8 +84,12 @@ def test_a_frame_with_categories_missing_and_unknown_values(variant):
 def test_the_same_seed_gives_the_same_bits_for_every_number_of_threads(make):
     X, y = friedman()
     y = (y > 14).astype(int) if make is RealMLPClassifier else y
-    found = [make(n_ensemble=2, n_threads=n, **SMALL).fit(X, y).predict(X[:50]) for n in (1, 2, 3)]
-    assert np.array_equal(found[0], found[1]) and np.array_equal(found[0], found[2])
+    for networks in (1, 2):
+        found = []
+        for n in (1, *TEAMS):
+            with team_of(n) if networks == 1 else nullcontext():  # two networks have a thread each, or two
+                found.append(make(n_ensemble=networks, n_threads=n, **SMALL).fit(X, y).predict(X[:50]))
+        assert all(np.array_equal(each, found[0]) for each in found)
     other = make(n_ensemble=2, **(SMALL | {"random_state": 1})).fit(X, y)
     assert not np.array_equal(other._predicted(X), make(n_ensemble=2, **SMALL).fit(X, y)._predicted(X))
 
@@ -418,6 +424,20 @@ def test_class_weights_also_weight_an_eval_set():
     assert model.best_scores_[0] == pytest.approx(np.average(wrong, weights=np.where(y[200:], 100, 1)))
 
 
+def test_balanced_class_weights_are_those_of_the_training_labels():
+    """Also where the classes of an eval_set have other shares, or one is absent."""
+    X, y = friedman()
+    y = np.digitize(y, [10, 18])
+    weights = {label: 300 / (3 * count) for label, count in enumerate(np.bincount(y))}
+    chosen = np.concatenate([np.flatnonzero(y == 0)[:5], np.flatnonzero(y == 1)[:40]])
+    expected, found = (
+        RealMLPClassifier(class_weight=each, **SMALL).fit(X, y, eval_set=(X[chosen], y[chosen]))
+        for each in (weights, "balanced")
+    )
+    assert found.history_["val_error"] == expected.history_["val_error"]
+    assert np.array_equal(found.predict_proba(X), expected.predict_proba(X))
+
+
 def test_a_metric_sees_all_quantiles():
     X, y = friedman()
     shapes = set()
@@ -459,30 +479,29 @@ def test_a_metric_of_which_larger_values_are_better_warns():
 
 
 @pytest.mark.parametrize(
-    "settings, y, error, message",
+    "settings, error, message",
     [
-        ({"wd": 1e6, "val_fraction": 0.0}, None, fastmlp.DivergenceError, "the estimator is unchanged"),
-        ({"lr": 1e30, "n_epochs": 2}, None, fastmlp.DivergenceError, "the estimator is unchanged"),
+        ({"wd": 1e6, "val_fraction": 0.0}, fastmlp.DivergenceError, "the estimator is unchanged"),
+        ({"lr": 1e30, "n_epochs": 2}, fastmlp.DivergenceError, "the estimator is unchanged"),
         (
             {"validation_metric": lambda y, p: float("nan")},
-            None,
             ValueError,
             "(?s)validation_metric returned nan.*after epoch 1$",
         ),
-        ({"validation_metric": lambda y, p: None}, None, TypeError, "must return a number, got None"),
-        ({"quantiles": (0.1, 0.9)}, None, ValueError, "needs one of the objectives"),
+        ({"validation_metric": lambda y, p: None}, TypeError, "must return a number, got None"),
+        ({"quantiles": (0.1, 0.9)}, ValueError, "needs one of the objectives"),
         (
             {"objective": "quantile", "quantiles": (0.9, 0.1)},
-            None,
             ValueError,
             "quantiles must be a number or ascending",
         ),
-        ({"val_fraction": 0.999}, None, ValueError, "val_fraction=0.999 must leave rows to train on"),
-        ({"hidden_sizes": 32}, None, TypeError, "hidden_sizes must be a sequence"),
-        ({"time_limit": 0}, None, ValueError, "time_limit must be"),
+        ({"val_fraction": 0.999}, ValueError, "val_fraction=0.999 must leave rows to train on"),
+        ({"hidden_sizes": 32}, TypeError, "hidden_sizes must be a sequence"),
+        ({"p_drop": 0.5, "p_drop_sched": lambda t: 2.0}, ValueError, "must be below 1, got the factor 2"),
+        ({"time_limit": 0}, ValueError, "time_limit must be"),
     ],
 )
-def test_what_would_give_no_model_is_an_error(settings, y, error, message):
+def test_what_would_give_no_model_is_an_error(settings, error, message):
     X, y = friedman()
     with pytest.raises(error, match=message):
         RealMLPRegressor(**(SMALL | settings)).fit(X, y)
@@ -503,12 +522,26 @@ def test_calibration_and_refit_need_rows():
     assert 0.2 < few.temperature_ < 5  # six rows prove little
 
 
-@pytest.mark.parametrize("scale", [1e-200, 1e-12, 1e12, 1e250])
-def test_targets_of_any_scale(scale):
+@pytest.mark.parametrize("metric", ["rmse", "mae"])
+@pytest.mark.parametrize("scale", [2.0**-700, 2.0**-40, 2.0**40, 2.0**900])  # whose squares are not all in the range
+def test_targets_of_any_scale(scale, metric):
     X, y = friedman()
-    expected = RealMLPRegressor(**SMALL).fit(X, y).predict(X)
-    found = RealMLPRegressor(validation_metric=lambda y, p: float(np.abs(y / scale - p / scale).mean()), **SMALL)
-    np.testing.assert_allclose(found.fit(X, scale * y).predict(X) / scale, expected, rtol=0.3)
+    expected, found = (RealMLPRegressor(validation_metric=metric, **SMALL).fit(X, factor * y) for factor in (1, scale))
+    np.testing.assert_array_equal(found.predict(X) / scale, expected.predict(X))
+    scores, scaled = expected.history_[f"val_{metric}"], found.history_[f"val_{metric}"]
+    np.testing.assert_array_equal(np.divide(scaled, scale), scores)
+
+
+@pytest.mark.parametrize("kind", [RealMLPRegressor, TabMRegressor])
+def test_a_constant_target_is_predicted_exactly(kind):
+    """The networks' outputs, which are not exactly 0, have no part in it."""
+    X, y = friedman()
+    both = np.stack([y, np.full(300, 1e-7)], axis=1)
+    settings = {"n_epochs": 3, "random_state": 0, "clamp_output": False}
+    model = kind(**settings, **({"d_block": 16, "k": 4} if kind is TabMRegressor else {"hidden_sizes": (16,)}))
+    predictions = model.fit(X, both).predict(X)
+    assert (predictions[:, 1] == 1e-7).all() and predictions[:, 0].std() > 0.1
+    assert (model.fit(X, both[:, 1]).predict(X) == 1e-7).all() and model.best_scores_ == [0.0]
 
 
 def test_messages_name_rows_of_x():
@@ -603,17 +636,21 @@ def test_a_failed_fit_changes_nothing():
 def test_wrong_settings_are_rejected(settings, error, message):
     X, y = friedman(20)
     for make in (RealMLPClassifier, RealMLPRegressor):
-        if "validation_metric" in settings and make is RealMLPRegressor:
-            continue
         with pytest.raises(error, match=message):
             make(**settings).fit(X, y > 14 if make is RealMLPClassifier else y)
 
 
-def test_rows_beyond_the_limit_of_initial_parameters(monkeypatch):
+def test_initial_parameters_need_a_limited_number_of_rows(monkeypatch):
     monkeypatch.setattr(realmlp_network, "MAX_INIT_ROWS", 50)
     X, y = friedman()
-    taken = []
-    original = PreparedTable.__len__
-    model = RealMLPRegressor(**SMALL).fit(X, y)
-    assert original(model.preparation_.transform(X)) == 300 and not taken
+    seen, original = [], TabularNetwork.table
+
+    def table(self, prepared, *labels):
+        if not labels:
+            seen.append(len(prepared))
+        return original(self, prepared, *labels)
+
+    monkeypatch.setattr(TabularNetwork, "table", table)
+    model = RealMLPRegressor(val_fraction=0.0, **SMALL).fit(X, y)
+    assert seen and set(seen) == {50}
     assert model.score(X, y) > 0.5

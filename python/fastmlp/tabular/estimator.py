@@ -24,9 +24,10 @@ from ..progress import FitProgress, ManyProgress
 from ..threads import share_of_cores
 from ..workers import Workers
 from . import files, onnx_export
+from .columns import as_table
 from .files import TabularState
 from .network import TabularNetwork
-from .preparation import Preparation, PreparedTable, as_table
+from .preparation import Preparation, PreparedTable
 from .scores import Score, of_user
 from .training import Outcome, TrainingSettings, train
 
@@ -305,7 +306,8 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a model file, which `fastmlp.tabular.load` reads. Its format is safetensors: nothing in it is executed.
 
-        An existing file is replaced once the new one is complete.
+        An existing file is replaced once the new one is complete. The histories of the fit are left out, and so are a
+        function as `validation_metric`, in whose place `load` puts the default, and a RandomState.
 
         Raises
         ------
@@ -325,7 +327,7 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
         if hasattr(state.preparation, "feature_names_in_"):
             self.feature_names_in_ = state.preparation.feature_names_in_
         self._set_fitted_state(state.fitted)
-        self._predicted_rows_of_zeros()
+        self._predict_zeros()
         return self
 
     @abstractmethod
@@ -335,11 +337,11 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
     @abstractmethod
     def _set_fitted_state(self, state: dict[str, Any]) -> None: ...
 
-    def _predicted_rows_of_zeros(self) -> None:
+    def _predict_zeros(self) -> None:
         """A prediction, which fails if the parts of the estimator do not fit each other."""
         prepared = self.preparation_
         numbers, one_hot = (np.zeros((1, n), np.float32) for n in (prepared.n_numbers_, prepared.n_one_hot_))
-        codes = np.zeros((1, len(prepared.cardinalities_)), np.int32)
+        codes = np.array([[each - 1 for each in prepared.cardinalities_]], np.int32)  # the greatest ones
         self._mean_outputs(PreparedTable(numbers, one_hot, codes), 1)
 
     def to_onnx(self) -> Any:
@@ -356,7 +358,8 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
         Raises
         ------
         ValueError
-            If two columns have one name, or one has the name of an output.
+            If two columns have one name, or one has the name of an output; if a category is an integer that float64
+            rounds, or if the classes are neither numbers, text nor bool.
         ImportError
             Without onnx.
         """

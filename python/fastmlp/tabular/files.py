@@ -95,7 +95,7 @@ def _state(description: dict[str, Any], arrays: dict[str, np.ndarray]) -> Tabula
 
 
 def _network(description: dict[str, Any], arrays: dict[str, np.ndarray]) -> TabularNetwork:
-    """Compares shapes before the network is made, so that a file cannot ask for more memory than it has bytes."""
+    """Compares shapes before the network is made, so that it needs no more memory than the file has bytes."""
     given = dict(description)
     for name in ("hidden", "categories", "bin_edges"):
         given[name] = tuple(tuple(each) if isinstance(each, list) else each for each in given[name])
@@ -122,18 +122,19 @@ def _written_settings(settings: dict[str, Any]) -> dict[str, Any]:
                 continue
         else:
             if isinstance(value, dict):
-                value = {PAIRS: [[_plain(key), _plain(each)] for key, each in value.items()]}
-            value = _plain(value)
+                value = {PAIRS: list(map(list, value.items()))}
             try:
-                json.dumps(value)
-            except TypeError:
+                written[name] = json.loads(json.dumps(value, default=_plain))
+            except TypeError:  # a function or a generator of random numbers
                 continue
-            written[name] = value
     return written
 
 
 def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+    """Of arrays, scalars and indices of NumPy and pandas, anywhere in a setting."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError
 
 
 def _read_settings(written: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import numpy as np
 from .. import _core, activations, core_calls, losses, validation
 from .preparation import PreparedTable
 
-
 HIDDEN_ACTIVATIONS = tuple(row.name for row in activations.TABLE.values() if row.for_hidden and not row.settings)
 """The activations that these networks can have."""
 
@@ -157,7 +156,7 @@ class TabularNetwork:
 
     def forward(self, prepared: PreparedTable, n_threads: int) -> np.ndarray:
         """Class probabilities or predictions, the mean over the members, shape (rows, outputs)."""
-        rows = max(128, int(core_calls.OPERATIONS_PER_CALL / max(1.0, self.core.forward_operations)))
+        rows = core_calls.rows_per_call(self.core)
         parts = [
             self.core.forward(self.table(prepared.rows(begin, begin + rows)), n_threads)
             for begin in range(0, max(1, len(prepared)), rows)

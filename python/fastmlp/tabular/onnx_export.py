@@ -146,6 +146,12 @@ def _code(graph: Graph, name: str, known: list[Any]) -> str:
             values_int64s=values or [0],
             default_int64=0,
         )
+    inexact = [value for value in known if float(value) != value]
+    if inexact:
+        raise ValueError(
+            f"the inputs of an ONNX model are float64, which cannot tell the categories {inexact[:3]} of {name!r} from others:"
+            " fit with .astype(str) of this column"
+        )
     equal = graph.add("Equal", name, graph.constant([known], np.float64))
     counted = graph.add(
         "MatMul", graph.cast(equal, np.float64), graph.constant(np.arange(1, len(known) + 1)[:, None], np.float64)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import decimal
-import re
-import sys
+from copy import copy
 from dataclasses import dataclass
 from itertools import repeat
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -17,23 +15,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import validation
-
-MAX_NUMBER = 1e300
-"""Differences of larger numbers overflow in double."""
-
-MAX_CODES = 20
-"""Text of more different numbers is hardly a code of categories."""
+from .columns import MAX_NUMBER, are_categories, as_table, columns_of, split_column, warn_of_numbers
 
 MAX_SCALED = 1e9
 """The smooth clip of a larger number is 3 in float32, and its square is far from overflow."""
-
-NUMBER = (Real, decimal.Decimal, np.bool_)
-
-NUMERAL = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$")
-
-CATEGORY_TYPES = re.compile(r"categor|enum|dictionary|object|bool|utf8|(large_)?str(ing)?\b")
-"""How the names of pandas', polars' and Arrow's types of categories, text and booleans begin, in lower case."""
-
 
 ARRAYS = ("medians", "factors", "spreads", "one_hot_medians", "one_hot_factors")
 """What `state` holds of each column of numbers and of each one-hot column."""
@@ -149,17 +134,23 @@ class Preparation(BaseEstimator):
             raise ValueError(
                 f"X must have rows and columns, got {none} (shape={X.shape}) while a minimum of 1 is required."
             )
+        learned = copy(self)  # this object is unchanged until that one is fitted
+        learned._learn(X, owner)
+        self.__dict__ = learned.__dict__
+        return self
+
+    def _learn(self, X: Any, owner: Any) -> None:
         validate_data(self, X, skip_check_array=True)
         if owner is not None:
             validate_data(owner, X, skip_check_array=True)
-        columns = _columns(X)
+        columns = columns_of(X)
         parts, self.categories_, self.has_indicator_ = [], [], []
-        for (label, column), is_category in zip(columns, _are_categories(self.categorical_features, X, columns)):
-            missing, present = _split(label, column, None if is_category else 0)
+        for (label, column), is_category in zip(columns, are_categories(self.categorical_features, X, columns)):
+            missing, present = split_column(label, column, None if is_category else 0)
             parts.append((missing, present))
             self.categories_.append(sorted(set(present.tolist())) if is_category else None)
             if isinstance(self.categorical_features, str):
-                _warn_of_numbers(label, self.categories_[-1])
+                warn_of_numbers(label, self.categories_[-1])
             self.has_indicator_.append(not is_category and bool(missing.any()))
         self._count_columns()
         numbers, one_hot, _ = self._encode(parts)
@@ -179,13 +170,12 @@ class Preparation(BaseEstimator):
             self.quantiles_ = QuantileTransformer(
                 n_quantiles=n_quantiles, output_distribution="normal", subsample=None
             ).fit(numbers)
-        return self
 
     def check(self, X: Any) -> None:
         """Raises what `fit` would raise for a value of X, before rows are chosen: messages name rows of X."""
-        columns = _columns(as_table(X))
-        for (label, column), is_category in zip(columns, _are_categories(self.categorical_features, X, columns)):
-            _split(label, column, None if is_category else 0)
+        columns = columns_of(as_table(X))
+        for (label, column), is_category in zip(columns, are_categories(self.categorical_features, X, columns)):
+            split_column(label, column, None if is_category else 0)
 
     def transform(self, X: Any, owner: Any = None) -> PreparedTable:
         """The rows of X as the networks read them; `owner` as in `fit`.
@@ -202,13 +192,15 @@ class Preparation(BaseEstimator):
         validate_data(self if owner is None else owner, X, skip_check_array=True, reset=False)
         examples = [0 if known is None else next(iter(known), None) for known in self.categories_]
         numbers, one_hot, codes = self._encode(
-            [_split(label, column, like) for (label, column), like in zip(_columns(X), examples)]
+            [split_column(label, column, like) for (label, column), like in zip(columns_of(X), examples)]
         )
         numbers = self._imputed(numbers)
         if self.numeric == "robust":
             numbers = _robust(numbers, self.medians_, self.factors_)
         elif numbers.size:
-            numbers = np.where(self.factors_ == 0, 0, self.quantiles_.transform(numbers / self.spreads_))
+            with np.errstate(over="ignore"):
+                numbers = np.clip(numbers / self.spreads_, -MAX_NUMBER, MAX_NUMBER)
+            numbers = np.where(self.factors_ == 0, 0, self.quantiles_.transform(numbers))
         one_hot = self.scaled_one_hot(one_hot, slice(None))
         return PreparedTable(numbers.astype(np.float32), one_hot.astype(np.float32), codes)
 
@@ -248,6 +240,7 @@ class Preparation(BaseEstimator):
         if state["feature_names"] is not None:
             self.feature_names_in_ = np.array(state["feature_names"], object)
         self._count_columns()
+        self._check_arrays(state["arrays"])
         for name in ARRAYS:
             setattr(self, f"{name}_", state["arrays"][name])
         self.quantiles_ = None
@@ -257,6 +250,19 @@ class Preparation(BaseEstimator):
             self.quantiles_.n_quantiles_, self.quantiles_.n_features_in_ = self.quantiles_.quantiles_.shape
             self.quantiles_.references_ = np.linspace(0, 1, self.quantiles_.n_quantiles_)
         return self
+
+    def _check_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        if not (
+            len(self.has_indicator_) == len(getattr(self, "feature_names_in_", self.categories_)) == self.n_features_in_
+        ):
+            raise ValueError("the preparation describes different numbers of columns")
+        scaled = self.n_one_hot_ if self.one_hot_scaled else 0
+        for name, array in arrays.items():
+            dimensions, width = 1 + (name == "quantiles"), scaled if name.startswith("one_hot") else self.n_numbers_
+            if array.ndim != dimensions or array.shape[-1] != width or not np.isfinite(array).all():
+                raise ValueError(
+                    f"{name} of the preparation must be finite, for {width} columns, got shape {array.shape}"
+                )
 
     def is_one_hot(self, known: list[Any]) -> bool:
         """Whether a column of these known categories becomes one-hot columns."""
@@ -295,124 +301,6 @@ class Preparation(BaseEstimator):
 
     def _imputed(self, table: np.ndarray) -> np.ndarray:
         return np.where(np.isnan(table), self.medians_, table)
-
-
-def as_table(X: Any) -> Any:
-    """A data frame, or an array of two dimensions."""
-    if hasattr(X, "toarray"):
-        raise TypeError(f"sparse input is not supported, X must be dense: pass toarray() of this {type(X).__name__}")
-    if np.ma.is_masked(X):
-        raise ValueError(f"X must have no masked entries, got {np.ma.count_masked(X)} of them")
-    if not hasattr(X, "columns"):
-        array = np.asarray(X)
-        X = np.array(X, object) if array.dtype.kind in "SUT" else array  # a list of numbers and text keeps the numbers
-    if len(X.shape) != 2:
-        hint = ". Reshape your data: X.reshape(-1, 1) has one column, X.reshape(1, -1) one row" * (len(X.shape) == 1)
-        raise ValueError(f"X must have shape (rows, columns), got {X.shape}{hint}")
-    return X
-
-
-def _columns(X: Any) -> list[tuple[str, Any]]:
-    """Each column, and how messages name it."""
-    if not hasattr(X, "columns"):
-        return [(f"X[:, {i}]", X[:, i]) for i in range(X.shape[1])]
-    return [(f"X[{name!r}]", X.iloc[:, i] if hasattr(X, "iloc") else X[:, i]) for i, name in enumerate(X.columns)]
-
-
-def _are_categories(chosen: Any, X: Any, columns: list[tuple[str, Any]]) -> list[bool]:
-    """For each column whether it holds categories; `chosen` is categorical_features."""
-    if chosen is None:
-        return [False] * len(columns)
-    if isinstance(chosen, str):
-        if chosen != "auto":
-            raise ValueError(
-                f"categorical_features must be 'auto', None or a list of columns, got {chosen!r}: pass [{chosen!r}]"
-            )
-        return [_holds_categories(column) for _, column in columns]
-    given, n = np.asarray(chosen), len(columns)
-    if given.dtype.kind == "b" and given.shape != (n,):
-        raise ValueError(f"categorical_features must have shape ({n},) if bool, got {given.shape}")
-    if given.dtype.kind == "b":
-        return [named or _holds_categories(column) for named, (_, column) in zip(given.tolist(), columns)]
-    has_names = given.dtype.kind in "OUT" and hasattr(X, "columns")
-    names = list(X.columns) if has_names else list(range(n))
-    listed = given.ravel().tolist()
-    unknown = [each for each in listed if each not in names]
-    if unknown:
-        expected = "names of columns of X" if has_names else f"indices in [0, {n})"
-        near = validation.suggestion(str(unknown[0]), map(str, names))
-        raise ValueError(f"categorical_features must hold {expected}, got {unknown[0]!r}{near}")
-    return [name in listed or _holds_categories(column) for name, (_, column) in zip(names, columns)]
-
-
-def _holds_categories(column: Any) -> bool:
-    if str(column.dtype) == "object":  # of pandas, too: numbers stay numbers
-        column = np.asarray(column)
-    if not isinstance(column, np.ndarray):
-        return CATEGORY_TYPES.match(str(column.dtype).lower()) is not None
-    kinds = set(map(type, column)) if column.dtype.kind == "O" else ()
-    return any(issubclass(kind, (str, bool, np.bool_)) for kind in kinds)
-
-
-def _split(label: str, column: Any, like: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows of a column are missing, shape (rows,), and the values of the others: numbers, or objects of text.
-
-    `like` is one of the values in `fit`; None: the first that is not missing.
-    """
-    values = np.asarray(column)
-    if values.dtype.kind in "UT":  # NumPy's text, as polars makes it
-        values = values.astype(object)
-    if values.dtype.kind == "c":
-        raise ValueError(f"Complex data not supported: {label} must hold real numbers, got {column.dtype}")
-    if values.dtype.kind not in "biufO" or values.ndim != 1:
-        hint = "" if values.ndim != 1 else ": .astype(str) makes text of them"
-        raise TypeError(f"{label} must hold numbers or text, got values of type {column.dtype}{hint}")
-    is_object = values.dtype.kind == "O"
-    missing = _is_missing(values) if is_object else np.isnan(values)
-    present = values[~missing]
-    if like is None and len(present):
-        like = present[0]
-    right = str if isinstance(like, str) else NUMBER
-    if right is str and not len(present):
-        return missing, present.astype(object)
-    if not all(issubclass(kind, right) for kind in (set(map(type, present)) if is_object else {present.dtype.type})):
-        found = present.tolist()
-        i = next(i for i, value in enumerate(found) if not isinstance(value, right))
-        expected = f"text such as {like!r}" if right is str else "numbers"
-        hint = "" if isinstance(found[i], (str, *NUMBER)) else ": .astype(str) makes text of it"
-        if isinstance(found[i], str) and not isinstance(like, str):
-            hint = (
-                ": columns of text are categories, unless categorical_features=None, and .astype(str) makes text of all"
-            )
-        raise TypeError(f"{label} must hold {expected}, got {found[i]!r} in row {np.flatnonzero(~missing)[i]}{hint}")
-    if right is str:
-        return missing, present
-    if is_object:
-        present = np.array(present.tolist())
-    if present.dtype.kind in "fO":  # objects are decimals and huge integers
-        present = present.astype(np.float64)
-    bad = ~(np.abs(present) <= MAX_NUMBER)
-    if bad.any():
-        i = int(bad.argmax())
-        raise ValueError(
-            f"{label} must hold finite numbers within {MAX_NUMBER:g},"
-            f" got {present[i]} in row {np.flatnonzero(~missing)[i]}"
-        )
-    return missing, present
-
-
-def _warn_of_numbers(label: str, known: list[Any] | None) -> None:
-    if known is not None and len(known) > MAX_CODES and isinstance(known[0], str) and all(map(NUMERAL.match, known)):
-        validation.warn(
-            f"{label} is text, so that each of its {len(known)} different values is a category, but all of them are"
-            " numbers: pass pandas.to_numeric of it, or name it in categorical_features"
-        )
-
-
-def _is_missing(objects: np.ndarray) -> np.ndarray:
-    if "pandas" in sys.modules:  # else no value is pandas.NA, which cannot be compared
-        return np.asarray(sys.modules["pandas"].isna(objects))
-    return np.equal(objects, np.asarray(None)) | (objects != objects)
 
 
 def _codes(known: list[Any], missing: np.ndarray, present: np.ndarray) -> np.ndarray:

@@ -21,7 +21,11 @@ def cross_entropy(labels: np.ndarray, probabilities: np.ndarray, weights: np.nda
 
 
 def rmse(targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None) -> float:
-    return float(np.sqrt(np.average(((targets - predictions) ** 2).mean(axis=1), weights=weights)))
+    distances = targets - predictions
+    unit = np.ldexp(
+        1.0, np.frexp(np.abs(distances).max())[1] - 1
+    )  # a power of two, so that no square over- or underflows
+    return float(unit * np.sqrt(np.average(((distances / unit) ** 2).mean(axis=1), weights=weights)))
 
 
 def mae(targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None) -> float:

@@ -51,11 +51,23 @@ def checked(given: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
+MIN_WIDTH = 1e-3
+"""Of a bin, where numbers have standard deviation 1: an embedding is steep in narrow bins, and the first and the last bin
+go on without end. The original has no such bound."""
+
+
 def bin_edges(numbers: np.ndarray, n_bins: int) -> tuple[tuple[float, ...], ...]:
-    """The quantiles of each column, equal ones once. A column that is constant has one bin of width 1."""
+    """The quantiles of each column, one of those that are close together. A constant column has one bin of width 1."""
     quantiles = np.quantile(numbers, np.linspace(0, 1, min(n_bins, max(1, len(numbers) - 1)) + 1), axis=0)
-    edges = [np.unique(column.astype(np.float32)) for column in quantiles.T]
-    return tuple(tuple(map(float, each if len(each) > 1 else (each[0], each[0] + 1))) for each in edges)
+    return tuple(_apart(np.unique(column.astype(np.float32)).tolist()) for column in quantiles.T)
+
+
+def _apart(edges: list[float]) -> tuple[float, ...]:
+    kept = edges[:1]
+    for edge in edges[1:]:
+        if edge - kept[-1] >= MIN_WIDTH:
+            kept.append(edge)
+    return tuple(kept) if len(kept) > 1 else (kept[0], kept[0] + 1)
 
 
 def architecture(settings: dict[str, Any], table: PreparedTable, goal: Goal) -> Architecture:

@@ -44,6 +44,14 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
         self.classes_, encoded = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y must hold at least two classes, got one class: {self.classes_.tolist()[0]!r}")
+        self._class_factors = None
+        if self.class_weight is not None:
+            self._class_factors = class_factors(self.class_weight, self.classes_, y)
+            known = np.isfinite(self._class_factors) & (self._class_factors >= 0)
+            if not (known.all() and self._class_factors.any()):
+                raise ValueError(
+                    f"class_weight must hold finite numbers >= 0, and not zeros only, got {self.class_weight}"
+                )
         return encoded.astype(np.int64)
 
     def _encode(self, y: Any) -> np.ndarray:
@@ -54,12 +62,9 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
         return np.searchsorted(self.classes_, y).astype(np.int64)
 
     def _row_weights(self, encoded: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
-        if self.class_weight is None:
+        if self._class_factors is None:
             return weights
-        of_class = class_factors(self.class_weight, self.classes_, self.classes_[encoded])
-        if not (np.isfinite(of_class).all() and (of_class >= 0).all() and of_class.any()):
-            raise ValueError(f"class_weight must hold finite numbers >= 0, and not zeros only, got {self.class_weight}")
-        return of_class[encoded] if weights is None else weights * of_class[encoded]
+        return self._class_factors[encoded] * (1 if weights is None else weights)
 
     def _goal(self, settings: dict[str, Any]) -> Goal:
         name, score = chosen_score("validation_metric", settings["validation_metric"], scores.CLASSIFICATION)
@@ -82,9 +87,12 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
 
         self.temperature_ = float(np.exp(minimize_scalar(cost, bounds=(-3, 3), method="bounded").x))
 
-    def _fitted_state(self) -> dict[str, Any]:
+    def _check_storable(self) -> None:
         if self.classes_.dtype.kind not in "biufUO":
             raise ValueError(f"a file holds classes of numbers, text and bool only, got {self.classes_.dtype}")
+
+    def _fitted_state(self) -> dict[str, Any]:
+        self._check_storable()
         state = {"classes": self.classes_.tolist(), "dtype": self.classes_.dtype.str}
         return state | ({"temperature": self.temperature_} if hasattr(self, "temperature_") else {})
 
@@ -94,9 +102,10 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
             raise ValueError(f"the networks have other classes than {state['classes']!r}")
         self.classes_ = np.array(state["classes"], dtype)
         if "temperature" in state:
-            self.temperature_ = float(state["temperature"])
+            self.temperature_ = validation.check_number("temperature", state["temperature"], above=0)
 
     def _onnx_outputs(self, graph: Any, outputs: str) -> list[Any]:
+        self._check_storable()
         types, info = graph.onnx.TensorProto, graph.onnx.helper.make_tensor_value_info
         if hasattr(self, "temperature_"):
             tiny = graph.constant([[np.finfo(np.float32).tiny]], np.float64)
@@ -156,7 +165,7 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
         self.target_range_ = (rows.y.min(axis=0), rows.y.max(axis=0)) if settings["clamp_output"] else None
 
     def _scaled(self, y: np.ndarray) -> np.ndarray:
-        return (y - self.target_mean_) / self.target_std_
+        return (y - self.target_mean_) / np.where(self.target_std_ == 0, 1, self.target_std_)
 
     def _outputs_in_units(self, outputs: np.ndarray) -> np.ndarray:
         levels = outputs.shape[1] // self.n_outputs_
@@ -191,6 +200,9 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
         self.target_mean_, self.target_std_ = state["mean"], state["std"]
         self.n_outputs_ = len(self.target_mean_)
         self.target_range_ = tuple(state["range"]) if "range" in state else None
+        for array in (self.target_mean_, self.target_std_, *(self.target_range_ or ())):
+            if array.shape != (self.n_outputs_,) or not np.isfinite(array).all():
+                raise ValueError(f"mean, std and range must be finite, for {self.n_outputs_} targets, got {array}")
 
     def _onnx_in_units(self, graph: Any, outputs: str) -> str:
         levels = self.networks_[0].architecture.outputs // self.n_outputs_
@@ -232,7 +244,7 @@ def _checked_targets(y: Any) -> np.ndarray:
 
 
 def _mean_and_deviation(y: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Of each column, without sums or squares that overflow or vanish; the deviation of a constant column is 1."""
+    """Of each column, without sums or squares that overflow or vanish; the deviation of a constant column is 0."""
     parts = 1.0 if weights is None else (weights / weights.mean())[:, None]
     largest = np.abs(y).max(axis=0)
     scale = np.where(largest == 0, 1, largest)
@@ -240,8 +252,7 @@ def _mean_and_deviation(y: np.ndarray, weights: np.ndarray | None) -> tuple[np.n
     far = np.abs(y - mean).max(axis=0)
     far = np.where(far <= 4 * np.finfo(float).eps * largest, 0, far)
     shares = (y - mean) / np.where(far == 0, 1, far)
-    deviation = far * np.sqrt((parts * shares**2).mean(axis=0))
-    return mean, np.where(deviation == 0, 1, deviation)
+    return mean, far * np.sqrt((parts * shares**2).mean(axis=0))
 
 
 def checked_classification(settings: dict[str, Any]) -> dict[str, Any]:

@@ -147,7 +147,7 @@ def train(
     Raises
     ------
     DivergenceError
-        If the loss is not finite before any epoch has ended.
+        If the loss of an update, the score of an epoch or a weight is not finite.
     """
     trainer = new_trainer(network, settings)
     rng = np.random.default_rng(settings.seed)
