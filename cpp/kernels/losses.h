@@ -226,14 +226,17 @@ template <class T> struct LossOf<T, Loss::poisson> {
     using Output = ActivationOf<T, Activation::exponential>;
     using Sum = SumByLane<T>;
     static LossTerm<T> term(Vec<T> z, Vec<T> target, int64_t, const LossBatch<T>&) {
-        const Vec<T> mean = exp<T>(z);
-        return {mean - target * z, mean - target};
+        using V = Vec<T>;
+        T logs[V::lanes];
+        target.store(logs);
+        for (T& each : logs) each = each > 0 ? log(each) : 0;
+        // target (e^d - 1 - d), because the differences of large numbers would lose the digits of a small loss
+        const V mean = exp<T>(z), zero = V::zero(), d = z - V::load(logs);
+        const V near = target * (expm1<T>(d) - d), far = mean - target - target * d;
+        const V of_count = select_less(abs(d), V::broadcast(1), near, far);
+        return {select_less(zero, target, of_count, mean), mean - target};
     }
-    static T of_row(T sum, const T* targets, int64_t outputs) {
-        for (int64_t j = 0; j < outputs; ++j)
-            if (targets[j] != 0) sum += targets[j] * log(targets[j]) - targets[j];
-        return sum;
-    }
+    static T of_row(T sum, const T*, int64_t) { return sum; }
 };
 
 // sum |z - target|; its gradient is 0 at 0

@@ -147,6 +147,20 @@ def test_poisson_loss_of_a_row_is_accurate_to_its_terms(isa, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_poisson_loss_of_a_large_count_is_accurate_near_it(isa, dtype):
+    """Where the loss is a small difference of large terms; the logarithms are rounded."""
+    eps = np.finfo(dtype).eps
+    for target in np.array([1e3, 1e6, 1e7], dtype):
+        log = np.log(wide(target))
+        z = (log + np.linspace(-2, 2, 101) ** 3 / np.sqrt(target)).astype(dtype)
+        d = wide(z) - log
+        exact = wide(target) * (np.expm1(d) - d)
+        sizes = wide(target) * (np.abs(d) * log + d**2)
+        errors = np.abs(row_losses("poisson", z, np.full(len(z), target)) - exact) / sizes
+        assert errors.max() <= 4 * eps, f"target {target}"
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_squared_error_of_a_row_is_accurate_to_its_last_digits(isa, dtype):
     rng = np.random.default_rng(0)
     for outputs in (1, 7, 33):
