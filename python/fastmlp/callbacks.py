@@ -102,7 +102,7 @@ class Checkpoint(_OfEachFit):
     def __call__(self, info: EpochInfo) -> None:
         if self._best is not None:
             begin = self._of_each.setdefault(self._of(info), info.begin)
-            costs = self._best.costs(info.history, begin)
+            costs = [math.inf if math.isnan(cost) else cost for cost in self._best.costs(info.history, begin)]
             due = min(range(len(costs)), key=costs.__getitem__) == len(costs) - 1
         elif info.epoch == info.epochs:
             due = False  # `end_fit` saves, after what the other callbacks do
@@ -340,8 +340,8 @@ class _Metric:
             raise TypeError(f"{argument} must be the name of a metric such as 'val_loss', got {name!r}")
         if larger_is_better is not None:
             larger_is_better = validation.check_flag("larger_is_better", larger_is_better)
-        elif any(part in name for part in (*LARGER, *SMALLER)):
-            larger_is_better = any(part in name for part in LARGER)
+        else:
+            larger_is_better = _direction(name)
         self.name, self._larger_is_better = name, larger_is_better
 
     def costs(self, history: History, begin: int) -> list[float]:
@@ -354,3 +354,14 @@ class _Metric:
             raise ValueError(f"larger_is_better must be True or False for the metric {self.name!r}, got None")
         sign = -1 if self._larger_is_better else 1
         return [sign * value for value in history[self.name][begin:]]
+
+
+def _direction(name: str) -> bool | None:
+    """Whether larger values of a metric with this name are better; None if the name does not say it.
+
+    The end of a name with parts of both kinds decides, as of "brier_score_loss".
+    """
+    says = [any(part in name for part in parts) for parts in (LARGER, SMALLER)]
+    if all(says):
+        says = [name.endswith(parts) for parts in (LARGER, SMALLER)]
+    return says[0] if says[0] != says[1] else None

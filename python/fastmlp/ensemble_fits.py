@@ -101,7 +101,7 @@ def fit_ensemble(
         parts[:] = row_subsets.folds(count, len(given))
         return [np.setdiff1d(np.arange(count), part, assume_unique=True) for part in parts]
 
-    with learned(networks, X, y, sample_weight, threads, trained):
+    with learned(networks, X, y, sample_weight, threads, trained) as keep:
         data = share_data(networks, X, y, sample_weight, threads)
         data = [
             each if own is None else row_subsets.only(each, own, sample_weight)
@@ -109,8 +109,8 @@ def fit_ensemble(
         ]
         sets = training_data.evaluation_sets(validation_data, X, lambda *rows: share_data(networks, *rows, threads))
         own = on_sets(one_at_a_time_each(functions), validation_data, networks[0].layer_sizes[0])
-    more = {"max_seconds": max_seconds, "own_metrics": own}
-    outcomes = Fits(trainers, data, sets, epochs, checked, threads, progress, **more).run()
+        more = {"max_seconds": max_seconds, "own_metrics": own, "keep": keep}
+        outcomes = Fits(trainers, data, sets, epochs, checked, threads, progress, **more).run()
     networks = [trainer.evaluated for trainer in trainers]
     ensemble = Ensemble(networks)
     ensemble.histories = [outcome for outcome in outcomes if isinstance(outcome, History)]

@@ -29,6 +29,8 @@ class CheckedFit:
     data : TrainingData, BoundStream or Shard
     sets : mapping
         Evaluated after each epoch, into metrics <name>_loss.
+    keep : callable
+        Gets the network once its training has begun; after an earlier error it forgets what it has learned for the fit.
     """
 
     data: Any
@@ -38,6 +40,7 @@ class CheckedFit:
     progress: Any  # a Progress; of a fit alone, a context manager as well
     max_seconds: float | None = None
     own_metrics: OwnMetrics | None = None
+    keep: Callable[[Any], None] = lambda network: None
 
 
 class EpochLoop:
@@ -80,7 +83,7 @@ class EpochLoop:
         begin: int | None = None,
         max_seconds: float | None = None,
     ) -> None:
-        self.history, self.epoch, self.epochs = History(), 0, epochs
+        self.history, self.epoch, self.epochs, self.has_begun = History(), 0, epochs, False
         self._network, self._callbacks = network, callbacks
         self._evaluate, self._measure, self._divergence = evaluate, measure, divergence
         self._record, self._progress = record, progress
@@ -104,6 +107,7 @@ class EpochLoop:
     def with_hooks(self, train: Callable[[], Result]) -> Result:
         """Train all epochs; calls the callbacks' ``begin_fit`` before, and ``end_fit`` or ``after_error`` after it."""
         self._call_hooks("begin_fit")
+        self.has_begun = True
         try:
             result = train()
             if self.epoch:

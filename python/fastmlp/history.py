@@ -136,7 +136,7 @@ class History(_Ending):
         return [name for name, values in vars(self).items() if values]
 
     def __getitem__(self, name: str) -> list[float]:
-        if name in OLD_NAMES:
+        if name in OLD_NAMES and name not in self.keys():
             warnings.warn(f"history[{name!r}] is now {OLD_NAMES[name]!r}", DeprecationWarning, stacklevel=2)
             name = OLD_NAMES[name]
         if name not in self.keys():

@@ -105,7 +105,7 @@ def fit_lbfgs(
     progress = FitProgress(verbose, max_iter)
     max_seconds = validation.check_max_seconds(max_seconds)
     functions = check_metrics(metrics)
-    with learned([network], X, y, sample_weight, threads):
+    with learned([network], X, y, sample_weight, threads) as keep:
         data = training_data.training_data(network, X, y, sample_weight, threads, skips_columns=True)
         data = training_data.check_total_weight("X", data)
         warn_of_scale(X, network)
@@ -113,21 +113,25 @@ def fit_lbfgs(
             validation_data, X, lambda *rows: training_data.evaluation_data(network, *rows, threads)
         )
         own = on_sets(functions, validation_data, network.layer_sizes[0])
-    options = {"maxiter": max_iter, "maxfun": 100 * max_iter, "gtol": tol, "ftol": float(np.finfo(float).eps)}
-    with network.core.lock_parameters(), share_of_cores(n_threads) as share, progress:
-        network.note_targets(data.column_targets)
-        loop = EpochLoop(
-            network,
-            max_iter,
-            callbacks,
-            evaluate=lambda: epoch_loop.evaluation_metrics(network, sets, share),
-            measure=None if own is None else lambda: own.of(network, share()),
-            divergence=lambda what: divergence_error(what, loop.epoch),
-            record=History(),
-            progress=progress,
-            max_seconds=max_seconds,
-        )
-        result = loop.with_hooks(lambda: minimize(network, data, l1, l2, 1.0, options, share, loop))
+        options = {"maxiter": max_iter, "maxfun": 100 * max_iter, "gtol": tol, "ftol": float(np.finfo(float).eps)}
+        with network.core.lock_parameters(), share_of_cores(n_threads) as share, progress:
+            network.note_targets(data.column_targets)
+            loop = EpochLoop(
+                network,
+                max_iter,
+                callbacks,
+                evaluate=lambda: epoch_loop.evaluation_metrics(network, sets, share),
+                measure=None if own is None else lambda: own.of(network, share()),
+                divergence=lambda what: divergence_error(what, loop.epoch),
+                record=History(),
+                progress=progress,
+                max_seconds=max_seconds,
+            )
+            try:
+                result = loop.with_hooks(lambda: minimize(network, data, l1, l2, 1.0, options, share, loop))
+            finally:
+                if loop.has_begun:
+                    keep(network)
     if result is not None and not math.isfinite(result.fun):
         raise divergence_error(f"the loss with its penalty is {float(result.fun)}", loop.epoch + 1)
     return loop.history

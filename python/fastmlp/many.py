@@ -93,7 +93,7 @@ def fit_many(
     functions = check_metrics(metrics)
     fraction = row_subsets.check_validation_split(validation_split, X, validation_data)
     trained = None if fraction is None else lambda count: [row_subsets.hold_out(count, fraction)[0]] * len(networks)
-    with learned(networks, X, y, sample_weight, threads, trained):
+    with learned(networks, X, y, sample_weight, threads, trained) as keep:
         data = share_data(networks, X, y, sample_weight, threads)
         unscaled = min(networks, key=lambda network: abs(network.input_scale - 1))
         warn_of_scale(X, unscaled)
@@ -105,7 +105,8 @@ def fit_many(
         for rows_of_set, *_ in training_data.validation_sets(validation_data).values():
             warn_of_scale(rows_of_set, unscaled, trains=False)
         measured = on_sets(one_at_a_time_each(functions), validation_data, networks[0].layer_sizes[0])
-    return Fits(given, data, sets, epochs, checked, threads, progress, return_diverged, max_seconds, measured).run()
+        more = {"return_diverged": return_diverged, "max_seconds": max_seconds, "own_metrics": measured, "keep": keep}
+        return Fits(given, data, sets, epochs, checked, threads, progress, **more).run()
 
 
 class Fits:
@@ -123,10 +124,11 @@ class Fits:
         return_diverged: bool = False,
         max_seconds: float | None = None,
         own_metrics: OwnMetrics | None = None,
+        keep: Callable[[Any], None] = lambda network: None,
     ) -> None:
         self._trainers, self._data, self._sets, self._epochs = trainers, data, sets, epochs
         self._threads, self._progress, self._return_diverged = threads, progress, return_diverged
-        self._own_metrics = own_metrics
+        self._own_metrics, self._keep = own_metrics, keep
         one_after_another = -(-len(trainers) // threads)
         self._max_seconds = None if max_seconds is None else max_seconds / one_after_another
         self._lock = threading.Lock()
@@ -150,7 +152,7 @@ class Fits:
         outcome: Outcome
         try:
             with trainer.network.core.lock_parameters():
-                common = self._epochs, self._callbacks, self._progress, self._max_seconds, self._own_metrics
+                common = self._epochs, self._callbacks, self._progress, self._max_seconds, self._own_metrics, self._keep
                 outcome = trainer.run_epochs(CheckedFit(self._data[index], sets, *common), self._cores_of_each)
             loss = outcome.loss[-1]
         except Cancelled:

@@ -214,7 +214,11 @@ class Network(NetworkSettings, Exports):
         if self.input_scale != 1:
             raise ValueError(f"learn_standardization needs a network with input_scale=1, got {self.input_scale!r}")
         threads = validation.check_threads(n_threads) or default_thread_count()
-        self.take_standardization(standardization.of_rows(self.spec, X, y, sample_weight, threads))
+        learned = standardization.of_rows(self.spec, X, y, sample_weight, threads)
+        if y is None and self._standardization is not None:
+            of_targets = {name: getattr(self._standardization, name) for name in ("target_mean", "target_std")}
+            learned = replace(learned, **of_targets)
+        self.take_standardization(learned)
 
     def take_standardization(self, learned: Standardization) -> None:
         """Of checked values: for the package itself."""

@@ -97,8 +97,10 @@ def learned(
     sample_weight: Any,
     n_threads: int,
     chosen: Callable[[int], Sequence[np.ndarray | None]] | None = None,
-) -> Iterator[None]:
+) -> Iterator[Callable[[Any], None]]:
     """Networks with ``standardize=True`` learn theirs from the rows of their first fit, and forget it after an error.
+
+    Yields a function that gets a network whose training has begun, which keeps what it has learned.
 
     Parameters
     ----------
@@ -106,6 +108,7 @@ def learned(
         Called with the number of rows; returns for each network the rows that count, None for all.
     """
     taken: list[tuple[Any, Standardization]] = []
+    kept: list[Any] = []
     learning = [index for index, network in enumerate(networks) if network.lacks_standardization]
     try:
         if isinstance(X, Stream):
@@ -121,9 +124,9 @@ def learned(
                     known[key] = of_rows(spec, X, y, sample_weight, n_threads, part)
                 networks[index].take_standardization(known[key])
                 taken.append((networks[index], known[key]))
-        yield
+        yield kept.append
     except BaseException:
         for network, own in taken:
-            if network.standardization is own:
+            if network.standardization is own and not any(network is each for each in kept):
                 network.forget_standardization()
         raise

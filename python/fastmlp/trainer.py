@@ -195,9 +195,9 @@ class Trainer(ResumableTrainer):
         ----------
         X : array or SciPy CSR matrix of float32, float64 or uint8, shape (samples, features)
             Copied once if not C-contiguous; other sparse formats are converted to CSR. A float32 network rounds float64
-            values as it reads them. A CSR matrix gives the same bits as the dense array, which is never built; the cost
-            depends on the columns that occur in a batch, plus one pass over all weights per update with l1, l2,
-            momentum, Adam, accumulation or batches above 256 rows.
+            values as it reads them. A CSR matrix gives the same bits as the dense array, which is never built; with
+            ``precision="bfloat16_amx"`` the last bits may differ. The cost depends on the columns that occur in a batch,
+            plus one pass over all weights per update with l1, l2, momentum, Adam, accumulation or batches above 256 rows.
             Or a `streaming.Stream` of rows that need not fit into memory; y is None then.
         y : integers in [0, classes), shape (samples,), or for the other losses reals, shape (samples, outputs)
         epochs : int >= 1
@@ -254,7 +254,7 @@ class Trainer(ResumableTrainer):
         functions = own_metrics.check_metrics(metrics)
         fraction = row_subsets.check_validation_split(validation_split, X, validation_data)
         trained = None if fraction is None else lambda count: [row_subsets.hold_out(count, fraction)[0]]
-        with learned([self.network], X, y, sample_weight, threads, trained):
+        with learned([self.network], X, y, sample_weight, threads, trained) as keep:
             data = self._training_data(X, y, sample_weight, threads)
             if fraction is not None:
                 rows, held_out = row_subsets.hold_out(data.rows, fraction)
@@ -264,8 +264,8 @@ class Trainer(ResumableTrainer):
                 validation_data, X, lambda *rows: training_data.evaluation_data(self.network, *rows, threads)
             )
             measured = own_metrics.on_sets(functions, validation_data, self.network.layer_sizes[0])
-        fit = CheckedFit(data, sets, epochs, callbacks, progress, max_seconds, measured)
-        return self._fit_with_lock(fit, n_threads)
+            fit = CheckedFit(data, sets, epochs, callbacks, progress, max_seconds, measured, keep)
+            return self._fit_with_lock(fit, n_threads)
 
     def _training_data(self, X: Any, y: Any, sample_weight: Any, threads: int) -> Any:
         if not isinstance(X, Stream):
@@ -319,12 +319,7 @@ class Trainer(ResumableTrainer):
     def run_epochs(self, fit: CheckedFit, threads: Threads) -> History:
         """`fit` with checked arguments, for the thread that holds the lock of the network's parameters."""
         updates, own = 0, fit.own_metrics
-        if not self._resumes:
-            self._fit_begin = self._fit_end = len(self._history.loss)
-        self._resumes = False
-        past = len(self._history.loss)
-        done = past - self._fit_begin if past < self._fit_end else 0
-        self._span, self._fit_end = (done, done + fit.epochs), past + fit.epochs
+        leave = self._enter_fit(fit.epochs)
 
         def train_epoch(epoch: int) -> dict[str, float]:
             nonlocal updates
@@ -346,7 +341,13 @@ class Trainer(ResumableTrainer):
             begin=self._fit_begin,
             max_seconds=fit.max_seconds,
         )
-        loop.run(train_epoch)
+        try:
+            loop.run(train_epoch)
+        finally:
+            if loop.has_begun:
+                fit.keep(self.network)
+            else:
+                leave()
         return loop.history
 
     def _evaluate(self, network: Network, data: TrainingData, threads: int) -> Evaluation:

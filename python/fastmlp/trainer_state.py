@@ -54,6 +54,20 @@ class ResumableTrainer(TrainerSettings):
         """The network that is trained."""
         return self._network
 
+    def _enter_fit(self, epochs: int) -> Callable[[], None]:
+        """Where schedules are in a fit that begins or goes on; returns what takes this back."""
+        before = self._fit_begin, self._fit_end, self._resumes, self._span
+        past = len(self._history.loss)
+        if not self._resumes:
+            self._fit_begin = self._fit_end = past
+        done = past - self._fit_begin if past < self._fit_end else 0
+        self._resumes, self._fit_end, self._span = False, past + epochs, (done, done + epochs)
+
+        def leave() -> None:
+            self._fit_begin, self._fit_end, self._resumes, self._span = before
+
+        return leave
+
     def _dropout_seed(self) -> int:
         """The increment of the generator of the row orders: it belongs to the seed, never changes, and is saved."""
         increment: Any = self._rng.bit_generator.state["state"]

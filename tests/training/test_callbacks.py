@@ -654,13 +654,14 @@ def test_a_callback_may_have_hooks_for_the_begin_and_the_end_of_a_fit(name):
     assert list(calls.values()) == [[("begin", 0, {}), 1, 2, 3, ("end", 3, metrics)]] * len(fits)
 
 
+class Fails:
+    def begin_fit(self, info):
+        raise OSError("no")
+
+    def __call__(self, info): ...
+
+
 def test_an_error_in_a_hook_comes_before_anything_is_trained():
-    class Fails:
-        def begin_fit(self, info):
-            raise OSError("no")
-
-        def __call__(self, info): ...
-
     trainer = Trainer(network())
     before = parameters(trainer.network)
     with pytest.raises(OSError, match="no"):
@@ -668,7 +669,54 @@ def test_an_error_in_a_hook_comes_before_anything_is_trained():
     assert_equal_bits(parameters(trainer.network), before)
 
 
+def test_schedules_go_on_after_an_error_in_a_hook(tmp_path):
+    """In the fit that a checkpoint was written in."""
+    Trainer(network(), schedule="cosine").fit(
+        X, Y, 10, callbacks=[lambda info: info.epoch == 6 and info.save(tmp_path / "a")]
+    )
+    rates = []
+    for fails in (False, True):
+        trainer = Trainer.resume(tmp_path / "a")
+        if fails:
+            with pytest.raises(OSError, match="no"):
+                trainer.fit(X, Y, 4, callbacks=[Fails()])
+        rates.append(trainer.fit(X, Y, 4)["learning_rate"])
+    assert rates[0] == rates[1] and max(rates[0]) < 0.05
+
+
 # Which direction is better
+
+
+@pytest.mark.parametrize(
+    "name, better",
+    [
+        ("val_brier_score_loss", min),
+        ("score_loss", min),
+        ("val_error_score", max),
+        ("loss_accuracy", max),
+        ("val_score", max),
+        ("val_penalty", min),
+    ],
+)
+def test_the_end_of_a_name_says_which_direction_is_better(saved, name, better):
+    values = [2.0, 3.0, 1.0, 4.0]
+    checkpoint = Checkpoint("path", best=name)
+    for info in entries_of(name, values):
+        checkpoint(info)
+    assert saved == [i + 1 for i, value in enumerate(values) if value == better(values[: i + 1])]
+
+
+def test_a_name_that_says_both_directions_is_rejected():
+    with pytest.raises(ValueError, match="larger_is_better must be True or False for the metric 'val_score_loss_2'"):
+        for info in entries_of("val_score_loss_2", [1.0]):
+            EarlyStopping("val_score_loss_2")(info)
+
+
+def test_an_epoch_whose_metric_is_no_number_is_not_the_best(saved):
+    checkpoint = Checkpoint("path", best="val_loss")
+    for info in entries_of("val_loss", [math.nan, 3.0, math.nan, 2.0, 2.5]):
+        checkpoint(info)
+    assert saved == [1, 2, 4]
 
 
 @pytest.mark.parametrize("larger, expected", [(True, [2, 3]), (False, [1])])
@@ -834,6 +882,18 @@ def test_a_metric_that_the_history_lacks_raises_with_those_that_it_has():
     for callback in (EarlyStopping("val_los"), Checkpoint("p", best="val_los")):
         with pytest.raises(ValueError, match=r"\('loss', 'penalty', 'accuracy', 'seconds'\), got 'val_los'"):
             Trainer(network()).fit(X, Y, 1, callbacks=[callback])
+
+
+@pytest.mark.parametrize("sets", [["validation"], ["validation", "val"]])
+def test_a_set_may_be_named_as_an_old_entry_was(sets):
+    """history["validation_loss"] of an estimator is "val_loss" now."""
+    data = {"validation": HELD_OUT, "val": (X, Y)}
+    trainer = Trainer(network())
+    stopping = EarlyStopping("validation_loss", 99)
+    history = trainer.fit(X, Y, 2, validation_data={name: data[name] for name in sets}, callbacks=[stopping])
+    assert trainer.history["validation_loss"] == history["validation_loss"]
+    assert history["validation_loss"][-1] == pytest.approx(trainer.network.evaluate(*HELD_OUT).loss, rel=1e-12)
+    assert trainer.history.copy().keys() == history.keys()
 
 
 def test_a_history_holds_the_metrics_that_were_measured():

@@ -195,6 +195,50 @@ def test_an_invalid_fit_learns_nothing(fit):
     np.testing.assert_array_equal(net.forward(X), plain.forward(X))
 
 
+class Fails:
+    def begin_fit(self, info):
+        raise OSError("no")
+
+    def __call__(self, info): ...
+
+
+@pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
+def test_a_fit_that_a_callback_does_not_let_begin_learns_nothing(fit):
+    _, X, y = data("float64", "squared_error")
+    net, plain = pair()
+    with pytest.raises(OSError, match="no"):
+        fit(net, X, y, callbacks=[Fails()])
+    assert net.lacks_standardization
+    np.testing.assert_array_equal(net.forward(X), plain.forward(X))
+    fit(net, 2 * X, y)
+    np.testing.assert_array_equal(net.standardization.input_mean, fit_alone(2 * X, y).standardization.input_mean)
+
+
+def fit_alone(X, y):
+    net, _ = pair()
+    trainer(net).fit(X, y, epochs=1)
+    return net
+
+
+def test_nets_whose_fit_has_not_begun_learn_nothing():
+    """Two networks one after the other, of which the first fails."""
+    _, X, y = data("float64", "squared_error")
+    nets = [pair()[0] for _ in range(2)]
+    with pytest.raises(OSError, match="no"):
+        fit_many([trainer(net) for net in nets], X, y, 1, callbacks=[Fails()], n_threads=1)
+    assert all(net.lacks_standardization for net in nets)
+
+
+def test_other_rows_without_targets_leave_the_targets_as_they_are():
+    _, X, y = data("float64", "squared_error")
+    net = fit_alone(X, y)
+    known = net.standardization
+    net.learn_standardization(2 * X)
+    np.testing.assert_array_equal(net.standardization.input_mean, 2 * known.input_mean)
+    np.testing.assert_array_equal(net.standardization.target_mean, known.target_mean)
+    np.testing.assert_array_equal(net.standardization.target_std, known.target_std)
+
+
 # Fits that see the rows in parts
 
 
