@@ -1,8 +1,8 @@
 // Input columns that are zero in every row of a micro-batch: their products are zero, so they are skipped.
 //
 // A batch of 128 rows of MNIST uses 529 of the 784 columns. The result has the bits of the full product: only additions
-// of zero are left out. CSR inputs use the same mechanism: a micro-batch is a dense matrix of the columns that its rows
-// name, so no buffer is as wide as the data.
+// of zero are left out. In the order of AMX, which sums columns in groups, the last bits may differ. CSR inputs use the
+// same mechanism: a micro-batch is a dense matrix of the columns that its rows name, so no buffer is as wide as the data.
 #pragma once
 
 #include <vector>

@@ -1,11 +1,20 @@
-// Sums of |w| and of w^2 over arrays in the layout of the layers' parameters.
+// Sums of |w| and of w^2 over arrays in the layout of the layers' parameters, and the clipping of gradients by them.
 #pragma once
 
+#include <cmath>
+#include <limits>
 #include <vector>
 
 #include "dense.h"
 
 namespace fastmlp {
+
+// What scales a gradient of this norm to a norm of at most max_norm. NaN, with which a fit diverges, if the norm overflows:
+// a factor of 0 would leave all parameters as they are.
+template <class T> T clipping_factor(double norm, double max_norm) noexcept {
+    if (norm <= max_norm) return 1;
+    return std::isinf(norm) ? std::numeric_limits<T>::quiet_NaN() : static_cast<T>(max_norm / norm);
+}
 
 // Summed panel by panel, and then in the order of the panels, so that they do not depend on the number of workers.
 template <class T> class Norms {

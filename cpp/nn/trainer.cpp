@@ -116,8 +116,7 @@ void Trainer<T>::clip_and_update(const Worker& worker, const UpdateRules<T>& rul
         gradient_norms_.measure(worker, kernels_, network_.layers(),
                                 [&](std::size_t i) { return states_[i].gradients(); });
         worker.wait_for_all();
-        const double norm = std::sqrt(gradient_norms_.squares());
-        if (!(norm <= max_gradient_norm)) scale = static_cast<T>(max_gradient_norm / norm);
+        scale = clipping_factor<T>(std::sqrt(gradient_norms_.squares()), max_gradient_norm);
     }
     const auto update_share = [&](const ParameterBlock<T>& block, const UpdateRule<T>& rule) {
         const Range mine = worker.share(block.size / kernels_.lanes);

@@ -25,7 +25,7 @@ def _constant(t: np.ndarray) -> np.ndarray:
 
 
 def _step(t: np.ndarray, steps: float, factor: float) -> np.ndarray:
-    return factor ** np.floor(t * steps)
+    return factor ** np.floor(t * steps * (1 + 4 * np.finfo(float).eps))  # t may be rounded down
 
 
 def _exponential(t: np.ndarray, end: float) -> np.ndarray:

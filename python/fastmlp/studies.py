@@ -8,7 +8,7 @@ the list and the trained networks.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -232,6 +232,7 @@ def learning_curve(
         weights = training_data.as_array("sample_weight", weights)
         if weights.shape != (len(y),):
             raise ValueError(f"sample_weight must have shape ({len(y)},), got {weights.shape}")
+    study |= {name: list(value) for name, value in study.items() if isinstance(value, Iterator)}  # for each size
     rows: list[Row] = []
     networks: list[Network] = []
     for size in train_sizes:

@@ -9,6 +9,7 @@ import pytest
 from estimator_problems import THEIRS, scaled, ties
 from fastmlp import DivergenceError, MLPClassifier, MLPRegressor, Trainer
 from fastmlp.activations import ACTIVATIONS
+from fastmlp.estimators import fitting
 from fastmlp.losses import LOSSES
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.tabular import RealMLPClassifier, TabMRegressor
@@ -334,6 +335,41 @@ def test_classes_that_do_not_fit_are_rejected_as_in_scikit_learn(kind):
             CLASSES[kind](Mlp((3,), max_iter=1, random_state=0), X, y)
         errors.append(sorted(re.findall(r"\w+", str(caught.value))))
     assert errors[0] == errors[1]
+
+
+def test_rows_to_train_on_need_a_weight(monkeypatch):
+    """Where those with weights are held out, or in another fold."""
+    X, y = ties("noisy")
+    monkeypatch.setattr(fitting, "train_test_split", lambda rows, **_: (rows[8:], rows[:8]))
+    for each, rows in (
+        (MLPClassifier((3,), max_iter=2, early_stopping=True), slice(8)),
+        (MLPClassifier((3,), max_iter=2, n_ensemble=2, ensemble_rows="folds"), np.arange(64) == 5),
+        (MLPClassifier((3,), solver="lbfgs", n_ensemble=2, ensemble_rows="folds"), np.arange(64) == 5),
+    ):
+        weights = np.zeros(64)
+        weights[rows] = 1
+        with pytest.raises(ValueError, match="the weights of the rows to train on must not all be 0"):
+            each.fit(X, y, weights)
+
+
+def test_settings_are_those_that_the_network_can_have():
+    X, y = ties("noisy")
+    for setting in ({"epsilon": 1e-50}, {"beta_2": 1 - 1e-9}):
+        MLPClassifier((3,), max_iter=1, **setting).fit(X, y)
+        with pytest.raises(ValueError, match=f"{next(iter(setting))} .* float32"):
+            MLPClassifier((3,), max_iter=1, **setting).fit(X.astype(np.float32), y)
+
+
+@pytest.mark.parametrize("rate", [0.0, -0.1, np.nan, 1e-50])
+def test_a_callback_sets_only_rates_that_a_fit_can_have(rate):
+    X, y = ties("noisy")
+    model = MLPClassifier((3,), max_iter=3)
+
+    def change(info):
+        info.optimizer.learning_rate = rate
+
+    with pytest.raises(ValueError, match="learning_rate must be"):
+        model.fit(X.astype(np.float32), y, callbacks=[change])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

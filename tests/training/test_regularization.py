@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse
-from fastmlp import Network, Trainer, activations, core_calls, fit_many, schedules
+from fastmlp import DivergenceError, Network, Trainer, activations, core_calls, fit_many, schedules
 from fastmlp.streaming import Stream
 from pairwise import all_pairs
 from problems import DTYPES, assert_close, assert_equal_bits, parameters, problem, row_orders
@@ -314,6 +314,20 @@ def test_the_curve_is_in_the_history_and_continues_by_fit():
 def test_wrong_settings_are_rejected(argument, error, message):
     with pytest.raises(error, match=message):
         Trainer(Network(SIZES), **argument)
+
+
+def test_steps_begin_where_rounding_falls_below_them():
+    """29 / 100 * 100 is below 29."""
+    progress = np.arange(100) / 100
+    np.testing.assert_array_equal(schedules.step(100, 0.5)(progress), 0.5 ** np.arange(100))
+
+
+def test_a_norm_that_overflows_ends_a_fit():
+    """Its inverse as a factor would leave the weights as they are."""
+    net = Network((1, 1), loss="absolute_error", dtype="float64")
+    X = np.full((4, 1), 1e200)
+    with pytest.raises(DivergenceError):
+        Trainer(net, learning_rate=1e-200, max_gradient_norm=1.0).fit(X, X[:, 0], epochs=1)
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,15 @@ def test_studies_vary_one_thing():
     assert rows[0]["loss"] == Trainer(net, learning_rate=0.2, batch_size=16, seed=1).fit(X[:40], Y[:40], 1).loss[0]
 
 
+def test_iterators_serve_all_sizes_of_a_learning_curve():
+    called = []
+    rows = studies.learning_curve(
+        [40, 120], X, Y, 1, SETTINGS, seeds=iter((1, 2)), callbacks=iter([lambda info: called.append(info.epoch)])
+    )
+    assert [(row["train_size"], row["seed"]) for row in rows] == [(40, 1), (40, 2), (120, 1), (120, 2)]
+    assert called == [1] * 4
+
+
 def test_learning_curves_take_the_weights_of_all_rows():
     weights = np.linspace(0.5, 2, 120)
     rows = studies.learning_curve([40, 120], X, Y, 1, SETTINGS, seeds=(1,), sample_weight=weights)

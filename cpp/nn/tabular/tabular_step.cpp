@@ -1,4 +1,5 @@
 // One update of a network for tables.
+#include "../norms.h"
 #include "tabular_trainer.h"
 
 namespace fastmlp {
@@ -296,8 +297,7 @@ template <class T> void TabularTrainer<T>::clip_and_update(const Worker& worker,
         for (ArrayState& state : arrays_)
             kernels_.norms(state.gradient.values().data(), state.gradient.values().size(), sums);
         kernels_.norms(sums_.data(), sums_.size(), sums);
-        const double norm = std::sqrt(sums[1]);
-        if (!(norm <= pass.settings.max_gradient_norm)) scale = static_cast<T>(pass.settings.max_gradient_norm / norm);
+        scale = clipping_factor<T>(std::sqrt(sums[1]), pass.settings.max_gradient_norm);
         worker.wait_for_all();
     }
     const auto update_share = [&](const ParameterBlock<T>& block, const UpdateRule<T>& by) {

@@ -283,6 +283,8 @@ class FittedMLP(CallbackSupport, Predictions, Solvers, EnsembleFit, BaseEstimato
             vars(self).update(copies_of_curves(self))  # those of the estimator stay as they are until the fit ends
         network = self.network_in_training = self._network_to_train(incremental)
         rows, held_out_rows = self._split(encoded, eval_set, chosen)
+        if weights is not None and not (weights if self.solver == "lbfgs" else weights[rows]).any():
+            raise ValueError("the weights of the rows to train on must not all be 0")
         if first_pass and self.standardize:
             counted = None if self.solver == "lbfgs" else rows
             self.standardization_ = standardization.of_rows(network.spec, X, encoded, weights, threads(), counted)
@@ -356,8 +358,7 @@ class FittedMLP(CallbackSupport, Predictions, Solvers, EnsembleFit, BaseEstimato
         for name in ("estimators_", "out_of_fold_"):
             vars(self).pop(name, None)  # of an ensemble that was fitted before
         self.standardization_: Standardization | None = None
-        self.n_iter_ = 0
-        self.t_ = 0
+        self.n_iter_ = self.t_ = 0
         self.n_layers_ = len(layer_sizes)
         self.out_activation_ = losses.TABLE[self._loss_name()].scikit_learn_output
         self.coefs_, self.intercepts_ = [], []

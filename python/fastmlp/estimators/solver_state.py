@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .. import core_calls, optimizers, validation
 from ..network import Network
 from ..trainer_state import running_mean
@@ -32,13 +34,21 @@ class SolverState:
         row = optimizers.TABLE[parameters["solver"]]
         self.rule = parameters["learning_rate"] if row.follows_schedules else "constant"
         self._power_t = parameters["power_t"]
-        self._kind, self._settings = _update_rule(parameters)
+        self._kind, self._settings = _update_rule(parameters, network.dtype)
         layers, factors = len(network.layer_sizes) - 1, parameters["learning_rate_factors"]
         factors = None if factors is None else optimizers.check_rate_factors(factors, layers)
         precision = validation.check_precision(parameters["precision"], "X", network.dtype)
         self._settings |= optimizers.besides(parameters["average_decay"], factors, layers, precision)
         self.core = core_calls.new_core_trainer(network, self._kind, self._settings)
         self._mean: Network | None = None
+
+    @property
+    def learning_rate(self) -> float:
+        return self._rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:  # by callbacks, too
+        self._rate = validation.check_number("learning_rate", rate, above=0, dtype=self.network.dtype)
 
     @property
     def evaluated(self) -> Network:
@@ -79,13 +89,16 @@ class SolverState:
         self.core.set_optimizer_state(*optimizer_state)
 
 
-def _update_rule(parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def _update_rule(parameters: dict[str, Any], dtype: np.dtype) -> tuple[str, dict[str, Any]]:
     """The core's update rule for an estimator's parameters; scikit-learn's momentum may be 1, a Trainer's may not."""
     row = optimizers.TABLE[parameters["solver"]]
     settings = {
         name: parameters.get(SCIKIT_LEARN_NAMES.get(name, name), setting.default)
         for name, setting in row.settings.items()
     }
+    for name, setting in row.settings.items():
+        if name != "momentum":
+            setting.check(name, settings[name], dtype)
     if not settings.get("momentum", True):
         settings["nesterov"] = False
     return row.kind(settings), settings
