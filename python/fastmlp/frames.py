@@ -11,6 +11,11 @@ OF_TEXT = ": for class labels of text pass np.unique(y, return_inverse=True)[1]"
 """What an error about text in y says."""
 
 
+def has_categories(values: Any) -> bool:
+    """Whether this is a data frame with a column of categories, whose missing entries NumPy would turn into numbers."""
+    return hasattr(values, "columns") and any(hasattr(dtype, "categories") for dtype in getattr(values, "dtypes", ()))
+
+
 def of_frame(name: str, frame: Any) -> np.ndarray:
     """The values of a data frame of pandas or polars whose columns have several types, or types that NumPy lacks."""
     columns = [

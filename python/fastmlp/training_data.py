@@ -397,6 +397,8 @@ def as_array(name: str, values: Any) -> np.ndarray:
         raise ValueError(f"{name} must have no masked entries, got {masked} of them")
     if values is None:
         raise TypeError(f"{name} must be an array, got None")
+    if frames.has_categories(values):
+        return frames.of_frame(name, values)
     try:
         array = np.asarray(values)
     except ValueError as error:

@@ -70,3 +70,13 @@ def test_errors_name_the_column_and_its_type():
         net.evaluate(X, pandas.Series(["1"] * 40, dtype="string"))
     with pytest.raises(TypeError, match="integer class labels"):
         net.evaluate(X, pandas.Series([1, None] * 20, dtype="Int64"))
+
+
+@pytest.mark.parametrize("beside", [[1, 2, 3], [True, False, True]], ids=["integers", "bools"])
+def test_missing_categories_are_nan_beside_every_type(beside):
+    """pandas casts them to the type that the columns have in common, where they become other numbers."""
+    frame = pandas.DataFrame({"a": pandas.Categorical([beside[0], beside[1], None]), "b": beside})
+    net = Network((2, 1), loss="squared_error")
+    with pytest.raises(ValueError, match=r"X must be finite, got nan at \[2, 0\]"):
+        net.forward(frame)
+    np.testing.assert_array_equal(net.forward(frame[:2]), net.forward(np.stack([beside[:2]] * 2, axis=1)))
