@@ -227,6 +227,36 @@ def test_checkpoints_resume_with_the_bits_of_an_uninterrupted_fit_and_on_other_n
     assert alone.history.loss[:3] == three[0].history.loss[:3]
 
 
+def test_ranks_without_the_checkpoint_take_the_place_in_its_fit(tmp_path):
+    """It was written in a fit that was to be longer, so the schedule and EarlyStopping go on with that fit."""
+    X, y = problem(60)
+    path = tmp_path / "ranks.safetensors"
+
+    def fit(trainer, **more):
+        rank = trainer.communicator.rank
+        trainer.fit(X[rank::2], y[rank::2], epochs=2, **more)
+        return parameters(trainer.network), trainer.history.learning_rate
+
+    def new(communicator):
+        return distributed.Trainer(network(), batch_size=20, schedule="cosine", seed=3, communicator=communicator)
+
+    def interrupted(info):
+        info.trainer.save(path)
+        return True
+
+    def go_on(communicator, has_read):
+        resumes = communicator.rank in has_read
+        trainer = distributed.Trainer.resume(path, communicator=communicator) if resumes else new(communicator)
+        begins = []
+        return fit(trainer, callbacks=[lambda info: begins.append(info.begin)]), begins
+
+    together(2, lambda communicator: fit(new(communicator), callbacks=[interrupted]))
+    expected = together(2, lambda communicator: go_on(communicator, [0, 1]))[0]
+    for (params, rates), begins in together(2, lambda communicator: go_on(communicator, [0])):
+        assert_equal_bits(params, expected[0][0])
+        assert (rates, begins) == (expected[0][1], expected[1])
+
+
 def test_checkpoint_callbacks_write_once(tmp_path):
     X, y = problem(40)
     path = tmp_path / "ranks.safetensors"

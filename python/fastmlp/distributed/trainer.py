@@ -63,7 +63,7 @@ class Trainer(trainer.Trainer):
     Parameters
     ----------
     network : Network
-        Rank 0's parameters, optimizer state and row order are sent to the other ranks when a fit begins.
+        Rank 0's parameters, optimizer state, row order and history are sent to the other ranks when a fit begins.
     optimizer, learning_rate, momentum, nesterov, rho, momentum_decay, beta_1, beta_2, epsilon, weight_decay, l1, \
 l2, proximal, max_gradient_norm, dropout, input_dropout, schedule, weight_decay_schedule, dropout_schedule, average_decay, \
 learning_rate_factors, shuffle, seed
@@ -293,8 +293,7 @@ learning_rate_factors, shuffle, seed
         content = np.frombuffer(text.encode(), np.uint8).copy()
         size = np.array([len(content)], np.float64)
         self._communicator.broadcast_(size)
-        if len(content) != size[0]:
-            content = np.zeros(int(size[0]), np.uint8)
+        content = np.resize(content, int(size[0]))
         self._communicator.broadcast_(content)
         return content.tobytes().decode()
 
@@ -318,8 +317,9 @@ learning_rate_factors, shuffle, seed
 
     def _take_rank_0s_state(self) -> None:
         generator = self._rng.bit_generator
-        text = self._rank_0s(json.dumps([self.core.updates, generator.state, vars(self._history)]))
-        self.core.updates, generator.state, history = json.loads(text)
+        own = [self.core.updates, generator.state, vars(self._history), self._fit_begin, self._fit_end, self._resumes]
+        first = json.loads(self._rank_0s(json.dumps(own)))
+        self.core.updates, generator.state, history, self._fit_begin, self._fit_end, self._resumes = first
         self._history = History().extend(history)
         values = self.core.memory()
         self._communicator.broadcast_(values)
