@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from fastmlp import Ensemble, Network, Trainer, distributed, fit_ensemble, fit_lbfgs, fit_many, load, streaming
 from problems import problem
-from ranks import Ranks
+from ranks import Ranks, together
 
 pytest.importorskip("sklearn", reason="estimators make networks, too")
 
@@ -61,6 +61,20 @@ def test_predictions_have_the_shape_of_the_targets_of_the_last_fit(fit, loss):
         decided = net.forward(X) > 0.5 if loss == "binary_cross_entropy" else net.forward(X)
         np.testing.assert_array_equal(predictions.ravel(), decided[:, 0])
     assert net.forward(X).shape == (60, 1)
+
+
+@pytest.mark.parametrize("columns", [True, False])
+@pytest.mark.parametrize("without_rows", [0, 1])
+def test_a_rank_without_rows_predicts_in_the_shape_of_the_others(without_rows, columns):
+    X, y = problem(60, "squared_error", layer_sizes=SIZES)
+    y = y if columns else y[:, 0]
+
+    def fit(communicator):
+        own, net = slice(0 if communicator.rank == without_rows else 60), network()
+        distributed.Trainer(net, communicator=communicator).fit(X[own], y[own], 1)
+        return net.predict(X).shape
+
+    assert together(2, fit) == [y.shape] * 2
 
 
 def test_evaluations_and_fits_that_are_rejected_change_no_shape():

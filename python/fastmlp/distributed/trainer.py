@@ -38,7 +38,7 @@ class Shard:
     sample_weight: np.ndarray | None = None  # (own_rows,), float64
     rows_of_ranks: np.ndarray | None = None  # (ranks,), once it is gathered
     weight: float = 0.0  # of the rows of all ranks
-    column_targets: bool = False
+    column_targets: bool = False  # y has shape (own_rows, 1); without rows, that of another rank has
 
     @property
     def rows(self) -> int:
@@ -205,8 +205,9 @@ learning_rate_factors, shuffle, seed
             )
             for each in (shard, *shards.values()):
                 own_weight = 0.0 if each.data is None else each.data.weight
-                rows, weights = self._gather(each.own_rows, own_weight).T
+                rows, weights, columns = self._gather(each.own_rows, own_weight, each.column_targets).T
                 each.rows_of_ranks, each.weight = rows.astype(np.int64), float(weights.sum())
+                each.column_targets |= each.data is None and bool(columns.any())
                 if each.rows == 0:
                     raise ValueError(f"the ranks must have at least one row together, got {each.rows}")
                 if not each.weight > 0:
@@ -338,10 +339,8 @@ learning_rate_factors, shuffle, seed
         return int((-(-shard.rows_of_ranks // self._rows_per_update(shard))).max())
 
     def _order(self, shard: Shard) -> np.ndarray:
-        epoch_seed = int(self._rng.integers(1 << 62))
-        if not self.shuffle:
-            return np.arange(shard.own_rows, dtype=np.int64)
-        order = np.random.default_rng((epoch_seed, self._communicator.rank)).permutation(shard.own_rows)
+        rng = np.random.default_rng((int(self._rng.integers(1 << 62)), self._communicator.rank))
+        order = rng.permutation(shard.own_rows) if self.shuffle else np.arange(shard.own_rows)
         return order.astype(np.int64, copy=False)
 
     def _train_chunk(self, *arguments: Any) -> Any:
