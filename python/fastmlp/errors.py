@@ -17,9 +17,9 @@ class DivergenceError(ArithmeticError, ValueError):
     Attributes
     ----------
     epoch : int >= 1
-        The epoch of the fit.
+        The epoch of the fit; 1 in `Trainer.apply`.
     step : int >= 1
-        The update in that epoch.
+        The update in that epoch; in `Trainer.apply` the update of the trainer.
     learning_rate : float
         The learning rate in that epoch.
     """

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _core, activations, core_calls, training_data, validation
+from .errors import DivergenceError
 from .threads import default_thread_count
 
 
@@ -85,7 +86,8 @@ class Step:
         Raises
         ------
         ValueError, TypeError
-            If grad_outputs has a wrong shape or type, or holds NaN or inf.
+            If grad_outputs has a wrong shape or type, or holds NaN or inf, also after it is multiplied by the standard
+            deviations of y in a standardized network.
         RuntimeError
             If the parameters have changed since the step began.
         """
@@ -100,7 +102,10 @@ class Step:
         if network.core.parameters_version != self._version or network.core.is_locked_elsewhere():
             raise RuntimeError("the parameters have changed since the step began: call begin again")
         if self._standardization is not None and self._standardization.target_std is not None:
-            gradient = (gradient * self._standardization.target_std).astype(dtype)
+            with np.errstate(all="ignore"):
+                gradient = gradient * self._standardization.target_std
+            name = "grad_outputs times the standard deviations of y"
+            gradient = training_data.check_parameter(name, gradient, shape, dtype, self._threads)
         in_gradient = np.empty((self._rows, network.layer_sizes[0]), network.dtype) if inputs else None
         begin = 0
         while begin < self._rows:
@@ -168,5 +173,19 @@ def apply(trainer: Any, gradients: Any, n_threads: int | None) -> None:
             raise TypeError(f"gradients must have attributes weights and biases, got {gradients!r}")
         given = getattr(gradients, name)
         arrays.append(training_data.check_parameters(f"gradients.{name}", given, shapes, spec.dtype, threads))
+    core = trainer.core
     with trainer.network.core.lock_parameters():
-        trainer.core.apply(*arrays, trainer.update_settings(np.zeros(1)), threads)
+        core.save_snapshot()
+        core.apply(*arrays, trainer.update_settings(np.zeros(1)), threads)
+        if not trainer.network.core.is_finite():
+            core.restore_snapshot()
+            raise _divergence(core.updates + 1, trainer.learning_rate)
+
+
+def _divergence(update: int, learning_rate: float) -> DivergenceError:
+    error = DivergenceError(
+        f"the weights are not finite after update {update}, with learning_rate={learning_rate:g}; the network keeps those"
+        " from before it: apply smaller gradients, or use a smaller learning rate or penalty"
+    )
+    error.epoch, error.step, error.learning_rate = 1, update, learning_rate
+    return error

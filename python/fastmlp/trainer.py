@@ -292,6 +292,8 @@ class Trainer(ResumableTrainer):
             If an array has a wrong shape or type, or holds NaN or inf; or if the trainer has a setting that needs the
             forward pass, several batches or an end of the training: dropout, accumulate and schedules; or if the gradients are
             those of a step of another network. Nothing is changed then.
+        DivergenceError
+            If a weight becomes NaN or infinite; network and optimizer state are as before the update.
         RuntimeError
             If a fit of this network is running.
 

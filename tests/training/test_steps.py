@@ -174,6 +174,45 @@ def test_checkpoints_between_updates_are_exact(tmp_path):
 # Errors
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_an_update_that_diverges_changes_nothing(optimizer, dtype):
+    X, y = problem(20, layer_sizes=SIZES)
+    net = Network(SIZES, dtype=dtype, seed=1)
+    trainer, step = Trainer(net, optimizer, 0.1, average_decay=0.5), net.begin(X)
+    good = step.backward(loss_gradient(net, step.outputs, y))
+    trainer.apply(good)
+    before, twin = parameters(net), copy.deepcopy(trainer)
+    trainer.learning_rate = float(np.finfo(dtype).max)
+    huge = with_change(good, "weights", [np.full(w.shape, np.finfo(dtype).max / 2) for w in good.weights])
+    with pytest.raises(
+        fastmlp.DivergenceError, match="the weights are not finite after update 2, with learning"
+    ) as caught:
+        trainer.apply(huge if optimizer == "sgd" else good)
+    assert (caught.value.epoch, caught.value.step, caught.value.learning_rate) == (1, 2, trainer.learning_rate)
+    assert_equal_bits(parameters(net), before)
+    trainer.learning_rate = 0.1
+    for each in (trainer, twin):  # the optimizer's state is as before, too
+        each.apply(fastmlp.history.Gradients(0, 0, good.weights, good.biases))
+    assert_equal_bits(parameters(net), parameters(twin.network))
+    assert_equal_bits(parameters(trainer.average), parameters(twin.average))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gradients_beyond_the_range_in_the_units_of_standardized_targets_are_rejected(dtype):
+    X, y = problem(20, "squared_error", dtype, (11, 2))
+    net = Network((11, 2), loss="squared_error", dtype=dtype, standardize=True)
+    net.learn_standardization(X, y * np.array([1, 1000]))
+    gradient = np.zeros((20, 2), dtype)
+    gradient[7] = np.finfo(dtype).max / 100
+    step = net.begin(X)
+    with pytest.raises(
+        ValueError, match=r"grad_outputs times the standard deviations of y must be .*, got .* at \[7, 1\]"
+    ):
+        step.backward(gradient)
+    assert all(np.isfinite(array).all() for array in step.backward(gradient / 100).weights)
+
+
 @pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_steps_are_not_copied(make):
     with pytest.raises(TypeError, match="a step cannot be copied or pickled: call begin again"):
