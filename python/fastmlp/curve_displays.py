@@ -99,7 +99,7 @@ class LearningCurveDisplay(Display):
         entries = {name: values for name, values in dict(history).items() if len(values)}
         own = [name for name in entries if name == metric or labels.set_and_metric(name, entries)[1] == metric]
         own.sort(key=lambda name: labels.set_and_metric(name, entries)[0] != "")  # the training first
-        curves = {labels.of_data(name, entries): entries[name] for name in own}
+        curves = {label: entries[name] for label, name in zip(labels.of_each_data(own, entries), own)}
         if not curves:
             raise ValueError(f"metric must be an entry of the history ({', '.join(entries)}), got {metric!r}")
         if x == "seconds" and x not in entries:

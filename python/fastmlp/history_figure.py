@@ -25,9 +25,9 @@ def figure(metrics: Mapping[str, Sequence[float]]) -> Any:
         raise ValueError("a history must have at least one epoch to be drawn, got none")
     drawn = Figure(figsize=(PANEL[0] * len(panels), PANEL[1]), layout="constrained")
     for axes, (kind, own) in zip(drawn.subplots(1, len(panels), squeeze=False)[0], panels.items()):
-        for name in own:
+        for name, label in zip(own, labels.of_each_data(own, metrics)):
             values = metrics[name]
-            draw_curve(axes, range(1, len(values) + 1), values, label=labels.of_data(name, metrics))
+            draw_curve(axes, range(1, len(values) + 1), values, label=label)
         set_whole_ticks(axes)
         axes.set(xlabel="epoch", ylabel=kind)
         axes.legend()

@@ -26,6 +26,11 @@ def of_data(name: str, names: Iterable[str]) -> str:
     return {"": "training", "val": "validation"}.get(which, which)
 
 
+def of_each_data(own: Sequence[str], names: Iterable[str]) -> list[str]:
+    """The data that each of these entries is about; where two sets have the same text, the entry of the second one."""
+    return _distinct([of_data(name, names) for name in own], own)
+
+
 def of_column(name: str, names: Iterable[str] = ()) -> str:
     """ "validation loss" of "val_loss", "batch size" of "batch_size"."""
     which, metric = set_and_metric(name, names)
@@ -35,10 +40,10 @@ def of_column(name: str, names: Iterable[str] = ()) -> str:
 def of_metrics(metrics: Sequence[str], names: Iterable[str]) -> tuple[str, list[str]]:
     """The label of the axis, and what tells the metrics apart: their data, or their names if these differ, too."""
     kinds = {set_and_metric(name, names)[1] for name in metrics}
-    full = [of_column(name, names) for name in metrics]
+    full = _distinct([of_column(name, names) for name in metrics], metrics)
     if len(metrics) == 1 or len(kinds) > 1:
         return ", ".join(full), full
-    return of_column(kinds.pop()), [of_data(name, names) for name in metrics]
+    return of_column(kinds.pop()), of_each_data(metrics, names)
 
 
 def of_values(column: str, values: Sequence[Any]) -> tuple[str, list[str]]:
@@ -54,6 +59,14 @@ def of_values(column: str, values: Sequence[Any]) -> tuple[str, list[str]]:
 
 def is_number(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _distinct(texts: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The texts; instead of one that an earlier name has, the name."""
+    first: dict[str, str] = {}
+    for text, name in zip(texts, names):
+        first.setdefault(text, name)
+    return [text if first[text] == name else name for text, name in zip(texts, names)]
 
 
 def _text(value: Any) -> str:

@@ -9,7 +9,7 @@ matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
 
 import fastmlp  # noqa: E402
-from fastmlp import History, Network, Trainer, studies  # noqa: E402
+from fastmlp import History, Network, Trainer, history_figure, studies  # noqa: E402
 from fastmlp.plotting import (  # noqa: E402
     HeatMapDisplay,
     LearningCurveDisplay,
@@ -354,6 +354,26 @@ def test_a_history_names_its_data():
         display = LearningCurveDisplay.from_history(history, metric)
         assert (legend_of(display.ax_), display.ax_.get_ylabel()) == (names, label)
     assert legend_of(History(loss=[3.0], val_loss=[2.0]).plot().axes[0]) == ["training", "validation"]
+
+
+@pytest.mark.parametrize(
+    "entries, names",
+    [
+        (["training_loss", "val_loss", "loss"], ["training", "training_loss", "validation"]),
+        (["validation_loss", "val_loss", "loss"], ["training", "validation", "val_loss"]),
+    ],
+)
+def test_sets_whose_names_are_labels_of_others_have_curves_of_their_own(entries, names):
+    history = {name: [float(i), i / 2] for i, name in enumerate(entries)}
+    order = ["loss", *entries[:2]]
+    display = LearningCurveDisplay.from_history(history)
+    assert legend_of(display.ax_) == names
+    assert [line.get_ydata()[0] for line in display.lines_] == [history[name][0] for name in order]
+    of_history = legend_of(history_figure.figure(history).axes[0])
+    assert len(of_history) == len(set(of_history)) == 3
+    rows = [{"l2": 0.1, "seed": 0, "epoch": 1, **{name: values[0] for name, values in history.items()}}]
+    assert legend_of(PathDisplay.from_rows(rows, order, "l2").ax_) == names
+    assert legend_of(LearningCurveDisplay.from_rows(rows, order, "l2").ax_) == [f"0.1, {name}" for name in names]
 
 
 def test_metrics_of_a_study_have_the_same_names_on_curves_and_paths():
