@@ -46,7 +46,7 @@ def fit_ensemble(
         Settings of `Network` and `Trainer` by name, such as ``{"layer_sizes": (784, 128, 10), "batch_size": 32}``;
         all but the seed.
     X, y, epochs
-        As in `Trainer.fit`, but no Stream.
+        As in `Trainer.fit`, but no Stream. X and y must not change while the fits run.
     seeds : iterable of int >= 0, at least one
         Each is the seed of one member: of its initial weights, of its row orders, and with "bootstrap" of its rows.
     rows : {"all", "bootstrap", "folds"}

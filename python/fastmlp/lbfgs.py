@@ -51,7 +51,7 @@ def fit_lbfgs(
     network : Network
         The network to train, in place. Its dtype must be float64, because a line search needs double precision.
     X, y
-        As in `Trainer.fit`.
+        As in `Trainer.fit`. X and y must not change while the fit runs.
     max_iter : int >= 1
         Maximum number of iterations; each evaluates the loss about once. If the history has fewer, the search has ended.
     l1, l2 : float >= 0

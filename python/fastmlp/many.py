@@ -52,7 +52,7 @@ def fit_many(
     trainers : sequence of Trainer
         Trainers of different networks, which must accept the same X and y. Their own n_threads is ignored.
     X, y, epochs, validation_data, sample_weight, validation_split
-        As in `Trainer.fit`, but no Stream.
+        As in `Trainer.fit`, but no Stream. X and y must not change while the fits run.
     callbacks : iterable of callable
         As in `Trainer.fit`, for every network; ``info.network`` is the one that has ended an epoch. They are called one
         at a time, from the threads that train; True ends the fit of that network.

@@ -198,6 +198,7 @@ class Trainer(ResumableTrainer):
             values as it reads them. A CSR matrix gives the same bits as the dense array, which is never built; with
             ``precision="bfloat16_amx"`` the last bits may differ. The cost depends on the columns that occur in a batch,
             plus one pass over all weights per update with l1, l2, momentum, Adam, accumulation or batches above 256 rows.
+            X and y must not change while the fit runs.
             Or a `streaming.Stream` of rows that need not fit into memory; y is None then.
         y : integers in [0, classes), shape (samples,), or for the other losses reals, shape (samples, outputs)
         epochs : int >= 1
