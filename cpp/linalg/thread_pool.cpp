@@ -109,13 +109,13 @@ ThreadPool& ThreadPool::mine() {
     if (pool && pool->forks_ == forks.load(std::memory_order_relaxed)) return *pool;
     // The pool of a parent stays as it is: its threads are not here, so nothing of it can be ended.
     std::unique_ptr<ThreadPool> made(new ThreadPool(forks.load()));
-    if (pthread_setspecific(key, made.get()) != 0) throw std::bad_alloc();
     // A thread that the system refuses throws: what an exception needs in this thread is allocated now, or never. The C
     // library ends the process if it cannot, so memory is taken before in a way that throws.
     constexpr std::size_t thread_local_bytes = 2048;  // more than the C library takes
     void* const volatile memory = ::operator new(thread_local_bytes);
     ::operator delete(memory);
     [[maybe_unused]] const volatile int under_way = std::uncaught_exceptions();
+    if (pthread_setspecific(key, made.get()) != 0) throw std::bad_alloc();
     return *made.release();
 }
 

@@ -6,6 +6,7 @@ Needs a build with FASTMLP_FAIL_ALLOCATIONS, which the long test run makes.
 import ctypes
 import gc
 import itertools
+import threading
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from teams import team_of
 testing = _core.testing
 if not hasattr(testing, "fail_allocation"):
     pytest.skip(
-        "all 13 tests of this file need a build with FASTMLP_FAIL_ALLOCATIONS: `make torture` makes one and runs them",
+        "all 14 tests of this file need a build with FASTMLP_FAIL_ALLOCATIONS: `make torture` makes one and runs them",
         allow_module_level=True,
     )
 
@@ -89,6 +90,36 @@ def test_fitting(settings, n_threads, monkeypatch):
     other = Network(SIZES, seed=1)
     Trainer(other, batch_size=50, **settings).fit(X, Y, epochs=1)
     assert_equal_bits(parameters(net), parameters(other))
+
+
+def test_the_first_team_of_a_thread():
+    """Its pool is made then. One that could not be made must not be used, nor destroyed again.
+
+    Without memory for a thread of the pool, the team is smaller, and no error is raised.
+    """
+    net, outputs, errors = Network(SIZES), [], []
+    expected = net.forward(X)
+
+    def work():
+        for n in itertools.count(1):
+            testing.fail_allocation(n)
+            try:
+                outputs.append(net.forward(X, n_threads=2))
+            except MemoryError as error:
+                errors.append(error)
+            happened = testing.allocation_failed()
+            testing.fail_allocation(0)
+            if not happened:
+                break
+
+    thread = threading.Thread(target=work)
+    with team_of(2):
+        thread.start()
+        thread.join()
+    assert len(errors) >= 2, "the pool, and what an exception needs"
+    assert len(outputs) >= 2, "without and with a thread of the pool"
+    for found in outputs:
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_operations():
