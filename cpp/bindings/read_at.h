@@ -20,19 +20,20 @@ namespace fastmlp {
 
 // Returns how many bytes were read, at most `bytes`; 0 at the end of the file, and -1 after an error, with errno.
 inline std::int64_t read_at(int file, char* to, std::int64_t bytes, std::int64_t offset) noexcept {
+    constexpr std::int64_t max_bytes = 1 << 30;  // ReadFile's count has 32 bits, and macOS rejects one above INT_MAX
+    const std::int64_t wanted = bytes < max_bytes ? bytes : max_bytes;
 #ifdef _WIN32
-    constexpr std::int64_t max_bytes = 1 << 30;  // ReadFile's count has 32 bits
     OVERLAPPED at{};  // the place, also for a file that was not opened for overlapped reads
     at.Offset = static_cast<DWORD>(offset);
     at.OffsetHigh = static_cast<DWORD>(offset >> 32);
     DWORD count = 0;
     const auto handle = reinterpret_cast<HANDLE>(_get_osfhandle(file));
-    if (ReadFile(handle, to, static_cast<DWORD>(bytes < max_bytes ? bytes : max_bytes), &count, &at)) return count;
+    if (ReadFile(handle, to, static_cast<DWORD>(wanted), &count, &at)) return count;
     if (GetLastError() == ERROR_HANDLE_EOF) return 0;
     errno = EIO;
     return -1;
 #else
-    return pread(file, to, static_cast<std::size_t>(bytes), static_cast<off_t>(offset));
+    return pread(file, to, static_cast<std::size_t>(wanted), static_cast<off_t>(offset));
 #endif
 }
 
