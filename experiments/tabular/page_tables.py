@@ -65,7 +65,7 @@ def summary(t: Tables, compared: Comparison) -> list[Row]:
         {
             "method": method,
             "sets": int((~np.isnan(compared.errors[i])).any(axis=1).sum()),
-            "splits": int((~np.isnan(compared.errors[i])).sum(axis=1).max()),
+            "splits": splits_of(compared.errors[i]),
             "complete": bool(compared.complete[i]),
             **{name: float(values[i]) for name, values in columns.items()},
             "two_threads": times_as_fast(t["fits"].where(method=method)),
@@ -75,6 +75,12 @@ def summary(t: Tables, compared: Comparison) -> list[Row]:
     for row in rows:
         row |= {name: "" if np.isnan(row[name]) else f"{row[name]:.1f}" for name in ("rank", "rank_in_trees")}
     return sorted(rows, key=lambda row: (not row["complete"], row["ratio"]))
+
+
+def splits_of(errors: np.ndarray) -> str:
+    """How many splits of each set a method was fitted to, such as "5" or "1 to 3"; `errors` of shape (sets, splits)."""
+    counts = np.unique((~np.isnan(errors)).sum(axis=1))
+    return " to ".join(map(str, dict.fromkeys((counts[counts > 0][0], counts[-1]))))
 
 
 def times_as_fast(fits: Table) -> str:

@@ -250,6 +250,11 @@ def test_a_method_on_fewer_splits_is_compared_on_these():
     np.testing.assert_allclose(found.ranks([True] * 3), [(1 + 2) / 2, np.nan, (2 + 1) / 2])
 
 
+def test_the_splits_of_a_method():
+    known = np.array([[0.1, 0.2, 0.3], [np.nan, 0.2, np.nan], [np.nan] * 3])
+    assert [page_tables.splits_of(errors) for errors in (known, known[:1], known[1:])] == ["1 to 3", "3", "1"]
+
+
 def test_without_the_reference_nothing_is_divided():
     found = Comparison.of(made_up([row for row in FITS if row[0] != A]))
     assert np.isnan(found.geometric_means(A)).all()
