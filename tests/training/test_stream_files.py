@@ -278,6 +278,26 @@ def test_another_file_under_the_name_raises(tmp_path, blocks):
     assert len(trainer.history.loss) == 2
 
 
+@pytest.mark.parametrize("other", [lambda X: X.astype(np.int64), np.asfortranarray], ids=["dtype", "order"])
+@pytest.mark.parametrize("blocks", [1, 4])
+def test_other_contents_of_the_same_length_are_rejected(tmp_path, blocks, other):
+    X, y = problem(40)
+    X = X.astype(np.float64)
+    np.save(tmp_path / "x.npy", X)
+    stream = Stream.of_rows(tmp_path / "x.npy", y, chunk_rows=20, blocks_per_chunk=blocks)
+    length = (tmp_path / "x.npy").stat().st_size
+
+    def overwrite(info):
+        if info.epoch == 2:
+            np.save(tmp_path / "x.npy", other(X))
+            assert (tmp_path / "x.npy").stat().st_size == length
+
+    trainer = fastmlp.Trainer(network())
+    with pytest.raises(fastmlp.DataFileError, match="another header while it was used"):
+        trainer.fit(stream, None, epochs=5, callbacks=[overwrite])
+    assert len(trainer.history.loss) == 2
+
+
 @pytest.mark.parametrize("bytes_more", [-8, -1, 1, 8, 10_000])
 @pytest.mark.parametrize("which", ["x", "y"])
 @pytest.mark.parametrize("blocks", [1, 4])

@@ -29,6 +29,8 @@ class NpyRows:
             except Exception as reason:  # forged bytes can raise anything in NumPy and its parser
                 raise DataFileError(f"{self._name} is not a .npy file: {str(reason)[:200]}") from None
             self._offset, status = file.tell(), os.fstat(file.fileno())
+            file.seek(0)
+            self._header = file.read(self._offset)
         if self.dtype.kind not in "biuf" or (column_major and len(self.shape) > 1):
             order = "column-major " if column_major else ""
             raise DataFileError(f"{self._name} must hold row-major numbers, got {order}{self.dtype}")
@@ -47,6 +49,8 @@ class NpyRows:
                 raise DataFileError(f"{self._name} has been replaced by another file while it was used")
             if status.st_size != self._status.st_size:
                 raise self._changed(file)
+            if file.read(self._offset) != self._header:
+                raise DataFileError(f"{self._name} has got another header while it was used")
             yield file
 
     def __getitem__(self, rows: slice) -> np.ndarray:
