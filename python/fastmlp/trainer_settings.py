@@ -62,7 +62,7 @@ def _schedule(name: str, of: str = "") -> Callable[[Any, Any], Schedule | None]:
 def _accumulate(trainer: Any, value: Any) -> int | str:
     if isinstance(value, str) and value != "epoch":
         raise ValueError(f"accumulate must be an integer >= 1 or 'epoch', got {value!r}")
-    return value if isinstance(value, str) else validation.check_integer("accumulate", value, 1)
+    return "epoch" if isinstance(value, str) else validation.check_integer("accumulate", value, 1)
 
 
 FIXED: dict[str, Callable[[Any, Any], Any]] = {

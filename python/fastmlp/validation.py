@@ -174,22 +174,23 @@ def checks_arguments(keyword_only_after: str | None = None) -> Callable[[Functio
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
+    """The one of the choices that equals the value, which may be of a subclass of str, such as an Enum."""
     expected = f"{name} must be one of {', '.join(map(repr, choices))}, got {shown(value)}"
     if not isinstance(value, str):
         raise TypeError(expected)
     if value not in choices:
         raise ValueError(expected + suggestion(value, choices))
-    return value
+    return choices[choices.index(value)]
 
 
 def check_precision(value: Any, of: str, dtype: np.dtype) -> str | None:
     """The precision of products of `of`, which have this dtype; None: theirs."""
     if value is None:
         return None
-    check_choice("precision", value, PRECISIONS)
+    precision = check_choice("precision", value, PRECISIONS)
     if dtype != np.float32:
-        raise ValueError(f"precision {value!r} is for float32 {of}, got {dtype}")
-    return value
+        raise ValueError(f"precision {precision!r} is for float32 {of}, got {dtype}")
+    return precision
 
 
 def check_integer(name: str, value: Any, minimum: int, maximum: int = 2**63 - 1) -> int:

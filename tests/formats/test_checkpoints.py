@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import enum
 import functools
 import json
 import operator
@@ -143,6 +144,27 @@ def test_paths_of_bytes_are_taken(tmp_path):
     assert Trainer.resume(path).history.loss == first.history.loss
     with pytest.raises(TypeError, match="PathLike object, not int"):
         Checkpoint(3)
+
+
+class Name(str, enum.Enum):
+    NADAM = "nadam"
+    BFLOAT16 = "bfloat16"
+    EPOCH = "epoch"
+    COSINE = "cosine"
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"optimizer": Name.NADAM}, {"precision": Name.BFLOAT16}, {"accumulate": Name.EPOCH}, {"schedule": Name.COSINE}],
+    ids=lambda setting: next(iter(setting)),
+)
+def test_settings_that_are_members_of_an_enum_survive(tmp_path, setting):
+    saved = Trainer(Network(SIZES), **setting)
+    saved.fit(X, Y, epochs=1)
+    saved.save(tmp_path / "checkpoint")
+    (name,) = setting
+    expected = Trainer(Network(SIZES), **{name: setting[name].value})
+    assert getattr(Trainer.resume(tmp_path / "checkpoint"), name) == getattr(expected, name)
 
 
 def test_early_stopping_counts_the_epochs_before_a_resume(tmp_path):
