@@ -142,6 +142,8 @@ class Schedule:
 
 def check_schedule(name: str, value: Any) -> Schedule | None:
     """None, a Schedule, the name of one, or a function of the progress."""
+    if isinstance(value, Schedule) and value.function is None:  # it may not come from a function of this module
+        return _schedule(value.name, dict(value.settings))
     if value is None or isinstance(value, Schedule):
         return value
     if isinstance(value, str):

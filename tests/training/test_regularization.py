@@ -295,6 +295,12 @@ def test_the_curve_is_in_the_history_and_continues_by_fit():
         ({"max_gradient_norm": 0}, ValueError, "max_gradient_norm must be a finite number > 0, got 0"),
         ({"average_decay": 1}, ValueError, "average_decay must be a finite number > 0 and < 1, got 1"),
         ({"schedule": "cosin"}, ValueError, "schedule must be one of .* got 'cosin'; did you mean 'cosine'"),
+        ({"schedule": schedules.Schedule("cosin")}, ValueError, "schedule must be one of .* got 'cosin'"),
+        (
+            {"schedule": schedules.Schedule("cosine", {"warmup": -1.0, "end": 0.1})},
+            ValueError,
+            r"settings\['warmup'\] must be a finite number >= 0 and < 1, got -1.0",
+        ),
         ({"schedule": 0.5}, TypeError, "schedule must be a schedule, its name, a function of the progress or None"),
         ({"weight_decay_schedule": "cosine"}, ValueError, "needs an optimizer with weight_decay, got 'sgd'"),
         ({"learning_rate_factors": [(1, 1)]}, ValueError, "must be a pair .* for each of the 3 layers"),
@@ -348,6 +354,13 @@ def test_a_schedule_that_returns_no_valid_factor_changes_nothing(settings, messa
     with pytest.raises(ValueError, match=message):
         trainer_of(net, settings).fit(X, y, epochs=1)
     assert_equal_bits(parameters(net), before)
+
+
+def test_a_schedule_made_without_its_function_is_saved(tmp_path):
+    """Its numbers may be NumPy's, and those left out have their defaults."""
+    trainer = trainer_of(Network(SIZES), {"schedule": schedules.Schedule("step", {"factor": np.float32(0.5)})})
+    trainer.save(tmp_path / "checkpoint")
+    assert Trainer.resume(tmp_path / "checkpoint").schedule == schedules.step(factor=0.5) == trainer.schedule
 
 
 def test_a_function_as_schedule_cannot_be_saved(tmp_path):
