@@ -338,6 +338,13 @@ def altered(path, metadata=None, **tensors):
         ({}, {"history.loss": np.zeros((2, 2))}, "history.loss"),
         ({}, {"history.loss": np.zeros(2, np.float32)}, "history.loss"),
         ({}, {"history.not a name": np.zeros(2)}, "not a name"),
+        ({}, {"history.copy": np.zeros(2)}, "'copy' is no name of a metric"),
+        ({}, {"history.out_of_time": np.zeros(2)}, "'out_of_time' is no name of a metric"),
+        ({"trainer.learning_rate_factors": "5"}, {}, "learning_rate_factors"),
+        ({"trainer.learning_rate_factors": "null"}, {}, "learning_rate_factors"),
+        ({"trainer.learning_rate_factors": '["a", "bb"]'}, {}, "learning_rate_factors"),
+        ({"trainer.learning_rate_factors": '{"a": 1, "b": 2}'}, {}, "learning_rate_factors"),
+        ({"trainer.learning_rate_factors": "[[1, 2]]"}, {}, "learning_rate_factors"),
     ],
 )
 def test_damaged_checkpoints_raise(tmp_path, metadata, tensors, reason):

@@ -53,7 +53,7 @@ def read_trainer(path: Path) -> tuple[TrainerState, Fields]:
     if metadata.get("content") != "checkpoint":
         raise fields.error_of_content(f"holds a {metadata.get('content')}, not a checkpoint: fastmlp.load reads it")
     model = model_file.take_model(fields, arrays)
-    settings = _settings(fields)
+    settings = _settings(fields, len(model.spec.shapes))
     updates, optimizer_arrays = _bits(fields, "steps", 62), _optimizer_arrays(fields, arrays, model.spec)
     history = _history(fields, arrays)
     begin = _bits(fields, "fit_begin", 62) if "fit_begin" in metadata else 0  # older files lack it
@@ -66,7 +66,7 @@ def read_trainer(path: Path) -> tuple[TrainerState, Fields]:
     return state, fields
 
 
-def _settings(fields: Fields) -> dict[str, Any]:
+def _settings(fields: Fields, layers: int) -> dict[str, Any]:
     optimizer = fields.text("trainer.optimizer")
     if optimizer not in optimizers.TABLE:
         raise fields.error(f"trainer.optimizer must be one of {', '.join(optimizers.TABLE)}, got {optimizer!r}")
@@ -78,14 +78,14 @@ def _settings(fields: Fields) -> dict[str, Any]:
         settings[name] = read(f"trainer.{name}")
     for name in OPTIONAL:
         if f"trainer.{name}" in fields:
-            settings[name] = _optional(fields, name)
+            settings[name] = _optional(fields, name, layers)
     settings["batch_size"] = fields.integer("trainer.batch_size")
     accumulate = fields.text("trainer.accumulate")
     settings["accumulate"] = accumulate if accumulate == "epoch" else fields.integer("trainer.accumulate")
     return settings
 
 
-def _optional(fields: Fields, name: str) -> Any:
+def _optional(fields: Fields, name: str, layers: int) -> Any:
     if name == "precision":
         return fields.text(f"trainer.{name}")
     if not name.endswith("schedule") and name != "learning_rate_factors":
@@ -95,7 +95,7 @@ def _optional(fields: Fields, name: str) -> Any:
         if name.endswith("schedule"):
             return Schedule.from_text(text)
         value = json.loads(text)
-        return tuple(value) if isinstance(value, list) else value
+        return optimizers.check_rate_factors(tuple(value) if isinstance(value, list) else value, layers)
     except (ValueError, TypeError, RecursionError) as reason:
         raise fields.error(f"trainer.{name} is {text!r}: {reason}") from None
 
@@ -135,7 +135,7 @@ def _history(fields: Fields, arrays: Arrays) -> History:
     history, dtype = History(), np.dtype(np.float64)
     for name in [name for name in arrays if name.startswith("history.")]:
         metric = name.removeprefix("history.")
-        if not metric.isidentifier():
+        if not metric.isidentifier() or hasattr(History, metric):  # which would hide a method
             raise fields.error(f"{metric!r} is no name of a metric")
         entries = model_file.take(fields, arrays, name, (arrays[name].size,), dtype)
         vars(history)[metric] = entries.tolist()
