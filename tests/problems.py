@@ -135,6 +135,13 @@ def exported_network(activation, loss, dtype, layer_sizes=(23, 17, 31, 12, 5), s
     return net
 
 
+def overflowing(activation, dtype):
+    """A network whose only hidden unit gets infinite sums from some of these inputs."""
+    net, largest = Network((1, 1, 1), activation, "squared_error", dtype), np.finfo(dtype).max
+    net.set_parameters([np.full((1, 1), 10), np.full((1, 1), 0.5)], [np.zeros(1)] * 2)
+    return net, np.array([[-largest], [-largest / 20], [-1e9], [-150], [1], [largest / 20], [largest]], dtype)
+
+
 def with_a_huge_target(y, row):
     """The same targets of a regression, but that the loss of this row is not finite in float32."""
     y = y.copy()

@@ -57,6 +57,8 @@ class Activation:
 _HE, _LECUN = 6.0, 3.0
 _BELOW_ZERO = (("Neg", "x"), ("Relu", 0), ("Neg", 1), ("Exp", 2), ("Sub", 3, 1.0))  # e^min(x, 0) - 1
 _SOFTPLUS = (("Abs", "x"), ("Neg", 0), ("Exp", 1), ("Add", 2, 1.0), ("Log", 3), ("Relu", "x"), ("Add", 4, 5))
+# The factor of products whose other factor becomes 0, because minus infinity times 0 is NaN. Below -1000 they are 0.
+_FINITE, _C_FINITE = ("Max", "x", -1000.0), "({x} < -1000 ? -1000 : {x})"
 _C_SOFTPLUS = "({x} > 0 ? {x} : 0) + log1p{f}(exp{f}(-fabs{f}({x})))"
 
 
@@ -75,7 +77,12 @@ TABLE = {
             bound_factor=_HE,
             settings={"slope": Number(0.01, minimum=0)},
         ),
-        Activation("silu", (("Sigmoid", "x"), ("Mul", "x", 0)), "{x} /= 1 + exp{f}(-{x});", bound_factor=_HE),
+        Activation(
+            "silu",
+            (("Sigmoid", "x"), _FINITE, ("Mul", 0, 1)),
+            f"{{x}} = {_C_FINITE} / (1 + exp{{f}}(-{{x}}));",
+            bound_factor=_HE,
+        ),
         Activation(
             "elu",
             (*_BELOW_ZERO, ("Mul", 4, "alpha"), ("Relu", "x"), ("Add", 5, 6)),
@@ -97,8 +104,8 @@ TABLE = {
         ),
         Activation(
             "gelu",
-            (("Mul", "x", 0.7071067811865476), ("Erf", 0), ("Add", 1, 1.0), ("Mul", "x", 0.5), ("Mul", 2, 3)),
-            "{x} *= erfc{f}(-0.7071067811865476{f} * {x}) / 2;",
+            (("Mul", "x", 0.7071067811865476), ("Erf", 0), ("Add", 1, 1.0), _FINITE, ("Mul", 3, 0.5), ("Mul", 2, 4)),
+            f"{{x}} = {_C_FINITE} * (erfc{{f}}(-0.7071067811865476{{f}} * {{x}}) / 2);",
             bound_factor=_HE,
             onnx_dtypes=("float32",),
         ),
@@ -110,15 +117,17 @@ TABLE = {
                 ("Add", 1, 1.5957691216057308),
                 ("Mul", 2, "x"),
                 ("Sigmoid", 3),
-                ("Mul", 4, "x"),
+                _FINITE,
+                ("Mul", 4, 5),
             ),
-            "{x} /= 1 + exp{f}(-{x} * (1.5957691216057308{f} + 0.07135481627260025{f} * {x} * {x}));",
+            f"{{x}} = {_C_FINITE} / "
+            "(1 + exp{f}(-{x} * (1.5957691216057308{f} + 0.07135481627260025{f} * {x} * {x})));",
             bound_factor=_HE,
         ),
         Activation(
             "mish",
-            (*_SOFTPLUS, ("Tanh", 6), ("Mul", "x", 7)),
-            f"{{x}} *= tanh{{f}}({_C_SOFTPLUS});",
+            (*_SOFTPLUS, ("Tanh", 6), _FINITE, ("Mul", 7, 8)),
+            f"{{x}} = {_C_FINITE} * tanh{{f}}({_C_SOFTPLUS});",
             bound_factor=_HE,
         ),
         Activation("softplus", _SOFTPLUS, f"{{x}} = {_C_SOFTPLUS};"),

@@ -9,7 +9,7 @@ from compiled import STRICT, needs_compiler, run_checked, run_exported
 from fastmlp import Network
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.losses import LOSSES
-from problems import DTYPES, assert_exported, exported_network
+from problems import DTYPES, assert_exported, exported_network, overflowing
 
 SHAPES = {"deep": (23, 17, 31, 12, 5), "shallow": (23, 9, 1), "linear": (23, 4)}
 NAMES = [f"{a}_{loss}_{dtype}" for a in ACTIVATIONS for loss in LOSSES for dtype in DTYPES]
@@ -63,6 +63,17 @@ def test_large_sums_do_not_overflow(tmp_path, loss, activation):
     outputs, classes = run_exported({"network": net}, X, tmp_path)["network"]
     assert np.isfinite(outputs).all() and (activation == "logistic" or outputs.max() > 0.999)
     assert_exported(net, X, outputs, classes)
+
+
+@needs_compiler
+def test_sums_that_overflow_are_activated_alike(tmp_path):
+    for dtype in DTYPES:
+        nets = {name: overflowing(name, dtype)[0] for name in ACTIVATIONS}
+        X = overflowing("relu", dtype)[1]
+        folder = tmp_path / dtype
+        folder.mkdir()
+        for name, (outputs, _) in run_exported(nets, X, folder).items():
+            np.testing.assert_allclose(outputs, nets[name].forward(X), rtol=1e-6, err_msg=name)
 
 
 @pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler under the name of c++")

@@ -8,7 +8,7 @@ from fastmlp.formats import onnx_graph
 from fastmlp.losses import LOSSES
 from fastmlp.model_state import ModelSpec
 from onnx_models import run
-from problems import DTYPES, assert_exported, exported_network
+from problems import DTYPES, assert_exported, exported_network, overflowing
 from subprocesses import run_python
 
 onnx = pytest.importorskip("onnx")
@@ -27,6 +27,14 @@ def test_onnxruntime_predicts_the_same(activation, loss, dtype):
     found = run(net.to_onnx(), X)
     assert_exported(net, X, found["outputs"], found.get("classes"))
     assert_exported(net, X[:1], *(output[:1] for output in run(net.to_onnx(), X[:1]).values()))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_sums_that_overflow_are_activated_alike(activation, dtype):
+    if dtype in TABLE[activation].onnx_dtypes:
+        net, X = overflowing(activation, dtype)
+        np.testing.assert_allclose(run(net.to_onnx(), X)["outputs"], net.forward(X), rtol=1e-6)
 
 
 @pytest.mark.parametrize("input_scale", [1.0, 1 / 255])
