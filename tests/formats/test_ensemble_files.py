@@ -197,6 +197,28 @@ def test_c_plus_plus_takes_it(tmp_path):
         assert_exported(nets[name], X, *results)
 
 
+def huge_members():
+    """Their sum, but not their mean, is beyond the range of float32."""
+    members = [Network((1, 1), loss="squared_error") for _ in range(2)]
+    for member in members:
+        member.set_parameters([np.full((1, 1), 3e38)], [np.zeros(1)])
+    return members
+
+
+def test_onnxruntime_sums_in_double():
+    pytest.importorskip("onnx")
+    X = np.ones((2, 1), np.float32)
+    found = run(Ensemble(huge_members()).to_onnx(), X)["outputs"]
+    assert_equal_bits([found], [Ensemble(huge_members()).forward(X)])
+
+
+@needs_compiler
+def test_c_sums_in_double(tmp_path):
+    X = np.ones((2, 1), np.float32)
+    found, _ = run_exported({"network": Mean(huge_members())}, X, tmp_path)["network"]
+    assert_equal_bits([found], [Ensemble(huge_members()).forward(X)])
+
+
 def test_members_of_different_shapes_are_exported():
     pytest.importorskip("onnx")
     for count in (1, 3, COUNT):

@@ -12,7 +12,7 @@ HEAD = """\
 /* An ensemble of {count} networks, made by fastmlp {version}: Ensemble.to_c(name="{name}").
  *
  * {name}_forward and {name}_predict, at the end, have the inputs and outputs of those of the members {name}_0, {name}_1 ...,
- * whose comments describe them. Their outputs are the means over the members, summed in this order.
+ * whose comments describe them. Their outputs are the means over the members, summed in double in this order.
  */
 """
 
@@ -31,15 +31,16 @@ extern "C" {{
 
 {forward} {{
     {type} outputs_of_member[{columns}];
+    double sums[{columns}];
     int j;
-    for (j = 0; j < {columns}; ++j) outputs[j] = 0;
-{sums}    for (j = 0; j < {columns}; ++j) outputs[j] /= {count};
+    for (j = 0; j < {columns}; ++j) sums[j] = 0;
+{sums}    for (j = 0; j < {columns}; ++j) outputs[j] = ({type})(sums[j] / {count});
 }}
 {predict}"""
 
 SUM = """\
     {name}_{member}_forward(inputs, outputs_of_member);
-    for (j = 0; j < {columns}; ++j) outputs[j] += outputs_of_member[j];
+    for (j = 0; j < {columns}; ++j) sums[j] += outputs_of_member[j];
 """
 
 

@@ -31,13 +31,22 @@ def to_onnx(models: Sequence[ModelState], input_type: str | None) -> Any:
         nodes += own
         constants += [array for array in member.graph.initializer if array.name in used]
         means.append(f"members.{j}.outputs")
-    make = onnx.helper.make_node
-    # not Mean, of which onnxruntime has a kernel for float32 only
-    nodes.append(make("Sum", means, ["total"], name="total"))
-    nodes.append(make("Div", ["total", "count"], ["outputs"], name="outputs"))
-    numbers = {"count": np.array(len(models), spec.dtype), "half": np.array(0.5, spec.dtype)}
+    of_members = len(nodes)
+
+    def add(operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        nodes.append(onnx.helper.make_node(operator, inputs, [output], name=output, **attributes))
+        return output
+
+    is_double = spec.dtype == np.float64  # sums are computed in double, as those of Ensemble.forward
+    if not is_double:
+        means = [add("Cast", [mean], f"double.{mean}", to=onnx.TensorProto.DOUBLE) for mean in means]
+    add("Sum", means, "total")  # not Mean, of which onnxruntime has a kernel for float32 only
+    mean = add("Div", ["total", "count"], "outputs" if is_double else "double.outputs")
+    if not is_double:
+        add("Cast", [mean], "outputs", to=onnx.TensorProto.FLOAT)
+    numbers = {"count": np.array(len(models), np.float64), "half": np.array(0.5, spec.dtype)}
     decisions = onnx_graph.decision_nodes(onnx, spec, "outputs")
-    used = {name for node in [nodes[-1], *decisions] for name in node.input}
+    used = {name for node in [*nodes[of_members:], *decisions] for name in node.input}
     constants += [onnx.numpy_helper.from_array(array, name) for name, array in numbers.items() if name in used]
     graph = onnx.helper.make_graph(
         nodes + decisions, "ensemble", list(model.graph.input), list(model.graph.output), constants
