@@ -360,6 +360,22 @@ def test_damaged_checkpoints_raise(tmp_path, metadata, tensors, reason):
     assert len(str(error.value)) < 500, "a message, not a copy of the file"
 
 
+@pytest.mark.parametrize(
+    "name, value", [("optimizer.1.0", np.nan), ("optimizer.1.2", np.nan), ("optimizer.0.4", np.inf)]
+)
+def test_damaged_state_of_an_optimizer_raises(tmp_path, name, value):
+    """The first moment, the second one, and the running mean of the weights."""
+    path = tmp_path / "checkpoint"
+    first = Trainer(Network((3, 2, 2)), optimizer="adam", average_decay=0.9)
+    first.fit(np.eye(3), [0, 1, 1], epochs=1)
+    first.save(path)
+    array = model_file.read(path)[0][name].copy()
+    array[0, 0] = value
+    altered(path, **{name: array})
+    with pytest.raises(ModelFileError, match=name):
+        Trainer.resume(path)
+
+
 def checkpoint_bytes(folder):
     first = Trainer(Network((3, 2)), optimizer="adam", batch_size=2)
     first.fit(np.eye(3), [0, 1, 1], epochs=1, validation_data=(np.eye(3), [0, 1, 1]))

@@ -167,7 +167,7 @@ FAULTS = [
     Fault(
         "Y18", 'elif "cpu" in controllers.split(","):', 'elif "cpu" in controllers:'
     ),  # cpuset's path counts as cpu's
-    Fault("Y19", "biases = [_take_finite(", "biases = [take("),  # load accepts biases of NaN or inf
+    Fault("Y19", "biases = [take_finite(", "biases = [take("),  # load accepts biases of NaN or inf
     Fault(
         "Y20",
         'validation.check_integer("train_sizes", size, 1, len(y))',

@@ -85,7 +85,7 @@ FAULTS = [
     ),  # ops refuse other layouts
     # files
     Fault(
-        "P60", '[_take_finite(fields, arrays, f"biases.{i}"', '[take(fields, arrays, f"biases.{i}"'
+        "P60", '[take_finite(fields, arrays, f"biases.{i}"', '[take(fields, arrays, f"biases.{i}"'
     ),  # a model file with NaN in a bias
     Fault("P61", '!= "checkpoint" or not _of_checkpoint(name)', '!= "checkpoint" and not _of_checkpoint(name)'),
     Fault("P62", '"uinteger": rows["uinteger"]', '"uinteger": 0'),  # half a random number is lost

@@ -54,7 +54,8 @@ def read_trainer(path: Path) -> tuple[TrainerState, Fields]:
         raise fields.error_of_content(f"holds a {metadata.get('content')}, not a checkpoint: fastmlp.load reads it")
     model = model_file.take_model(fields, arrays)
     settings = _settings(fields, len(model.spec.shapes))
-    updates, optimizer_arrays = _bits(fields, "steps", 62), _optimizer_arrays(fields, arrays, model.spec)
+    updates = _bits(fields, "steps", 62)
+    optimizer_arrays = _optimizer_arrays(fields, arrays, model.spec, "average_decay" in settings)
     history = _history(fields, arrays)
     begin = _bits(fields, "fit_begin", 62) if "fit_begin" in metadata else 0  # older files lack it
     if begin > len(history.loss):
@@ -100,17 +101,22 @@ def _optional(fields: Fields, name: str, layers: int) -> Any:
         raise fields.error(f"trainer.{name} is {text!r}: {reason}") from None
 
 
-def _optimizer_arrays(fields: Fields, arrays: Arrays, spec: ModelSpec) -> list[list[np.ndarray]]:
+def _optimizer_arrays(fields: Fields, arrays: Arrays, spec: ModelSpec, averages: bool) -> list[list[np.ndarray]]:
     """As many for each layer as any has; the core checks that they are as many as the optimizer keeps."""
     numbers = [name.rpartition(".")[2] for name in arrays if name.startswith("optimizer.")]
     count = max((int(number) + 1 for number in numbers if number.isdecimal() and len(number) < 3), default=0)
+
+    def taken(i: int, k: int, shape: tuple[int, ...]) -> np.ndarray:
+        name = f"optimizer.{i}.{k}"
+        if averages and k >= count - 2:  # the running means of the weights and biases
+            return model_file.take_finite(fields, arrays, name, shape, spec.dtype)
+        array = model_file.take(fields, arrays, name, shape, spec.dtype)
+        if np.isnan(array).any():
+            raise fields.error(f"{name} must not hold NaN")
+        return array
+
     return [
-        [
-            model_file.take(
-                fields, arrays, f"optimizer.{i}.{k}", (outputs,) if k % 2 else (inputs, outputs), spec.dtype
-            )
-            for k in range(count)
-        ]
+        [taken(i, k, (outputs,) if k % 2 else (inputs, outputs)) for k in range(count)]
         for i, (inputs, outputs) in enumerate(spec.shapes)
     ]
 

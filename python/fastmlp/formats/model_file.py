@@ -41,7 +41,8 @@ ensembles say so.
 
 ``tabular/files.py`` describes the rest of a file of a tabular estimator.
 
-Weights and biases are finite. History and optimizer state may hold inf, such as Adam's second moments or `val_loss`.
+Weights, biases and their running means are finite. History and optimizer state may hold inf, such as Adam's second
+moments or `val_loss`; only the history may hold NaN.
 
 Nothing in a file is executed, and the memory that reading needs is bounded by the file's size.
 """
@@ -205,7 +206,7 @@ def take(fields: Fields, arrays: Arrays, name: str, shape: tuple[int, ...], dtyp
     return array
 
 
-def _take_finite(fields: Fields, arrays: Arrays, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+def take_finite(fields: Fields, arrays: Arrays, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     array = take(fields, arrays, name, shape, dtype)
     if not np.isfinite(array).all():
         raise fields.error(f"{name} must be finite, got {array[~np.isfinite(array)][0]}")
@@ -246,8 +247,8 @@ def take_model(fields: Fields, arrays: Arrays) -> ModelState:
         raise fields.error("it lacks the tensor 'weights.0'")
     dtype = arrays["weights.0"].dtype
     shapes = list(zip(layer_sizes, layer_sizes[1:]))
-    weights = [_take_finite(fields, arrays, f"weights.{i}", shape, dtype) for i, shape in enumerate(shapes)]
-    biases = [_take_finite(fields, arrays, f"biases.{i}", shape[1:], dtype) for i, shape in enumerate(shapes)]
+    weights = [take_finite(fields, arrays, f"weights.{i}", shape, dtype) for i, shape in enumerate(shapes)]
+    biases = [take_finite(fields, arrays, f"biases.{i}", shape[1:], dtype) for i, shape in enumerate(shapes)]
     names, loss = fields.text("activation").split(", "), fields.text("loss")
     try:
         settings = [
@@ -280,7 +281,7 @@ def _take_standardization(fields: Fields, arrays: Arrays, spec: ModelSpec) -> St
     if spec.has_real_targets and "target_mean" in arrays:
         shapes["target"] = spec.layer_sizes[-1:]
     values = {
-        f"{kind}_{name}": _take_finite(fields, arrays, f"{kind}_{name}", shape, np.dtype(np.float64))
+        f"{kind}_{name}": take_finite(fields, arrays, f"{kind}_{name}", shape, np.dtype(np.float64))
         for kind, shape in shapes.items()
         for name in ("mean", "std")
     }
