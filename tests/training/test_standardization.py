@@ -420,8 +420,11 @@ def test_a_resumed_fit_goes_on_with_it(tmp_path):
     assert_equal(whole.average, resumed.average, X)
 
 
-@pytest.mark.parametrize("change", ["input_std", "target_std", "input_mean"])
-def test_a_damaged_file_is_rejected(tmp_path, change):
+@pytest.mark.parametrize(
+    "change, value",
+    [("input_std", 0), ("input_std", 1e-310), ("target_std", 0), ("target_std", 1e-310), ("input_mean", np.nan)],
+)
+def test_a_damaged_file_is_rejected(tmp_path, change, value):
     numpy_files = pytest.importorskip("safetensors.numpy")
     safetensors = pytest.importorskip("safetensors")
     net, _ = fitted("squared_error", "float32")
@@ -430,7 +433,7 @@ def test_a_damaged_file_is_rejected(tmp_path, change):
         metadata = file.metadata()
     assert metadata["format_version"] == "4"
     arrays = numpy_files.load_file(tmp_path / "net")
-    arrays[change][1] = np.nan if change == "input_mean" else 0
+    arrays[change][1] = value
     numpy_files.save_file(arrays, tmp_path / "net", metadata)
     with pytest.raises(fastmlp.ModelFileError, match=f"damaged: {change} must be"):
         fastmlp.load(tmp_path / "net")

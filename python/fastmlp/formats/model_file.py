@@ -286,8 +286,9 @@ def _take_standardization(fields: Fields, arrays: Arrays, spec: ModelSpec) -> St
         for name in ("mean", "std")
     }
     for name in ("input_std", "target_std"):
-        if name in values and not (values[name] > 0).all():
-            raise fields.error(f"{name} must be positive, got {values[name].min()}")
+        with np.errstate(all="ignore"):
+            if name in values and not ((values[name] > 0) & np.isfinite(1 / values[name])).all():
+                raise fields.error(f"{name} must be positive, with a finite inverse, got {values[name].min()}")
     return Standardization(**values)
 
 
