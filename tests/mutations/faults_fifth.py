@@ -58,7 +58,7 @@ FAULTS = [
         "if (i < m) add_some_rows<T, 1, count>(c + i * c_stride, 0, columns, a, 0, rows);",
     ),  # MLPClassifier.predict_proba(X[:3]) (any odd number of 3 to 23 dense rows): the last row is
     Fault(
-        "W32", ", key=lambda name: int(name[len(prefix) : -1] or 0))", ")"
+        "W32", ", key=lambda name: [*map(int, parts[name][1::2])])", ")"
     ),  # Network.from_state_dict(net.to_state_dict(), ...) of a network with six or more layers: la
     Fault(
         "W33",

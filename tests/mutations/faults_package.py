@@ -102,7 +102,7 @@ FAULTS = [
         "P67", 'if spec.input_scale != 1: values = add("Mul"', 'if spec.input_scale > 1: values = add("Mul"'
     ),  # ONNX without a scale of 1/255
     Fault("P68", "onnx.helper.set_model_props(graph_model, metadata)", ""),
-    Fault("P69", "int(name[len(prefix) : -1] or 0)", "name[len(prefix) : -1]"),  # layer 10 comes before layer 2
+    Fault("P69", "[*map(int, parts[name][1::2])]", "parts[name][1::2]"),  # layer 10 comes before layer 2
     Fault(
         "P70", 'training_data.check_finite(name, arrays["weights.0"], spec.dtype, default_thread_count())', ""
     ),  # a folded scale may overflow

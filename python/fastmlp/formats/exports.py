@@ -147,8 +147,8 @@ class Exports:
         ----------
         state : mapping from str to array or torch tensor, of float32 or float64
             Pairs ``"<layer>.weight"``, shape (outputs, inputs), and ``"<layer>.bias"``, shape (outputs,), of dense
-            layers only. Layers whose names differ only in a number at the end are taken in the order of this number,
-            others in the order of the mapping.
+            layers only. Layers whose names differ only in numbers are taken in the order of these numbers, that on the
+            left first, others in the order of the mapping.
         activation, loss, input_scale, activation_settings, loss_settings
             As for `Network`. A state dict does not hold them; the first two have no default, because a wrong guess would
             give wrong predictions without an error.

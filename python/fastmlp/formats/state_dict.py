@@ -114,13 +114,17 @@ def _layers(arrays: Mapping[str, np.ndarray]) -> list[str]:
         for kind, advice in (("weight", ""), ("bias", "; for a layer without one, zeros of shape (outputs,)")):
             if name + kind not in arrays:
                 raise ValueError(f"state must hold {name + kind!r} beside its other half{advice}")
-    places: dict[str, list[int]] = {}  # of the layers whose names differ in a number at the end
-    for place, name in enumerate(layers):
-        places.setdefault(re.sub(r"\d+\.$", "", name), []).append(place)
-    for prefix, own in places.items():  # files sort "10" before "2"
-        if len(own) > 1 and prefix in layers:
+    known = set(layers)
+    for name in layers:
+        prefix = re.sub(r"\d+\.$", "", name)
+        if prefix != name and prefix in known:
             raise ValueError(f"state must number all layers or none, got {prefix + 'weight'!r} beside numbered ones")
-        ordered = sorted((layers[place] for place in own), key=lambda name: int(name[len(prefix) : -1] or 0))
+    parts = {name: re.split(r"(\d+)", name) for name in layers}  # text and numbers in turn
+    places: dict[tuple[str, ...], list[int]] = {}  # of the layers whose names differ in numbers only
+    for place, name in enumerate(layers):
+        places.setdefault(tuple(parts[name][::2]), []).append(place)
+    for own in places.values():  # files sort "10" before "2"
+        ordered = sorted((layers[place] for place in own), key=lambda name: [*map(int, parts[name][1::2])])
         for place, name in zip(own, ordered):
             layers[place] = name
     return layers
