@@ -55,8 +55,17 @@ class Activation:
 
 
 _HE, _LECUN = 6.0, 3.0
-_BELOW_ZERO = (("Neg", "x"), ("Relu", 0), ("Neg", 1), ("Exp", 2), ("Sub", 3, 1.0))  # e^min(x, 0) - 1
-_SOFTPLUS = (("Abs", "x"), ("Neg", 0), ("Exp", 1), ("Add", 2, 1.0), ("Log", 3), ("Relu", "x"), ("Add", 4, 5))
+# e^m - 1 = 2t / (1 - t) with m = min(x, 0), t = tanh(m / 2), which has no cancellation
+_BELOW_ZERO = (
+    *(("Neg", "x"), ("Relu", 0), ("Mul", 1, -0.5)),
+    *(("Tanh", 2), ("Add", 3, 3), ("Sub", 1.0, 3), ("Div", 4, 5)),
+)
+# max(x, 0) + log(1 + e) with e = e^-|x|; the rounding error of u = 1 + e is e - (u - 1), and adds itself / u to log(u)
+_SOFTPLUS = (
+    *(("Abs", "x"), ("Neg", 0), ("Exp", 1), ("Add", 2, 1.0)),
+    *(("Sub", 3, 1.0), ("Sub", 2, 4), ("Div", 5, 3), ("Log", 3), ("Add", 6, 7)),
+    *(("Relu", "x"), ("Add", 8, 9)),
+)
 # The factor of products whose other factor becomes 0, because minus infinity times 0 is NaN. Below -1000 they are 0.
 _FINITE, _C_FINITE = ("Max", "x", -1000.0), "({x} < -1000 ? -1000 : {x})"
 _C_SOFTPLUS = "({x} > 0 ? {x} : 0) + log1p{f}(exp{f}(-fabs{f}({x})))"
@@ -85,7 +94,7 @@ TABLE = {
         ),
         Activation(
             "elu",
-            (*_BELOW_ZERO, ("Mul", 4, "alpha"), ("Relu", "x"), ("Add", 5, 6)),
+            (*_BELOW_ZERO, ("Mul", 6, "alpha"), ("Relu", "x"), ("Add", 7, 8)),
             "{x} = {x} > 0 ? {x} : {alpha} * expm1{f}({x});",
             bound_factor=_HE,
             settings={"alpha": Number(1.0, minimum=0)},
@@ -94,10 +103,10 @@ TABLE = {
             "selu",
             (
                 *_BELOW_ZERO,
-                ("Mul", 4, 1.7580993408473768),
+                ("Mul", 6, 1.7580993408473768),
                 ("Relu", "x"),
-                ("Mul", 6, 1.0507009873554805),
-                ("Add", 5, 7),
+                ("Mul", 8, 1.0507009873554805),
+                ("Add", 7, 9),
             ),
             "{x} = {x} > 0 ? 1.0507009873554805{f} * {x} : 1.7580993408473768{f} * expm1{f}({x});",
             bound_factor=_LECUN,
@@ -126,7 +135,7 @@ TABLE = {
         ),
         Activation(
             "mish",
-            (*_SOFTPLUS, ("Tanh", 6), _FINITE, ("Mul", 7, 8)),
+            (*_SOFTPLUS, ("Tanh", 10), _FINITE, ("Mul", 11, 12)),
             f"{{x}} = {_C_FINITE} * tanh{{f}}({_C_SOFTPLUS});",
             bound_factor=_HE,
         ),

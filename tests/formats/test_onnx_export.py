@@ -37,6 +37,16 @@ def test_sums_that_overflow_are_activated_alike(activation, dtype):
         np.testing.assert_allclose(run(net.to_onnx(), X)["outputs"], net.forward(X), rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", ["elu", "selu", "softplus", "mish", "tanh"])
+def test_small_activations_have_all_their_digits(activation, dtype):
+    net = Network((1, 1, 1), activation, "squared_error", dtype)
+    net.set_parameters([np.ones((1, 1))] * 2, [np.zeros(1)] * 2)
+    X = np.array([[-1e-20], [-1e-8], [-1e-5], [-1e-2], [-1], [-20], [-80], [1e-20], [1e-5], [1]], dtype)
+    tolerance = 20 * np.finfo(dtype).eps
+    np.testing.assert_allclose(run(net.to_onnx(), X)["outputs"], net.forward(X), rtol=tolerance)
+
+
 @pytest.mark.parametrize("input_scale", [1.0, 1 / 255])
 @pytest.mark.parametrize("input_type", ["float32", "float64", "uint8"])
 @pytest.mark.parametrize("dtype", DTYPES)
