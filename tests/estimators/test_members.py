@@ -307,6 +307,7 @@ def test_ctrl_c_ends_the_members_and_changes_nothing(monkeypatch):
 
 
 def test_members_share_the_time():
+    """The share grows with the members that are trained at once; test_max_seconds.py trains them by a clock."""
     for n_threads, share in [(1, 2.5), (2, 5.0), (8, 10.0)]:
         model = MLPRegressor(n_ensemble=4, n_threads=n_threads, max_seconds=10, **SETTINGS)
         assert model._shares_of_members(n_threads)["max_seconds"] == share

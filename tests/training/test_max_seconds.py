@@ -106,6 +106,17 @@ def test_nets_one_after_another_share_the_time(clock):
     assert [len(history.loss) for history in histories] == [2, 2, 2]  # of 7/3 seconds each
 
 
+@pytest.mark.filterwarnings("ignore:.*onverge:sklearn.exceptions.ConvergenceWarning")
+def test_members_of_an_estimator_one_after_another_share_the_time(clock):
+    pytest.importorskip("sklearn")
+    from fastmlp import MLPClassifier
+
+    settings = {"max_iter": 9, "tol": 0, "n_iter_no_change": 10**9, "random_state": 0, "n_threads": 1}
+    model = MLPClassifier((5,), n_ensemble=4, max_seconds=10, **settings)
+    model.fit(X, Y, callbacks=[clock.tick])
+    assert [member.n_iter_ for member in model.estimators_] == [2] * 4  # of 2.5 seconds each
+
+
 def test_what_is_trained_is_the_begin_of_a_longer_fit(clock):
     short, complete = trainer(), trainer()
     short.fit(X, Y, epochs=9, callbacks=[clock.tick], max_seconds=3)
