@@ -10,6 +10,7 @@ from core_objects import SIZES, bound, dataset, everything, new_network, run, su
 from fastmlp import Network, Trainer, _core
 from fastmlp.losses import TABLE as LOSSES
 from problems import DTYPES, OPTIMIZERS, assert_equal_bits, problem
+from teams import team_of
 
 # Rejections. Each changes one argument of a call that would be right.
 
@@ -460,15 +461,17 @@ def test_a_single_row_meets_panels_of_every_width(isa, dtype):
 def test_a_prediction_of_what_is_not_finite_is_none(dtype, kind):
     """Wherever it stands: in the first and last row of a block, in a block of one row, in any column."""
     core = Network((5, 4), dtype=dtype, input_scale=0.5 if kind == "uint8 scaled" else 1.0).core
-    for rows in (1, 2, 128, 129, 300):
+    for rows, workers in ((1, 1), (2, 1), (128, 1), (129, 2), (300, 2)):  # a block has up to 128 rows
         X = np.ones((rows, 5), OTHER_DTYPE[dtype] if kind == "another type" else dtype)
-        assert core.forward(core_inputs(X, kind)[0], 0, rows, 2) is not None
+        with team_of(workers):
+            assert core.forward(core_inputs(X, kind)[0], 0, rows, workers) is not None
         for row in {0, 1 % rows, rows // 2, min(127, rows - 1), min(128, rows - 1), rows - 1}:
             for column in (0, 2, 4):
                 for value in (np.nan, np.inf, -np.inf):
                     bad = X.copy()
                     bad[row, column] = value
-                    assert core.forward(core_inputs(bad, kind)[0], 0, rows, 2) is None, (rows, row, column)
+                    with team_of(workers):
+                        assert core.forward(core_inputs(bad, kind)[0], 0, rows, workers) is None, (rows, row, column)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -75,17 +75,23 @@ def test_no_team_changes_a_bit(workers, kind, sparse, rows):
     np.testing.assert_array_equal(found, net.forward(dense))
 
 
+def inputs_with(value, rows, row, sparse):
+    """Without the check in Python, which would come first."""
+    _, X = inputs(rows, 33, "float64", False)
+    X[row, 7] = value
+    csr = scipy.sparse.csr_matrix(X)
+    return _core.CsrInputs(csr.data, csr.indices.astype(np.int32), csr.indptr.astype(np.int64), 33) if sparse else X
+
+
 @pytest.mark.parametrize("sparse", [False, True])
-def test_an_input_that_is_not_finite_is_none(sparse):
+@pytest.mark.parametrize("workers", [1, *TEAMS])
+def test_an_input_that_is_not_finite_is_none(workers, sparse):
     net = network((33, 10, 2))
-    for rows in (1, 200):
-        for value in (np.nan, np.inf, -np.inf):
-            _, X = inputs(rows, 33, "float64", False)
-            X[rows // 2, 7] = value
-            if sparse:  # the check in Python would come first
-                csr = scipy.sparse.csr_matrix(X)
-                X = _core.CsrInputs(csr.data, csr.indices.astype(np.int32), csr.indptr.astype(np.int64), 33)
-            assert forward(net, X) is None
+    for value in (np.nan, np.inf, -np.inf):
+        assert forward(net, inputs_with(value, 1, 0, sparse)) is None
+        for row in (0, 70, 100, 199):
+            with team_of(workers):
+                assert forward(net, inputs_with(value, 200, row, sparse), n_threads=workers) is None, row
     X = inputs(200, 33, "float64", False)[1]
     X[150, 3] = np.nan
     np.testing.assert_array_equal(forward(net, X, 0, 150), net.forward(X[:150]))

@@ -11,6 +11,7 @@ import threading
 import numpy as np
 import pytest
 from fastmlp import Network, Trainer, _core, ops
+from teams import team_of
 
 THREADS, ROUNDS = 8, 4
 RNG = np.random.default_rng(0)
@@ -59,12 +60,13 @@ def test_the_core_does_not_bring_the_gil_back():
 
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_fits_of_networks_of_their_own_give_what_they_give_alone(n_threads):
-    expected = [fitted(seed, n_threads) for seed in range(THREADS)]
+    expected = [fitted(seed, 1) for seed in range(THREADS)]
 
     def fit(seed):
         assert fitted(seed, n_threads) == expected[seed]
 
-    at_once(fit)
+    with team_of(n_threads):
+        at_once(fit)
 
 
 def test_one_network_is_fitted_by_one_thread_and_read_whole_by_others():

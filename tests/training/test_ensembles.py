@@ -10,6 +10,7 @@ from fastmlp import DivergenceError, Ensemble, Network, Trainer, fit_ensemble, r
 from fastmlp.losses import LOSSES, TABLE
 from fastmlp.streaming import Stream
 from problems import DTYPES, LAYER_SIZES, assert_equal_bits, parameters, problem
+from teams import TEAMS, team_of
 
 ROWS = 47
 SEEDS = (4, 0, 9)
@@ -91,12 +92,20 @@ def test_predictions_are_means_and_spreads(loss, dtype, count):
     assert mean.dtype == spread.dtype == dtype
     np.testing.assert_allclose(mean, outputs.mean(axis=0), rtol=2 * eps)
     np.testing.assert_allclose(spread, outputs.std(axis=0), rtol=4 * eps, atol=count * 1e-16 * outputs.max())
-    for n_threads in (1, 3, 7):
-        np.testing.assert_array_equal(ensemble.forward(X, n_threads), mean)
     for i in range(len(X)):  # the bits of a row depend on no other row
         for found, expected in zip(ensemble.forward(X[i : i + 1], return_std=True), (mean[i], spread[i])):
             np.testing.assert_array_equal(found[0], expected)
     np.testing.assert_array_equal(ensemble.predict(X), TABLE[loss].decide(mean))
+
+
+@pytest.mark.parametrize("workers", TEAMS)
+def test_no_team_changes_a_bit_of_a_prediction(workers):
+    X = np.random.default_rng(0).normal(size=(900, 5))  # rows for seven workers
+    ensemble = Ensemble(networks())
+    expected = ensemble.forward(X, 1, return_std=True)
+    with team_of(workers):
+        found = ensemble.forward(X, workers, return_std=True)
+    assert_equal_bits(found, expected)
 
 
 def test_sparse_inputs_are_predicted():

@@ -15,6 +15,7 @@ from onnx_models import run
 from problems import DTYPES, assert_equal_bits, parameters
 from ranks import Ranks, together
 from reference import targets_of
+from teams import TEAMS, team_of
 
 ROWS, SIZES = 90, (9, 14, 7, 4)
 REAL = [name for name in LOSSES if TABLE[name].targets and np.isinf(TABLE[name].targets.minimum)]
@@ -110,6 +111,16 @@ def test_a_fit_is_that_on_standardized_rows(loss, dtype, kind, weighted, fit):
         assert history[name] == expected[name], name
     assert_same(net, plain, X)
     assert net.evaluate(given, y) == plain.evaluate(*rows)
+
+
+@pytest.mark.parametrize("workers", TEAMS)
+def test_no_team_changes_a_bit_of_what_is_learned(workers):
+    X = np.random.default_rng(0).normal(size=(50, 500))
+    alone, by_team = (Network((500, 3), dtype="float64") for _ in range(2))
+    alone.learn_standardization(X, n_threads=1)
+    with team_of(workers):
+        by_team.learn_standardization(X, n_threads=workers)
+    assert_equal_bits(by_team.standardization.arrays().values(), alone.standardization.arrays().values())
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
