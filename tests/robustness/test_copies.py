@@ -41,7 +41,7 @@ def divergence():
     return caught.value
 
 
-def fitted(Mlp, **settings):
+def fitted(Mlp, X=X, **settings):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that three epochs are few
         return Mlp(hidden_layer_sizes=(5,), max_iter=3, random_state=0, **settings).fit(X, Y)
@@ -129,7 +129,9 @@ def things(tmp_path_factory):
         "classifier": fitted(MLPClassifier),
         "classifier, unfitted": MLPClassifier(hidden_layer_sizes=(5,), random_state=0),
         "classifier, early stopping": fitted(MLPClassifier, early_stopping=True),
-        "classifier, float32 and sgd": fitted(MLPClassifier, solver="sgd", nesterovs_momentum=False),
+        "classifier, float32 and sgd": fitted(
+            MLPClassifier, X.astype(np.float32), solver="sgd", nesterovs_momentum=False
+        ),
         "regressor": fitted(MLPRegressor),
         "regressor, poisson": fitted(MLPRegressor, loss="poisson"),
         "DivergenceError": divergence(),

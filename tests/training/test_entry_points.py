@@ -37,6 +37,11 @@ def of_estimator(*fit, Mlp=MLPClassifier, method="fit", **settings):
     return results
 
 
+def gradients(X, y):
+    found = network().loss_and_gradients(X, y)
+    return [np.array(found.loss), *found.weights, *found.biases]
+
+
 def in_study(study, *arguments):
     def results(X, y):
         rows = study(*arguments, validation_data=(X, y), n_threads=1)
@@ -51,7 +56,7 @@ TAKE_ROWS = {
     "forward": lambda X, y: [network().forward(X)],
     "predict": lambda X, y: [network().predict(X)],
     "evaluate": lambda X, y: [np.array(network().evaluate(X, y))],
-    "loss_and_gradients": lambda X, y: [np.array(network().loss_and_gradients(X, y)[0])],
+    "loss_and_gradients": gradients,
     "fit": lambda X, y: trained(lambda trainer: trainer.fit(X, y, 2)),
     "validation_data": lambda X_val, y: trained(lambda trainer: trainer.fit(X, Y, 2, validation_data=(X_val, y))),
     "named validation_data": lambda X_val, y: trained(

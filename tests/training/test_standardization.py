@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import threading
 
 import fastmlp
 import numpy as np
@@ -375,15 +376,24 @@ def test_it_scales_the_inputs_itself():
         Network((2, 1), standardize="yes")
 
 
-def test_a_fit_in_another_thread_locks_it():
+def test_a_fit_locks_it_in_every_thread():
     _, X, y = data("float64", "squared_error")
     net, _ = pair()
+    rejected = []
 
-    def again(info):
+    def learn():
         with pytest.raises(RuntimeError, match="a fit of this network is under way"):
             net.learn_standardization(X, y)
+        rejected.append(threading.current_thread())
+
+    def again(info):
+        learn()
+        thread = threading.Thread(target=learn)
+        thread.start()
+        thread.join()
 
     trainer(net).fit(X, y, epochs=1, callbacks=[again])
+    assert len(set(rejected)) == 2, "threads"
 
 
 # Files and exports

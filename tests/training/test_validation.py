@@ -75,7 +75,7 @@ def test_labels_beyond_int64_are_rejected():
     ],
 )
 def test_inputs_of_a_wrong_shape_are_rejected_with_both_shapes(X, message):
-    assert_inputs_rejected(classifier(), X, data()[1], rf"{message}|(?=.*5).*{message}")
+    assert_inputs_rejected(classifier(), X, data()[1], rf"\(samples, 5\).*{message}")
     with pytest.raises(ValueError, match="samples, 5"):
         classifier().forward(X)
 
