@@ -232,7 +232,9 @@ def learning_curve(
         weights = training_data.as_array("sample_weight", weights)
         if weights.shape != (len(y),):
             raise ValueError(f"sample_weight must have shape ({len(y)},), got {weights.shape}")
-    study |= {name: list(value) for name, value in study.items() if isinstance(value, Iterator)}  # for each size
+    for name in ("seeds", "callbacks"):
+        if isinstance(study.get(name), Iterator):
+            study[name] = list(study[name])  # for each size
     rows: list[Row] = []
     networks: list[Network] = []
     for size in train_sizes:

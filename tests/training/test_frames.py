@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from fastmlp import Network, Trainer, fit_lbfgs, fit_many
+from fastmlp.history import Evaluation
 from problems import assert_equal_bits, parameters
 
 pandas = pytest.importorskip("pandas")
@@ -27,9 +28,18 @@ LABELS = {
 
 
 def trained(X, y, fit=lambda trainer, X, y: trainer.fit(X, y, epochs=2)):
+    """All numbers that the fit leaves and returns."""
     trainer = Trainer(Network((3, 4, 3), dtype="float64", seed=1), batch_size=8)
-    fit(trainer, X, y)
-    return [*parameters(trainer.network), trainer.network.forward(X)]
+    returned = fit(trainer, X, y)
+    if isinstance(returned, Evaluation):
+        measured = [returned]
+    else:
+        histories = returned if isinstance(returned, list) else [returned]
+        measured = [each[name] for each in histories for name in each if name != "seconds"]
+    return [*parameters(trainer.network), trainer.network.forward(X), *map(np.array, measured)]
+
+
+WEIGHTS = RNG.uniform(0.5, 2, 40)
 
 
 FITS = {
@@ -37,7 +47,9 @@ FITS = {
     "fit_many": lambda trainer, X, y: fit_many([trainer], X, y, epochs=2),
     "lbfgs": lambda trainer, X, y: fit_lbfgs(trainer.network, X, y, max_iter=3),
     "evaluate": lambda trainer, X, y: trainer.network.evaluate(X, y),
-    "weights": lambda trainer, X, y: trainer.fit(X, y, epochs=2, sample_weight=pandas.array(np.ones(40), "Float64")),
+    "weights": lambda trainer, X, y: trainer.fit(
+        X, y, epochs=2, sample_weight=WEIGHTS if isinstance(X, np.ndarray) else pandas.array(WEIGHTS, "Float64")
+    ),
 }
 
 
@@ -66,7 +78,7 @@ def test_errors_name_the_column_and_its_type():
         net.forward(frame[[]])
     with pytest.raises(ValueError, match=r"nan at \[5, 1\]"):
         net.forward(frame.assign(b=frame.b.where(frame.index != 5)))
-    with pytest.raises(TypeError, match="y must hold real numbers.*string|y must hold real numbers.*str|object"):
+    with pytest.raises(TypeError, match="y must hold real numbers.*(string|str|object)"):
         net.evaluate(X, pandas.Series(["1"] * 40, dtype="string"))
     with pytest.raises(TypeError, match="integer class labels"):
         net.evaluate(X, pandas.Series([1, None] * 20, dtype="Int64"))
