@@ -132,7 +132,11 @@ def _answer(compared: Comparison, rows: Sequence[Row], splits: str) -> str:
     parts = []
     for row in [*shown, *trees[:1]]:
         remarks = [] if np.isnan(row["fit_seconds"]) else [f"{duration(row['fit_seconds'])} a fit"]
-        remarks += [] if row["complete"] else [f"{row['sets']} of the tables", f"{row['splits']} split{'s' * (row['splits'] != '1')}"]
+        remarks += (
+            []
+            if row["complete"]
+            else [f"{row['sets']} of the tables", f"{row['splits']} split{'s' * (row['splits'] != '1')}"]
+        )
         remark = f" ({', '.join(remarks)})" if remarks else ""
         parts.append(f"{row['method']} {significant(row['ratio'], 2)}{remark}")
     if not parts or REFERENCE not in compared.methods:

@@ -76,7 +76,7 @@ class SolverState:
 
     def end_epoch(self, rows_so_far: int) -> None:
         if self.rule == "invscaling":
-            self.learning_rate = self._initial_rate / (rows_so_far + 1) ** self._power_t
+            self._rate = self._initial_rate / (rows_so_far + 1) ** self._power_t
 
     def __getstate__(self) -> dict[str, Any]:
         attributes = {name: value for name, value in self.__dict__.items() if name != "core"}

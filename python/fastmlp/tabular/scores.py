@@ -22,9 +22,8 @@ def cross_entropy(labels: np.ndarray, probabilities: np.ndarray, weights: np.nda
 
 def rmse(targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None) -> float:
     distances = targets - predictions
-    unit = np.ldexp(
-        1.0, np.frexp(np.abs(distances).max())[1] - 1
-    )  # a power of two, so that no square over- or underflows
+    # a power of two near the largest one, so that no square over- or underflows and no digit changes
+    unit = np.ldexp(1.0, np.frexp(np.abs(distances).max())[1] - 1)
     return float(unit * np.sqrt(np.average(((distances / unit) ** 2).mean(axis=1), weights=weights)))
 
 

@@ -89,7 +89,9 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
 
     def _check_storable(self) -> None:
         if self.classes_.dtype.kind not in "biufUO":
-            raise ValueError(f"a file holds classes of numbers, text and bool only, got {self.classes_.dtype}")
+            raise ValueError(
+                f"files and ONNX models hold classes of numbers, text and bool only, got {self.classes_.dtype}"
+            )
 
     def _fitted_state(self) -> dict[str, Any]:
         self._check_storable()
@@ -280,7 +282,7 @@ def _checked_fit(settings: dict[str, Any]) -> dict[str, Any]:
     if settings["time_limit"] is not None:
         valid["time_limit"] = check.check_number("time_limit", settings["time_limit"], above=0)
     if settings["precision"] is not None:
-        check.check_choice("precision", settings["precision"], check.PRECISIONS)
+        valid["precision"] = check.check_choice("precision", settings["precision"], check.PRECISIONS)
     valid["n_threads"] = check.check_threads(settings["n_threads"])
     return valid
 
