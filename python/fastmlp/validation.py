@@ -9,7 +9,7 @@ import math
 import numbers
 import os
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -318,7 +318,7 @@ Setting = Number | Flag | Levels
 
 def check_part_settings(name: str, part: Any, given: Any, dtype: np.dtype) -> dict[str, float]:
     """The settings of an activation or a loss (a row with a name and settings), those not given by their defaults."""
-    if given is not None and not isinstance(given, dict):
+    if given is not None and not isinstance(given, Mapping):
         raise TypeError(f"{name} must be a dict, got {shown(given)}")
     given = given or {}
     for key in given:

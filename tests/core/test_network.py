@@ -380,6 +380,20 @@ def test_settings_of_the_parts_are_attributes():
     assert (net.activation_settings, net.loss_settings) == ({}, {"delta": 2.0})
     net = Network((3, 4, 4, 2), "elu", activation_settings=[{"alpha": 0.5}, {"alpha": 2.0}])
     assert net.activation_settings == ({"alpha": 0.5}, {"alpha": 2.0}) and net.loss_settings == {"label_smoothing": 0.0}
+    settings = {"activation_settings": net.activation_settings, "loss_settings": net.loss_settings}
+    assert repr(Network((3, 4, 4, 2), "elu", **settings)) == repr(net)
+
+
+@pytest.mark.parametrize("activation", ["elu", ["elu", "leaky_relu"]])
+def test_settings_of_the_parts_cannot_be_changed(activation):
+    """The core has them already: a change would be in the next file only."""
+    net = Network((3, 4, 4, 2), activation, "huber")
+    described = repr(net)
+    of_activation = net.activation_settings if activation == "elu" else net.activation_settings[0]
+    for settings, name in ((of_activation, "alpha"), (net.loss_settings, "delta")):
+        with pytest.raises(TypeError, match="does not support item assignment"):
+            settings[name] = 5.0
+    assert repr(net) == described
 
 
 def test_parameters_are_copies_in_both_directions():
