@@ -56,7 +56,7 @@ def test_each_reader_names_what_it_finds(tmp_path):
     ensemble().save(many)
     for reader, path, message in [
         (Network.load, many, "holds an ensemble; fastmlp.load reads it"),
-        (Trainer.resume, many, "holds an? ensemble, not a checkpoint"),
+        (Trainer.resume, many, "holds an ensemble, not a checkpoint: fastmlp.load reads it"),
         (Ensemble.load, network, "holds one network, no ensemble"),
         (Ensemble.load, trainer, "holds one network, no ensemble"),
     ]:

@@ -165,6 +165,15 @@ def test_classes_of_dates_are_not_stored(tmp_path):
             store()
 
 
+def test_other_readers_name_the_one_of_these_files(tmp_path):
+    pytest.importorskip("safetensors", reason="needs safetensors")
+    path = tmp_path / "model.safetensors"
+    fitted("TabM").save(path)
+    for read in (fastmlp.load, fastmlp.Network.load, fastmlp.Ensemble.load, fastmlp.Trainer.resume):
+        with pytest.raises(ModelFileError, match="holds a tabular estimator.*fastmlp.tabular.load reads it"):
+            read(path)
+
+
 def test_damaged_files_are_rejected(tmp_path):
     safetensors = pytest.importorskip("safetensors.numpy", reason="needs safetensors")
     path = tmp_path / "model"

@@ -18,6 +18,12 @@ from .model_file import Arrays, Fields, Path
 NUMBERS = ("learning_rate", "l1", "l2")
 FLAGS = ("proximal", "shuffle")
 
+OTHERS = {
+    "ensemble": ("an ensemble", "fastmlp.load"),
+    "tabular": ("a tabular estimator", "fastmlp.tabular.load"),
+}
+"""What other files hold, by their content, and what reads it."""
+
 
 def write_trainer(state: TrainerState, path: Path) -> None:
     """What `Trainer.save` does."""
@@ -51,7 +57,9 @@ def read_trainer(path: Path) -> tuple[TrainerState, Fields]:
     arrays, metadata = model_file.read(path)
     fields = Fields(path, metadata)
     if metadata.get("content") != "checkpoint":
-        raise fields.error_of_content(f"holds a {metadata.get('content')}, not a checkpoint: fastmlp.load reads it")
+        content = metadata.get("content")
+        what, reader = OTHERS.get(content, (f"a {content}", "fastmlp.load"))
+        raise fields.error_of_content(f"holds {what}, not a checkpoint: {reader} reads it")
     model = model_file.take_model(fields, arrays)
     settings = _settings(fields, len(model.spec.shapes))
     updates = _bits(fields, "steps", 62)
