@@ -342,14 +342,17 @@ class _Metric:
             larger_is_better = validation.check_flag("larger_is_better", larger_is_better)
         else:
             larger_is_better = _direction(name)
-        self.name, self._larger_is_better = name, larger_is_better
+        self.name, self._argument, self._larger_is_better = name, argument, larger_is_better
 
     def costs(self, history: History, begin: int) -> list[float]:
         """Of the epochs from `begin` on: smaller is better."""
         if self.name not in history:
             known = ", ".join(map(repr, history))
-            advice = ": pass validation_data or validation_split" if self.name.startswith("val_") else ""
-            raise ValueError(f"metric must be an entry of the history ({known}), got {self.name!r}{advice}")
+            alike = [name for name in history if ("_" in name) == ("_" in self.name)]  # on validation data, or not
+            advice = validation.suggestion(self.name, alike)
+            if self.name.startswith("val_") and not any(name.endswith(("_loss", "_score")) for name in history):
+                advice = ": pass validation data (validation_data or validation_split, eval_set of an estimator)"
+            raise ValueError(f"{self._argument} must be an entry of the history ({known}), got {self.name!r}{advice}")
         if self._larger_is_better is None:
             raise ValueError(f"larger_is_better must be True or False for the metric {self.name!r}, got None")
         sign = -1 if self._larger_is_better else 1

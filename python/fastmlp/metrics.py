@@ -95,7 +95,7 @@ def on_sets(functions: Mapping[str, Callable[..., Any]], validation_data: Any, f
         return None
     sets, given = {}, training_data.validation_sets(validation_data)
     if not given:
-        raise ValueError("metrics are measured on validation data: pass validation_data or validation_split")
+        raise ValueError("metrics are measured on validation data: pass validation_data")
     for name, (X, y, weights) in given.items():
         weights = None if weights is None else training_data.as_array("sample_weight", weights)
         sets[name] = (training_data.check_input_array(X, features), training_data.as_array("y", y), weights)

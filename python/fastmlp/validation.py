@@ -48,6 +48,8 @@ NAMES_ELSEWHERE = {
     "restore_best_weights": "restore_best",
     "monitor": "metric",
     "mode": "larger_is_better",
+    "acc": "accuracy",
+    "val_acc": "val_accuracy",
     "hidden_layer_sizes": "layer_sizes",
     "mse": "squared_error",
     "mean_squared_error": "squared_error",

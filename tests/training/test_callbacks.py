@@ -602,8 +602,15 @@ def test_the_end_of_a_fit_is_saved_also_where_a_callback_ends_it(tmp_path, name)
 
 
 def test_early_stopping_without_validation_data_says_what_to_pass():
-    with pytest.raises(ValueError, match="got 'val_loss': pass validation_data or validation_split"):
+    with pytest.raises(ValueError, match="got 'val_loss': pass validation data .*eval_set of an estimator"):
         Trainer(network()).fit(X, Y, 1, callbacks=[EarlyStopping()])
+
+
+def test_an_unknown_metric_of_validation_data_is_no_reason_to_pass_them():
+    with pytest.raises(ValueError, match=r"got 'val_acc'; did you mean 'val_accuracy'\?$"):
+        Trainer(network()).fit(X, Y, 1, validation_data=(X, Y), callbacks=[EarlyStopping("val_acc")])
+    with pytest.raises(ValueError, match="got 'val_accuracy'$"):
+        Trainer(network()).fit(X, Y, 1, validation_data={"test": (X, Y)}, callbacks=[EarlyStopping("val_accuracy")])
 
 
 def test_a_checkpoint_that_cannot_be_written_ends_a_fit_before_its_first_epoch(tmp_path):
@@ -902,6 +909,6 @@ def test_a_history_holds_the_metrics_that_were_measured():
     assert "loss" in history and "accuracy" in history
     assert "val_loss" not in history and "val_accuracy" not in history and "nothing" not in history
     assert sorted(history) == sorted(name for name in ("loss", "penalty", "accuracy", "seconds") if name in history)
-    for callback in (EarlyStopping("val_loss"), Checkpoint("x", best="val_loss")):
-        with pytest.raises(ValueError, match="metric must be an entry of the history"):
+    for name, callback in (("metric", EarlyStopping("val_loss")), ("best", Checkpoint("x", best="val_loss"))):
+        with pytest.raises(ValueError, match=f"{name} must be an entry of the history"):
             Trainer(Network((6, 2))).fit(X, y, epochs=1, callbacks=[callback])
