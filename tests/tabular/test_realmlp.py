@@ -236,6 +236,15 @@ def test_eval_sets_have_the_forms_of_the_other_estimators():
     assert pipeline[-1].best_scores_ == by_hand.best_scores_
 
 
+@pytest.mark.parametrize("kind", [RealMLPClassifier, RealMLPRegressor])
+def test_missing_values_of_y_are_named(kind):
+    """Those of X are allowed."""
+    y = np.arange(20) % 2.0
+    y[3] = np.nan
+    with pytest.raises(ValueError, match="Input y contains NaN"):
+        kind(n_epochs=1).fit(np.ones((20, 2)), y)
+
+
 def test_targets_of_text_are_rejected():
     X, y = friedman()
     with pytest.raises(TypeError, match=r"y must be an array of real numbers, got dtype <U.*: pass y.astype\(float\)"):

@@ -39,7 +39,7 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
 
     def _learn_targets(self, y: Any) -> np.ndarray:
         y = column_or_1d(y, warn=True)
-        check_array(y, ensure_2d=False, dtype=None)
+        check_array(y, ensure_2d=False, dtype=None, input_name="y")
         check_classification_targets(y)
         self.classes_, encoded = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
