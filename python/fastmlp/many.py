@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 from . import _core, row_subsets, training_data, validation
 from .callbacks import check_of_several
@@ -25,6 +25,40 @@ from .workers import Workers
 Outcome = History | DivergenceError
 
 
+@overload
+def fit_many(
+    trainers: Sequence[Trainer],
+    X: Any,
+    y: Any,
+    epochs: int,
+    validation_data: Any = None,
+    callbacks: Iterable[Callback] = (),
+    verbose: bool | str = "auto",
+    n_threads: int | None = None,
+    return_diverged: Literal[False] = False,
+    *,
+    sample_weight: Any = None,
+    validation_split: float | None = None,
+    max_seconds: float | None = None,
+    metrics: Mapping[str, Callable[..., Any]] | None = None,
+) -> list[History]: ...
+@overload
+def fit_many(
+    trainers: Sequence[Trainer],
+    X: Any,
+    y: Any,
+    epochs: int,
+    *,
+    validation_data: Any = None,
+    callbacks: Iterable[Callback] = (),
+    verbose: bool | str = "auto",
+    n_threads: int | None = None,
+    return_diverged: bool,
+    sample_weight: Any = None,
+    validation_split: float | None = None,
+    max_seconds: float | None = None,
+    metrics: Mapping[str, Callable[..., Any]] | None = None,
+) -> list[Outcome]: ...
 @validation.checks_arguments(keyword_only_after="epochs")
 def fit_many(
     trainers: Sequence[Trainer],
@@ -41,7 +75,7 @@ def fit_many(
     validation_split: float | None = None,
     max_seconds: float | None = None,
     metrics: Mapping[str, Callable[..., Any]] | None = None,
-) -> list[History] | list[Outcome]:
+) -> Any:
     """Train several networks at the same time, one per core, with the same bits as one after another.
 
     Small networks gain most, because a network on a single core needs no barriers. The largest networks start first;

@@ -86,7 +86,7 @@ class Network(NetworkSettings, Exports):
         input_scale: float = 1.0,
         *,
         activation_settings: Mapping[str, float] | Sequence[Mapping[str, float] | None] | None = None,
-        loss_settings: Mapping[str, float] | None = None,
+        loss_settings: Mapping[str, float | Sequence[float]] | None = None,
         standardize: bool = False,
     ) -> None:
         spec = checked_spec(

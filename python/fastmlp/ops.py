@@ -7,7 +7,7 @@ the mean.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -113,7 +113,9 @@ def softmax(z: Any) -> np.ndarray:
     return _core.softmax(z)
 
 
-def loss_and_gradient(loss: str, z: Any, y: Any, settings: Mapping[str, float] | None = None) -> LossAndGradient:
+def loss_and_gradient(
+    loss: str, z: Any, y: Any, settings: Mapping[str, float | Sequence[float]] | None = None
+) -> LossAndGradient:
     """A loss of `Network`, the mean over rows, and its gradient with respect to z, before the output's activation.
 
     Parameters

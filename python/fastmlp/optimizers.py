@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,7 +78,7 @@ SETTINGS = {name: setting for row in TABLE.values() for name, setting in row.set
 """Every setting of an optimizer. Optimizers that share a name share its default and range, too."""
 
 
-Factors = tuple[float, float] | tuple[tuple[float, float], ...]
+Factors = tuple[float, float] | Sequence[tuple[float, float]]
 """Of the learning rate: a pair (weights, biases), or one for each layer."""
 
 

@@ -70,7 +70,7 @@ class Stream:
     >>> history = trainer.fit(fastmlp.streaming.Stream(Measurements()), None, epochs=3)
     """
 
-    def __init__(self, chunks: Iterable[Chunk]) -> None:
+    def __init__(self, chunks: Iterable[tuple[Any, Any] | Chunk]) -> None:
         if not isinstance(chunks, Iterable):
             raise TypeError(f"chunks must be an iterable of (X, y), got {chunks!r}")
         self._chunks = chunks

@@ -22,8 +22,13 @@ def accuracy(x: np.ndarray, y: np.ndarray) -> float:
     net.save("net.safetensors")
     again: fastmlp.Network = fastmlp.load("net.safetensors")
     labels: np.ndarray = again.predict(x)
-    model = fastmlp.MLPClassifier((64,), random_state=0).fit(x, y)
-    fastmlp.fit_many([trainer], x, y, epochs=2)
+    model = fastmlp.MLPClassifier((64,), random_state=0, class_weight=[{0: 1.0}]).fit(x, y)
+    losses += fastmlp.fit_many([trainer], x, y, epochs=2)[0].loss
+    outcomes = fastmlp.fit_many([trainer], x, y, epochs=2, return_diverged=True)
+    losses += [outcome.loss[-1] for outcome in outcomes if isinstance(outcome, fastmlp.History)]
+    levels = fastmlp.Network((4, 2), loss="quantile", loss_settings={"level": (0.1, 0.9)})
+    by_layer = fastmlp.Trainer(levels, learning_rate_factors=[(0, 0)])
+    by_layer.fit(fastmlp.streaming.Stream([(x, y), (x, y)]), None, epochs=1)
     print(losses[-1], labels.shape, model.score(x, y), fastmlp.ops.relu(x), fastmlp.show_config("dicts")["threads"])
     return again.evaluate(x, y).accuracy
 """
@@ -50,7 +55,10 @@ MISTAKES = [  # what is right, what is wrong, what mypy says
     ("activation=", "activated=", 'Unexpected keyword argument "activated"'),
     ("seed=0)", 'seed="0")', 'Argument "seed" to "Network"'),
     ("list[float]", "list[str]", 'variable has type "list[str]"'),
-    ("[trainer]", "trainer", '"fit_many"'),
+    ("[trainer], x, y, epochs=2)", "trainer, x, y, epochs=2)", '"fit_many"'),
+    ("(0.1, 0.9)", '("0.1", "0.9")', "Dict entry 0 has incompatible type"),
+    ("[(0, 0)]", "[0, 0]", 'List item 0 has incompatible type "int"'),
+    ("if isinstance(outcome, fastmlp.History)", "", 'has no attribute "loss"'),
     ("again: fastmlp.Network", "again: fastmlp.Trainer", 'variable has type "Trainer"'),
     ('"dicts"', '"stdout"', "not indexable"),
 ]

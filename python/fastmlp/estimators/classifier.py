@@ -96,10 +96,10 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         takes their mean.
     l2 : float >= 0, default=0
         Adds ``l2/2 * sum(w**2)`` to the mean loss, for any batch size.
-    class_weight : dict of label to float, "balanced" or None, default=None
+    class_weight : dict of label to float, list of dict, "balanced" or None, default=None
         Factors of the rows' weights; that of a class which a dict does not name is 1, as in scikit-learn. "balanced" is
-        ``samples / (classes * rows of the class)``. For a label indicator
-        matrix "balanced", or a list of one dict per label, whose factors are multiplied.
+        ``samples / (classes * rows of the class)``. For a label indicator matrix "balanced", or a list of one dict per
+        label, whose factors are multiplied.
     rho, momentum_decay : float
         For "rmsprop" and "nadam", as in `Trainer`.
     weight_decay : float >= 0, default=0.01
@@ -252,7 +252,7 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         average_decay: float | None = None,
         learning_rate_factors: Factors | None = None,
         precision: str | None = None,
-        class_weight: dict | str | None = None,
+        class_weight: dict | list[dict] | str | None = None,
         activation_settings: dict[str, float] | Sequence[dict[str, float] | None] | None = None,
         loss_settings: dict[str, float] | None = None,
         stopping_metric: str = "score",

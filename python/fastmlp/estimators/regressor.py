@@ -118,7 +118,7 @@ best_validation_score_, history_, standardization_, n_iter_, t_, n_layers_, n_ou
         learning_rate_factors: Factors | None = None,
         precision: str | None = None,
         activation_settings: dict[str, float] | Sequence[dict[str, float] | None] | None = None,
-        loss_settings: dict[str, float] | None = None,
+        loss_settings: dict[str, Any] | None = None,
         stopping_metric: str = "score",
         n_threads: int | None = None,
         max_seconds: float | None = None,

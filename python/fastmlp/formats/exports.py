@@ -141,7 +141,7 @@ class Exports:
         input_scale: float = 1.0,
         dtype: Any = None,
         activation_settings: Mapping[str, float] | Sequence[Mapping[str, float] | None] | None = None,
-        loss_settings: Mapping[str, float] | None = None,
+        loss_settings: Mapping[str, float | Sequence[float]] | None = None,
     ) -> N:
         """A network with the parameters of a state dict, PyTorch's or `to_state_dict`'s.
 
