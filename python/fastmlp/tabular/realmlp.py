@@ -99,6 +99,7 @@ class RealMLPClassifier(TabularClassifier, _RealMLP):
         Learning rate of the weights in the neural tangent parametrization. None: 0.04 for classes; for regression 0.2
         for TD, 0.07 for TD-S.
     lr_sched : schedule, its name or None, default="coslog4"
+        Of the learning rate. None: constant.
     bias_lr_factor : float >= 0 or None, default=None
         Factor of the learning rate of biases. None: 0.1.
     add_front_scale : bool, default=True
@@ -131,7 +132,8 @@ class RealMLPClassifier(TabularClassifier, _RealMLP):
         Dimension of the embedding of a category. None: 8.
     ls_eps : float in [0, 1), default=0.1
         Label smoothing. For probabilities, 0 and ``validation_metric="cross_entropy"`` are better.
-    mom, sq_mom, opt_eps : float, default=0.9, 0.95, 1e-8
+    mom, sq_mom : float in [0, 1), default=0.9, 0.95
+    opt_eps : float > 0, default=1e-8
         Adam's beta_1, beta_2 and epsilon.
     n_epochs : int >= 1, default=256
         All are trained. The network of the best epoch is kept; if several are equally good, the last of them.
@@ -176,7 +178,8 @@ class RealMLPClassifier(TabularClassifier, _RealMLP):
         Makes numbers of a table's rows.
     networks_ : list of TabularNetwork
     history_ : History
-        Loss and score of each epoch of the first network.
+        Of the first network, for each epoch: loss, seconds, the score (such as ``val_error``) and the best one so far
+        (``best_error``).
     histories_ : list of History
     best_epochs_ : list of int
         Of each network.
