@@ -49,6 +49,7 @@ class Network(NetworkSettings, Exports):
         from the rows that it trains on; a constant column has the deviation 1. From then on they belong to the model: it
         computes with ``(x - mean) / std``, its outputs are in the units of y, and its losses are those of the standardized
         targets. A sparse X is scaled, but no mean is subtracted. `learn_standardization` learns them without a fit.
+        Needs ``input_scale=1``.
     activation_settings, loss_settings : dict of str to float, optional
         Settings of the activation and of the loss, for those that have any. One dict of activation_settings is for all
         hidden layers, a list or tuple has a dict or None for each.

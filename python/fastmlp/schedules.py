@@ -1,7 +1,7 @@
 """Schedules: factors of a setting that change from one update to the next.
 
-A schedule is a function of the progress of a fit, the share of its rows before an update: 0 at the first update, 1 at the end. `Trainer` multiplies the learning
-rate, the weight decay or the dropout of each update by it.
+A schedule is a function of the progress of a fit, the share of its rows before an update: 0 at the first update, 1 at
+the end. `Trainer` multiplies the learning rate, the weight decay or the dropout of each update by it.
 """
 
 from __future__ import annotations

@@ -180,7 +180,7 @@ class Exports:
             float64 network. ``int NAME_predict(const float *inputs)`` for ``cross_entropy`` and
             ``void NAME_predict(const float *inputs, int *classes)`` for ``binary_cross_entropy`` compute `predict`.
             The comment at the top gives the sizes, the bytes of stack, and how to compile. The text has about 17 bytes
-            per float32 parameter, 23 per float64 parameter.
+            per float32 parameter, 23 per float64 parameter, and a few thousand bytes more.
 
         Raises
         ------
