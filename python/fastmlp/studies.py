@@ -92,8 +92,12 @@ def compare(
         validation_data = evaluation_sets
     if not isinstance(seeds, Iterable):
         raise TypeError(f"seeds must be an iterable of int >= 0, got {seeds!r}: for one network pass [{seeds!r}]")
-    seeds = [validation.check_seed(seed) for seed in seeds]
-    settings = [dict(configuration) for configuration in configurations]
+    seeds = [validation.check_seed(seed) for seed in _check_several("seeds", seeds)]
+    settings = []
+    for i, each in enumerate(_check_several("configurations", configurations)):
+        if not isinstance(each, Mapping):
+            raise TypeError(f"configurations[{i}] must be a mapping of settings, got {validation.shown(each)}")
+        settings.append(dict(each))
     nets = [(configuration, seed) for configuration in settings for seed in seeds]
     sets = training_data.validation_sets(validation_data)
     callbacks = validation.check_callbacks(callbacks)
@@ -113,7 +117,21 @@ def _study(function: Callable[..., Any]) -> Callable[..., Any]:
     return validation.checks_arguments()(function)
 
 
+def _check_several(name: str, values: Any) -> list[Any]:
+    """The values that a study varies: at least one."""
+    if isinstance(values, (str, Mapping)) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a sequence, got {validation.shown(values)}: for one pass [{values!r}]")
+    checked = list(values)
+    if not checked:
+        raise ValueError(f"{name} must have at least one entry, got none")
+    return checked
+
+
 def _check_varied(settings: Mapping[str, Any], *names: str) -> None:
+    if not isinstance(settings, Mapping):
+        raise TypeError(
+            f"settings must be a mapping such as {{'layer_sizes': (4, 8, 2)}}, got {validation.shown(settings)}"
+        )
     for name in names:
         if name in settings:
             raise ValueError(f"settings must not hold {name!r}, which this study sets itself, got {settings[name]!r}")
@@ -134,7 +152,8 @@ def batch_sizes(sizes: Sequence[int], X: Any, y: Any, epochs: int, settings: Map
         As in `compare`, as is what is returned.
     """
     _check_varied(settings, "batch_size")
-    return compare([{**settings, "batch_size": size} for size in sizes], X, y, epochs, **study)
+    several = _check_several("sizes", sizes)
+    return compare([{**settings, "batch_size": size} for size in several], X, y, epochs, **study)
 
 
 @_study
@@ -154,7 +173,8 @@ def penalty_path(
     validation.check_choice("norm", norm, ("l1", "l2"))
     own = {"proximal": True} if norm == "l1" else {}
     _check_varied(settings, norm, *own)
-    return compare([{**settings, **own, norm: strength} for strength in strengths], X, y, epochs, **study)
+    several = _check_several("strengths", strengths)
+    return compare([{**settings, **own, norm: strength} for strength in several], X, y, epochs, **study)
 
 
 @_study
@@ -188,6 +208,7 @@ def architectures(
     """
     ratio = validation.check_number("ratio", ratio, above=0)
     _check_varied(settings, "layer_sizes")
+    first_widths, depths = _check_several("first_widths", first_widths), _check_several("depths", depths)
     features = X.shape[1] if hasattr(X, "shape") else np.asarray(X).shape[1]
     shapes = {
         (features, *widths(width, depth, ratio), outputs): {"width": width, "depth": depth}
@@ -237,7 +258,7 @@ def learning_curve(
             study[name] = list(study[name])  # for each size
     rows: list[Row] = []
     networks: list[Network] = []
-    for size in train_sizes:
+    for size in _check_several("train_sizes", train_sizes):
         size = validation.check_integer("train_sizes", size, 1, len(y))
         study["sample_weight"] = None if weights is None else weights[:size]
         table, nets = compare([settings], X[:size], y[:size], epochs, **study, return_networks=True)

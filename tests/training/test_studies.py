@@ -98,6 +98,11 @@ def test_iterators_serve_all_sizes_of_a_learning_curve():
     assert called == [1] * 4
 
 
+def test_iterators_serve_all_widths_of_a_grid():
+    rows = studies.architectures([4, 5], iter([1, 2]), X, Y, 1, WITHOUT_SHAPE, outputs=4)
+    assert [(row["width"], row["depth"]) for row in rows] == [(4, 1), (4, 2), (5, 1), (5, 2)]
+
+
 def test_learning_curves_take_the_weights_of_all_rows():
     weights = np.linspace(0.5, 2, 120)
     rows = studies.learning_curve([40, 120], X, Y, 1, SETTINGS, seeds=(1,), sample_weight=weights)
@@ -217,7 +222,15 @@ def test_widths_fall_by_the_ratio():
         (lambda: studies.learning_curve([121], X, Y, 1, SETTINGS), "train_sizes.*121"),
         (lambda: studies.architectures([4], [1], X, Y, 1, {}, outputs=4, ratio=0), "ratio.*0"),
         (lambda: studies.widths(0, 1), "first.*0"),
-        (lambda: studies.compare([], X, Y, 1), "at least one"),
+        (lambda: studies.compare([], X, Y, 1), "configurations must have at least one"),
+        (lambda: studies.compare([SETTINGS], X, Y, 1, seeds=[]), "seeds must have at least one"),
+        (lambda: studies.compare([SETTINGS, 3], X, Y, 1), r"configurations\[1\] must be a mapping of settings, got 3"),
+        (lambda: studies.batch_sizes(32, X, Y, 1, {}), r"sizes must be a sequence, got 32: for one pass \[32\]"),
+        (lambda: studies.batch_sizes([32], X, Y, 1, None), "settings must be a mapping .* got None"),
+        (lambda: studies.penalty_path("l2", 0.1, X, Y, 1, SETTINGS), "strengths must be a sequence, got 0.1"),
+        (lambda: studies.architectures(4, [1], X, Y, 1, {}, outputs=4), "first_widths must be a sequence, got 4"),
+        (lambda: studies.architectures([4], 1, X, Y, 1, {}, outputs=4), "depths must be a sequence, got 1"),
+        (lambda: studies.learning_curve([], X, Y, 1, SETTINGS), "train_sizes must have at least one"),
     ],
 )
 def test_bad_arguments_raise(call, message):
