@@ -95,6 +95,9 @@ class LearningCurveDisplay(Display):
             history = {str(name): history[name].to_list() for name in history.columns}
         if isinstance(history, Sequence):
             raise TypeError("history must be a History or a mapping, got a sequence: from_rows draws rows of a study")
+        if not hasattr(history, "keys"):
+            own = next((f": pass its {name}" for name in ("history", "history_") if hasattr(history, name)), "")
+            raise TypeError(f"history must be a History or a mapping, got {validation.shown(history)}{own}")
         _check_style(style)
         entries = {name: values for name, values in dict(history).items() if len(values)}
         own = [name for name in entries if name == metric or labels.set_and_metric(name, entries)[1] == metric]

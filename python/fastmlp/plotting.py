@@ -167,6 +167,7 @@ class SurfaceDisplay(Display):
             matplotlib Axes3D, optional; style of matplotlib's plot_surface.
         output : int in [0, outputs)
         """
+        _check_network(network)
         if network.layer_sizes[0] != 2:
             raise ValueError(f"network must have 2 features for a surface, got {network.layer_sizes[0]}")
         outputs = network.layer_sizes[-1]
@@ -227,6 +228,7 @@ class WeightsDisplay(Display):
         ax, **style
             matplotlib Axes, optional; style of matplotlib's imshow.
         """
+        _check_network(network)
         features, outputs = network.layer_sizes[:2]
         if np.shape(shape) != (2,) or shape[0] * shape[1] != features:
             raise ValueError(f"shape must have {features} pixels, one per feature, as (height, width), got {shape!r}")
@@ -247,6 +249,12 @@ class WeightsDisplay(Display):
         ax.axis("off")
         self.figure_.colorbar(image, ax=ax, label="weight")
         return self
+
+
+def _check_network(network: Any) -> None:
+    if not isinstance(network, Network):
+        hint = ": pass to_network() of it" if hasattr(network, "to_network") else ""
+        raise TypeError(f"network must be a fastmlp.Network, got {validation.shown(network)}{hint}")
 
 
 def _in_order(values: set[Any]) -> list[Any]:

@@ -499,6 +499,14 @@ def test_arguments_that_belong_elsewhere():
             make()
     with pytest.raises(TypeError, match="a History or a mapping, got a sequence: from_rows draws rows"):
         LearningCurveDisplay.from_history(curve_rows())
+    with pytest.raises(TypeError, match="a History or a mapping, got Trainer.*: pass its history$"):
+        LearningCurveDisplay.from_history(fastmlp.Trainer(Network((2, 3))))
+    for draw in (
+        lambda net: SurfaceDisplay.from_network(net, (0, 1)),
+        lambda net: WeightsDisplay.from_network(net, (1, 2)),
+    ):
+        with pytest.raises(TypeError, match=r"network must be a fastmlp.Network, got Ensemble\("):
+            draw(fastmlp.Ensemble([Network((2, 3))]))
     with pytest.raises(TypeError, match="rows must be the rows of a study, .*got History"):
         LearningCurveDisplay.from_rows(History(loss=[1.0]), "loss", "l2")
     for shape in (6, "6"):
