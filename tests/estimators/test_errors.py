@@ -12,7 +12,7 @@ from fastmlp.activations import ACTIVATIONS
 from fastmlp.estimators import fitting
 from fastmlp.losses import LOSSES
 from fastmlp.optimizers import OPTIMIZERS
-from fastmlp.tabular import RealMLPClassifier, TabMRegressor
+from fastmlp.tabular import RealMLPClassifier, RealMLPRegressor, TabMClassifier, TabMRegressor
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 
@@ -150,6 +150,15 @@ def test_weights_beyond_float32_are_rejected_where_it_computes(weight):
         (lambda X, y: MLPRegressor().partial_fit(X, y, weights=y), r"MLPRegressor.partial_fit\(\) .* 'sample_weight'"),
         (lambda X, y: RealMLPClassifier(epochs=1), r"RealMLPClassifier\(\) .* did you mean 'n_epochs'"),
         (lambda X, y: RealMLPClassifier(max_iter=1), "did you mean 'n_epochs'"),
+        (lambda X, y: RealMLPClassifier(learning_rate=0.1), "did you mean 'lr'"),
+        (lambda X, y: RealMLPClassifier(dropout=0.1), "did you mean 'p_drop'"),
+        (lambda X, y: RealMLPRegressor(loss="mae"), "did you mean 'objective'"),
+        (lambda X, y: TabMClassifier(wd=0.1), "did you mean 'weight_decay'"),
+        (
+            lambda X, y: MLPClassifier().fit(X, y, epochs=1),
+            r"'epochs'; max_iter is a parameter of MLPClassifier\(...\)",
+        ),
+        (lambda X, y: MLPClassifier(callbacks=[]), r"'callbacks'; it is an argument of fit$"),
         (lambda X, y: TabMRegressor(learning_rate_init=1), "did you mean 'lr'"),
         (lambda X, y: TabMRegressor().fit(X, y, validation_data=(X, y)), r"TabMRegressor.fit\(\) .* 'eval_set'"),
     ],

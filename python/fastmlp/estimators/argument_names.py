@@ -26,10 +26,25 @@ NAMES_ELSEWHERE = {
     "val_fraction": "validation_fraction",
     "validation_data": "eval_set",
     "weights": "sample_weight",
+    "learning_rate": "lr",
+    "wd": "weight_decay",
+    "p_drop": "dropout",
+    "act": "activation",
+    "objective": "loss",
+    "quantiles": "loss_settings",
 }
 """Names of a Trainer, of the tabular estimators and of other libraries, and those of scikit-learn."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _owner(kind: type, name: str) -> str:
+    """The end of a message: whether the constructor, or `fit`, has the argument; empty if neither does."""
+    parameters = inspect.signature(kind).parameters
+    meant = name if name in parameters else NAMES_ELSEWHERE.get(name, "")
+    if meant in parameters:
+        return f"; {'it' if meant == name else meant} is a parameter of {kind.__name__}(...)"
+    return "; it is an argument of fit" if name in inspect.signature(kind.fit).parameters else ""  # type: ignore[attr-defined]
 
 
 def names_arguments(function: Function) -> Function:
@@ -44,8 +59,7 @@ def names_arguments(function: Function) -> Function:
             if name not in names:
                 title = type(self).__name__ + ("" if function.__name__ == "__init__" else f".{function.__name__}")
                 hint = f"; did you mean {near[name]!r}?" if name in near else validation.suggestion(name, names)
-                if not hint and name in inspect.signature(type(self)).parameters:
-                    hint = f"; it is a parameter of {type(self).__name__}(...)"
+                hint = hint or _owner(type(self), name)
                 raise TypeError(f"{title}() got an unexpected keyword argument {name!r}{hint}")
         return function(self, *arguments, **keywords)
 
