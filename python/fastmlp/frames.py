@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,9 @@ def of_column(name: str, column: Any) -> np.ndarray:
         numbers = None
     if numbers is None:
         hint = OF_TEXT if name == "y" else ""
+        if array.dtype.kind == "O" and all(isinstance(each, Real) for each in array):
+            kind = "int" if all(isinstance(each, Integral) for each in array) else "float"
+            hint = f": pass astype({kind}) of it"
         raise TypeError(f"{name} must hold real numbers, got a column of type {column.dtype}{hint}")
     if not hasattr(numbers, "isna"):  # polars
         return np.array([np.nan if value is None else value for value in array], np.float64)

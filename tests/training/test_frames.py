@@ -92,3 +92,13 @@ def test_missing_categories_are_nan_beside_every_type(beside):
     with pytest.raises(ValueError, match=r"X must be finite, got nan at \[2, 0\]"):
         net.forward(frame)
     np.testing.assert_array_equal(net.forward(frame[:2]), net.forward(np.stack([beside[:2]] * 2, axis=1)))
+
+
+@pytest.mark.parametrize("values, kind", [([0.5, 1.5] * 20, "float"), ([0, 1] * 20, "int")])
+def test_numbers_as_objects_are_no_text(values, kind):
+    y = pandas.Series(values, dtype=object)
+    with pytest.raises(
+        TypeError, match=rf"y must hold real numbers, got a column of type object: pass astype\({kind}\)"
+    ):
+        Trainer(Network((3, 1), loss="squared_error")).fit(X, y, epochs=1)
+    Trainer(Network((3, 1), loss="squared_error")).fit(X, y.astype(kind), epochs=1)
