@@ -123,11 +123,14 @@ def suggestion(name: str, names: Iterable[str]) -> str:
     return f"; did you mean {known[near[0]]!r}?" if near else ""
 
 
-def owner_of(name: str) -> str:
-    """The end of an error message about an unknown argument: where it belongs; empty if nowhere."""
+def owner_of(name: str, title: str) -> str:
+    """The end of an error message about an unknown argument of `title`: where it belongs; empty if nowhere else.
+
+    A distributed Trainer has the titles of `Trainer`, but not all arguments.
+    """
     meant = NAMES_ELSEWHERE.get(name.lower(), name)
-    owner = next((owner for owner, names in OWNERS.items() if meant in names), None)
-    return f"; {meant} belongs to {owner}" if owner else ""
+    owner = next((owner for owner, names in OWNERS.items() if meant in names), title)
+    return "" if owner == title else f"; {meant} belongs to {owner}"
 
 
 def way_to(name: str) -> str:
@@ -161,7 +164,7 @@ def checks_arguments(keyword_only_after: str | None = None) -> Callable[[Functio
         def checked(*arguments: Any, **keywords: Any) -> Any:
             for name in keywords:
                 if is_closed and name not in signature.parameters:
-                    hint = suggestion(name, names) or owner_of(name)
+                    hint = suggestion(name, names) or owner_of(name, title)
                     raise TypeError(f"{title}() got an unexpected keyword argument {name!r}{hint}")
             if limit < len(arguments) <= len(names):
                 late = ", ".join(names[limit : len(arguments)])

@@ -5,7 +5,7 @@ import inspect
 
 import numpy as np
 import pytest
-from fastmlp import Network, Trainer, optimizers, schedules
+from fastmlp import Network, Trainer, distributed, optimizers, schedules
 from fastmlp.callbacks import EarlyStopping
 from rejections import REJECTED, classifier, data
 
@@ -413,6 +413,7 @@ def test_swish_and_sigmoid_are_recognised():
         (lambda net: Trainer(net).fit(None, None, 1, batch_size=3), "'batch_size'; batch_size belongs to Trainer$"),
         (lambda net: Trainer(net).fit(None, None, 1, lr=0.1), "'lr'; learning_rate belongs to Trainer$"),
         (lambda net: Trainer(net, validation_split=0.1), "'validation_split'; .* belongs to Trainer.fit$"),
+        (lambda net: distributed.Trainer.fit(net, None, None, 1, metrics={}), "argument 'metrics'$"),
         (lambda net: EarlyStopping(monitor="val_loss"), "'monitor'; did you mean 'metric'"),
         (lambda net: EarlyStopping("val_loss", mode="min"), "'mode'; did you mean 'larger_is_better'"),
         (lambda net: Network((5, 3), loss="MSELoss"), "did you mean 'squared_error'"),
