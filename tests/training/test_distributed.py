@@ -136,6 +136,25 @@ def test_accumulation_is_a_larger_batch(accumulate, rows):
     assert_close(found, expected, 1e-12)
 
 
+@pytest.mark.parametrize("sync_every", [1, 2])
+def test_one_rank_has_the_bits_of_one_process_in_each_precision(sync_every):
+    X, y = problem(60)
+    settings = {"batch_size": 16, "shuffle": False}
+    trained = {}
+    for precision in (None, "bfloat16", "bfloat16_amx"):
+        one, alone = (fastmlp.Network((X.shape[1], 24, 20), loss="cross_entropy", seed=3) for _ in range(2))
+        fastmlp.Trainer(alone, precision=precision, **settings).fit(X, y, epochs=2)
+
+        def work(communicator, net=one, precision=precision):
+            more = {"sync_every": sync_every, "communicator": communicator}
+            distributed.Trainer(net, precision=precision, **settings, **more).fit(X, y, epochs=2)
+
+        together(1, work)
+        assert_equal_bits(parameters(one), parameters(alone))
+        trained[precision] = parameters(one)
+    assert not np.array_equal(trained[None][0], trained["bfloat16"][0])
+
+
 def test_validation_is_of_all_ranks_rows():
     X, y = problem(90)
 

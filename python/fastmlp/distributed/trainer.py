@@ -66,7 +66,7 @@ class Trainer(trainer.Trainer):
         Rank 0's parameters, optimizer state, row order and history are sent to the other ranks when a fit begins.
     optimizer, learning_rate, momentum, nesterov, rho, momentum_decay, beta_1, beta_2, epsilon, weight_decay, l1, \
 l2, proximal, max_gradient_norm, dropout, input_dropout, schedule, weight_decay_schedule, dropout_schedule, average_decay, \
-learning_rate_factors, shuffle, seed
+learning_rate_factors, precision, shuffle, seed
         As in `fastmlp.Trainer`. Each rank permutes its rows with a generator of its own, seeded by the seed, the epoch and
         the rank.
     batch_size : int >= ranks
