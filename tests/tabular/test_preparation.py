@@ -403,10 +403,10 @@ def test_rejected_in_fit(X, settings, error, message):
     "X, error, message",
     [
         ([[1.0, "a"]], ValueError, "X has 2 features, but Preparation is expecting 3 features as input"),
-        ([["n/a", "a", 1]], TypeError, r"X\[:, 0\] must hold numbers, got 'n/a' in row 0"),
-        ([[1, "a", 1], [1, 5, 1]], TypeError, r"X\[:, 1\] must hold text such as 'a', got 5 in row 1"),
-        (np.eye(3), TypeError, r"X\[:, 1\] must hold text such as 'a', got 0.0 in row 0"),
-        ([[1, "a", "x"]], TypeError, r"X\[:, 2\] must hold numbers, got 'x' in row 0"),
+        ([["n/a", "a", 1]], TypeError, r"X\[:, 0\] must hold numbers as in fit, got 'n/a' in row 0$"),
+        ([[1, "a", 1], [1, 5, 1]], TypeError, r"X\[:, 1\] must hold text such as 'a' as in fit, got 5 in row 1$"),
+        (np.eye(3), TypeError, r"X\[:, 1\] must hold text such as 'a' as in fit, got 0.0 in row 0$"),
+        ([[1, "a", "x"]], TypeError, r"X\[:, 2\] must hold numbers as in fit, got 'x' in row 0$"),
         ([[np.inf, "a", 1]], ValueError, r"X\[:, 0\] must hold finite .*, got inf in row 0"),
     ],
 )
@@ -426,7 +426,7 @@ def test_names_are_checked():
             restored.transform(frame[["town", "size"]])
         with pytest.raises(ValueError, match="unseen at fit time:\n- city"):
             restored.transform(frame.rename(columns={"town": "city"}))
-        with pytest.raises(TypeError, match=r"X\['size'\] must hold numbers, got 'big' in row 0"):
+        with pytest.raises(TypeError, match=r"X\['size'\] must hold numbers as in fit, got 'big' in row 0"):
             restored.transform(frame.assign(size=["big", "big", "big"]))
         with pytest.warns(UserWarning, match="does not have valid feature names"):
             assert_same(restored.transform(frame.to_numpy()), preparation.transform(frame))

@@ -83,10 +83,10 @@ def _holds_categories(column: Any) -> bool:
     return any(issubclass(kind, (str, bool, np.bool_)) for kind in kinds)
 
 
-def split_column(label: str, column: Any, like: Any) -> tuple[np.ndarray, np.ndarray]:
+def split_column(label: str, column: Any, like: Any, *, is_known: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Which rows of a column are missing, shape (rows,), and the values of the others: numbers, or objects of text.
 
-    `like` is one of the values in `fit`; None: the first that is not missing.
+    `like` is one of the values in `fit`; None: the first that is not missing. `is_known`: `fit` has seen the column.
     """
     values = _exact(column)
     if values.dtype.kind in "UT":  # NumPy's text, as polars makes it
@@ -107,9 +107,9 @@ def split_column(label: str, column: Any, like: Any) -> tuple[np.ndarray, np.nda
     if not all(issubclass(kind, right) for kind in (set(map(type, present)) if is_object else {present.dtype.type})):
         found = present.tolist()
         i = next(i for i, value in enumerate(found) if not isinstance(value, right))
-        expected = f"text such as {like!r}" if right is str else "numbers"
+        expected = (f"text such as {like!r}" if right is str else "numbers") + " as in fit" * is_known
         hint = "" if isinstance(found[i], (str, *NUMBER)) else ": .astype(str) makes text of it"
-        if isinstance(found[i], str) and not isinstance(like, str):
+        if isinstance(found[i], str) and not isinstance(like, str) and not is_known:
             hint = (
                 ": columns of text are categories, unless categorical_features=None, and .astype(str) makes text of all"
             )

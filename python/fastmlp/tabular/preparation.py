@@ -192,7 +192,7 @@ class Preparation(BaseEstimator):
         validate_data(self if owner is None else owner, X, skip_check_array=True, reset=False)
         examples = [0 if known is None else next(iter(known), None) for known in self.categories_]
         numbers, one_hot, codes = self._encode(
-            [split_column(label, column, like) for (label, column), like in zip(columns_of(X), examples)]
+            [split_column(label, column, like, is_known=True) for (label, column), like in zip(columns_of(X), examples)]
         )
         numbers = self._imputed(numbers)
         if self.numeric == "robust":
