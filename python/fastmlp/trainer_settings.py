@@ -72,7 +72,7 @@ FIXED: dict[str, Callable[[Any, Any], Any]] = {
     "learning_rate_factors": _optional(
         lambda trainer, value: optimizers.check_rate_factors(value, len(trainer.network.layer_sizes) - 1)
     ),
-    "precision": lambda trainer, value: validation.check_precision(value, "network", trainer.network.dtype),
+    "precision": lambda trainer, value: validation.check_precision(value, "networks", trainer.network.dtype),
 }
 """The checks of settings that cannot be changed."""
 

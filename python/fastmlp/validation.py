@@ -328,8 +328,8 @@ def check_part_settings(name: str, part: Any, given: Any, dtype: np.dtype) -> di
     given = given or {}
     for key in given:
         if key not in part.settings:
-            known = ", ".join(part.settings) or "none"
-            raise ValueError(f"{name} of {part.name!r} may hold {known}, got {key!r}{suggestion(key, part.settings)}")
+            known = f"may hold {', '.join(part.settings)}" if part.settings else "must be empty"
+            raise ValueError(f"{name} of {part.name!r} {known}, got {key!r}{suggestion(key, part.settings)}")
     return {
         key: setting.check(f"{name}[{key!r}]", given.get(key, setting.default), dtype)
         for key, setting in part.settings.items()

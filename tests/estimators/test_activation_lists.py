@@ -133,7 +133,7 @@ def test_activations_may_change_between_calls(partial):
         (dict(activation=1), "'activation' parameter"),
         (dict(activation="rleu"), "'activation' parameter"),
         (dict(activation_settings=[None, None]), "activation_settings must .* 3 of them, got 2"),
-        (dict(activation_settings=[None, {"slope": 1.0}, None]), "of 'relu' may hold none, got 'slope'"),
+        (dict(activation_settings=[None, {"slope": 1.0}, None]), "of 'relu' must be empty, got 'slope'"),
         (dict(hidden_layer_sizes=(6, 5), activation=["relu"] * 3), "each hidden layer, 2 of them, got 3"),
     ],
 )

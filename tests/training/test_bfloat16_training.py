@@ -213,7 +213,7 @@ def test_ranks_train_in_bfloat16(precision):
 @pytest.mark.parametrize(
     "dtype, precision, error, match",
     [
-        ("float64", "bfloat16", ValueError, "precision 'bfloat16' is for float32 network, got float64"),
+        ("float64", "bfloat16", ValueError, "precision 'bfloat16' is for float32 networks, got float64"),
         ("float32", "float16", ValueError, "precision must be one of 'bfloat16', 'bfloat16_amx', got 'float16'"),
         ("float32", 16, TypeError, "precision must be one of 'bfloat16', 'bfloat16_amx', got 16"),
     ],
