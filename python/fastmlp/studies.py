@@ -246,6 +246,7 @@ def learning_curve(
     X, y, epochs, settings, and the other keywords
         As in `batch_sizes`. sample_weight has a weight for each row of X, of which the first are used, too.
     """
+    _check_varied(settings)
     X, y = X.tocsr() if hasattr(X, "tocsr") else X, training_data.as_array("y", y)  # of which parts can be taken
     with_networks = validation.check_flag("return_networks", study.pop("return_networks", False))
     weights = study.pop("sample_weight", None)

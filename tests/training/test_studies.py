@@ -231,6 +231,7 @@ def test_widths_fall_by_the_ratio():
         (lambda: studies.architectures(4, [1], X, Y, 1, {}, outputs=4), "first_widths must be a sequence, got 4"),
         (lambda: studies.architectures([4], 1, X, Y, 1, {}, outputs=4), "depths must be a sequence, got 1"),
         (lambda: studies.learning_curve([], X, Y, 1, SETTINGS), "train_sizes must have at least one"),
+        (lambda: studies.learning_curve([5], X, Y, 1, None), "settings must be a mapping .* got None"),
     ],
 )
 def test_bad_arguments_raise(call, message):
