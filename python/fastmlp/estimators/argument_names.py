@@ -58,8 +58,8 @@ def names_arguments(function: Function) -> Function:
         for name in keywords:
             if name not in names:
                 title = type(self).__name__ + ("" if function.__name__ == "__init__" else f".{function.__name__}")
-                hint = f"; did you mean {near[name]!r}?" if name in near else validation.suggestion(name, names)
-                hint = hint or _owner(type(self), name)
+                hint = f"; did you mean {near[name]!r}?" if name in near else _owner(type(self), name)
+                hint = hint or validation.suggestion(name, names)
                 raise TypeError(f"{title}() got an unexpected keyword argument {name!r}{hint}")
         return function(self, *arguments, **keywords)
 
