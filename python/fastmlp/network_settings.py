@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,14 +35,14 @@ class NetworkSettings:
 
     @property
     def activation_settings(self) -> Mapping[str, Any] | tuple[Mapping[str, Any], ...]:
-        """The settings of the activation; a tuple, one for each hidden layer, if `activation` is one."""
+        """A copy of the settings of the activation; a tuple, one for each hidden layer, if `activation` is one."""
         settings = self.spec.activation_settings
-        return tuple(map(_read_only, settings)) if isinstance(settings, tuple) else _read_only(settings)
+        return tuple(map(dict, settings)) if isinstance(settings, tuple) else dict(settings)
 
     @property
     def loss_settings(self) -> Mapping[str, Any]:
-        """The settings of the loss."""
-        return _read_only(self.spec.loss_settings)
+        """A copy of the settings of the loss."""
+        return dict(self.spec.loss_settings)
 
     @property
     def dtype(self) -> np.dtype:
@@ -69,8 +68,3 @@ class NetworkSettings:
 
         def __getattr__(self, name: str) -> Any:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{validation.way_to(name)}")
-
-
-def _read_only(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """So that writing to it, which would not change the core but the next file, is an error."""
-    return MappingProxyType(dict(settings))
