@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from . import sweeps, training_data, validation
+from .callbacks import check_of_several
 from .history import Callback
 from .network import Network
 from .sweeps import Row, Study
@@ -137,6 +138,13 @@ def _check_varied(settings: Mapping[str, Any], *names: str) -> None:
             raise ValueError(f"settings must not hold {name!r}, which this study sets itself, got {settings[name]!r}")
 
 
+def _check_shape(X: Any) -> tuple[int, int]:
+    shape = X.shape if hasattr(X, "shape") else np.shape(X)
+    if len(shape) != 2:
+        raise ValueError(f"X must have shape (samples, features), got {shape}")
+    return shape
+
+
 @_study
 def batch_sizes(sizes: Sequence[int], X: Any, y: Any, epochs: int, settings: Mapping[str, Any], **study: Any) -> Result:
     """Networks that differ in "batch_size".
@@ -209,7 +217,7 @@ def architectures(
     ratio = validation.check_number("ratio", ratio, above=0)
     _check_varied(settings, "layer_sizes")
     first_widths, depths = _check_several("first_widths", first_widths), _check_several("depths", depths)
-    features = X.shape[1] if hasattr(X, "shape") else np.asarray(X).shape[1]
+    _, features = _check_shape(X)
     shapes = {
         (features, *widths(width, depth, ratio), outputs): {"width": width, "depth": depth}
         for width in first_widths
@@ -248,19 +256,24 @@ def learning_curve(
     """
     _check_varied(settings)
     X, y = X.tocsr() if hasattr(X, "tocsr") else X, training_data.as_array("y", y)  # of which parts can be taken
+    samples, _ = _check_shape(X)
+    if samples != len(y):
+        raise ValueError(f"X and y must have the same number of rows, got {samples} and {len(y)}")
+    sizes = [
+        validation.check_integer("train_sizes", size, 1, len(y)) for size in _check_several("train_sizes", train_sizes)
+    ]
     with_networks = validation.check_flag("return_networks", study.pop("return_networks", False))
     weights = study.pop("sample_weight", None)
     if weights is not None:
         weights = training_data.as_array("sample_weight", weights)
         if weights.shape != (len(y),):
             raise ValueError(f"sample_weight must have shape ({len(y)},), got {weights.shape}")
-    for name in ("seeds", "callbacks"):
-        if isinstance(study.get(name), Iterator):
-            study[name] = list(study[name])  # for each size
+    study["callbacks"] = check_of_several(study.get("callbacks", ()), len(sizes))
+    if isinstance(study.get("seeds"), Iterator):
+        study["seeds"] = list(study["seeds"])  # for each size
     rows: list[Row] = []
     networks: list[Network] = []
-    for size in _check_several("train_sizes", train_sizes):
-        size = validation.check_integer("train_sizes", size, 1, len(y))
+    for size in sizes:
         study["sample_weight"] = None if weights is None else weights[:size]
         table, nets = compare([settings], X[:size], y[:size], epochs, **study, return_networks=True)
         rows += [{"train_size": size, **row} for row in table]

@@ -5,6 +5,7 @@ import inspect
 import numpy as np
 import pytest
 from fastmlp import Network, Trainer, studies
+from fastmlp.callbacks import Checkpoint
 from problems import assert_equal_bits, parameters, problem
 
 X, Y = problem(120, layer_sizes=(11, 4))
@@ -101,6 +102,15 @@ def test_iterators_serve_all_sizes_of_a_learning_curve():
 def test_iterators_serve_all_widths_of_a_grid():
     rows = studies.architectures([4, 5], iter([1, 2]), X, Y, 1, WITHOUT_SHAPE, outputs=4)
     assert [(row["width"], row["depth"]) for row in rows] == [(4, 1), (4, 2), (5, 1), (5, 2)]
+
+
+def test_a_learning_curve_checks_all_its_networks_before_it_trains(tmp_path):
+    trained = []
+    with pytest.raises(ValueError, match="train_sizes must be at least 1 and at most 120, got 121"):
+        studies.learning_curve([40, 121], X, Y, 1, SETTINGS, callbacks=[trained.append])
+    with pytest.raises(TypeError, match="Checkpoint writes one file, but this fit has 2 networks"):
+        studies.learning_curve([40, 120], X, Y, 1, SETTINGS, callbacks=[trained.append, Checkpoint(tmp_path / "one")])
+    assert not trained
 
 
 def test_learning_curves_take_the_weights_of_all_rows():
@@ -232,6 +242,9 @@ def test_widths_fall_by_the_ratio():
         (lambda: studies.architectures([4], 1, X, Y, 1, {}, outputs=4), "depths must be a sequence, got 1"),
         (lambda: studies.learning_curve([], X, Y, 1, SETTINGS), "train_sizes must have at least one"),
         (lambda: studies.learning_curve([5], X, Y, 1, None), "settings must be a mapping .* got None"),
+        (lambda: studies.learning_curve([16], X[:60], Y, 1, SETTINGS), "the same number of rows, got 60 and 120"),
+        (lambda: studies.learning_curve([16], None, Y, 1, SETTINGS), r"X must have shape .*, got \(\)"),
+        (lambda: studies.architectures([4], [1], X[0], Y, 1, {}, outputs=4), r"X must have shape .*, got \(11,\)"),
     ],
 )
 def test_bad_arguments_raise(call, message):
