@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -36,6 +38,7 @@ def check_rows(rows: Any, metrics: Sequence[str], settings: Mapping[str, Any], o
     """The rows of a study, in which a value of each setting, a seed and an epoch are those of one network.
 
     `settings` are columns by the name of the argument that chose them. Their values become hashable: lists are tuples.
+    nan, which data frames have in place of None, is None again.
     """
     for argument, name in settings.items():
         if not isinstance(name, str):
@@ -120,6 +123,8 @@ def _equal(a: Any, b: Any) -> bool:
 def _hashable(value: Any) -> Any:
     if isinstance(value, (list, tuple, np.ndarray)):
         return tuple(map(_hashable, value))
+    if isinstance(value, numbers.Real) and math.isnan(value):
+        return None
     return value if isinstance(value, Hashable) else repr(value)
 
 
