@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -182,8 +183,8 @@ class PathDisplay(Display):
     Parameters
     ----------
     x : sequence
-        Values of the setting. Whole numbers from 1 to 10 have a linear axis. Other numbers from 0 on have a logarithmic
-        one, with 0 at the left end. All other values are side by side, without lines between them.
+        Values of the setting. Whole numbers from 1 to 10 have a linear axis. Other finite numbers from 0 on have a
+        logarithmic one, with 0 at the left end. All other values are side by side, without lines between them.
     curves : mapping of str to array, shape (nets, values)
         By label.
     xlabel, ylabel : str
@@ -234,7 +235,7 @@ class PathDisplay(Display):
         """Draw the mean of each curve, and its range over several nets."""
         ax, places, own = self._set_axes(ax), self.x, {"marker": "o"}
         texts = labels.of_values(self.xlabel, self.x)[1]
-        if all(labels.is_number(value) and value >= 0 for value in self.x) and any(self.x):
+        if all(labels.is_number(value) and 0 <= value < math.inf for value in self.x) and any(self.x):
             smallest = min(value for value in self.x if value > 0)
             if 0 in self.x:
                 ax.set_xscale("symlog", linthresh=smallest)
@@ -269,7 +270,8 @@ def _colours(count: int) -> list[Any]:
 
 def _together(curve: Any) -> np.ndarray:
     """Curves of several nets as one array, shape (nets, values); nan where a shorter one has ended."""
-    if np.ndim(curve[0]) == 0:
+    curve = list(curve)  # the index of a column of a data frame may begin at 1
+    if not curve or np.ndim(curve[0]) == 0:
         return np.asarray([curve], float)
     together = np.full((len(curve), max(map(len, curve))), np.nan)
     for row, values in zip(together, curve):

@@ -232,11 +232,13 @@ class WeightsDisplay(Display):
         features, outputs = network.layer_sizes[:2]
         if np.shape(shape) != (2,) or shape[0] * shape[1] != features:
             raise ValueError(f"shape must have {features} pixels, one per feature, as (height, width), got {shape!r}")
+        shape = tuple(validation.check_integer(f"shape[{i}]", side, 1) for i, side in enumerate(shape))
         neurons = min(12, outputs) if neurons is None else validation.check_integer("neurons", neurons, 1, outputs)
         return cls(network.weights[0][:, :neurons].T.reshape(neurons, *shape)).plot(ax, **style)
 
     def plot(self, ax: Any = None, columns: int = 6, **style: Any) -> WeightsDisplay:
         """Draw it, `columns` neurons in each row."""
+        columns = validation.check_integer("columns", columns, 1)
         ax = self._set_axes(ax)
         neurons, height, width = self.images.shape
         rows = -(-neurons // columns)
@@ -275,6 +277,8 @@ def _format_of(values: np.ndarray) -> str:
 
 def _check_bounds(bounds: Any) -> list[tuple[float, float]]:
     pairs = bounds if np.shape(bounds) == (2, 2) else (bounds, bounds)
-    if np.shape(pairs) != (2, 2) or not all(low < high for low, high in pairs):
-        raise ValueError(f"bounds must be (low, high) or ((low, high), (low, high)) with low < high, got {bounds!r}")
+    if np.shape(pairs) != (2, 2) or not all(-np.inf < low < high < np.inf for low, high in pairs):
+        raise ValueError(
+            f"bounds must be finite (low, high) or ((low, high), (low, high)) with low < high, got {bounds!r}"
+        )
     return [(float(low), float(high)) for low, high in pairs]

@@ -228,7 +228,7 @@ def test_a_surface_of_a_function_on_a_rectangle():
     with pytest.raises(ValueError, match=r"minus must return shape \(9,\), one value per row of X, got \(9, 1\)"):
         SurfaceDisplay.from_network(net, ((0, 1), (0, 2)), 3, minus=lambda X: X[:, :1])
     assert of_error.ax_.get_zlabel() == "error" and not of_error.values.any()
-    for bounds in ((1, 0), 3, ((0, 1), (2, 2)), (0, 1, 2)):
+    for bounds in ((1, 0), 3, ((0, 1), (2, 2)), (0, 1, 2), (-np.inf, 1), ((0, 1), (0, np.inf))):
         with pytest.raises(ValueError, match="bounds must be .* with low < high, got "):
             SurfaceDisplay.from_function(lambda X: X[:, 0], bounds)
     with pytest.raises(ValueError, match=r"function must return shape \(9,\), one value per row of X, got \(9, 2\)"):
@@ -303,6 +303,23 @@ def test_rows_may_be_a_data_frame(argument):
         ROW_DISPLAYS[argument](frame, "width")
     with pytest.raises(TypeError, match="rows must be the rows of a study, a list of dicts or a data frame, got 3"):
         ROW_DISPLAYS[argument](3, "width")
+
+
+@pytest.mark.parametrize("argument", ROW_DISPLAYS)
+def test_a_frame_s_nan_is_the_setting_none(argument):
+    """pandas keeps None beside numbers as nan, which no other nan is equal to."""
+    pandas = pytest.importorskip("pandas")
+    rows = [{**row, "max_gradient_norm": norm} for norm in (None, 0.5) for row in grid_rows()[:2]]
+    frame = pandas.DataFrame(rows)
+    assert frame["max_gradient_norm"].isna().sum() == 2
+    of_frame, of_rows = (ROW_DISPLAYS[argument](each, "max_gradient_norm") for each in (frame, rows))
+    if argument == "y":
+        assert of_frame.yticks == of_rows.yticks == ["0.5", "None"]
+        np.testing.assert_array_equal(of_frame.values, of_rows.values)
+    else:
+        assert list(map(str, of_frame.curves)) == list(map(str, of_rows.curves))
+        texts = [[text.get_text() for text in each.ax_.get_xticklabels()] for each in (of_frame, of_rows)]
+        assert texts[0] == texts[1] and (argument == "by" or texts[0] == ["None", "0.5"])
 
 
 def test_lists_of_layer_sizes_are_settings_too():
@@ -410,6 +427,7 @@ def path_of(name, values, width=6.4):
         ("layer_sizes", ["(4, 32, 3)", "(4, 16, 3)"], "linear", ["(4, 32, 3)", "(4, 16, 3)"]),  # of a file of text
         ("activation", ["tanh", "relu"], "linear", ["tanh", "relu"]),
         ("shuffle", [True, False], "linear", ["True", "False"]),
+        ("limit", [0, 1, np.inf], "linear", ["0", "1", "inf"]),
     ],
 )
 def test_ticks_of_a_path_are_its_values(name, values, scale, texts):
@@ -715,6 +733,10 @@ def test_weights_by_default_and_of_zeros():
     for shape in ((2, 2), (6,), (1, 2, 3), (-2, -3, 1)):
         with pytest.raises(ValueError, match=rf"6 pixels, one per feature, as .*, got \{str(shape)[:-1]}"):
             WeightsDisplay.from_network(net, shape)
+    with pytest.raises(ValueError, match=r"shape\[0\] must be at least 1, got -2"):
+        WeightsDisplay.from_network(net, (-2, -3))
+    with pytest.raises(ValueError, match="columns must be at least 1, got 0"):
+        display.plot(columns=0)
     for neurons in (0, 21):
         with pytest.raises(ValueError, match=f"neurons must be at least 1 and at most 20, got {neurons}"):
             WeightsDisplay.from_network(net, (2, 3), neurons)
@@ -804,6 +826,9 @@ def test_a_frame_of_a_history_is_drawn():
     history = Trainer(Network((11, 4))).fit(X, Y, epochs=3, validation_data=(X, Y))
     display = LearningCurveDisplay.from_history(history.to_frame())
     np.testing.assert_array_equal(display.lines_[1].get_ydata(), history.val_loss)
+    column = LearningCurveDisplay({"a": history.to_frame()["val_loss"], "none": []}, "loss").plot()
+    np.testing.assert_array_equal(column.lines_[0].get_ydata(), history.val_loss)
+    assert not len(column.lines_[1].get_ydata())
 
 
 def test_a_metric_whose_name_ends_with_loss_is_no_set():
