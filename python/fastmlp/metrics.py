@@ -36,10 +36,16 @@ def mean_squared_error(y: Any, predictions: Any, sample_weight: Any = None) -> f
     2.0
     """
     y, predictions = np.asarray(y, np.float64), np.asarray(predictions, np.float64)
-    if y.shape != predictions.shape or not y.size:
-        raise ValueError(f"y and predictions must have the same shape, got {y.shape} and {predictions.shape}")
-    of_rows = ((predictions - y) ** 2).reshape(len(y), -1).mean(axis=1)
-    return float(np.average(of_rows, weights=sample_weight))
+    if y.shape != predictions.shape or not y.ndim or not y.size:
+        raise ValueError(
+            f"y and predictions must have the same shape, with at least one row, got {y.shape} and {predictions.shape}"
+        )
+    weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+    if weights.shape != y.shape[:1]:
+        raise ValueError(f"sample_weight must have shape ({len(y)},), got {weights.shape}")
+    if not weights.sum() > 0:
+        raise ValueError(f"sample_weight must have a positive sum, got {weights.sum():g}")
+    return float(np.average(((predictions - y) ** 2).reshape(len(y), -1).mean(axis=1), weights=weights))
 
 
 class OwnMetrics:

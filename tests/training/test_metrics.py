@@ -169,6 +169,11 @@ def test_a_metric_that_is_called_a_loss_may_be_nan():
 def test_mean_squared_error_rejects_what_would_broadcast():
     assert metrics.mean_squared_error([[1.0, 2.0]], [[3.0, 2.0]]) == 2.0
     assert mean_squared_error([1.0, 2.0], [2.0, 4.0], sample_weight=[3, 1]) == 7 / 4
-    for y, predictions in ((np.ones(3), np.ones((3, 1))), ([], [])):
-        with pytest.raises(ValueError, match="y and predictions must have the same shape"):
+    for y, predictions in ((np.ones(3), np.ones((3, 1))), ([], []), (1.0, 2.0)):
+        with pytest.raises(ValueError, match="y and predictions must have the same shape, with at least one row"):
             mean_squared_error(y, predictions)
+    for weights in ([3], [[3], [1]], 3.0):
+        with pytest.raises(ValueError, match=r"sample_weight must have shape \(2,\), got \("):
+            mean_squared_error([1.0, 2.0], [2.0, 4.0], sample_weight=weights)
+    with pytest.raises(ValueError, match="sample_weight must have a positive sum, got 0"):
+        mean_squared_error([1.0, 2.0], [2.0, 4.0], sample_weight=[0, 0])
