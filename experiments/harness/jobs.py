@@ -31,14 +31,14 @@ class Job:
 class Cache:
     """The results of the jobs of one experiment, in ``<folder>/results.jsonl``; `fresh` measures them all again.
 
-    A record holds the job's configuration, the hash of that (key), the result and the environment.
+    A record holds the job's configuration, the hash of that (key), the result and the environment. Lines that are no
+    records, as after a crash of the system, are dropped: their jobs are measured again.
     """
 
     def __init__(self, folder: Path, fresh: bool = False) -> None:
         self.path = folder / "results.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else []
-        self._records = {record["key"]: record for record in map(json.loads, lines)}
+        self._records = _read_records(self.path)
         self._stale = set(self._records) if fresh else set()
 
     def complete(self, jobs: Sequence[Job], done: Callable[[float], None] = lambda share: None) -> list[Any]:
@@ -65,6 +65,19 @@ class Cache:
         unfinished = self.path.with_suffix(".unfinished")
         unfinished.write_text("".join(lines), encoding="utf-8")
         os.replace(unfinished, self.path)  # atomic: an interruption leaves the old or the new file
+
+
+def _read_records(path: Path) -> dict[str, dict[str, Any]]:
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else []
+    records = {}
+    for line in lines:
+        try:
+            record = json.loads(line)
+            if record["key"] == configuration_key(record["configuration"]) and {"result", "environment"} <= set(record):
+                records[record["key"]] = record
+        except (ValueError, TypeError, KeyError):
+            pass
+    return records
 
 
 def configuration_key(configuration: dict[str, Any]) -> str:

@@ -101,4 +101,4 @@ def parse_command_line(
     unknown = [name for name in chosen.experiments if name not in names]
     if unknown:
         parser.error(f"unknown experiment {unknown[0]!r}; the experiments are {', '.join(names)}")
-    return Run(chosen.preset, chosen.output, chosen.fresh), chosen.experiments or list(names)
+    return Run(chosen.preset, chosen.output, chosen.fresh), list(dict.fromkeys(chosen.experiments or names))

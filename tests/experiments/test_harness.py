@@ -59,6 +59,25 @@ def test_an_interruption_keeps_what_was_finished(tmp_path):
     assert calls == ["one", "bad"]
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda lines: [lines[0], lines[1][:-20]],
+        lambda lines: [lines[0], b"", b"{}", b"[1]", b"\0\xff", lines[1].replace(b"two", b"owt")],
+        lambda lines: [lines[0], lines[1].replace(b'"result"', b'"results"')],
+    ],
+)
+@pytest.mark.parametrize("fresh", [False, True])
+def test_damaged_results_are_measured_again(tmp_path, damage, fresh):
+    calls = []
+    before = Cache(tmp_path).complete(jobs_that_count(calls, ["one", "two"]))
+    path = Cache(tmp_path).path
+    path.write_bytes(b"\n".join(damage(path.read_bytes().splitlines())))
+    assert Cache(tmp_path, fresh).complete(jobs_that_count(calls, ["one", "two"])) == before
+    assert calls[2:] == (["one", "two"] if fresh else ["two"])
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 2
+
+
 def test_a_second_report_trains_nothing_and_writes_the_same_figures(smoke, monkeypatch, without_mnist):
     def refuse(*args, **settings):
         raise AssertionError("trained again")
@@ -284,6 +303,6 @@ def test_the_report_runs_from_any_directory(tmp_path):
     shown = run("--help").stdout
     assert "--preset {smoke,quick,full}" in shown and "--fresh" in shown and "larger_than_memory" in shown
     assert "unknown experiment 'regresion'; the experiments are batch_size" in run("regresion").stderr
-    assert run("--preset", "smoke", "regression").stdout == "report/regression.html\n"
+    assert run("--preset", "smoke", "regression", "regression").stdout == "report/regression.html\n"
     page = (tmp_path / "report" / "regression.html").read_text("utf-8")
     assert "The report" in page and 'id="batch_size"' not in page
