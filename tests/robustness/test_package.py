@@ -3,6 +3,8 @@
 import json
 import re
 import sys
+import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import fastmlp
@@ -87,6 +89,16 @@ def test_an_unknown_instruction_set_raises_at_import():
     result = run_python("import fastmlp", FASTMLP_ISA="mmx")
     assert result.returncode != 0
     assert "mmx" in result.stderr and "generic" in result.stderr
+
+
+def test_the_source_distribution_has_the_tables_that_experiments_and_tests_read():
+    excluded = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["scikit-build"]["sdist"]["exclude"]
+    tables = sorted((ROOT / "experiments" / "results").rglob("*.csv"))
+    assert tables
+    for table in tables:
+        path = table.relative_to(ROOT)
+        kept = [str(each) for each in (path, *path.parents)]
+        assert not [(name, pattern) for name in kept for pattern in excluded if fnmatch(name, pattern)]
 
 
 def test_networks_travel_by_pickle_and_copy():
