@@ -168,7 +168,8 @@ def call_callbacks(callbacks: list[Callback], info: EpochInfo) -> bool:
 def _wants_to_stop(callback: Callback, info: EpochInfo) -> bool:
     answer = callback(info)
     if answer is not None and not isinstance(answer, (bool, np.bool_)):
-        raise TypeError(f"callbacks must return None, False or True (which stops), got {answer!r} from {callback!r}")
+        own = getattr(callback, "__wrapped__", callback)
+        raise TypeError(f"callbacks must return None, False or True (which stops), got {answer!r} from {own!r}")
     return bool(answer)
 
 

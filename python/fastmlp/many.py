@@ -286,4 +286,5 @@ def one_at_a_time(function: Callable[..., Any], lock: threading.Lock) -> Callabl
     for name in ("begin_fit", "end_fit", "after_error"):
         if hasattr(function, name):
             setattr(locked, name, one_at_a_time(getattr(function, name), lock))
+    locked.__wrapped__ = function  # type: ignore[attr-defined]  # for messages
     return locked

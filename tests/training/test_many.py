@@ -323,3 +323,15 @@ def test_callbacks_of_several_nets_never_overlap():
 
     fit_many(trainers(), X, y, 10, callbacks=[callback], n_threads=5)
     assert set(most) == {1} and len(most) == 10 * len(trainers())
+
+
+def test_an_error_names_the_callback_that_was_passed():
+    def one(info):
+        return 1
+
+    for fit in (
+        lambda: fit_many(trainers(), *problem(), 2, callbacks=[one]),
+        lambda: trainers()[0].fit(*problem(), 2, callbacks=[one]),
+    ):
+        with pytest.raises(TypeError, match=r"True \(which stops\), got 1 from <function .*\.one at 0x"):
+            fit()
