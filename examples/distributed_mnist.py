@@ -2,7 +2,8 @@
 
 mpiexec -n 2 python -m mpi4py examples/distributed_mnist.py
 
-The result is that of one process, up to rounding. Each process reads its rows from memory-mapped files.
+Each update is that of one process with the same rows in its batch, up to rounding. Each process reads its rows from
+memory-mapped files.
 The data are MNIST if --data or the environment variable FASTMLP_DATA names its folder, else digits drawn from fonts.
 The script needs `pip install ".[mpi,files]"` and an MPI, such as `pip install mpich`. The drawn digits need matplotlib.
 """
