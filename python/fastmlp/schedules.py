@@ -152,7 +152,8 @@ def check_schedule(name: str, value: Any) -> Schedule | None:
     if known in TABLE and value is globals()[known]:
         raise TypeError(f"{name}: schedules.{known} must be called: schedules.{known}()")
     if callable(value):
-        return Schedule(getattr(value, "__qualname__", type(value).__name__), {}, value)
+        known = known or type(value).__name__  # functions of NumPy 1 have no __qualname__
+        return Schedule(getattr(value, "__qualname__", known), {}, value)
     raise TypeError(f"{name} must be a schedule, its name, a function of the progress or None, got {value!r}")
 
 

@@ -363,8 +363,18 @@ def test_a_schedule_made_without_its_function_is_saved(tmp_path):
     assert Trainer.resume(tmp_path / "checkpoint").schedule == schedules.step(factor=0.5) == trainer.schedule
 
 
-def test_a_function_as_schedule_cannot_be_saved(tmp_path):
-    trainer = trainer_of(Network(SIZES), {"schedule": np.cos})
+class LikeNumPy1:
+    """Its functions have a name only."""
+
+    __name__ = "cos"
+
+    def __call__(self, progress):
+        return 1.0
+
+
+@pytest.mark.parametrize("function", [np.cos, LikeNumPy1()])
+def test_a_function_as_schedule_cannot_be_saved(tmp_path, function):
+    trainer = trainer_of(Network(SIZES), {"schedule": function})
     with pytest.raises(ValueError, match="holds the schedules of fastmlp.schedules only, got the function cos"):
         trainer.save(tmp_path / "checkpoint")
     assert not list(tmp_path.iterdir())
