@@ -79,7 +79,7 @@ FAULTS = [
     # python/fastmlp
     Fault("X19", "max(1, math.ceil(quota))", "max(1, math.floor(quota))"),  # a quota of 1.5 cores gives one thread
     Fault(
-        "X20", "_check_settings(settings, norm, *own)", "_check_settings(settings, norm)"
+        "X20", "_check_varied(settings, norm, *own)", "_check_varied(settings, norm)"
     ),  # settings can turn a path's proximal steps off without a word
     Fault(
         "X21",
