@@ -89,7 +89,7 @@ void Network<T>::for_each_block(const Inputs& inputs, int n_threads, const std::
     constexpr int64_t max_on_stack = 4096;  // one row of many networks; an allocation costs as much as a small one
     if (inputs.rows == 1 && !inputs.sparse() && in_pairs.empty() && size <= max_on_stack) {
         alignas(alignment_bytes) T memory[max_on_stack];
-        return pass({0, 1}, memory, nullptr, nullptr);
+        return run_team(1, [&](const Worker&) noexcept { pass({0, 1}, memory, nullptr, nullptr); });
     }
     struct Workspace {
         Buffer<T> memory;

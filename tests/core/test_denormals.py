@@ -29,6 +29,16 @@ def test_denormal_operands_and_results_are_zeros_on_all_threads(isa, dtype, n_th
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("layer_sizes", [(5, 3), (5, 40, 3), (700, 5000, 2)])  # the last one is too large for the stack
+def test_a_row_alone_has_its_bits_of_many(isa, dtype, layer_sizes):
+    network = Network(layer_sizes, loss="squared_error", dtype=dtype)
+    signs = np.random.default_rng(0).choice([-1, 1], (9, layer_sizes[0]))
+    X = 16 * denormal(dtype) * signs * np.geomspace(1e-2, 1e2, 9)[:, None]  # and the sums of its products
+    X = X.astype(dtype)
+    assert np.array_equal(network.forward(X), np.concatenate([network.forward(row[None]) for row in X]))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n_threads", (1, *TEAMS))
 def test_the_calling_thread_keeps_its_own(dtype, n_threads):
     X = np.ones((64, 5), dtype)
