@@ -1,6 +1,9 @@
-"""Denormal numbers cost x86 processors over a hundred cycles each: the core's threads take them for zeros there."""
+"""The arithmetic of the core's threads: rounding, and denormals, which cost x86 processors over a hundred cycles."""
 
+import ctypes
+import ctypes.util
 import platform
+import threading
 
 import numpy as np
 import pytest
@@ -36,6 +39,32 @@ def test_a_row_alone_has_its_bits_of_many(isa, dtype, layer_sizes):
     X = 16 * denormal(dtype) * signs * np.geomspace(1e-2, 1e2, 9)[:, None]  # and the sums of its products
     X = X.astype(dtype)
     assert np.array_equal(network.forward(X), np.concatenate([network.forward(row[None]) for row in X]))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_results_do_not_depend_on_the_rounding_of_the_caller(isa, dtype):
+    """The threads of a team begin with the rounding that their caller has when they start, and keep it."""
+    library = ctypes.util.find_library("m")
+    if library is None:
+        pytest.skip("no fesetround")
+    set_rounding, upward, nearest = ctypes.CDLL(library).fesetround, 0x800, 0
+    a = np.random.default_rng(0).normal(size=(200, 200)).astype(dtype)
+    found = [ops.matmul(a, a, n_threads=1)]
+
+    def multiply():  # in a thread that has no team yet
+        for rounding in (upward, nearest):
+            set_rounding(rounding)
+            found.append(ops.matmul(a, a, n_threads=1))
+            with team_of(2):
+                found.append(ops.matmul(a, a, n_threads=2))
+            kept.append(ctypes.CDLL(library).fegetround() == rounding)
+
+    kept = []
+    thread = threading.Thread(target=multiply)
+    thread.start()
+    thread.join()
+    assert kept == [True, True] and len(found) == 5
+    assert [np.array_equal(product, found[0]) for product in found] == [True] * 5
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

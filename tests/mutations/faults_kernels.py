@@ -81,7 +81,8 @@ FAULTS = [
         "sqrt(state[1] + Vec<T>::broadcast(rule.epsilon))",
     ),  # epsilon inside the root
     # denormals
-    Fault("K37", "return before_ | 0x8040;", "return before_ | 0x40;"),  # denormal results are kept
-    Fault("K38", "if (before_ != flushing()) _mm_setcsr(before_);", ""),  # the caller's own arithmetic is flushed, too
-    Fault("K39", "return before_ | 0x8040;", "return before_ | 0x8000;"),  # denormal operands are kept
+    Fault("K37", "settings = 0x1f80 | 0x8040;", "settings = 0x1f80 | 0x40;"),  # denormal results are kept
+    Fault("K38", "_mm_setcsr(before_);", ""),  # the caller's own arithmetic is flushed, too
+    Fault("K39", "settings = 0x1f80 | 0x8040;", "settings = 0x1f80 | 0x8000;"),  # denormal operands are kept
+    Fault("K40", "_mm_setcsr(settings);", "_mm_setcsr(before_ | settings);"),  # the caller's rounding is kept
 ]

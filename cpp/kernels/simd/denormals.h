@@ -1,5 +1,8 @@
 // Denormal numbers, on which x86 processors spend over a hundred cycles each. Training makes them by the thousand: the
 // moments of a unit that gets no gradient, and weights that decay, shrink to them and stay there.
+//
+// The other settings of the arithmetic are the default ones, whatever the caller's are: a thread of a team begins with
+// those that its caller had when the team was made, and results must not depend on that.
 #pragma once
 
 #ifdef __SSE__
@@ -8,20 +11,16 @@
 
 namespace fastmlp {
 
-// While one lives, this thread's arithmetic takes denormal operands for zeros, and makes zeros of denormal results. On
-// other processors it changes nothing.
+// While one lives, this thread's arithmetic takes denormal operands for zeros, makes zeros of denormal results, and
+// rounds to the nearest. On other processors it changes nothing.
 class FlushedDenormals {
 public:
 #ifdef __SSE__
-    FlushedDenormals() : before_(_mm_getcsr()) {
-        if (before_ != flushing()) _mm_setcsr(flushing());
-    }
-    ~FlushedDenormals() {
-        if (before_ != flushing()) _mm_setcsr(before_);
-    }
+    FlushedDenormals() : before_(_mm_getcsr()) { _mm_setcsr(settings); }
+    ~FlushedDenormals() { _mm_setcsr(before_); }
 
 private:
-    unsigned flushing() const { return before_ | 0x8040; }
+    static constexpr unsigned settings = 0x1f80 | 0x8040;  // the default ones, and both kinds of denormals
     const unsigned before_;
 #else
     FlushedDenormals() {}
