@@ -52,13 +52,23 @@ public:
     // In a child of fork, which has none of the threads that were in a call.
     static void forget_calls() {
         calls_ = 0;
+        const std::thread::id here = std::this_thread::get_id();
+        if (forking_thread_ != here) first_fork_ = forks_;
+        forking_thread_ = here;
         ++forks_;
     }
     static int forks() { return forks_; }  // from the first process to this one
+    // Whether a thread that was in the process after so many forks is in this one, and no newer thread with its number.
+    static bool is_here(std::thread::id thread, int forks) {
+        return forks == forks_ || (thread == forking_thread_ && forks >= first_fork_);
+    }
 
 private:
     static inline std::atomic<int> calls_{0};  // changed by every thread
     static inline std::atomic<int> forks_{0};  // changed in a new child, which has one thread
+    // The thread that made the last fork, and how many others made before its first one.
+    static inline std::thread::id forking_thread_;
+    static inline int first_fork_ = 0;
     static inline std::atomic<bool> interpreter_ends_{false};
     static inline std::thread::id ending_thread_;  // written once, before interpreter_ends_
     PyThreadState* thread_;

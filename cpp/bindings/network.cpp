@@ -17,7 +17,7 @@ class ParameterLock {
 public:
     explicit ParameterLock(LockOwner& owner) : owner_(&owner) {
         const std::lock_guard<std::mutex> lock(owner.mutex);
-        if (owner.thread == std::this_thread::get_id() || belongs_to_another(owner))
+        if (is_held(owner))
             throw std::runtime_error("a fit of this network is under way; its parameters cannot be changed by another");
         owner.thread = std::this_thread::get_id();
         owner.forks = ReleasedGil::forks();
@@ -33,7 +33,7 @@ public:
     }
     static bool is_elsewhere(LockOwner& owner) {
         const std::lock_guard<std::mutex> lock(owner.mutex);
-        return belongs_to_another(owner);
+        return is_held(owner) && owner.thread != std::this_thread::get_id();
     }
     static int64_t version_of(LockOwner& owner) {
         const std::lock_guard<std::mutex> lock(owner.mutex);
@@ -41,9 +41,8 @@ public:
     }
 
 private:
-    static bool belongs_to_another(const LockOwner& owner) {
-        return owner.thread != std::thread::id() && owner.thread != std::this_thread::get_id() &&
-               owner.forks == ReleasedGil::forks();
+    static bool is_held(const LockOwner& owner) {
+        return owner.thread != std::thread::id() && ReleasedGil::is_here(owner.thread, owner.forks);
     }
     std::atomic<LockOwner*> owner_;
 };

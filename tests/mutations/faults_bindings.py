@@ -28,11 +28,11 @@ FAULTS = [
     Fault("B09", 'each = py::getattr(each, "base")', "each = py::none()"),  # the memory of a view is not held
     Fault(
         "B10",
-        "owner.thread == std::this_thread::get_id() || belongs_to_another(owner)",
-        "belongs_to_another(owner)",
+        "if (is_held(owner))",
+        "if (is_held(owner) && owner.thread != std::this_thread::get_id())",
     ),  # a callback may fit the network that is being fitted
     Fault(
-        "B11", "owner.forks == ReleasedGil::forks()", "owner.forks <= ReleasedGil::forks()"
+        "B11", "forks == forks_ || (thread", "forks <= forks_ || (thread"
     ),  # a child of fork cannot fit what its parent was fitting
     Fault(
         "B12", "std::fill_n(to.weights, layer.shape().size(), T(0));", ""

@@ -150,24 +150,37 @@ def test_a_child_may_fit_what_another_thread_of_its_parent_was_fitting():
             except RuntimeError:
                 return 3
 
-        def in_child():
+        def fit_in_new_thread():
+            codes = []
+            thread = threading.Thread(target=lambda: codes.append(fit_again()))
+            thread.start()
+            thread.join()
+            return codes[0]
+
+        def in_child(fit=fit_again):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12: this process has threads
                 child = os.fork()
             if child == 0:
-                os._exit(fit_again())
+                os._exit(fit())
             return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
         thread = threading.Thread(target=lambda: trainer.fit(X, y, epochs=10**9, callbacks=[until_told]))
         thread.start()
         inside.wait()
-        found = [in_child(), fit_again()]
+        # the C library gives a new thread of the child the number of the thread that fits in its parent
+        found = [in_child(), in_child(fit_in_new_thread), fit_again()]
         stop.set()
         thread.join()
-        trainer.fit(X, y, epochs=1, callbacks=[lambda info: found.append(in_child())])
+
+        def in_children(info):
+            forks_again = lambda: in_child(fit_in_new_thread)
+            found.extend([in_child(), in_child(fit_in_new_thread), in_child(in_child), in_child(forks_again)])
+
+        trainer.fit(X, y, epochs=1, callbacks=[in_children])
         print(*found, fit_again())
     """)
-    assert_says(result, "0", "3", "3", "0")
+    assert_says(result, "0", "0", "3", "3", "3", "3", "3", "0")
 
 
 @pytest.mark.parametrize("method", ["spawn", "loky"])
