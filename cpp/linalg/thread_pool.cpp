@@ -104,10 +104,13 @@ private:
 }  // namespace
 
 ThreadPool& ThreadPool::mine() {
-    static const pthread_key_t key = key_of_pools([](void* pool) { delete static_cast<ThreadPool*>(pool); });
+    // The pool of a parent stays as it is: its threads are not here, so nothing of it can be ended.
+    static const pthread_key_t key = key_of_pools([](void* last) {
+        auto* const pool = static_cast<ThreadPool*>(last);
+        if (pool->forks_ == forks.load()) delete pool;
+    });
     auto* pool = static_cast<ThreadPool*>(pthread_getspecific(key));
     if (pool && pool->forks_ == forks.load(std::memory_order_relaxed)) return *pool;
-    // The pool of a parent stays as it is: its threads are not here, so nothing of it can be ended.
     std::unique_ptr<ThreadPool> made(new ThreadPool(forks.load()));
     // A thread that the system refuses throws: what an exception needs in this thread is allocated now, or never. The C
     // library ends the process if it cannot, so memory is taken before in a way that throws.

@@ -324,7 +324,7 @@ FAULTS = [
         "V05", "pthread_sigmask(SIG_SETMASK, &before_, nullptr)", "pthread_sigmask(SIG_BLOCK, &before_, nullptr)"
     ),  # after the first call with several threads the calling thread's signals stay blocked: Ctrl-
     Fault(
-        "V06", "key_of_pools([](void* pool) { delete static_cast<ThreadPool*>(pool); })", "key_of_pools(nullptr)"
+        "V06", "if (pool->forks_ == forks.load()) delete pool;", ""
     ),  # the helper threads of a Python thread do not end with it: the process gathers threads and
     Fault(
         "V07", "return std::min(count, size());", "return size();"

@@ -80,6 +80,32 @@ def test_a_fork_from_another_thread_has_its_bits():
 
 
 @without_sanitizer  # whose allocator does not survive a fork while another thread allocates
+def test_a_thread_that_forks_ends_in_the_child():
+    """Without a fit of its own there: its team is that of the parent, whose threads the child lacks."""
+    result = run(
+        """
+        from fastmlp import _core, ops
+
+        _core.testing.use_whole_teams(True)
+        children = []
+
+        def compute_and_fork():
+            ops.matmul(X[:200], X[:200], n_threads=3)
+            child = os.fork()
+            if child:
+                children.append(child)
+
+        thread = threading.Thread(target=compute_and_fork)
+        thread.start()
+        thread.join()
+        if children:
+            print(os.waitpid(children[0], 0)[1])
+        """,
+        warn="default",
+    )
+    assert_says(result, "0")
+
+
 def test_a_fork_in_the_middle_of_a_fit_has_its_bits():
     """By another thread, while the fit computes, and by the fit's own callback."""
     result = run("""
