@@ -30,14 +30,11 @@ public:
         if (!owner) return;
         const std::lock_guard<std::mutex> lock(owner->mutex);
         owner->thread = {};
+        ++owner->version;
     }
     static bool is_elsewhere(LockOwner& owner) {
         const std::lock_guard<std::mutex> lock(owner.mutex);
         return is_held(owner) && owner.thread != std::this_thread::get_id();
-    }
-    static int64_t version_of(LockOwner& owner) {
-        const std::lock_guard<std::mutex> lock(owner.mutex);
-        return owner.version;
     }
 
 private:
@@ -82,6 +79,7 @@ template <class T>
 void set_layer(Network<T>& network, std::size_t index, const Array<T>& weights, const Array<T>& biases) {
     DenseLayer<T>& layer = network.layers().at(index);
     require(fit_layer(layer, weights, biases), "weights or biases have the wrong shape");
+    network.note_change();
     pack_layer(layer, weights.data(), biases.data(), layer.parameters());
 }
 
@@ -94,6 +92,7 @@ template <class T> Array<T> parameter_vector(const Network<T>& network) {
 template <class T> void set_parameter_vector(Network<T>& network, const Array<T>& parameters) {
     require(parameters.ndim() == 1 && parameters.shape(0) == parameter_count(network),
             "parameters must be all weights and biases");
+    network.note_change();
     set_parameters(network, parameters.data());
 }
 
@@ -228,7 +227,7 @@ template <class T> void register_network(py::module_& m, const char* name) {
             "lock_parameters",
             [](Network<T>& self) { return std::make_unique<ParameterLock>(self.lock_owner()); },
             py::keep_alive<0, 1>())
-        .def_property_readonly("parameters_version", [](Network<T>& self) { return ParameterLock::version_of(self.lock_owner()); })
+        .def_property_readonly("parameters_version", [](Network<T>& self) { return self.lock_owner().version.load(); })
         .def("is_locked_elsewhere", [](Network<T>& self) { return ParameterLock::is_elsewhere(self.lock_owner()); });
 }
 

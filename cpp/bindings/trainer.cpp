@@ -95,6 +95,7 @@ int64_t run(Trainer<T>& trainer, const BoundDataset<T>& data, const EpochPlan& p
     check_slice(trainer, data, plan, position);
     check_schedule(settings, plan.updates());
     LossSum total = sum;
+    trainer.network().note_change();
     {
         std::optional<ReleasedGil> released;
         if (!training_holds_gil) released.emplace();
@@ -127,6 +128,7 @@ template <class T> Array<T> gradient_memory(const py::object& self) {
 
 template <class T>
 void update(Trainer<T>& trainer, const UpdateSettings& settings, double gradient_divisor, int n_threads) {
+    trainer.network().note_change();
     const ReleasedGil released;
     trainer.update(settings, gradient_divisor, n_threads);
 }
@@ -182,11 +184,13 @@ template <class T> Array<T> memory(Trainer<T>& trainer) {
 template <class T> void set_memory(Trainer<T>& trainer, const Array<T>& values) {
     require(values.ndim() == 1 && values.shape(0) == trainer.memory_size(),
             "the values are of another network or instruction set");
+    trainer.network().note_change();
     trainer.copy_memory_from(values.data());
 }
 
 template <class T> void restore_snapshot(Trainer<T>& trainer) {
     require(trainer.has_snapshot(), "no snapshot has been saved");
+    trainer.network().note_change();
     trainer.restore_snapshot();
 }
 

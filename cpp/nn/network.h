@@ -1,6 +1,7 @@
 // A multilayer perceptron: its layers, its predictions and their loss.
 #pragma once
 
+#include <atomic>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -19,7 +20,8 @@ struct LockOwner {
     std::mutex mutex;        // of the fields
     std::thread::id thread;  // default: no thread
     int forks = 0;           // of its process, from the first one on
-    int64_t version = 0;     // of the parameters: how often they have been locked
+    // Counts the changes of the parameters, and the begin and the end of each lock.
+    std::atomic<int64_t> version{0};
 };
 
 template <class T> class Network {
@@ -38,6 +40,7 @@ public:
     // Of the inputs, from now on.
     void standardize(const Standardization& standardization);
     LockOwner& lock_owner() { return lock_owner_; }
+    void note_change() noexcept { ++lock_owner_.version; }  // of parameters
     const KernelTable& table() const { return *table_; }
     const Kernels<T>& kernels() const { return kernels_of<T>(*table_); }
     std::vector<DenseLayer<T>>& layers() { return layers_; }

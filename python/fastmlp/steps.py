@@ -99,8 +99,7 @@ class Step:
             gradient = gradient[:, None]
         shape, dtype = self.outputs.shape, network.dtype
         gradient = training_data.check_parameter("grad_outputs", gradient, shape, dtype, self._threads)
-        if network.core.parameters_version != self._version or network.core.is_locked_elsewhere():
-            raise RuntimeError("the parameters have changed since the step began: call begin again")
+        self._check_version()
         if self._standardization is not None and self._standardization.target_std is not None:
             with np.errstate(all="ignore"):
                 gradient = gradient * self._standardization.target_std
@@ -112,9 +111,15 @@ class Step:
             end = min(begin + self._rows_per_call(), self._rows)
             begin = self._core.backward(gradient, begin, end, parameters, in_gradient, self._threads)
         weights, biases = self._core.gradients() if parameters else ([], [])
+        self._check_version()  # another thread may have changed them meanwhile
         found = StepGradients(weights, biases, in_gradient)
         found.network = network
         return found
+
+    def _check_version(self) -> None:
+        core = self._network.core
+        if core.parameters_version != self._version or core.is_locked_elsewhere():
+            raise RuntimeError("the parameters have changed since the step began: call begin again")
 
 
 def _dense(network: Any, X: Any) -> np.ndarray:

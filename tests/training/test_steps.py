@@ -236,6 +236,51 @@ def test_parameters_that_have_changed_are_noticed():
             step.backward(ones)
 
 
+def test_steps_that_begin_during_a_fit_end_with_its_next_update():
+    X, y = problem(20, layer_sizes=SIZES)
+    net, ones, steps, told = Network(SIZES), np.ones((20, 4)), [], []
+
+    def backward(step):
+        try:
+            step.backward(ones)
+            told.append("none")
+        except RuntimeError as error:
+            told.append(str(error))
+
+    def begin_and_go_back(info):
+        if steps:
+            backward(steps[0])  # of the epoch before
+        steps.append(net.begin(X))
+        backward(steps[-1])  # of this one
+        thread = threading.Thread(target=lambda: steps.append(net.begin(X)))
+        thread.start()
+        thread.join()
+
+    Trainer(net).fit(X, y, epochs=2, callbacks=[begin_and_go_back])
+    for step in steps:
+        backward(step)
+    changed = "the parameters have changed since the step began: call begin again"
+    assert told == ["none", changed, "none"] + [changed] * 4
+
+
+def test_a_change_while_a_step_goes_backward_is_noticed(monkeypatch):
+    net, ones = Network(SIZES), np.ones((20, 4))
+    step = net.begin(problem(20, layer_sizes=SIZES)[0])
+
+    class OfAnotherThread:
+        def backward(self, *arguments):
+            net.set_parameters(net.weights, net.biases)
+            return core.backward(*arguments)
+
+        def gradients(self):
+            return core.gradients()
+
+    core = step._core
+    monkeypatch.setattr(step, "_core", OfAnotherThread())
+    with pytest.raises(RuntimeError, match="the parameters have changed since the step began: call begin again"):
+        step.backward(ones)
+
+
 def test_no_update_during_a_fit_of_another_thread():
     X, y = problem(20, layer_sizes=SIZES)
     net = Network(SIZES)
