@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,7 +47,7 @@ class Step:
         X = _dense(network, X)
         self._network, self._rows = network, len(X)
         self._threads = validation.check_threads(n_threads) or default_thread_count()
-        self._version = network.core.parameters_version
+        self._version, self._lock = network.core.parameters_version, threading.Lock()
         core_type = _core.StepFloat32 if network.dtype == np.float32 else _core.StepFloat64
         self._core = core_type(network.core, len(X))
         begin = 0
@@ -106,11 +107,12 @@ class Step:
             name = "grad_outputs times the standard deviations of y"
             gradient = training_data.check_parameter(name, gradient, shape, dtype, self._threads)
         in_gradient = np.empty((self._rows, network.layer_sizes[0]), network.dtype) if inputs else None
-        begin = 0
-        while begin < self._rows:
-            end = min(begin + self._rows_per_call(), self._rows)
-            begin = self._core.backward(gradient, begin, end, parameters, in_gradient, self._threads)
-        weights, biases = self._core.gradients() if parameters else ([], [])
+        with self._lock:  # the core's sums are those of one call
+            begin = 0
+            while begin < self._rows:
+                end = min(begin + self._rows_per_call(), self._rows)
+                begin = self._core.backward(gradient, begin, end, parameters, in_gradient, self._threads)
+            weights, biases = self._core.gradients() if parameters else ([], [])
         self._check_version()  # another thread may have changed them meanwhile
         found = StepGradients(weights, biases, in_gradient)
         found.network = network

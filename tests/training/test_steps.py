@@ -3,6 +3,7 @@
 import copy
 import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import fastmlp
 import numpy as np
@@ -279,6 +280,17 @@ def test_a_change_while_a_step_goes_backward_is_noticed(monkeypatch):
     monkeypatch.setattr(step, "_core", OfAnotherThread())
     with pytest.raises(RuntimeError, match="the parameters have changed since the step began: call begin again"):
         step.backward(ones)
+
+
+def test_a_step_goes_backward_in_many_threads():
+    """The core's sums are those of one backward at a time."""
+    net = Network((11, 300, 300, 4), seed=0)
+    step = net.begin(problem(3000, layer_sizes=net.layer_sizes)[0], n_threads=1)
+    gradients = [np.random.default_rng(i).normal(size=(3000, 4)).astype(np.float32) for i in range(4)]
+    expected = [step.backward(gradient).weights[0] for gradient in gradients]
+    with ThreadPoolExecutor(4) as threads:
+        found = threads.map(lambda gradient: step.backward(gradient).weights[0], gradients)
+        assert_equal_bits(found, expected)
 
 
 def test_no_update_during_a_fit_of_another_thread():
