@@ -34,7 +34,7 @@ template <class T> double peak_gflops(const Kernels<T>& kernels, int threads, do
     using clock = std::chrono::steady_clock;
     std::atomic<int64_t> operations{0};
     const clock::time_point start = clock::now();
-    run_team(threads, [&](const Worker& worker) noexcept {
+    run_team(useful_threads(threads, std::numeric_limits<double>::infinity()), [&](const Worker& worker) noexcept {
         worker.wait_for_all();
         int64_t mine = 0;
         do  // at least once, even if other processes used this worker's core all the time

@@ -57,8 +57,6 @@ template <class F> void run_team(int threads, F f) {
         f(worker);
         end_products();
     };
-    if (threads <= 1) return work(Worker::alone());  // first, because max_workers() takes 0.2 us
-    threads = std::min({threads, max_workers(), thread_limit()});
     if (threads <= 1) return work(Worker::alone());
     ThreadPool& pool = ThreadPool::mine();
     threads = 1 + pool.grow(threads - 1);
@@ -83,11 +81,14 @@ inline int default_thread_count() {
 // 0.1 us for a barrier.
 inline constexpr double min_operations_per_worker = 4e5;
 
+// How many threads of `threads` a call uses: memory for each worker is allocated for no more.
 inline int useful_threads(int threads, double operations_between_barriers,
                           double min_operations = min_operations_per_worker) {
-    if (TeamHook::whole.load(std::memory_order_relaxed)) return threads;
     const double useful = operations_between_barriers / min_operations;
-    return useful < 1 ? 1 : useful < threads ? static_cast<int>(useful) : threads;
+    if (!TeamHook::whole.load(std::memory_order_relaxed) && useful < threads)
+        threads = useful < 1 ? 1 : static_cast<int>(useful);
+    if (threads <= 1) return 1;  // first, because max_workers() takes 0.2 us
+    return std::min({threads, max_workers(), thread_limit()});
 }
 
 }  // namespace fastmlp

@@ -176,6 +176,32 @@ def test_no_team_is_larger_than_helps():
             ops.matmul(a, a, transpose_b=True, n_threads=n_threads)
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="Linux writes the peak of the memory there")
+def test_threads_that_do_not_help_take_no_memory():
+    """Each worker of such a prediction has 1 MiB."""
+    script = """
+import os, pathlib
+import numpy as np
+from fastmlp import _core
+
+sizes = (784, 1024, 10)
+weights = [np.ones(shape, np.float32) for shape in zip(sizes, sizes[1:])]
+biases = [np.ones(outputs, np.float32) for outputs in sizes[1:]]
+X = np.ones((1024, 784), np.float32)
+
+def mebibytes_after(n_threads):
+    settings = [(_core.Activation.relu, [])], _core.Loss.cross_entropy, None
+    _core.forward_plain(weights, biases, *settings, X, 0, len(X), n_threads)
+    peak = pathlib.Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]  # in KiB
+    return int(peak) / 1024
+
+workers, before = max(16, 2 * len(os.sched_getaffinity(0))), mebibytes_after(2)
+print(mebibytes_after(1024) - before < 100 + 2 * workers)
+"""
+    result = run_python(script)
+    assert result.returncode == 0 and result.stdout == "True\n", result.stdout + result.stderr
+
+
 def test_fewer_threads_than_requested_give_the_same_bits():
     """OMP_THREAD_LIMIT makes OpenMP grant smaller teams: a barrier for more would never open."""
     script = """
