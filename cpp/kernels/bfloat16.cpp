@@ -17,12 +17,13 @@ Vec<float> add_products(Pairs a, Pairs b, Vec<float> c);  // never called
 
 template <int m, int vectors, bool sparse> void chain_tile(const PairProduct& product, float* c, int64_t c_stride) {
     using V = Vec<float>;
+    constexpr int64_t width = vectors * V::lanes;  // a panel may have more than 2^31 elements
     const std::uint32_t *a = product.a, *b = product.b;
     V sum[m][vectors];
     FOR_UNROLLED(i, m)
         FOR_UNROLLED(j, vectors) sum[i][j] = V::zero();
     for (int64_t k = 0; k < product.pairs; ++k, ++a, b += vectors * V::lanes) {
-        if (sparse) b = product.b + product.rows_of_b[k] * (vectors * V::lanes);
+        if (sparse) b = product.b + product.rows_of_b[k] * width;
         if constexpr (multiplies_pairs) {
             Pairs b_row[vectors];
             FOR_UNROLLED(j, vectors) b_row[j] = Pairs::load(b + j * V::lanes);

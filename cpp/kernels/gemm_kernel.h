@@ -205,7 +205,7 @@ template <class T, int m, int vectors, UpdateKind kind>
 void outer_update_kernel(const Product<T>& product, T* w, const std::int32_t* row_index, const UpdateRule<T>& rule) {
     using V = Vec<T>;
     using U = UpdateOf<T, kind>;
-    constexpr int width = vectors * V::lanes;
+    constexpr int64_t width = vectors * V::lanes;  // a panel may have more than 2^31 elements
     T* row[m];
     FOR_UNROLLED(i, m) row[i] = w + (row_index ? row_index[i] : i) * width;
     FOR_UNROLLED(i, m)

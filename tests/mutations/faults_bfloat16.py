@@ -14,8 +14,8 @@ FAULTS = [
     Fault("H06", "if (columns % 2) out[columns / 2] = rounded(x[columns - 1]);", ""),  # the last of an odd number
     Fault(
         "H07",
-        "b = product.b + product.rows_of_b[k] * (vectors * V::lanes);",
-        "b = product.b + k * (vectors * V::lanes);",
+        "b = product.b + product.rows_of_b[k] * width;",
+        "b = product.b + k * width;",
     ),  # the first rows of B instead of the active ones
     Fault("H08", "Pairs::load(b + j * V::lanes).high()", "Pairs::load(b + j * V::lanes).low()"),  # the wrong one of two
     Fault(
