@@ -68,8 +68,7 @@ def forward_plain(
     """`Network.forward` of these arrays, which are read where they are; None if a value of X is not finite."""
     X = training_data.check_input_array(X, len(weights[0]))
     threads = n_threads or default_thread_count()
-    weights = [np.ascontiguousarray(array, dtype) for array in weights]
-    biases = [np.ascontiguousarray(array, dtype) for array in biases]
+    weights, biases = ([training_data.plain(array, dtype) for array in part] for part in (weights, biases))
     moments = None if standardization is None else (standardization.input_mean, standardization.input_std)
     call = (weights, biases, core_activations(hidden), getattr(_core.Loss, loss), moments, X)
     step, parts = max(1024, int(OPERATIONS_PER_CALL / 2 / sum(array.size for array in weights))), []

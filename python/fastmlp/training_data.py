@@ -162,7 +162,7 @@ def check_sample_weight(sample_weight: Any, rows: int, dtype: np.dtype, name: st
         row = int(bad.argmax())
         allowed = ">= 0" if values[row] < 0 else f"0 or in [{minimum:.3g}, {maximum:.3g}] for {dtype}"
         raise ValueError(f"{name} must be {allowed}, got {weights[row]} in row {row}")
-    return np.ascontiguousarray(weights, dtype)
+    return plain(weights, dtype)
 
 
 def check_inputs(
@@ -241,7 +241,7 @@ def _input_values(X: np.ndarray) -> np.ndarray:
         X = X.astype(np.float32)
     elif X.dtype.kind == "f" and X.dtype.itemsize > 8:
         raise TypeError(f"X must be float32, float64 or integers, got {X.dtype}")
-    return _plain(X)
+    return plain(X)
 
 
 def _csr_inputs(X: Any) -> _core.CsrInputs:
@@ -283,8 +283,8 @@ def _checked_csr(X: Any) -> _core.CsrInputs:
         raise ValueError(f"X.indices must lie in [0, {columns}), got {indices[index]} in row {row}")
     return _core.CsrInputs(
         _input_values(values),
-        _plain(indices.astype(np.int32, copy=False)),
-        _plain(indptr.astype(np.int64, copy=False)),
+        plain(indices.astype(np.int32, copy=False)),
+        plain(indptr.astype(np.int64, copy=False)),
         columns,
     )
 
@@ -319,7 +319,7 @@ def check_labels(y: Any, rows: int, classes: int, loss: str) -> np.ndarray:
         elif y.min() == 1 and y.max() == classes:
             hint = ": labels begin with 0, pass y - 1"
         raise ValueError(f"labels must lie in [0, {classes}), got {y[row]} in row {row} of y{hint}")
-    return _plain(y.astype(np.int64))
+    return plain(y.astype(np.int64))
 
 
 def check_targets(y: Any, rows: int, outputs: int, dtype: np.dtype, n_threads: int) -> np.ndarray:
@@ -423,8 +423,9 @@ def real_array(name: str, values: Any) -> np.ndarray:
     return array
 
 
-def _plain(array: np.ndarray) -> np.ndarray:
-    """The same values, C-contiguous, aligned and in native byte order; a copy only where needed."""
+def plain(values: Any, dtype: np.dtype | None = None) -> np.ndarray:
+    """The same values as the core reads them: C-contiguous, aligned, in native byte order. A copy only where needed."""
+    array = np.asarray(values, dtype)
     flags = array.flags
     if flags.c_contiguous and flags.aligned and array.dtype.isnative:
         return array
@@ -437,6 +438,6 @@ def _in_dtype(name: str, array: np.ndarray, dtype: np.dtype, n_threads: int) -> 
         raise TypeError(f"{name} must be float32, float64 or integers, got {array.dtype}")
     if array.dtype not in (np.float32, np.float64):
         array = array.astype(np.float64)
-    array = _plain(array)
+    array = plain(array)
     check_finite(name, array, dtype, n_threads)
     return array.astype(dtype, copy=False)

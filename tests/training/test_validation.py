@@ -5,7 +5,7 @@ import warnings
 import fastmlp
 import numpy as np
 import pytest
-from fastmlp import DivergenceError, Network, Trainer, _core
+from fastmlp import DivergenceError, Network, Trainer, _core, core_calls, training_data
 from fastmlp.losses import LOSSES
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -182,6 +182,23 @@ def test_any_layout_gives_the_bits_of_the_clean_copy(dtype, x_dtype, layout):
         for p, q in zip(train(clean, layouts(y)[layout], loss, dtype), expected, strict=True):
             np.testing.assert_array_equal(p, q)
     np.testing.assert_array_equal(np.asarray(X), clean)
+
+
+@pytest.mark.parametrize("layout", list(layouts(np.zeros((1, 1)))))
+def test_sample_weights_and_coefficients_reach_the_core_as_it_reads_them(layout, monkeypatch):
+    """Compilers assume that a number lies at a multiple of its size; processors may do without."""
+    given = [layouts(np.ones(shape))[layout] for shape in [(5, 3), (3,)]]
+    read = [training_data.check_sample_weight(given[1], 3, np.dtype(np.float64))]
+
+    def forward_plain(weights, biases, *arguments):
+        read.extend([*weights, *biases])
+        return np.zeros((20, 3))
+
+    monkeypatch.setattr(_core, "forward_plain", forward_plain)
+    weights, biases = ([array] for array in given)
+    core_calls.forward_plain(weights, biases, [], "squared_error", np.dtype(np.float64), None, np.ones((20, 5)), 1)
+    assert len(read) == 3
+    assert all(array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative for array in read)
 
 
 @pytest.mark.parametrize("layout", ["strided", "reversed", "Fortran order", "byte order", "misaligned"])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core, activations, core_calls, losses, validation
+from ..training_data import plain
 from .preparation import PreparedTable
 
 HIDDEN_ACTIVATIONS = tuple(row.name for row in activations.TABLE.values() if row.for_hidden and not row.settings)
@@ -140,19 +141,19 @@ class TabularNetwork:
 
     @parameters.setter
     def parameters(self, values: Mapping[str, Any]) -> None:
-        self.core.set_parameters({name: np.ascontiguousarray(value, self.dtype) for name, value in values.items()})
+        self.core.set_parameters({name: plain(value, self.dtype) for name, value in values.items()})
 
     def table(self, prepared: PreparedTable, y: Any = None, sample_weight: Any = None) -> Any:
         """The core's view of rows, with labels (int64, shape (rows,)) or targets, shape (rows, outputs), if y is given."""
-        parts = [np.ascontiguousarray(part, self.dtype) for part in (prepared.numbers, prepared.one_hot)]
-        parts.append(np.ascontiguousarray(prepared.codes, np.int32))
+        parts = [plain(part, self.dtype) for part in (prepared.numbers, prepared.one_hot)]
+        parts.append(plain(prepared.codes, np.int32))
         if y is None:
             return self.core.table(*parts)
         has_labels = losses.TABLE[self.architecture.loss].has_labels
         name, dtype = ("labels", np.dtype(np.int64)) if has_labels else ("targets", self.dtype)
         if sample_weight is not None:
-            sample_weight = np.ascontiguousarray(sample_weight, self.dtype)
-        return self.core.labelled_table(*parts, **{name: np.ascontiguousarray(y, dtype)}, sample_weights=sample_weight)
+            sample_weight = plain(sample_weight, self.dtype)
+        return self.core.labelled_table(*parts, **{name: plain(y, dtype)}, sample_weights=sample_weight)
 
     def forward(self, prepared: PreparedTable, n_threads: int) -> np.ndarray:
         """Class probabilities or predictions, the mean over the members, shape (rows, outputs)."""
