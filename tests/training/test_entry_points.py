@@ -129,6 +129,8 @@ def test_sparse_arrays_of_other_dimensions_are_rejected(shape):
         given = sparse.coo_array(np.ones(shape))
     except (ValueError, TypeError):
         pytest.skip("this SciPy has matrices only")
+    if given.shape != shape:
+        pytest.skip("this SciPy makes a matrix of one dimension")
     for take in (lambda: network().forward(given), lambda: Trainer(network()).fit(given, Y[: shape[0]], 1)):
         with pytest.raises(ValueError, match=rf"X must have shape \(samples, 6\), got \({shape[0]}"):
             take()

@@ -93,6 +93,7 @@ def test_the_shuffle_is_as_good_as_it_says():
 
 
 def test_sorted_rows_are_learnt_like_shuffled_ones():
+    pytest.importorskip("matplotlib")
     x_train, y_train, x_test, y_test = fastmlp.datasets.make_digits(4000, 1000)
     by_label = np.argsort(y_train, kind="stable")
     x_train, y_train = x_train[by_label], y_train[by_label]
