@@ -18,9 +18,7 @@ FAULTS = [
         "b = product.b + k * width;",
     ),  # the first rows of B instead of the active ones
     Fault("H08", "Pairs::load(b + j * V::lanes).high()", "Pairs::load(b + j * V::lanes).low()"),  # the wrong one of two
-    Fault(
-        "H28", "if (loaded_rows != m) load_shape();", "if (loaded_rows == 0) load_shape();"
-    ),  # that of another tile
+    Fault("H28", "if (loaded_rows != m) load_shape();", "if (loaded_rows == 0) load_shape();"),  # that of another tile
     Fault("H31", "_tile_dpbf16ps(3, 5, 7)", "_tile_dpbf16ps(3, 5, 6)"),  # of tall tiles, the first columns twice
     # Columns that are zero in a batch
     Fault("H09", "(mask_[word] & even) << 1 | (mask_[word] >> 1 & even)", "(mask_[word] & even) << 1"),
