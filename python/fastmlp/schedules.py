@@ -110,7 +110,7 @@ class Schedule:
             # as an array of one dimension: NumPy computes powers of scalars in another way, with another last digit
             factors = TABLE[self.name].function(t.reshape(-1), **self.settings).reshape(t.shape)
         else:
-            factors = np.array([float(self.function(float(each))) for each in t.ravel()]).reshape(t.shape)
+            factors = np.array([self._of_user(float(each)) for each in t.ravel()]).reshape(t.shape)
         wrong = ~(np.isfinite(factors) & (factors >= 0))
         if wrong.any():
             raise ValueError(
@@ -118,6 +118,12 @@ class Schedule:
                 f" {t[wrong].flat[0]:g}"
             )
         return factors if t.ndim else float(factors)
+
+    def _of_user(self, progress: float) -> float:
+        value = self.function(progress)  # type: ignore[misc]
+        if np.ndim(value) or np.asarray(value).dtype.kind not in "biuf":
+            raise TypeError(f"the schedule {self!r} must return a number, got {value!r} at progress {progress:g}")
+        return float(value)
 
     def __hash__(self) -> int:
         return hash((self.name, *self.settings.items(), self.function))

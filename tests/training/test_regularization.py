@@ -340,6 +340,9 @@ def test_a_norm_that_overflows_ends_a_fit():
     "settings, message",
     [
         ({"schedule": lambda t: -1.0}, "must return finite factors >= 0, got -1 at progress 0"),
+        ({"schedule": lambda t: "1"}, "the schedule .*lambda.* must return a number, got '1' at progress 0"),
+        ({"schedule": lambda t: np.ones(1)}, r"must return a number, got array\(\[1.\]\) at progress 0"),
+        ({"schedule": lambda t: None}, "must return a number, got None at progress 0"),
         ({"dropout": 0.5, "dropout_schedule": lambda t: 2.0}, "dropout of 0.5 must be below 1, got the factor 2.0"),
         (
             {"input_dropout": 0.2, "dropout_schedule": lambda t: 5.0},
@@ -351,7 +354,7 @@ def test_a_schedule_that_returns_no_valid_factor_changes_nothing(settings, messa
     X, y = problem(90, layer_sizes=SIZES)
     net = Network(SIZES, dtype="float64", seed=1)
     before = parameters(net)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         trainer_of(net, settings).fit(X, y, epochs=1)
     assert_equal_bits(parameters(net), before)
 
