@@ -91,10 +91,12 @@ class Checkpoint(_OfEachFit):
         self._last = time.monotonic()
 
     def begin_fit(self, info: EpochInfo) -> None:
-        """Raise an error before the training if the file cannot be written: no such folder, or a schedule that is a function."""
+        """Raise an error before the training if the path is no file's, or if a schedule is a function of your own."""
         folder = os.path.dirname(self._path) or os.curdir
         if not os.path.isdir(folder):
             raise FileNotFoundError(errno.ENOENT, "Checkpoint needs an existing folder", folder)
+        if os.path.isdir(self._path):
+            raise IsADirectoryError(errno.EISDIR, "Checkpoint needs the path of a file, not of a folder", self._path)
         for setting in () if info.trainer is None else info.trainer.resumable_settings().values():
             if isinstance(setting, Schedule):
                 setting.to_text()

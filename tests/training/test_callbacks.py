@@ -617,9 +617,12 @@ def test_a_checkpoint_that_cannot_be_written_ends_a_fit_before_its_first_epoch(t
     before = parameters(net := network())
     for trainer, path, error in (
         (Trainer(net), tmp_path / "missing" / "a", FileNotFoundError),
+        (Trainer(net), tmp_path, IsADirectoryError),
         (Trainer(net, schedule=np.cos), tmp_path / "a", ValueError),
     ):
-        with pytest.raises(error, match="an existing folder: .*missing'|got the function cos"):
+        with pytest.raises(
+            error, match="an existing folder: .*missing'|path of a file, not of a folder|got the function cos"
+        ):
             trainer.fit(X, Y, 1, callbacks=[Checkpoint(path)])
         assert not trainer.history.loss
     assert_equal_bits(parameters(net), before)
