@@ -390,3 +390,15 @@ def test_resume_distinguishes_bad_arguments_from_bad_files(tmp_path, wrong):
     with pytest.raises(ValueError, match="must be at least 1") as caught:
         distributed.Trainer.resume(tmp_path / "a.safetensors", communicator=alone, **wrong)
     assert not isinstance(caught.value, fastmlp.ModelFileError)
+
+
+def test_communicators_of_another_kind_are_rejected():
+    """Such as one of mpi4py, which has Allreduce."""
+
+    class OfMPI:
+        rank, size, Allreduce = 0, 1, None
+
+    with pytest.raises(TypeError, match="must be a Communicator, got 5 without rank, size, allreduce_, broadcast_$"):
+        distributed.Trainer(network(), communicator=5)
+    with pytest.raises(TypeError, match=r"without allreduce_, broadcast_: pass MPICommunicator\(comm\)$"):
+        distributed.Trainer(network(), communicator=OfMPI())

@@ -39,6 +39,14 @@ class Communicator(Protocol):
         """
 
 
+def check_communicator(value: Any) -> Communicator:
+    lacking = [name for name in ("rank", "size", "allreduce_", "broadcast_") if not hasattr(value, name)]
+    if lacking:
+        hint = ": pass MPICommunicator(comm)" if hasattr(value, "Allreduce") else ""  # one of mpi4py
+        raise TypeError(f"communicator must be a Communicator, got {value!r} without {', '.join(lacking)}{hint}")
+    return value
+
+
 class MPICommunicator:
     """`Communicator` over mpi4py.
 

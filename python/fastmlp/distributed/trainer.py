@@ -24,7 +24,7 @@ from ..streaming import Stream
 from ..threads import default_thread_count, names_a_number_of_threads
 from ..trainer_settings import OPTIONAL
 from ..training_data import TrainingData
-from .communicators import Communicator, MPICommunicator
+from .communicators import Communicator, MPICommunicator, check_communicator
 from .interrupts import interrupts_deferred
 
 
@@ -118,7 +118,7 @@ learning_rate_factors, precision, shuffle, seed
         n_threads: int | None = None,
         **settings: Any,
     ) -> None:
-        self._communicator = MPICommunicator() if communicator is None else communicator
+        self._communicator = MPICommunicator() if communicator is None else check_communicator(communicator)
         n_threads = validation.check_threads(n_threads)
         if hasattr(self._communicator, "ranks_on_these_cores"):
             sharing = self._communicator.ranks_on_these_cores()  # a call that all ranks must make
