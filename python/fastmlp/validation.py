@@ -347,6 +347,8 @@ def check_seed(seed: Any) -> int:
 def check_threads(n_threads: Any) -> int | None:
     if getattr(n_threads, "shape", ()):
         raise TypeError(f"n_threads must be an integer, got {shown(n_threads)}: pass weights as sample_weight=")
+    if isinstance(n_threads, numbers.Integral) and n_threads < 0:  # as joblib's n_jobs
+        raise ValueError(f"n_threads must be at least 1, got {n_threads}: None lets fits use all cores")
     return None if n_threads is None else check_integer("n_threads", n_threads, 1, MAX_THREADS)
 
 

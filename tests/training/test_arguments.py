@@ -118,7 +118,7 @@ def test_dtype_may_be_numpys():
         (dict(seed=-3), "seed.*-3"),
         (dict(seed="x"), "seed.*x"),
         (dict(n_threads=0), "n_threads.*0"),
-        (dict(n_threads=-1), "n_threads.*-1"),
+        (dict(n_threads=-1), "n_threads must be at least 1, got -1: None lets fits use all cores"),
         (dict(n_threads=1.5), "n_threads.*1.5"),
         (dict(n_threads=2**40), "n_threads"),
     ],
