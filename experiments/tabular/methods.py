@@ -21,12 +21,15 @@ class Method:
 
     @property
     def versions(self) -> str:
-        return ", ".join(f"{name} {_version(name)}" for name in self.packages)
+        """Of the packages, and which of fastmlp's orders of sums in bfloat16 this processor has."""
+        versions = ", ".join(f"{name} {_version(name)}" for name in self.packages)
+        return f"{versions} with {native_bfloat16()}" if self.settings.get("bfloat16") else versions
 
     @property
     def installed(self) -> bool:
         if self.family == FASTMLP:
-            return _has_estimator(self.settings["estimator"]) and _multiplies(self.settings.get("precision"))
+            multiplies = not self.settings.get("bfloat16") or native_bfloat16() is not None
+            return _has_estimator(self.settings["estimator"]) and multiplies
         module = {"scikit-learn": "sklearn"}.get(self.packages[0], self.packages[0])
         return importlib.util.find_spec(module) is not None
 
@@ -40,11 +43,12 @@ def _has_estimator(name: str) -> bool:
     return hasattr(tabular, f"{name}Classifier")
 
 
-def _multiplies(precision: str | None) -> bool:
-    """Whether fastmlp uses this processor's own products; others are several times slower than float32."""
+def native_bfloat16() -> str | None:
+    """The precision in bfloat16 that uses this processor's own products, AMX first; others are slower than float32."""
     import fastmlp
 
-    return precision is None or fastmlp.show_config("dicts")[precision] == "native"
+    config = fastmlp.show_config("dicts")
+    return next((name for name in ("bfloat16_amx", "bfloat16") if config.get(name) == "native"), None)
 
 
 def _version(package: str) -> str:
@@ -67,9 +71,9 @@ METHODS = {
     "fastmlp RealMLP-TD-S": _ours("RealMLP", variant="TD-S"),
     "fastmlp RealMLP-TD": _ours("RealMLP", variant="TD"),
     "fastmlp RealMLP-TD, 8 nets": _ours("RealMLP", variant="TD", n_ensemble=8),
-    "fastmlp RealMLP-TD-S in bfloat16": _ours("RealMLP", variant="TD-S", precision="bfloat16_amx"),
+    "fastmlp RealMLP-TD-S in bfloat16": _ours("RealMLP", variant="TD-S", bfloat16=True),
     "fastmlp TabM": _ours("TabM", slow=True),
-    "fastmlp TabM in bfloat16": _ours("TabM", precision="bfloat16_amx"),  # as its authors train it on GPUs
+    "fastmlp TabM in bfloat16": _ours("TabM", bfloat16=True),  # as its authors train it on GPUs
     "pytabkit RealMLP-TD-S": _realmlp("TD-S"),
     "pytabkit RealMLP-TD": _realmlp("TD"),
     "tabm TabM": Method(

@@ -8,6 +8,7 @@ import warnings
 from typing import Any
 
 from tabular.data import Problem
+from tabular.methods import native_bfloat16
 from tabular.trees import Predict
 
 
@@ -57,10 +58,12 @@ def pytabkit(problem: Problem, variant: str, **settings: Any) -> Predict:
     return lambda X: predict(X.fillna(medians))
 
 
-def fastmlp(problem: Problem, estimator: str, **settings: Any) -> Predict:
+def fastmlp(problem: Problem, estimator: str, bfloat16: bool = False, **settings: Any) -> Predict:
     """An estimator of `fastmlp.tabular`; it keeps the epoch that is best on the validation rows."""
     from fastmlp import tabular
 
+    if bfloat16:
+        settings["precision"] = native_bfloat16()
     kind = getattr(tabular, f"{estimator}{'Classifier' if problem.classes else 'Regressor'}")
     model = kind(random_state=problem.seed, n_threads=problem.threads, **settings)
     model.fit(problem.X, problem.y, eval_set=(problem.X_validation, problem.y_validation))

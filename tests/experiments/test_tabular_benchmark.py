@@ -1,5 +1,6 @@
 """The benchmark on tables: splits, tuned defaults, errors, what is computed from the fits, and the page."""
 
+import fastmlp.tabular
 import numpy as np
 import pandas as pd
 import pytest
@@ -162,6 +163,29 @@ def test_the_methods_can_be_found():
         module, _, function = row.function.partition(":")
         assert module == "tabm_package" or callable(getattr(modules[module], function))
     assert METHODS["HistGradientBoosting"].installed and "scikit-learn " in METHODS["HistGradientBoosting"].versions
+
+
+@pytest.mark.parametrize(
+    "native, expected",
+    [(("bfloat16", "bfloat16_amx"), "bfloat16_amx"), (("bfloat16",), "bfloat16"), ((), None)],
+)
+def test_nets_in_bfloat16_use_the_products_of_this_processor(monkeypatch, native, expected):
+    config = {name: "native" if name in native else "emulated" for name in ("bfloat16", "bfloat16_amx")}
+    monkeypatch.setattr(fastmlp, "show_config", lambda mode: config)
+    settings = []
+    monkeypatch.setattr(fastmlp.tabular, "TabMClassifier", lambda **given: settings.append(given) or _Fitted())
+    method = METHODS["fastmlp TabM in bfloat16"]
+    assert method.installed == (expected is not None) and METHODS["fastmlp TabM"].installed
+    if expected:
+        nets.fastmlp(fits.tiny(2, 1), **method.settings)
+        assert settings[0]["precision"] == expected and method.versions.endswith(f" with {expected}")
+
+
+class _Fitted:
+    def fit(self, X, y, eval_set):
+        return self
+
+    predict_proba = None
 
 
 def test_the_last_of_the_smallest_errors_counts():
