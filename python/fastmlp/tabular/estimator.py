@@ -189,7 +189,7 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         X, encoded = as_table(X), self._learn_targets(y)
         check_consistent_length(X, encoded)
-        self._new_preparation(settings, 0).check(X)  # whose messages count all rows
+        are_categorical = self._new_preparation(settings, 0).check(X)
         weights = self._row_weights(encoded, _checked_weights(sample_weight, len(encoded)))
         rng = check_random_state(settings["random_state"])
         seeds = rng.randint(0, 2**31 - 1, 1 + settings["n_ensemble"]).tolist()
@@ -199,12 +199,12 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
             if held_out is None and settings.get(name):
                 raise ValueError(f"{name}=True needs validation rows, got none")
         with share_of_cores(settings["n_threads"]) as threads:
-            outcomes = self._fit_members(settings, training, held_out, seeds, threads, tasks)
+            outcomes = self._fit_members(settings, are_categorical, training, held_out, seeds, threads, tasks)
             if held_out is not None:
                 self._calibrate(settings, held_out, self._mean_outputs(self._tables(held_out.X), threads()))
             if settings["refit"]:
                 epochs = [outcome.best_epoch for outcome in outcomes]
-                self._fit_members(settings, all_rows, None, seeds, threads, tasks, epochs)
+                self._fit_members(settings, are_categorical, all_rows, None, seeds, threads, tasks, epochs)
         self.history_ = outcomes[0].history
         self.histories_ = [outcome.history for outcome in outcomes]
         self.best_epochs_ = [outcome.best_epoch for outcome in outcomes]
@@ -243,6 +243,7 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
     def _fit_members(
         self,
         settings: dict[str, Any],
+        are_categorical: list[bool],
         training: Rows,
         held_out: Rows | None,
         seeds: list[int],
@@ -251,7 +252,7 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
         epochs: list[int] | None = None,
     ) -> list[Outcome]:
         """Fit all networks, several at once where there are threads; `epochs` ends each after so many."""
-        self.preparation_ = self._new_preparation(settings, seeds[0]).fit(training.X, self)
+        self.preparation_ = self._new_preparation(settings, seeds[0]).fit(training.X, self, are_categorical)
         table = self.preparation_.transform(training.X)
         self._scale_targets(settings, training)
         goal = self._goal(settings)

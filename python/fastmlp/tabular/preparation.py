@@ -107,7 +107,7 @@ class Preparation(BaseEstimator):
         self.categorical_features = categorical_features
         self.random_state = random_state
 
-    def fit(self, X: Any, owner: Any = None) -> Preparation:
+    def fit(self, X: Any, owner: Any = None, are_categorical: list[bool] | None = None) -> Preparation:
         """Learns categories and scales.
 
         Parameters
@@ -116,6 +116,8 @@ class Preparation(BaseEstimator):
             The training rows.
         owner : estimator, optional
             Whose name messages about the columns have; it gets `n_features_in_` and `feature_names_in_` too.
+        are_categorical : list of bool, optional
+            What `check` has returned for a table that X is a part of. None: `check` of X.
 
         Raises
         ------
@@ -135,17 +137,19 @@ class Preparation(BaseEstimator):
                 f"X must have rows and columns, got {none} (shape={X.shape}) while a minimum of 1 is required."
             )
         learned = copy(self)  # this object is unchanged until that one is fitted
-        learned._learn(X, owner)
+        learned._learn(X, owner, are_categorical)
         self.__dict__ = learned.__dict__
         return self
 
-    def _learn(self, X: Any, owner: Any) -> None:
+    def _learn(self, X: Any, owner: Any, are_categorical: list[bool] | None) -> None:
         validate_data(self, X, skip_check_array=True)
         if owner is not None:
             validate_data(owner, X, skip_check_array=True)
         columns = columns_of(X)
+        if are_categorical is None:
+            are_categorical = are_categories(self.categorical_features, X, columns)
         parts, self.categories_, self.has_indicator_ = [], [], []
-        for (label, column), is_category in zip(columns, are_categories(self.categorical_features, X, columns)):
+        for (label, column), is_category in zip(columns, are_categorical):
             missing, present = split_column(label, column, None if is_category else 0)
             parts.append((missing, present))
             self.categories_.append(sorted(set(present.tolist())) if is_category else None)
@@ -171,11 +175,17 @@ class Preparation(BaseEstimator):
                 n_quantiles=n_quantiles, output_distribution="normal", subsample=None
             ).fit(numbers)
 
-    def check(self, X: Any) -> None:
-        """Raises what `fit` would raise for a value of X, before rows are chosen: messages name rows of X."""
-        columns = columns_of(as_table(X))
-        for (label, column), is_category in zip(columns, are_categories(self.categorical_features, X, columns)):
+    def check(self, X: Any) -> list[bool]:
+        """Which columns hold categories, before rows are chosen: all rows decide, as some may lack the text of a column.
+
+        Raises what `fit` would raise for a value of X; messages name rows of X.
+        """
+        X = as_table(X)
+        columns = columns_of(X)
+        are_categorical = are_categories(self.categorical_features, X, columns)
+        for (label, column), is_category in zip(columns, are_categorical):
             split_column(label, column, None if is_category else 0)
+        return are_categorical
 
     def transform(self, X: Any, owner: Any = None) -> PreparedTable:
         """The rows of X as the networks read them; `owner` as in `fit`.
