@@ -391,10 +391,7 @@ def as_array(name: str, values: Any) -> np.ndarray:
         return values
     if hasattr(values, "tocsr"):
         raise TypeError(f"{name} must be a dense array, got a sparse {type(values).__name__}: pass its toarray()")
-    parts = values if isinstance(values, (list, tuple)) else [values]  # NumPy drops the masks of a list's arrays
-    masked = sum(np.ma.count_masked(part) for part in parts if isinstance(part, np.ma.MaskedArray))
-    if masked:
-        raise ValueError(f"{name} must have no masked entries, got {masked} of them")
+    check_unmasked(name, values)
     if values is None:
         raise TypeError(f"{name} must be an array, got None")
     if frames.has_categories(values):
@@ -413,6 +410,13 @@ def as_array(name: str, values: Any) -> np.ndarray:
     if array.dtype.kind == "O" and hasattr(values, "columns"):
         return frames.of_frame(name, values)
     return frames.of_column(name, values) if array.dtype.kind == "O" and hasattr(values, "dtype") else array
+
+
+def check_unmasked(name: str, values: Any) -> None:
+    parts = values if isinstance(values, (list, tuple)) else [values]  # NumPy drops the masks of a list's arrays
+    masked = sum(np.ma.count_masked(part) for part in parts if isinstance(part, np.ma.MaskedArray))
+    if masked:
+        raise ValueError(f"{name} must have no masked entries, got {masked} of them")
 
 
 def real_array(name: str, values: Any) -> np.ndarray:

@@ -522,7 +522,7 @@ def test_calibration_and_refit_need_rows():
         RealMLPClassifier(calibrate=True, val_fraction=0.0, **SMALL).fit(X, y > 14)
     with pytest.raises(ValueError, match="refit=True needs validation rows"):
         RealMLPClassifier(refit=True, val_fraction=0.0, **SMALL).fit(X, y > 14)
-    for weights, message in ((np.zeros(300), "not zeros only"), (np.ones(2), r"shape \(300,\), got \(2,\)")):
+    for weights, message in ((np.zeros(300), "got zeros only"), (np.ones(2), r"shape \(300,\), got \(2,\)")):
         with pytest.raises(ValueError, match=f"^the sample_weight of eval_set must .*{message}"):
             RealMLPClassifier(**SMALL).fit(X, y > 14, eval_set=(X, y > 14, weights))
     with pytest.raises(ValueError, match="eval_set must have rows, got none"):

@@ -1,11 +1,13 @@
 """What users pass to tabular estimators: tables, targets and weights of unusual kinds."""
 
+import warnings
+
 import numpy as np
 import pytest
 
 pytest.importorskip("sklearn", minversion="1.6", reason="needs scikit-learn")
 
-from fastmlp.tabular import RealMLPClassifier  # noqa: E402
+from fastmlp.tabular import RealMLPClassifier, RealMLPRegressor  # noqa: E402
 
 SMALL = {"hidden_sizes": (4,), "n_epochs": 2, "n_threads": 1}
 N = 20
@@ -32,3 +34,90 @@ def test_all_rows_decide_which_columns_of_objects_are_categories(kind, column, c
     assert None not in known and set().union(*known) == categories
     if None in column:
         assert [] in known and all(each.transform(X).numbers.shape == (N, 1) for each in found)
+
+
+def masked(values):
+    return np.ma.masked_array(values, mask=np.arange(len(values)) == 3)
+
+
+TARGETS = NUMBERS.sum(axis=1)
+DATES = np.arange(N).astype("M8[D]")
+
+
+@pytest.mark.parametrize(
+    "y, error, found",
+    [
+        (masked(TARGETS), ValueError, "y must have no masked entries, got 1 of them"),
+        (DATES, TypeError, r"real numbers, got dtype datetime64\[D\]$"),
+        (DATES - DATES[0], TypeError, r"real numbers, got dtype timedelta64\[D\]$"),
+        (TARGETS.astype(complex), ValueError, "real numbers, got dtype complex128"),
+        (TARGETS.astype(str).astype(object), TypeError, r"values of type str: pass y.astype\(float\)"),
+        (np.array([*TARGETS[1:], "1"], object), TypeError, "real numbers, got values of type str"),
+        ({"y": TARGETS}, TypeError, "real numbers, got values of type dict"),
+    ],
+    ids=["masked", "dates", "durations", "complex", "text", "mixed", "dict"],
+)
+def test_targets_that_are_no_numbers_are_rejected(y, error, found):
+    with pytest.raises(error, match=found):
+        RealMLPRegressor(**SMALL).fit(NUMBERS, y)
+    with pytest.raises(error, match=found):
+        RealMLPRegressor(**SMALL).fit(NUMBERS, TARGETS, eval_set=(NUMBERS, y))
+
+
+def test_targets_in_columns_of_text_are_rejected():
+    pandas = pytest.importorskip("pandas", reason="needs pandas")
+    for dtype in ("object", "string"):
+        with pytest.raises(TypeError, match=r"y must .* got values of type str: pass y.astype\(float\)"):
+            RealMLPRegressor(**SMALL).fit(NUMBERS, pandas.Series(TARGETS.astype(str), dtype=dtype))
+    missing = pandas.Series([None, *TARGETS[1:]], dtype="Float64")
+    with pytest.raises(ValueError, match="Input y contains NaN"):
+        RealMLPRegressor(**SMALL).fit(NUMBERS, missing)
+    with pytest.raises(ValueError, match=r"sample_weight must hold numbers .* got nan in row 0"):
+        RealMLPRegressor(**SMALL).fit(NUMBERS, TARGETS, missing)
+
+
+@pytest.mark.parametrize("kind", ["array", "list"])
+def test_masked_labels_and_rows_are_rejected(kind):
+    rows = np.ma.masked_greater(NUMBERS, 1.0)
+    X = list(rows) if kind == "list" else rows
+    for arguments, name in (((NUMBERS, masked(LABELS)), "y"), ((X, LABELS), "X")):
+        with pytest.raises(ValueError, match=f"{name} must have no masked entries"):
+            RealMLPClassifier(**SMALL).fit(*arguments)
+        with pytest.raises(ValueError, match=f"{name} must have no masked entries"):
+            RealMLPClassifier(**SMALL).fit(NUMBERS, LABELS, eval_set=arguments)
+
+
+@pytest.mark.parametrize(
+    "weights, error, found",
+    [
+        (masked(np.ones(N)), ValueError, "have no masked entries, got 1 of them"),
+        (DATES, TypeError, r"real numbers, got dtype datetime64\[D\]$"),
+        (np.full(N, 1 + 1j), ValueError, "real numbers, got dtype complex128$"),
+        (np.full(N, "1"), TypeError, "real numbers, got dtype <U1$"),
+        ("balanced", TypeError, "real numbers, got dtype <U8$"),
+        ({0: 1.0}, TypeError, "real numbers, got values of type dict$"),
+        ([None] * N, ValueError, r"numbers in \[0, 1e\+100\], got nan in row 0$"),
+        (np.where(np.arange(N) == 4, -1, 1), ValueError, r"numbers in \[0, 1e\+100\], got -1.0 in row 4$"),
+        (np.full(N, 1e308), ValueError, r"numbers in \[0, 1e\+100\], got 1e\+308 in row 0$"),
+        (np.zeros(N), ValueError, "a number above 0, got zeros only$"),
+        (np.ones((N, 1)), ValueError, r"shape \(20,\), got \(20, 1\)$"),
+    ],
+    ids=["masked", "dates", "complex", "text", "word", "dict", "None", "negative", "huge", "zeros", "column"],
+)
+def test_weights_that_cannot_be_used_are_rejected(weights, error, found):
+    with pytest.raises(error, match=f"sample_weight must .*{found}"):
+        RealMLPClassifier(**SMALL).fit(NUMBERS, LABELS, weights)
+    with pytest.raises(error, match=f"the sample_weight of eval_set must .*{found}"):
+        RealMLPClassifier(**SMALL).fit(NUMBERS, LABELS, eval_set=(NUMBERS, LABELS, weights))
+
+
+def test_large_weights_are_relative():
+    expected = RealMLPClassifier(random_state=0, **SMALL).fit(NUMBERS, LABELS).predict_proba(NUMBERS)
+    factors = {0: 2.0**330, 1: 2.0**330}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = RealMLPClassifier(class_weight=factors, random_state=0, **SMALL)
+        found = model.fit(NUMBERS, LABELS, np.full(N, 2.0**330)).predict_proba(NUMBERS)
+    assert np.array_equal(found, expected)
+    with pytest.raises(ValueError, match=r"class_weight must hold numbers in \[0, 1e\+100\], .* got {0: 1e\+200"):
+        RealMLPClassifier(class_weight={0: 1e200, 1: 1.0}, **SMALL).fit(NUMBERS, LABELS)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import validation
+from .. import training_data, validation
 
 MAX_NUMBER = 1e300
 """Differences of larger numbers overflow in double."""
@@ -30,8 +30,7 @@ def as_table(X: Any) -> Any:
     """A data frame, or an array of two dimensions."""
     if hasattr(X, "toarray"):
         raise TypeError(f"sparse input is not supported, X must be dense: pass toarray() of this {type(X).__name__}")
-    if np.ma.is_masked(X):
-        raise ValueError(f"X must have no masked entries, got {np.ma.count_masked(X)} of them")
+    training_data.check_unmasked("X", X)
     if not hasattr(X, "columns"):
         array = np.asarray(X)
         X = np.array(X, object) if array.dtype.kind in "SUT" else array  # a list of numbers and text keeps the numbers
@@ -97,7 +96,7 @@ def split_column(label: str, column: Any, like: Any, *, is_known: bool = False) 
         hint = "" if values.ndim != 1 else ": .astype(str) makes text of them"
         raise TypeError(f"{label} must hold numbers or text, got values of type {column.dtype}{hint}")
     is_object = values.dtype.kind == "O"
-    missing = _is_missing(values) if is_object else np.isnan(values)
+    missing = is_missing(values) if is_object else np.isnan(values)
     present = values[~missing]
     if like is None and len(present):
         like = present[0]
@@ -150,7 +149,7 @@ def warn_of_numbers(label: str, known: list[Any] | None) -> None:
         )
 
 
-def _is_missing(objects: np.ndarray) -> np.ndarray:
+def is_missing(objects: np.ndarray) -> np.ndarray:
     if "pandas" in sys.modules:  # else no value is pandas.NA, which cannot be compared
         return np.asarray(sys.modules["pandas"].isna(objects))
     return np.equal(objects, np.asarray(None)) | (objects != objects)

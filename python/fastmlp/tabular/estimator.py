@@ -23,7 +23,7 @@ from ..input_scales import warn_of_other_rows
 from ..progress import FitProgress, ManyProgress
 from ..threads import share_of_cores
 from ..workers import Workers
-from . import files, onnx_export
+from . import files, onnx_export, row_values
 from .columns import as_table
 from .files import TabularState
 from .network import TabularNetwork
@@ -190,7 +190,7 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
         X, encoded = as_table(X), self._learn_targets(y)
         check_consistent_length(X, encoded)
         are_categorical = self._new_preparation(settings, 0).check(X)
-        weights = self._row_weights(encoded, _checked_weights(sample_weight, len(encoded)))
+        weights = self._row_weights(encoded, row_values.weights(sample_weight, len(encoded)))
         rng = check_random_state(settings["random_state"])
         seeds = rng.randint(0, 2**31 - 1, 1 + settings["n_ensemble"]).tolist()
         all_rows = Rows(X, encoded, weights).with_weight("sample_weight and class_weight")
@@ -219,7 +219,7 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
             check_consistent_length(X, encoded)
             if len(encoded) == 0:
                 raise ValueError("eval_set must have rows, got none")
-            weights = _checked_weights(eval_set[2], len(encoded), "the sample_weight of eval_set")
+            weights = row_values.weights(eval_set[2], len(encoded), "the sample_weight of eval_set")
             warn_of_other_rows(rows.X, X, "eval_set")
             held_out = Rows(X, encoded, self._row_weights(encoded, weights))
             return rows, held_out.with_weight("the sample_weight of eval_set, times class_weight,")
@@ -401,19 +401,6 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
         tags.target_tags.required = True
         tags.non_deterministic = False
         return tags
-
-
-def _checked_weights(sample_weight: Any, rows: int, name: str = "sample_weight") -> np.ndarray | None:
-    if sample_weight is None:
-        return None
-    weights = np.asarray(sample_weight, np.float64)
-    if weights.ndim == 0:
-        weights = np.full(rows, weights)
-    if weights.shape != (rows,):
-        raise ValueError(f"{name} must have shape ({rows},), got {weights.shape}")
-    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
-        raise ValueError(f"{name} must hold finite numbers >= 0, and not zeros only")
-    return weights
 
 
 def chosen_score(name: str, metric: Any, table: dict[str, Score]) -> tuple[str, Score]:

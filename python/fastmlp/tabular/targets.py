@@ -11,9 +11,9 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
-from .. import losses, validation
+from .. import losses, training_data, validation
 from ..estimators.classifier import class_factors
-from . import scores
+from . import row_values, scores
 from .estimator import Goal, Rows, TabularEstimator, chosen_score
 
 OBJECTIVES = {
@@ -38,6 +38,7 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
     """Labels of two or more classes; the networks' outputs are probabilities."""
 
     def _learn_targets(self, y: Any) -> np.ndarray:
+        training_data.check_unmasked("y", y)
         y = column_or_1d(y, warn=True)
         check_array(y, ensure_2d=False, dtype=None, input_name="y")
         check_classification_targets(y)
@@ -47,14 +48,16 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
         self._class_factors = None
         if self.class_weight is not None:
             self._class_factors = class_factors(self.class_weight, self.classes_, y)
-            known = np.isfinite(self._class_factors) & (self._class_factors >= 0)
-            if not (known.all() and self._class_factors.any()):
+            valid = (self._class_factors >= 0) & (self._class_factors <= row_values.MAX_WEIGHT)
+            if not (valid.all() and self._class_factors.any()):
                 raise ValueError(
-                    f"class_weight must hold finite numbers >= 0, and not zeros only, got {self.class_weight}"
+                    f"class_weight must hold numbers in [0, {row_values.MAX_WEIGHT:g}], and not zeros only, got"
+                    f" {self.class_weight}"
                 )
         return encoded.astype(np.int64)
 
     def _encode(self, y: Any) -> np.ndarray:
+        training_data.check_unmasked("y", y)
         y = column_or_1d(y)
         known = np.isin(y, self.classes_)
         if not known.all():
@@ -147,14 +150,14 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
     """One or several targets, which are standardized for the networks."""
 
     def _learn_targets(self, y: Any) -> np.ndarray:
-        encoded = _checked_targets(y)
+        encoded = row_values.targets(y)
         if encoded.ndim == 2 and encoded.shape[1] == 1:
             encoded = column_or_1d(encoded, warn=True)
         self._is_one_target, self.n_outputs_ = encoded.ndim == 1, 1 if encoded.ndim == 1 else encoded.shape[1]
         return encoded.reshape(len(encoded), -1)
 
     def _encode(self, y: Any) -> np.ndarray:
-        encoded = _checked_targets(y)
+        encoded = row_values.targets(y)
         encoded = encoded.reshape(len(encoded), -1)
         if encoded.shape[1] != self.n_outputs_:
             raise ValueError(f"eval_set must have {self.n_outputs_} targets as y has, got {encoded.shape[1]}")
@@ -236,13 +239,6 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
         """The predictions, shape (rows,) or (rows, outputs); of several quantiles a column each, target after target."""
         predictions = self._predicted(X)
         return predictions[:, 0] if self._is_one_target and predictions.shape[1] == 1 else predictions
-
-
-def _checked_targets(y: Any) -> np.ndarray:
-    given = np.asarray(y).dtype
-    if given.kind in "SUT":
-        raise TypeError(f"y must be an array of real numbers, got dtype {given}: pass y.astype(float)")
-    return check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
 
 
 def _mean_and_deviation(y: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
