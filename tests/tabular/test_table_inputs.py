@@ -58,9 +58,9 @@ DATES = np.arange(N).astype("M8[D]")
     ids=["masked", "dates", "durations", "complex", "text", "mixed", "dict"],
 )
 def test_targets_that_are_no_numbers_are_rejected(y, error, found):
-    with pytest.raises(error, match=found):
+    with pytest.raises(error, match=f"(?m){found}"):
         RealMLPRegressor(**SMALL).fit(NUMBERS, y)
-    with pytest.raises(error, match=found):
+    with pytest.raises(error, match=f"(?m){found}"):
         RealMLPRegressor(**SMALL).fit(NUMBERS, TARGETS, eval_set=(NUMBERS, y))
 
 
@@ -105,9 +105,9 @@ def test_masked_labels_and_rows_are_rejected(kind):
     ids=["masked", "dates", "complex", "text", "word", "dict", "None", "negative", "huge", "zeros", "column"],
 )
 def test_weights_that_cannot_be_used_are_rejected(weights, error, found):
-    with pytest.raises(error, match=f"sample_weight must .*{found}"):
+    with pytest.raises(error, match=f"(?m)sample_weight must .*{found}"):
         RealMLPClassifier(**SMALL).fit(NUMBERS, LABELS, weights)
-    with pytest.raises(error, match=f"the sample_weight of eval_set must .*{found}"):
+    with pytest.raises(error, match=f"(?m)the sample_weight of eval_set must .*{found}"):
         RealMLPClassifier(**SMALL).fit(NUMBERS, LABELS, eval_set=(NUMBERS, LABELS, weights))
 
 
@@ -121,3 +121,21 @@ def test_large_weights_are_relative():
     assert np.array_equal(found, expected)
     with pytest.raises(ValueError, match=r"class_weight must hold numbers in \[0, 1e\+100\], .* got {0: 1e\+200"):
         RealMLPClassifier(class_weight={0: 1e200, 1: 1.0}, **SMALL).fit(NUMBERS, LABELS)
+
+
+@pytest.mark.parametrize(
+    "eval_set, error, found",
+    [
+        ((np.where(NUMBERS > 1, np.inf, NUMBERS), TARGETS), ValueError, "got inf in row"),
+        ((NUMBERS, TARGETS[:5]), ValueError, r"numbers of samples: \[20, 5\]"),
+        ((NUMBERS[:, :1], TARGETS), ValueError, "X has 1 features"),
+        ((NUMBERS.astype(str), TARGETS), TypeError, "must hold numbers as in fit"),
+        ((None, TARGETS), ValueError, "X must"),
+        ((NUMBERS, np.full(N, np.nan)), ValueError, "Input y contains NaN"),
+        ((NUMBERS, NUMBERS), ValueError, "eval_set must have 1 targets as y has, got 2"),
+    ],
+    ids=["inf", "length", "columns", "text", "None", "missing y", "targets"],
+)
+def test_errors_about_an_eval_set_name_it(eval_set, error, found):
+    with pytest.raises(error, match=f"(?s){found}.*eval_set, which a Pipeline does not transform"):
+        RealMLPRegressor(**SMALL).fit(NUMBERS, TARGETS, eval_set=eval_set)

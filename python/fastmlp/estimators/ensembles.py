@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -23,10 +25,16 @@ from .predictions import only_fit_of
 OF_ALL_MEMBERS = ("classes_", "_label_binarizer", "n_outputs_", "_fitted_levels", "n_layers_", "out_activation_")
 """What the ensemble has from its first member."""
 
-OF_EVAL_SET = "eval_set, which a Pipeline does not transform"
-"""Where an error arose."""
-
 OF_INPUTS = ("n_features_in_", "feature_names_in_")
+
+
+@contextmanager
+def errors_name_eval_set() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        validation.add_note(error, "eval_set, which a Pipeline does not transform")
+        raise
 
 
 class EnsembleFit(ABC):
@@ -72,11 +80,8 @@ class EnsembleFit(ABC):
             X, y = model._check_X_y(X, y, reset=True)
             X = X.tocsr() if issparse(X) else np.ascontiguousarray(X)  # once for all members
             if eval_pair is not None:
-                try:
+                with errors_name_eval_set():
                     eval_pair = model._check_eval_X_y(*eval_pair)
-                except Exception as error:
-                    validation.add_note(error, OF_EVAL_SET)
-                    raise
             seeds = check_random_state(self.random_state).randint(np.iinfo(np.int32).max, size=self.n_ensemble)
             parts, rows = self._rows_of_members(X.shape[0], seeds.tolist())
             threads = self.n_threads or default_thread_count()

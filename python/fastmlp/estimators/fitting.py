@@ -22,7 +22,7 @@ from ..network import Network
 from ..threads import share_of_cores
 from ..training_data import TrainingData
 from .argument_names import names_arguments
-from .ensembles import OF_EVAL_SET, EnsembleFit
+from .ensembles import EnsembleFit, errors_name_eval_set
 from .fit_tasks import CallbackSupport, FitTasks
 from .predictions import Predictions, only_fit_of
 from .scikit_learn import CALLBACK_ATTRIBUTES, Interval, Options, StrOptions, check_sample_weight, fit_context
@@ -335,14 +335,11 @@ class FittedMLP(CallbackSupport, Predictions, Solvers, EnsembleFit, BaseEstimato
         return weights
 
     def _check_eval_set(self, eval_set: Any) -> tuple[Any, np.ndarray]:
-        try:
+        with errors_name_eval_set():
             X, y = self._check_eval_X_y(*eval_set)
             if self.early_stopping and X.shape[0] < 2:
                 raise ValueError(f"eval_set must have at least 2 rows for early_stopping, got {X.shape[0]}")
             return X, self._encode_eval_set(y)
-        except Exception as error:
-            validation.add_note(error, OF_EVAL_SET)
-            raise
 
     def _check_eval_X_y(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
         named = hasattr(X, "columns") and all(isinstance(name, str) for name in X.columns)

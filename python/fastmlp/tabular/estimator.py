@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import validation
 from ..estimators.argument_names import names_arguments
+from ..estimators.ensembles import errors_name_eval_set
 from ..estimators.fit_tasks import CallbackSupport, FitTasks
 from ..estimators.fitting import eval_rows
 from ..estimators.scikit_learn import rows_of, with_callbacks
@@ -215,14 +216,15 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
         if eval_set is not None:
             if settings["refit"]:
                 raise ValueError("refit=True needs rows that val_fraction holds out, got an eval_set")
-            X, encoded = as_table(eval_set[0]), self._encode(eval_set[1])
-            check_consistent_length(X, encoded)
-            if len(encoded) == 0:
-                raise ValueError("eval_set must have rows, got none")
-            weights = row_values.weights(eval_set[2], len(encoded), "the sample_weight of eval_set")
-            warn_of_other_rows(rows.X, X, "eval_set")
-            held_out = Rows(X, encoded, self._row_weights(encoded, weights))
-            return rows, held_out.with_weight("the sample_weight of eval_set, times class_weight,")
+            with errors_name_eval_set():
+                X, encoded = as_table(eval_set[0]), self._encode(eval_set[1])
+                check_consistent_length(X, encoded)
+                if len(encoded) == 0:
+                    raise ValueError("eval_set must have rows, got none")
+                weights = row_values.weights(eval_set[2], len(encoded), "the sample_weight of eval_set")
+                warn_of_other_rows(rows.X, X, "eval_set")
+                held_out = Rows(X, encoded, self._row_weights(encoded, weights))
+                return rows, held_out.with_weight("the sample_weight of eval_set, times class_weight,")
         fraction = settings["val_fraction"]
         count = int(np.ceil(fraction * len(rows)))
         if count == 0 or len(rows) < 2:
@@ -261,7 +263,8 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
             targets = np.repeat(targets, goal.outputs_per_target, axis=1)
         if weights is not None:
             weights = weights / weights.mean()
-        validated = None if held_out is None else self._tables(held_out.X)
+        with errors_name_eval_set():  # rows of X have been checked
+            validated = None if held_out is None else self._tables(held_out.X)
         members = settings["n_ensemble"]
         at_once = min(members, threads())
         progress = (
