@@ -19,6 +19,7 @@ from ..estimators.argument_names import names_arguments
 from ..estimators.ensembles import errors_name_eval_set
 from ..estimators.fit_tasks import CallbackSupport, FitTasks
 from ..estimators.fitting import eval_rows
+from ..estimators.predictions import of_one_model
 from ..estimators.scikit_learn import rows_of, with_callbacks
 from ..input_scales import warn_of_other_rows
 from ..progress import FitProgress, ManyProgress
@@ -307,6 +308,7 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
 
     # Files.
 
+    @of_one_model
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a model file, which `fastmlp.tabular.load` reads. Its format is safetensors: nothing in it is executed.
 
@@ -348,6 +350,7 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
         codes = np.array([[each - 1 for each in prepared.cardinalities_]], np.int32)  # the greatest ones
         self._mean_outputs(PreparedTable(numbers, one_hot, codes), 1)
 
+    @of_one_model
     def to_onnx(self) -> Any:
         """The model as an ONNX model that reads the table itself.
 

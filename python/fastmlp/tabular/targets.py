@@ -13,6 +13,7 @@ from sklearn.utils.validation import column_or_1d
 
 from .. import losses, training_data, validation
 from ..estimators.classifier import class_factors
+from ..estimators.predictions import of_one_model
 from . import row_values, scores
 from .estimator import Goal, Rows, TabularEstimator, chosen_score
 
@@ -134,12 +135,14 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
             info("probabilities", types.DOUBLE, ["rows", len(self.classes_)]),
         ]
 
+    @of_one_model
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probability of each class, in the order of `classes_`, shape (rows, classes)."""
         probabilities = self._predicted(X).astype(np.float64)
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         return _tempered(probabilities, self.temperature_) if hasattr(self, "temperature_") else probabilities
 
+    @of_one_model
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each row, shape (rows,)."""
         probabilities = self.predict_proba(X)
@@ -224,6 +227,7 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
         types, info = graph.onnx.TensorProto, graph.onnx.helper.make_tensor_value_info
         return [info("predictions", types.DOUBLE, ["rows", self.networks_[0].architecture.outputs])]
 
+    @of_one_model
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R^2 of the predictions; of several quantiles that of the one nearest to the median, as of `MLPRegressor`."""
         predictions, fitted = self._predicted(X), self.networks_[0].architecture
@@ -235,6 +239,7 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
         nearest = int(np.argmin(np.abs(np.array(levels) - 0.5)))
         return r2_score(y, predictions[:, nearest :: len(levels)], sample_weight=sample_weight)
 
+    @of_one_model
     def predict(self, X: Any) -> np.ndarray:
         """The predictions, shape (rows,) or (rows, outputs); of several quantiles a column each, target after target."""
         predictions = self._predicted(X)
