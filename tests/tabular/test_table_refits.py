@@ -55,3 +55,13 @@ def test_predictions_during_refits_are_those_of_one_of_the_models(kind, first, s
         thread.join()
     assert len(seen) > 20
     assert [each for each in seen if each not in expected] == []
+
+
+def test_parameters_that_are_set_during_a_fit_stay_set():
+    def metric(y, predictions):
+        model.set_params(lr=0.5, n_epochs=7)
+        return 1.0
+
+    model = RealMLPRegressor(validation_metric=metric, **SMALL)
+    model.fit(X, X[:, 0])
+    assert (model.lr, model.n_epochs, len(model.history_.loss)) == (0.5, 7, 1)

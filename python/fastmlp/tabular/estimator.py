@@ -20,7 +20,7 @@ from ..estimators.ensembles import errors_name_eval_set
 from ..estimators.fit_tasks import CallbackSupport, FitTasks
 from ..estimators.fitting import eval_rows
 from ..estimators.predictions import of_one_model
-from ..estimators.scikit_learn import rows_of, with_callbacks
+from ..estimators.scikit_learn import CALLBACK_ATTRIBUTES, rows_of, with_callbacks
 from ..input_scales import warn_of_other_rows
 from ..progress import FitProgress, ManyProgress
 from ..threads import share_of_cores
@@ -180,7 +180,8 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
         model = object.__new__(type(self))  # this estimator is unchanged until that one is fitted
         model.__dict__ = {name: value for name, value in vars(self).items() if not name.endswith("_")}
         model._fit_all(settings, X, y, sample_weight, eval_set, tasks)
-        self.__dict__ = model.__dict__
+        now = {name: value for name, value in vars(self).items() if name in CALLBACK_ATTRIBUTES}
+        self.__dict__ = model.__dict__ | self.get_params(deep=False) | now  # as set meanwhile, such as by a callback
         tasks.end()
         return self
 
