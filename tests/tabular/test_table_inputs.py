@@ -139,3 +139,12 @@ def test_large_weights_are_relative():
 def test_errors_about_an_eval_set_name_it(eval_set, error, found):
     with pytest.raises(error, match=f"(?s){found}.*eval_set, which a Pipeline does not transform"):
         RealMLPRegressor(**SMALL).fit(NUMBERS, TARGETS, eval_set=eval_set)
+
+
+@pytest.mark.parametrize("y", [TARGETS, np.stack([TARGETS, -TARGETS], axis=1)], ids=["one target", "two targets"])
+@pytest.mark.parametrize("metric", ["rmse", "mae"])
+def test_scores_of_several_quantiles_are_those_of_the_one_nearest_to_the_median(metric, y):
+    settings = {"objective": "quantile", "quantiles": (0.1, 0.4, 0.95), "validation_metric": metric, "random_state": 0}
+    model = RealMLPRegressor(**settings, **SMALL).fit(NUMBERS, y, eval_set=(NUMBERS, y))
+    distances = np.abs(y.reshape(N, -1) - model.predict(NUMBERS)[:, 1::3])
+    assert model.best_scores_[0] == pytest.approx(distances.mean() if metric == "mae" else (distances**2).mean() ** 0.5)

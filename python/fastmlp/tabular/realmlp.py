@@ -310,8 +310,9 @@ class RealMLPRegressor(TabularRegressor, _RealMLP):
     clamp_output : bool or None, default=None
         Whether predictions are limited to the range of the targets of the training rows. None: for TD.
     validation_metric : {"rmse", "mae", "pinball"}, callable or None, default=None
-        The score of an epoch. None: "rmse" for the squared error, "pinball" for quantiles, otherwise "mae". A function
-        gets the targets and the predictions; smaller results are better. Otherwise as in `RealMLPClassifier`.
+        The score of an epoch. None: "rmse" for the squared error, "pinball" for quantiles, otherwise "mae". Of several
+        quantiles, "rmse" and "mae" score the one nearest to the median. A function gets the targets and all predictions;
+        smaller results are better. Otherwise as in `RealMLPClassifier`.
     variant, hidden_sizes, act, use_parametric_act, act_lr_factor, p_drop, p_drop_sched, wd, wd_sched, lr, lr_sched, \
 bias_lr_factor, add_front_scale, scale_lr_factor, weight_init_mode, bias_init_mode, last_layer_init_mode, \
 num_emb_type, plr_sigma, plr_hidden_1, plr_hidden_2, plr_lr_factor, max_one_hot_cat_size, embedding_size, mom, sq_mom, opt_eps, \

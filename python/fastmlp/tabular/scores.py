@@ -31,6 +31,17 @@ def mae(targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None
     return float(np.average(np.abs(targets - predictions).mean(axis=1), weights=weights))
 
 
+def median_columns(levels: tuple[float, ...]) -> slice:
+    """Of predictions, target after target with a column for each level: those of the level nearest to the median."""
+    return slice(int(np.argmin(np.abs(np.array(levels) - 0.5))), None, len(levels))
+
+
+def of_median(score: Score, levels: tuple[float, ...]) -> Score:
+    """A score that compares targets with one prediction each, for predictions at these levels."""
+    columns = median_columns(levels)
+    return lambda targets, predictions, weights: score(targets, predictions[:, columns], weights)
+
+
 def pinball(levels: tuple[float, ...]) -> Score:
     """The mean pinball loss of predictions at these levels."""
 

@@ -193,7 +193,10 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
         }
         levels = losses.levels_of(row, loss_settings)
         metric, (usual_metric, factor) = settings["validation_metric"], OBJECTIVES[objective]
-        table = scores.REGRESSION | ({"pinball": scores.pinball(levels)} if levels else {})
+        table = scores.REGRESSION
+        if levels:
+            table = {name: scores.of_median(score, levels) for name, score in table.items()}
+            table["pinball"] = scores.pinball(levels)
         name, score = chosen_score("validation_metric", usual_metric if metric is None else metric, table)
         per_target = max(1, len(levels))
         outputs = self.n_outputs_ * per_target  # the originals take the mean over them
@@ -236,8 +239,7 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
             "loss_settings", row, dict(fitted.loss_settings), np.dtype(np.float64)
         )
         levels = losses.levels_of(row, settings) or (0.5,)
-        nearest = int(np.argmin(np.abs(np.array(levels) - 0.5)))
-        return r2_score(y, predictions[:, nearest :: len(levels)], sample_weight=sample_weight)
+        return r2_score(y, predictions[:, scores.median_columns(levels)], sample_weight=sample_weight)
 
     @of_one_model
     def predict(self, X: Any) -> np.ndarray:
