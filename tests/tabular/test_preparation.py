@@ -367,6 +367,9 @@ def test_categories_found_in_arrays():
         (np.array([[1.0, 2], [3, np.inf]]), {}, ValueError, r"X\[:, 1\] must hold finite .*, got inf in row 1"),
         (np.array([[None, "a"], [-np.inf, "b"]], object), {}, ValueError, r"X\[:, 0\] .* got -inf in row 1"),
         (np.array([[None], [2], [1e301]]), {}, ValueError, r"X\[:, 0\] .* within 1e\+300, got 1e\+301 in row 2"),
+        (np.array([[1], [None], [-(10**400)]]), {}, ValueError, r"X\[:, 0\] .* within 1e\+300, got inf in row 2"),
+        (None, {}, TypeError, "X must be a data frame of pandas or polars, or an array of rows, got NoneType"),
+        ({"a": [1.0]}, {}, TypeError, "X must be a data frame of pandas or polars, or an array of rows, got dict"),
         (np.array([[1.0], [np.inf]]), {"categorical_features": [0]}, ValueError, "got inf in row 1"),
         (np.eye(2) * 1j, {}, ValueError, "Complex data not supported"),
         (np.array([["2020-01-01"]], "M8[D]"), {}, TypeError, r"must hold numbers or text, got .*datetime64\[D\]"),
@@ -509,6 +512,12 @@ def test_other_values_get_a_hint():
     frame = pandas.DataFrame({"bin": pandas.cut(np.arange(9.0), 3)})
     with pytest.raises(TypeError, match=r"got Interval.* in row 0: .astype\(str\) makes text of it"):
         Preparation().fit(frame)
+
+
+def test_other_frames_get_a_hint():
+    lazy = pytest.importorskip("polars", reason="polars is not installed").LazyFrame({"a": [1.0, 2.0]})
+    with pytest.raises(TypeError, match=r"X must be a data frame of pandas or polars, got LazyFrame: pass collect\(\)"):
+        Preparation().fit(lazy)
 
 
 def test_tiny_numbers_are_not_drowned_in_noise():

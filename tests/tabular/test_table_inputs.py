@@ -130,7 +130,7 @@ def test_large_weights_are_relative():
         ((NUMBERS, TARGETS[:5]), ValueError, r"numbers of samples: \[20, 5\]"),
         ((NUMBERS[:, :1], TARGETS), ValueError, "X has 1 features"),
         ((NUMBERS.astype(str), TARGETS), TypeError, "must hold numbers as in fit"),
-        ((None, TARGETS), ValueError, "X must"),
+        ((None, TARGETS), TypeError, "got NoneType"),
         ((NUMBERS, np.full(N, np.nan)), ValueError, "Input y contains NaN"),
         ((NUMBERS, NUMBERS), ValueError, "eval_set must have 1 targets as y has, got 2"),
     ],

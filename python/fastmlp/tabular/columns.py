@@ -31,9 +31,15 @@ def as_table(X: Any) -> Any:
     if hasattr(X, "toarray"):
         raise TypeError(f"sparse input is not supported, X must be dense: pass toarray() of this {type(X).__name__}")
     training_data.check_unmasked("X", X)
-    if not hasattr(X, "columns"):
+    kind = type(X).__name__
+    if not hasattr(type(X), "columns"):  # polars warns of the columns of a LazyFrame
         array = np.asarray(X)
+        if array.ndim == 0 and array.dtype.kind in "OSUT":
+            raise TypeError(f"X must be a data frame of pandas or polars, or an array of rows, got {kind}")
         X = np.array(X, object) if array.dtype.kind in "SUT" else array  # a list of numbers and text keeps the numbers
+    elif not (hasattr(X, "iloc") or hasattr(X, "get_column")):
+        ways = [f": pass {way}() of it" for way in ("collect", "to_pandas") if hasattr(X, way)]
+        raise TypeError(f"X must be a data frame of pandas or polars, got {kind}{''.join(ways[:1])}")
     if len(X.shape) != 2:
         hint = ". Reshape your data: X.reshape(-1, 1) has one column, X.reshape(1, -1) one row" * (len(X.shape) == 1)
         raise ValueError(f"X must have shape (rows, columns), got {X.shape}{hint}")
@@ -117,8 +123,11 @@ def split_column(label: str, column: Any, like: Any, *, is_known: bool = False) 
         return missing, present
     if is_object:
         present = np.array(present.tolist())
-    if present.dtype.kind in "fO":  # objects are decimals and huge integers
-        present = present.astype(np.float64)
+    if present.dtype.kind in "fO":  # objects are decimals and huge integers, which may be beyond double
+        try:
+            present = present.astype(np.float64)
+        except OverflowError:
+            present = np.where(np.abs(present) <= MAX_NUMBER, present, np.inf).astype(np.float64)
     bad = ~(np.abs(present) <= MAX_NUMBER)
     if bad.any():
         i = int(bad.argmax())
