@@ -148,3 +148,11 @@ def test_scores_of_several_quantiles_are_those_of_the_one_nearest_to_the_median(
     model = RealMLPRegressor(**settings, **SMALL).fit(NUMBERS, y, eval_set=(NUMBERS, y))
     distances = np.abs(y.reshape(N, -1) - model.predict(NUMBERS)[:, 1::3])
     assert model.best_scores_[0] == pytest.approx(distances.mean() if metric == "mae" else (distances**2).mean() ** 0.5)
+
+
+def test_an_eval_set_is_prepared_once():
+    pandas = pytest.importorskip("pandas", reason="needs pandas")
+    frame = pandas.DataFrame(NUMBERS, columns=["a", "b"])
+    with pytest.warns(UserWarning, match="X has feature names") as warned:
+        RealMLPRegressor(**SMALL).fit(NUMBERS, TARGETS, eval_set=(frame, TARGETS))
+    assert len(warned) == 1

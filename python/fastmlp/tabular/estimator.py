@@ -128,7 +128,7 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
     def _row_weights(self, encoded: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
         return weights
 
-    def _calibrate(self, settings: dict[str, Any], held_out: Rows, outputs: np.ndarray) -> None:
+    def _calibrate(self, held_out: Rows, outputs: np.ndarray) -> None:
         """Learn from the validation rows how sure predictions are."""
 
     # Fitting.
@@ -203,8 +203,8 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
                 raise ValueError(f"{name}=True needs validation rows, got none")
         with share_of_cores(settings["n_threads"]) as threads:
             outcomes = self._fit_members(settings, are_categorical, training, held_out, seeds, threads, tasks)
-            if held_out is not None:
-                self._calibrate(settings, held_out, self._mean_outputs(self._tables(held_out.X), threads()))
+            if held_out is not None and settings.get("calibrate"):
+                self._calibrate(held_out, self._mean_outputs(self._tables(held_out.X), threads()))
             if settings["refit"]:
                 epochs = [outcome.best_epoch for outcome in outcomes]
                 self._fit_members(settings, are_categorical, all_rows, None, seeds, threads, tasks, epochs)

@@ -75,13 +75,11 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
         smoothing = {"label_smoothing": settings["ls_eps"]}
         return Goal("cross_entropy", smoothing, len(self.classes_), name, score)
 
-    def _calibrate(self, settings: dict[str, Any], held_out: Rows, outputs: np.ndarray) -> None:
+    def _calibrate(self, held_out: Rows, outputs: np.ndarray) -> None:
         """The temperature of the validation rows (Guo et al. 2017), by maximum a posteriori.
 
         Its logarithm has a standard normal prior, so that few rows do not change much.
         """
-        if not settings["calibrate"]:
-            return
         from scipy.optimize import minimize_scalar
 
         def cost(log_temperature: float) -> float:
