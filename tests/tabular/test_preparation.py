@@ -327,6 +327,15 @@ def test_ways_to_name_categorical_features(chosen):
     assert_same(Preparation.from_state(preparation.state()).transform(frame), preparation.transform(frame))
 
 
+def test_messages_name_what_categorical_features_holds():
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    frame = pandas.DataFrame({"a": [3, 1, 2], "b": [1.0, 2.0, 4.0]})
+    with pytest.raises(ValueError, match="must hold names of columns of X, got 0$"):
+        Preparation(categorical_features=["a", 0]).fit(frame)
+    frame.columns = pandas.MultiIndex.from_tuples([("a", "x"), ("a", "y")])
+    assert Preparation(categorical_features=[("a", "x")]).fit(frame).categories_ == [[1, 2, 3], None]
+
+
 @pytest.mark.parametrize("chosen", [["a"], [0], [True, False, False, False]], ids=repr)
 def test_named_columns_are_added_to_those_of_categories(chosen):
     pandas = pytest.importorskip("pandas", reason="pandas is not installed")

@@ -70,7 +70,8 @@ def are_categories(chosen: Any, X: Any, columns: list[tuple[str, Any]]) -> list[
         return [named or _holds_categories(column) for named, (_, column) in zip(given.tolist(), columns)]
     has_names = given.dtype.kind in "OUT" and hasattr(X, "columns")
     names = list(X.columns) if has_names else list(range(n))
-    listed = given.ravel().tolist()
+    # NumPy makes text of [0, "a"]
+    listed = list(chosen) if isinstance(chosen, (list, tuple)) else given.ravel().tolist()
     unknown = [each for each in listed if each not in names]
     if unknown:
         expected = "names of columns of X" if has_names else f"indices in [0, {n})"
