@@ -156,3 +156,17 @@ def test_an_eval_set_is_prepared_once():
     with pytest.warns(UserWarning, match="X has feature names") as warned:
         RealMLPRegressor(**SMALL).fit(NUMBERS, TARGETS, eval_set=(frame, TARGETS))
     assert len(warned) == 1
+
+
+@pytest.mark.parametrize("known", [0, 1])
+def test_a_table_of_missing_categories_is_named(known):
+    """One known category is a column; without one there is nothing to learn from."""
+    X = np.array([["x"] * known + [None] * (N - known)], object).T
+    model = RealMLPClassifier(val_fraction=0.0, categorical_features=[0], **SMALL)
+    if known:
+        assert model.fit(X, LABELS).predict_proba(X).shape == (N, 2)
+        return
+    with pytest.raises(
+        ValueError, match="X must have a column with values, got categories that are missing in 20 rows"
+    ):
+        model.fit(X, LABELS)

@@ -258,6 +258,10 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
         """Fit all networks, several at once where there are threads; `epochs` ends each after so many."""
         self.preparation_ = self._new_preparation(settings, seeds[0]).fit(training.X, self, are_categorical)
         table = self.preparation_.transform(training.X)
+        if not (table.numbers.shape[1] or table.one_hot.shape[1] or table.codes.shape[1]):
+            raise ValueError(
+                f"X must have a column with values, got categories that are missing in {len(training)} rows"
+            )
         self._scale_targets(settings, training)
         goal = self._goal(settings)
         targets, weights = self._scaled(training.y), training.weights
