@@ -508,6 +508,20 @@ def test_objects_of_a_frame_are_read_by_their_values():
     assert np.array_equal(found.numbers, expected.numbers) and np.array_equal(found.one_hot, expected.one_hot)
 
 
+@pytest.mark.parametrize(
+    "array",
+    [np.array(["x", "y", "x"], object), np.array([1.0, 2.0, 1.0], object), np.eye(3)[0] > 0, np.eye(3)[0]],
+    ids=["text", "objects", "bool", "float"],
+)
+def test_sparse_columns_of_a_frame_are_read_as_dense_ones(array):
+    pandas = pytest.importorskip("pandas", reason="needs pandas")
+    dense, sparse_ = (pandas.DataFrame({"a": each}) for each in (array, pandas.arrays.SparseArray(array)))
+    expected = Preparation().fit(dense)
+    found = Preparation().fit(sparse_)
+    assert found.categories_ == expected.categories_
+    assert_same(found.transform(sparse_), expected.transform(dense))
+
+
 def test_a_category_that_is_missing_everywhere_is_missing():
     pandas = pytest.importorskip("pandas", reason="needs pandas")
     frame = pandas.DataFrame({"a": np.arange(9.0), "c": list("abcabcabc")})

@@ -22,7 +22,7 @@ NUMBER = (Real, decimal.Decimal, np.bool_)
 
 NUMERAL = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$")
 
-CATEGORY_TYPES = re.compile(r"categor|enum|dictionary|object|bool|utf8|(large_)?str(ing)?\b")
+CATEGORY_TYPES = re.compile(r"(sparse\[)?(categor|enum|dictionary|object|bool|utf8|(large_)?str(ing)?\b)")
 """How the names of pandas', polars' and Arrow's types of categories, text and booleans begin, in lower case."""
 
 
@@ -81,7 +81,7 @@ def are_categories(chosen: Any, X: Any, columns: list[tuple[str, Any]]) -> list[
 
 
 def _holds_categories(column: Any) -> bool:
-    if str(column.dtype) == "object":  # of pandas, too: numbers stay numbers
+    if str(column.dtype).startswith(("object", "Sparse[object")):  # of pandas, too: numbers stay numbers
         column = np.asarray(column)
     if not isinstance(column, np.ndarray):
         return CATEGORY_TYPES.match(str(column.dtype).lower()) is not None
