@@ -137,7 +137,7 @@ def test_labels_and_class_weights_of_all_kinds(labels, tmp_path):
     assert (session.run(None, {"column_0": X})[0] == model.predict(X)).all()
 
 
-@pytest.mark.parametrize("name", ["label", "probabilities", ""])
+@pytest.mark.parametrize("name", ["label", "probabilities", "", "fastmlp.constant.0"])
 def test_onnx_models_need_names_of_their_own(name):
     pytest.importorskip("onnx", reason="needs onnx")
     frame = pandas.DataFrame({name: np.arange(30.0), "x": np.arange(30.0) % 7})

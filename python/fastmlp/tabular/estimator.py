@@ -370,8 +370,8 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
         Raises
         ------
         ValueError
-            If two columns have one name, or one has the name of an output; if a category is an integer that float64
-            rounds, or if the classes are neither numbers, text nor bool.
+            If two columns have one name, or one has that of an output or of a constant; if a category is an integer that
+            float64 rounds, or if the classes are neither numbers, text nor bool.
         ImportError
             Without onnx.
         """

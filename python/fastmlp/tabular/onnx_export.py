@@ -15,6 +15,9 @@ from .preparation import MAX_SCALED, Preparation, one_hot_of
 
 ML_OPSET = 2  # of the operators for categories
 
+PREFIX = "fastmlp."
+"""Begins the names of constants and of values between nodes."""
+
 OUTPUTS = ("label", "probabilities", "predictions")
 """The names of the outputs of classifiers and regressors."""
 
@@ -29,7 +32,7 @@ class Graph:
         self.constants: list[Any] = []
 
     def add(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
-        output = f"fastmlp.{operator}.{len(self.nodes)}"
+        output = f"{PREFIX}{operator}.{len(self.nodes)}"
         self.named(output, operator, *inputs, domain=domain, **attributes)
         return output
 
@@ -38,7 +41,7 @@ class Graph:
         self.nodes.append(node)
 
     def constant(self, values: Any, dtype: Any) -> str:
-        name = f"fastmlp.constant.{len(self.constants)}"
+        name = f"{PREFIX}constant.{len(self.constants)}"
         self.constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(values, dtype), name))
         return name
 
@@ -59,11 +62,12 @@ def mean_outputs(
     names = [f"column_{i}" for i in range(preparation.n_features_in_)]
     if hasattr(preparation, "feature_names_in_"):
         names = [str(name) for name in preparation.feature_names_in_]
-    taken = sorted({name for name in names if names.count(name) > 1 or name in ("", *OUTPUTS)})
+    reserved = {name for name in names if name in ("", *OUTPUTS) or name.startswith(PREFIX)}
+    taken = sorted({name for name in names if names.count(name) > 1} | reserved)
     if taken:
         raise ValueError(
-            f"the inputs of an ONNX model are named like the columns: names must be different, not empty, and not among"
-            f" {OUTPUTS}, got {taken}"
+            f"the inputs of an ONNX model are named like the columns: names must be different, not empty, not among"
+            f" {OUTPUTS}, and not begin with {PREFIX!r}, got {taken}"
         )
     for name, known in zip(names, preparation.categories_):
         is_text = known is not None and (not known or isinstance(known[0], str))
