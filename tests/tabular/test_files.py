@@ -105,12 +105,14 @@ def test_functions_in_settings_are_not_written(tmp_path):
     "settings, expected",
     [
         ({"hidden_sizes": (np.int64(8), 4)}, (8, 4)),
+        ({"hidden_sizes": range(4, 7)}, (4, 5, 6)),
+        ({"categorical_features": range(7, 8)}, (7,)),
         ({"categorical_features": pandas.Index(["rooms"])}, ("rooms",)),
         ({"categorical_features": [np.int64(7)]}, (7,)),
         ({"class_weight": {"old": np.float32(2), "young": 1}}, {"old": 2.0, "young": 1}),
     ],
 )
-def test_settings_of_numpy_and_pandas_are_written(settings, expected, tmp_path):
+def test_settings_of_all_sequences_are_written(settings, expected, tmp_path):
     pytest.importorskip("safetensors", reason="needs safetensors")
     frame, targets = people()
     RealMLPClassifier(**REALMLP | settings).fit(frame, targets["y"]).save(tmp_path / "model")

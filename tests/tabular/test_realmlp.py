@@ -506,6 +506,8 @@ def test_a_metric_of_which_larger_values_are_better_warns():
         ),
         ({"val_fraction": 0.999}, ValueError, "val_fraction=0.999 must leave rows to train on"),
         ({"hidden_sizes": 32}, TypeError, "hidden_sizes must be a sequence"),
+        ({"hidden_sizes": iter([8, 8])}, TypeError, "hidden_sizes must be a sequence of integers, got <list_iter"),
+        ({"hidden_sizes": {8, 4}}, TypeError, "hidden_sizes must be a sequence of integers, got {8, 4}"),
         ({"p_drop": 0.5, "p_drop_sched": lambda t: 2.0}, ValueError, "must be below 1, got the factor 2"),
         ({"time_limit": 0}, ValueError, "time_limit must be"),
     ],

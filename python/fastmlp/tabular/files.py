@@ -131,10 +131,8 @@ def _written_settings(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Of arrays, scalars and indices of NumPy and pandas, anywhere in a setting."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError
+    """Of arrays, scalars and indices of NumPy and pandas, and of other sequences, anywhere in a setting."""
+    return value.tolist() if hasattr(value, "tolist") else list(value)
 
 
 def _read_settings(written: dict[str, Any]) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def checked(given: dict[str, Any], task: str) -> dict[str, Any]:
     size = given["max_one_hot_cat_size"]  # None has a meaning of its own
     settings["max_one_hot_cat_size"] = defaults["max_one_hot_cat_size"] if size == "default" else size
     check = validation
-    if isinstance(settings["hidden_sizes"], str) or not hasattr(settings["hidden_sizes"], "__iter__"):
+    if isinstance(settings["hidden_sizes"], str) or not hasattr(settings["hidden_sizes"], "__getitem__"):
         raise TypeError(f"hidden_sizes must be a sequence of integers, got {settings['hidden_sizes']!r}")
     settings["hidden_sizes"] = tuple(
         check.check_integer(f"hidden_sizes[{i}]", size, 1) for i, size in enumerate(settings["hidden_sizes"])
