@@ -116,6 +116,10 @@ def test_class_weights_that_do_not_fit_are_rejected():
         MLPClassifier(class_weight={7: 1.0}).fit(X, y)
     with pytest.raises(ValueError, match="class_weight"):
         MLPClassifier(class_weight="heavy").fit(X, y)
+    with pytest.raises(ValueError, match=r"class_weight must be a dict of label to number, .* got \[{0: 1.0}\]"):
+        MLPClassifier(class_weight=[{0: 1.0}]).fit(X, y)  # for many labels
+    with pytest.raises(TypeError, match="class_weight must hold numbers, got 'heavy'"):
+        MLPClassifier(class_weight={0: "heavy"}).fit(X, y)
     with pytest.raises(ValueError, match=r"balanced.*not all rows"):
         MLPClassifier(class_weight="balanced").partial_fit(X, y, classes=[0, 1, 2])
 
@@ -169,7 +173,7 @@ def test_unknown_arguments_get_a_hint(call, message):
         call(*scaled(load_iris))
 
 
-@pytest.mark.parametrize("sizes", [(64, "a"), ("64",), (3.5,), [[3]]])
+@pytest.mark.parametrize("sizes", [(64, "a"), ("64",), (3.5,), [[3]], (True,)])
 def test_sizes_of_layers_are_integers(sizes):
     X, y = scaled(load_iris)
     with pytest.raises(TypeError, match=r"hidden_layer_sizes must hold integers, got \["):

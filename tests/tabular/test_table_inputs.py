@@ -141,6 +141,20 @@ def test_errors_about_an_eval_set_name_it(eval_set, error, found):
         RealMLPRegressor(**SMALL).fit(NUMBERS, TARGETS, eval_set=eval_set)
 
 
+@pytest.mark.parametrize(
+    "class_weight, error, found",
+    [
+        ("balance", ValueError, "must be a dict of label to number, 'balanced' or None, got 'balance'"),
+        ([1, 2], ValueError, r"must be a dict of label to number, 'balanced' or None, got \[1, 2\]"),
+        ({0: "1"}, TypeError, "must hold numbers, got '1'"),
+        ({0: None}, TypeError, "must hold numbers, got None"),
+    ],
+)
+def test_class_weights_of_other_kinds_are_rejected(class_weight, error, found):
+    with pytest.raises(error, match=f"^class_weight {found}$"):
+        RealMLPClassifier(class_weight=class_weight, **SMALL).fit(NUMBERS, LABELS)
+
+
 @pytest.mark.parametrize("y", [TARGETS, np.stack([TARGETS, -TARGETS], axis=1)], ids=["one target", "two targets"])
 @pytest.mark.parametrize("metric", ["rmse", "mae"])
 def test_scores_of_several_quantiles_are_those_of_the_one_nearest_to_the_median(metric, y):

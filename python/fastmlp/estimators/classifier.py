@@ -7,6 +7,7 @@ update computes the same formula. The same code therefore gives the same model.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,17 @@ from .scikit_learn import StrOptions, fit_context
 
 
 def class_factors(class_weight: Any, classes: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The factor of each class; an error names the labels of `class_weight` that y lacks."""
+    """The factor of each class of y, shape (samples,); an error names the labels of `class_weight` that y lacks."""
     if isinstance(class_weight, dict):
+        wrong = [factor for factor in class_weight.values() if not isinstance(factor, Real)]
+        if wrong:
+            raise TypeError(f"class_weight must hold numbers, got {wrong[0]!r}")
         known = classes.tolist()
         foreign = [label for label in class_weight if label not in known]
         if foreign and any(label not in class_weight for label in known):
             raise ValueError(f"class_weight has the label {foreign[0]!r}, which y lacks: its classes are {known}")
+    elif not (isinstance(class_weight, str) and class_weight == "balanced"):
+        raise ValueError(f"class_weight must be a dict of label to number, 'balanced' or None, got {class_weight!r}")
     return compute_class_weight(class_weight, classes=classes, y=y)
 
 

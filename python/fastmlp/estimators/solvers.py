@@ -73,7 +73,7 @@ class Solvers(StoppingRule):
     def _checked_hidden_sizes(self) -> list[int]:
         hidden = self.hidden_layer_sizes
         hidden = list(hidden) if hasattr(hidden, "__iter__") else [hidden]
-        if not all(isinstance(size, Integral) for size in hidden):
+        if not all(isinstance(size, Integral) and not isinstance(size, bool) for size in hidden):
             raise TypeError(f"hidden_layer_sizes must hold integers, got {hidden}")
         if any(size <= 0 for size in hidden):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
