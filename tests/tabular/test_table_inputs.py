@@ -164,6 +164,11 @@ def test_scores_of_several_quantiles_are_those_of_the_one_nearest_to_the_median(
     assert model.best_scores_[0] == pytest.approx(distances.mean() if metric == "mae" else (distances**2).mean() ** 0.5)
 
 
+def test_labels_of_an_eval_set_are_those_of_y():
+    with pytest.raises(ValueError, match=r"eval_set has the label 0, which y lacks: its classes are \['0', '1'\]"):
+        RealMLPClassifier(**SMALL).fit(NUMBERS, LABELS.astype(str), eval_set=(NUMBERS, LABELS))
+
+
 def test_an_eval_set_is_prepared_once():
     pandas = pytest.importorskip("pandas", reason="needs pandas")
     frame = pandas.DataFrame(NUMBERS, columns=["a", "b"])

@@ -62,7 +62,8 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
         y = column_or_1d(y)
         known = np.isin(y, self.classes_)
         if not known.all():
-            raise ValueError(f"eval_set has the label {y[~known].tolist()[0]!r}, which y lacks")
+            found, expected = y[~known].tolist()[0], self.classes_.tolist()
+            raise ValueError(f"eval_set has the label {found!r}, which y lacks: its classes are {expected}")
         return np.searchsorted(self.classes_, y).astype(np.int64)
 
     def _row_weights(self, encoded: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
