@@ -377,6 +377,8 @@ def test_categories_found_in_arrays():
         (np.array([[None, "a"], [-np.inf, "b"]], object), {}, ValueError, r"X\[:, 0\] .* got -inf in row 1"),
         (np.array([[None], [2], [1e301]]), {}, ValueError, r"X\[:, 0\] .* within 1e\+300, got 1e\+301 in row 2"),
         (np.array([[1], [None], [-(10**400)]]), {}, ValueError, r"X\[:, 0\] .* within 1e\+300, got inf in row 2"),
+        (np.array([[np.float32(1)], [10**400]], object), {}, ValueError, "got inf in row 1"),
+        (np.array([[np.timedelta64(3, "D")], [None]]), {}, TypeError, r"X\[:, 0\] must hold numbers, got .* in row 0"),
         (None, {}, TypeError, "X must be a data frame of pandas or polars, or an array of rows, got NoneType"),
         ({"a": [1.0]}, {}, TypeError, "X must be a data frame of pandas or polars, or an array of rows, got dict"),
         (np.array([[1.0], [np.inf]]), {"categorical_features": [0]}, ValueError, "got inf in row 1"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import math
 import re
 import sys
 from numbers import Real
@@ -107,20 +108,21 @@ def split_column(label: str, column: Any, like: Any, *, is_known: bool = False) 
     present = values[~missing]
     if like is None and len(present):
         like = present[0]
-    right = str if isinstance(like, str) else NUMBER
-    if right is str and not len(present):
+    is_text = isinstance(like, str)
+    is_right = _is_text if is_text else is_number
+    if is_text and not len(present):
         return missing, present.astype(object)
-    if not all(issubclass(kind, right) for kind in (set(map(type, present)) if is_object else {present.dtype.type})):
+    if not all(map(is_right, set(map(type, present)) if is_object else {present.dtype.type})):
         found = present.tolist()
-        i = next(i for i, value in enumerate(found) if not isinstance(value, right))
-        expected = (f"text such as {like!r}" if right is str else "numbers") + " as in fit" * is_known
-        hint = "" if isinstance(found[i], (str, *NUMBER)) else ": .astype(str) makes text of it"
+        i = next(i for i, value in enumerate(found) if not is_right(type(value)))
+        expected = (f"text such as {like!r}" if is_text else "numbers") + " as in fit" * is_known
+        hint = "" if _is_text(type(found[i])) or is_number(type(found[i])) else ": .astype(str) makes text of it"
         if isinstance(found[i], str) and not isinstance(like, str) and not is_known:
             hint = (
                 ": columns of text are categories, unless categorical_features=None, and .astype(str) makes text of all"
             )
         raise TypeError(f"{label} must hold {expected}, got {found[i]!r} in row {np.flatnonzero(~missing)[i]}{hint}")
-    if right is str:
+    if is_text:
         return missing, present
     if is_object:
         present = np.array(present.tolist())
@@ -128,7 +130,7 @@ def split_column(label: str, column: Any, like: Any, *, is_known: bool = False) 
         try:
             present = present.astype(np.float64)
         except OverflowError:
-            present = np.where(np.abs(present) <= MAX_NUMBER, present, np.inf).astype(np.float64)
+            present = np.array(list(map(_double, present)))
     bad = ~(np.abs(present) <= MAX_NUMBER)
     if bad.any():
         i = int(bad.argmax())
@@ -137,6 +139,21 @@ def split_column(label: str, column: Any, like: Any, *, is_known: bool = False) 
             f" got {present[i]} in row {np.flatnonzero(~missing)[i]}"
         )
     return missing, present
+
+
+def _is_text(kind: type) -> bool:
+    return issubclass(kind, str)
+
+
+def is_number(kind: type) -> bool:
+    return issubclass(kind, NUMBER) and not issubclass(kind, np.timedelta64)  # which NumPy counts among the integers
+
+
+def _double(number: Any) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
 
 
 def _exact(column: Any) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils import check_array
 
 from .. import training_data
-from .columns import NUMBER, is_missing
+from .columns import is_missing, is_number
 
 MAX_WEIGHT = 1e100
 """Products with class weights, and their sums over rows, are within the range of double."""
@@ -47,7 +47,7 @@ def _check_real(name: str, values: Any) -> None:
         raise ValueError(f"Complex data not supported: {name} must hold real numbers, got dtype {array.dtype}")
     of_objects = array.dtype.kind == "O"
     kinds = set(map(type, array[~is_missing(array)])) if of_objects else {array.dtype.type}
-    wrong = [kind for kind in kinds if not issubclass(kind, NUMBER) or issubclass(kind, np.timedelta64)]
+    wrong = [kind for kind in kinds if not is_number(kind)]
     if wrong:
         found = f"values of type {wrong[0].__name__}" if of_objects else f"dtype {array.dtype}"
         hint = f": pass {name}.astype(float)" if name == "y" and issubclass(wrong[0], (str, bytes)) else ""
