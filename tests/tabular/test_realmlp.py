@@ -270,13 +270,25 @@ def test_an_ensemble_averages_its_networks():
 
 
 def test_refit_trains_on_all_rows_for_the_best_number_of_epochs():
+    """Each network for its own, along the schedule of all epochs."""
     X, y = friedman()
-    model = RealMLPRegressor(refit=True, **SMALL).fit(X, y)
-    assert model.target_mean_[0] == pytest.approx(y.mean())
-    plain = RealMLPRegressor(**SMALL).fit(X, y)
-    assert model.best_epochs_ == plain.best_epochs_
-    assert not np.array_equal(model.predict(X), plain.predict(X))
-    assert model.score(X, y) > 0.6
+    settings = SMALL | {"n_ensemble": 2, "wd_sched": None, "p_drop_sched": None}
+    model = RealMLPRegressor(refit=True, lr_sched=lambda t: 1.0 if t < 0.12 else 0.5, **settings).fit(X, y)
+    split = RealMLPRegressor(lr_sched=lambda t: 1.0 if t < 0.12 else 0.5, **settings).fit(X, y)
+    assert model.best_epochs_ == split.best_epochs_ and len(set(model.best_epochs_)) == 2
+    table = model.preparation_.transform(X)
+    for network, epochs in enumerate(model.best_epochs_):
+        schedule = lambda t: 1.0 if t * epochs / 30 < 0.12 else 0.5  # noqa: B023, E731
+        once = RealMLPRegressor(val_fraction=0.0, lr_sched=schedule, **settings | {"n_epochs": epochs}).fit(X, y)
+        found, expected = (each.networks_[network].forward(table, 1) for each in (model, once))
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_the_loss_of_the_history_is_the_mean_over_the_rows_that_are_trained_on():
+    """Those of whole batches; before its first update TD-S gives each class the same probability."""
+    X, y = load_iris(return_X_y=True)
+    model = RealMLPClassifier(variant="TD-S", batch_size=64, val_fraction=0.0, lr=1e-30, **SMALL | {"n_epochs": 1})
+    assert model.fit(X, y).history_.loss == pytest.approx([np.log(3)])
 
 
 def test_a_temperature_lowers_the_cross_entropy_of_the_validation_rows():
@@ -409,6 +421,7 @@ def test_class_weights_and_sample_weights_are_factors_of_the_loss():
     assert found[1].mean() > 1.3 * found[0].mean()
     np.testing.assert_allclose(found[2], found[1], atol=1e-4)
     np.testing.assert_allclose(found[3], found[1], atol=1e-4)
+    assert np.array_equal(weighted.fit(X, y, 2.0**20 * weights).predict_proba(X)[:, 1], found[2])  # only ratios matter
 
 
 def test_class_weights_of_labels_that_y_lacks():
@@ -493,6 +506,11 @@ def test_a_metric_of_which_larger_values_are_better_warns():
         ({"wd": 1e6, "val_fraction": 0.0}, fastmlp.DivergenceError, "the estimator is unchanged"),
         ({"lr": 1e30, "n_epochs": 2}, fastmlp.DivergenceError, "the estimator is unchanged"),
         (
+            {"lr": 1e39, "lr_sched": None, "n_epochs": 1, "val_fraction": 0.0},  # no loss follows the only update
+            fastmlp.DivergenceError,
+            "a weight is not finite in epoch 1",
+        ),
+        (
             {"validation_metric": lambda y, p: float("nan")},
             ValueError,
             "(?s)validation_metric returned nan.*after epoch 1$",
@@ -518,13 +536,28 @@ def test_what_would_give_no_model_is_an_error(settings, error, message):
         RealMLPRegressor(**(SMALL | settings)).fit(X, y)
 
 
+def test_the_split_keeps_the_shares_of_the_classes():
+    X, _ = friedman()
+    seen = []
+    metric = lambda labels, probabilities: float(seen.append((len(labels), labels.sum())) or 0)  # noqa: E731
+    for seed in range(4):
+        settings = SMALL | {"n_epochs": 1, "random_state": seed}
+        RealMLPClassifier(validation_metric=metric, **settings).fit(X, np.arange(300) < 15)
+    assert seen == 4 * [(60, 3)]
+
+
 def test_calibration_and_refit_need_rows():
     X, y = friedman()
     with pytest.raises(ValueError, match="calibrate=True needs validation rows"):
         RealMLPClassifier(calibrate=True, val_fraction=0.0, **SMALL).fit(X, y > 14)
     with pytest.raises(ValueError, match="refit=True needs validation rows"):
         RealMLPClassifier(refit=True, val_fraction=0.0, **SMALL).fit(X, y > 14)
-    for weights, message in ((np.zeros(300), "got zeros only"), (np.ones(2), r"shape \(300,\), got \(2,\)")):
+    for weights, message in (
+        (np.zeros(300), "got zeros only"),
+        (np.linspace(-1, 2, 300), r"numbers in \[0, 1e\+100\], got -1.0 in row 0"),
+        (np.full(300, np.inf), r"numbers in \[0, 1e\+100\], got inf in row 0"),
+        (np.ones(2), r"shape \(300,\), got \(2,\)"),
+    ):
         with pytest.raises(ValueError, match=f"^the sample_weight of eval_set must .*{message}"):
             RealMLPClassifier(**SMALL).fit(X, y > 14, eval_set=(X, y > 14, weights))
     with pytest.raises(ValueError, match="eval_set must have rows, got none"):

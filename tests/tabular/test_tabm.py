@@ -126,6 +126,8 @@ def test_learns_and_stops_early():
     scores = model.history_["val_rmse"]
     assert model.best_epochs_[0] == int(np.argmin(scores)) + 1
     assert len(scores) == model.best_epochs_[0] + 4 < 1000  # the fourth epoch that is not better ends it
+    ties = TabMRegressor(patience=3, validation_metric=lambda y, p: 1.0, **SMALL).fit(X, y)
+    assert ties.best_epochs_ == [1] and len(ties.history_.loss) == 5
 
 
 def test_the_same_seed_gives_the_same_bits_for_every_number_of_threads():
