@@ -10,12 +10,19 @@ import pytest
 pytest.importorskip("sklearn", minversion="1.6", reason="needs scikit-learn")
 
 from fastmlp import schedules  # noqa: E402
-from fastmlp.tabular import RealMLPClassifier, RealMLPRegressor, TabMRegressor, realmlp_network  # noqa: E402
+from fastmlp.tabular import RealMLPClassifier, RealMLPRegressor, TabMRegressor, realmlp_network, scores  # noqa: E402
 from fastmlp.tabular.network import TabularNetwork  # noqa: E402
 from sklearn import config_context  # noqa: E402
 from sklearn.base import clone  # noqa: E402
 from sklearn.datasets import load_iris, make_friedman1  # noqa: E402
-from sklearn.metrics import r2_score  # noqa: E402
+from sklearn.metrics import (  # noqa: E402
+    log_loss,
+    mean_absolute_error,
+    mean_pinball_loss,
+    mean_squared_error,
+    r2_score,
+    zero_one_loss,
+)
 from sklearn.model_selection import cross_val_score  # noqa: E402
 from sklearn.pipeline import Pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
@@ -190,6 +197,22 @@ def test_initial_parameters_of_td_s():
     assert values["hidden.1.biases"].std() == pytest.approx(1, rel=0.2)
 
 
+def test_factors_of_each_group_of_parameters():
+    """Of the learning rate, the weight decay and epsilon."""
+    frame, labels = table_of_people()
+    model = RealMLPClassifier(hidden_sizes=(16, 9), n_epochs=1).fit(frame, labels)
+    found = realmlp_network.factors(model.networks_[0], model._resolved())
+    inputs = model.networks_[0].parameters["hidden.0.weights"].shape[0]
+    expected = {f"numbers.{kind}": (0.1, 0.1**2, 1) for kind in ("frequencies", "phases", "weights", "biases")}
+    expected |= {"categories.0": (1, 1, 1), "hidden.0.input_factors": (6, 36, 1)}
+    expected |= {f"hidden.{i}.activation_shares": (0.1, 0.1**2, 1) for i in (0, 1)}
+    for name, root in (("hidden.0", np.sqrt(inputs)), ("hidden.1", 4), ("heads.0", 3)):
+        expected |= {f"{name}.weights": (1 / root, 1, root), f"{name}.biases": (0.1, 0, 1)}
+    assert found.keys() == expected.keys()
+    for name, each in found.items():
+        assert (each.learning_rate, each.weight_decay, each.epsilon) == pytest.approx(expected[name])
+
+
 def test_an_eval_set_that_is_scaled_in_another_way_warns():
     X, y = friedman()
     with pytest.warns(UserWarning, match="half of the columns of eval_set"):
@@ -205,9 +228,9 @@ def test_eval_set_replaces_the_split():
     assert model.history_["val_rmse"][model.best_epochs_[0] - 1] == model.best_scores_[0]
     assert model.target_mean_[0] == pytest.approx(y[:200].mean())
     weights = np.zeros(100)
-    weights[:10] = 1
+    weights[:10] = np.arange(1, 11)
     model = RealMLPRegressor(**SMALL).fit(X[:200], y[:200], eval_set=(X[200:], y[200:], weights))
-    rmse = np.sqrt(np.mean((model.predict(X[200:210]) - y[200:210]) ** 2))
+    rmse = np.sqrt(np.average((model.predict(X[200:210]) - y[200:210]) ** 2, weights=weights[:10]))
     assert model.best_scores_[0] == pytest.approx(rmse)
     with pytest.raises(ValueError, match="refit=True needs rows"):
         RealMLPRegressor(refit=True, **SMALL).fit(X, y, eval_set=(X, y))
@@ -215,6 +238,29 @@ def test_eval_set_replaces_the_split():
         RealMLPRegressor(**SMALL).fit(X, y, eval_set=X)
     with pytest.raises(ValueError, match="has the label 7, which y lacks"):
         RealMLPClassifier(**SMALL).fit(X, y > 14, eval_set=(X[:2], [0, 7]))
+
+
+@pytest.mark.parametrize("weights", [None, np.linspace(0.1, 3, 50)])
+def test_scores_are_those_of_scikit_learn(weights):
+    rng = np.random.default_rng(0)
+    y, predictions = rng.normal(size=(2, 50, 2))
+    labels, probabilities = rng.integers(0, 3, 50), rng.dirichlet(np.ones(3), 50)
+    assert scores.rmse(y, predictions, weights) ** 2 == pytest.approx(
+        mean_squared_error(y, predictions, sample_weight=weights)
+    )
+    assert scores.mae(y, predictions, weights) == pytest.approx(
+        mean_absolute_error(y, predictions, sample_weight=weights)
+    )
+    assert scores.error_rate(labels, probabilities, weights) == pytest.approx(
+        zero_one_loss(labels, probabilities.argmax(axis=1), sample_weight=weights)
+    )
+    assert scores.cross_entropy(labels, probabilities, weights) == pytest.approx(
+        log_loss(labels, probabilities, sample_weight=weights)
+    )
+    quantiles = rng.normal(size=(50, 2, 3))  # of each target
+    levels = (0.1, 0.5, 0.8)
+    of_levels = [mean_pinball_loss(y, quantiles[..., i], sample_weight=weights, alpha=a) for i, a in enumerate(levels)]
+    assert scores.pinball(levels)(y, quantiles.reshape(50, 6), weights) == pytest.approx(np.mean(of_levels))
 
 
 def test_eval_sets_have_the_forms_of_the_other_estimators():
@@ -306,6 +352,12 @@ def test_a_temperature_lowers_the_cross_entropy_of_the_validation_rows():
     assert calibrated.temperature_ > 1.05  # the network is too sure
     assert cost(calibrated) < cost(plain)
     assert np.array_equal(calibrated.predict(X), plain.predict(X))
+    settings["validation_metric"] = lambda labels, probabilities, sample_weight: 0.0  # the last epoch, for all weights
+    even, doubtful = (
+        RealMLPClassifier(calibrate=True, **settings).fit(*args[0], eval_set=(*args[1]["eval_set"], weights))
+        for weights in (np.ones(300), np.where(plain.predict(X[300:]) == y[300:], 1, 10))
+    )
+    assert doubtful.temperature_ > 1.2 * even.temperature_
 
 
 def test_a_fit_forgets_the_fit_before_it():
@@ -313,8 +365,10 @@ def test_a_fit_forgets_the_fit_before_it():
     frame, labels = table_of_people()
     model = RealMLPClassifier(calibrate=True, **SMALL).fit(frame, labels)
     assert hasattr(model, "temperature_")
-    model.set_params(calibrate=False).fit(X, y > 14)
+    model.set_params(calibrate=False, class_weight={False: 1, True: 50}).fit(X, y > 14)
     assert not hasattr(model, "temperature_") and not hasattr(model, "feature_names_in_")
+    found = model.set_params(class_weight=None).fit(X, y > 14).predict_proba(X)
+    assert np.array_equal(found, RealMLPClassifier(**SMALL).fit(X, y > 14).predict_proba(X))
 
 
 def test_quantiles():
@@ -341,6 +395,19 @@ def test_quantiles_of_several_targets():
         low, high = predictions[:, 2 * target : 2 * target + 2].T
         assert (low < high).mean() > 0.9
         assert np.corrcoef(low, both[:, target])[0, 1] > 0.5
+
+
+def test_gradients_are_those_of_the_mean_over_all_outputs():
+    """As in pytabkit, whose squared error has no factor 1/2; each update of TabM clips them."""
+    for objective, quantiles, outputs, factor in (
+        ("squared_error", 0.5, 2, 2 / 2),
+        ("absolute_error", 0.5, 2, 1 / 2),
+        ("quantile", (0.1, 0.5, 0.9), 6, 1 / 6),
+    ):
+        model = RealMLPRegressor(objective=objective, quantiles=quantiles)
+        model.n_outputs_ = 2
+        goal = model._goal(model._resolved())
+        assert (goal.outputs, goal.gradient_factor) == (outputs, factor)
 
 
 @pytest.mark.parametrize("objective", ["absolute_error", "huber"])
@@ -586,6 +653,7 @@ def test_a_constant_target_is_predicted_exactly(kind):
     predictions = model.fit(X, both).predict(X)
     assert (predictions[:, 1] == 1e-7).all() and predictions[:, 0].std() > 0.1
     assert (model.fit(X, both[:, 1]).predict(X) == 1e-7).all() and model.best_scores_ == [0.0]
+    assert model.fit(X, both[:, 1], 0.1 + X[:, 0]).target_std_ == [0]  # though its weighted mean is rounded
 
 
 def test_messages_name_rows_of_x():
@@ -606,6 +674,8 @@ def test_the_score_of_quantiles_is_that_of_the_one_nearest_to_the_median():
     X, y = friedman()
     model = RealMLPRegressor(objective="quantile", quantiles=(0.1, 0.4, 0.9), **SMALL).fit(X, y)
     assert model.score(X, y) == r2_score(y, model.predict(X)[:, 1])
+    weights = np.arange(300)
+    assert model.score(X, y, weights) == r2_score(y, model.predict(X)[:, 1], sample_weight=weights)
     two = RealMLPRegressor(objective="quantile", quantiles=(0.1, 0.4, 0.9), **SMALL).fit(X, np.c_[y, -y])
     assert two.score(X, np.c_[y, -y]) == r2_score(np.c_[y, -y], two.predict(X)[:, [1, 4]])
     assert np.isfinite(cross_val_score(model.set_params(n_epochs=2), X, y, cv=2)).all()
