@@ -200,7 +200,8 @@ def test_initial_parameters_of_td_s():
 def test_factors_of_each_group_of_parameters():
     """Of the learning rate, the weight decay and epsilon."""
     frame, labels = table_of_people()
-    model = RealMLPClassifier(hidden_sizes=(16, 9), n_epochs=1).fit(frame, labels)
+    model = RealMLPClassifier(hidden_sizes=(16, 9), embedding_size=5, n_epochs=1).fit(frame, labels)
+    assert model.networks_[0].architecture.categories == ((13, 5),)
     found = realmlp_network.factors(model.networks_[0], model._resolved())
     inputs = model.networks_[0].parameters["hidden.0.weights"].shape[0]
     expected = {f"numbers.{kind}": (0.1, 0.1**2, 1) for kind in ("frequencies", "phases", "weights", "biases")}
@@ -423,11 +424,16 @@ def test_objectives_that_outliers_do_not_move(objective):
     assert error[0] < error[1]
 
 
+def test_a_table_of_one_row_has_a_model():
+    X, y = friedman(1)
+    assert RealMLPRegressor(val_fraction=0.0, **SMALL).fit(X, y).predict(X) == y
+
+
 def test_several_targets():
     X, y = friedman()
     both = np.stack([y, 100 * X[:, 0]], axis=1)
     model = RealMLPRegressor(**(SMALL | {"n_epochs": 60})).fit(X, both)
-    assert model.predict(X).shape == (300, 2)
+    assert model.predict(X).shape == (300, 2) and model.predict(X[:0]).shape == (0, 2)
     assert model.score(X, both) > 0.9
 
 
