@@ -173,6 +173,10 @@ WRONG = {
     "max_seconds": (dict(max_seconds=0), "max_seconds"),
     "verbose": (dict(verbose=3), "verbose"),
     "weights": (dict(sample_weight=np.zeros(20)), "positive sum"),
+    "weights of one fold": (
+        dict(seeds=[0, 1], rows="folds", sample_weight=np.isin(np.arange(20), row_subsets.folds(20, 2)[0])),
+        "positive sum",
+    ),
 }
 
 

@@ -302,10 +302,18 @@ def test_inputs_are_checked_for_the_scale_of_each_net(first):
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_targets_are_checked_for_the_loss_of_each_net(first):
+@pytest.mark.parametrize(
+    "outputs, settings",
+    [
+        (1, [{"loss": "squared_error"}, {"loss": "binary_cross_entropy"}]),
+        (2, [{"loss": "quantile", "loss_settings": {"level": (0.1, 0.9)}}, {"loss": "quantile"}]),
+    ],
+    ids=["losses", "levels"],
+)
+def test_targets_are_checked_for_the_loss_of_each_net(outputs, settings, first):
     """What is a target of one loss is none of another."""
-    losses = ["squared_error", "binary_cross_entropy"]
-    trainers = [Trainer(Network((3, 1), loss=loss)) for loss in (losses[first], losses[1 - first])]
+    nets = [Network((3, outputs), **settings[number]) for number in (first, 1 - first)]
+    trainers = list(map(Trainer, nets))
     with pytest.raises(ValueError) as caught:
         fit_many(trainers, np.ones((4, 3)), np.full((4, 1), 2.0), epochs=1)
     assert any(f"trainers[{1 - first}]" in note for note in caught.value.__notes__)

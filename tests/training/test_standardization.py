@@ -241,6 +241,15 @@ def test_nets_whose_fit_has_not_begun_learn_nothing():
     assert all(net.lacks_standardization for net in nets)
 
 
+def test_nets_that_are_fitted_at_once_keep_their_own_means():
+    _, X, y = data("float64", "squared_error")
+    together, alone = [[pair()[0], fit_alone(2 * X, 3 * y)] for _ in range(2)]
+    fit_many(list(map(trainer, together)), X, y, 2)
+    for found, net in zip(together, alone):
+        trainer(net).fit(X, y, epochs=2)
+        assert_equal_bits(parameters(found), parameters(net))
+
+
 def test_other_rows_without_targets_leave_the_targets_as_they_are():
     _, X, y = data("float64", "squared_error")
     net = fit_alone(X, y)
