@@ -335,6 +335,7 @@ def test_a_net_that_diverges_has_a_row_for_each_epoch_until_then(loss, rate, val
     targets = np.eye(4)[Y] if loss == "squared_error" else Y
     common = {"layer_sizes": (11, 4), "loss": loss, "batch_size": 120}  # one update per epoch
     sets = {"val": (X[:9], targets[:9])} if validates else {}
+    common |= {} if validates else {"schedule": "constant"}
     with np.errstate(all="ignore"):
         rows = studies.compare(
             [{**common, "learning_rate": 1e-3}, {**common, "learning_rate": rate}], X, targets, 5, validation_data=sets
@@ -343,7 +344,8 @@ def test_a_net_that_diverges_has_a_row_for_each_epoch_until_then(loss, rate, val
     assert [row["epoch"] for row in fine] == [1, 2, 3, 4, 5]
     assert [row["epoch"] for row in diverged] == list(range(1, last + 1))
     assert all(row.keys() == fine[0].keys() for row in diverged)
-    measured = fine[0].keys() - {"layer_sizes", "batch_size", "learning_rate", "loss_function", "seed", "epoch"}
+    measured = fine[0].keys() - {*common, "learning_rate", "loss_function", "seed", "epoch"} | {"loss"}
+    assert ("epoch_learning_rate" in measured) == ("schedule" in common)
     assert {"loss", "penalty", "seconds"} <= measured
     assert ("accuracy" in measured) == (loss == "cross_entropy")
     assert np.isnan([diverged[-1][column] for column in measured]).all()

@@ -419,6 +419,9 @@ FITS_ON_BYTES = {
     "Trainer": lambda X, net: fastmlp.Trainer(net).fit(X, Y_OF_BYTES, 1),
     "a stream": lambda X, net: fastmlp.Trainer(net).fit(fastmlp.streaming.Stream([(X, Y_OF_BYTES)]), None, 2),
     "fit_many": lambda X, net: fastmlp.fit_many([fastmlp.Trainer(net)], X, Y_OF_BYTES, 1),
+    "a net beside one that scales": lambda X, net: fastmlp.fit_many(
+        [fastmlp.Trainer(each) for each in (fastmlp.Network((11, 3), input_scale=1 / 255), net)], X, Y_OF_BYTES, 1
+    ),
     "fit_lbfgs": lambda X, net: fastmlp.fit_lbfgs(net, X, Y_OF_BYTES, 1),
 }
 Y_OF_BYTES = np.arange(60) % 3
