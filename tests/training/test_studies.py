@@ -26,7 +26,8 @@ STUDIES = {
 
 
 def test_compare_trains_the_nets_that_trainer_trains():
-    configurations = [{**SETTINGS, "activation": "tanh"}, {**SETTINGS, "optimizer": "adam", "dtype": "float64"}]
+    adam = {"optimizer": "adam", "average_decay": 0.9}
+    configurations = [{**SETTINGS, "activation": "tanh"}, {**SETTINGS, **adam, "dtype": "float64"}]
     sets = {"val": VALIDATION, "test": (X, Y)}
     rows, nets = studies.compare(
         configurations, X, Y, 3, seeds=(4, 5), validation_data=sets, n_threads=2, return_networks=True
@@ -34,15 +35,13 @@ def test_compare_trains_the_nets_that_trainer_trains():
     assert [(row["seed"], row["epoch"]) for row in rows] == [
         (s, e) for _ in range(2) for s in (4, 5) for e in (1, 2, 3)
     ]
-    net = Network((11, 7, 4), dtype="float64", seed=5)
-    history = Trainer(net, "adam", learning_rate=0.2, batch_size=16, seed=5).fit(
-        X, Y, epochs=3, validation_data=VALIDATION
-    )
-    assert_equal_bits(parameters(nets[3]), parameters(net))
+    trainer = Trainer(Network((11, 7, 4), dtype="float64", seed=5), **adam, learning_rate=0.2, batch_size=16, seed=5)
+    history = trainer.fit(X, Y, epochs=3, validation_data=VALIDATION)
+    assert_equal_bits(parameters(nets[3]), parameters(trainer.average))
     assert [row["loss"] for row in rows[9:]] == history.loss
     assert [row["val_loss"] for row in rows[9:]] == history.val_loss
     assert [row["val_accuracy"] for row in rows[9:]] == history.val_accuracy
-    assert rows[-1]["test_loss"] == net.evaluate(X, Y).loss
+    assert rows[-1]["test_loss"] == trainer.average.evaluate(X, Y).loss
     assert rows[-1]["optimizer"] == "adam" and rows[0]["activation"] == "tanh"
 
 
