@@ -85,7 +85,7 @@ if __name__ == "__main__":
     X, y = load_digits(return_X_y=True)
     sets = {"val": (X[1200:1500], y[1200:1500]), "test": (csr_matrix(X[1500:]), y[1500:])}
     settings = {"learning_rate": 0.3, "batch_size": 32, "input_scale": 1 / 16}
-    study = dict(seeds=(0, 3), validation_data=sets)
+    study = dict(seeds=(0, 3), validation_data=sets, metrics={"wrong": lambda y, p: np.mean(p.argmax(axis=1) != y)})
     configurations = [
         {**settings, "layer_sizes": (64, 24, 10), "optimizer": "adam", "learning_rate": 0.01, "dtype": "float64"},
         {**settings, "layer_sizes": (64, 24, 10), "activation": "identity", "learning_rate": 1e30},
