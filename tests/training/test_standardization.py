@@ -356,6 +356,16 @@ def test_rows_outside_of_the_range_are_found(dtype):
                 call(kind(bad))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_that_are_far_from_a_large_mean_are_found(dtype):
+    large = np.array([[0.6 * np.finfo(dtype).max]])
+    net = Network((1, 1), loss="squared_error", dtype=dtype)
+    net.learn_standardization(large)
+    assert np.isfinite(net.forward(large / 2)).all()
+    with pytest.raises(ValueError, match=f"X must stay within the range of {dtype} when it is standardized"):
+        net.forward(-large)
+
+
 def test_spreads_beyond_the_range_are_found():
     net = Network((2, 1), loss="squared_error", dtype="float64")
     with pytest.raises(ValueError, match="X has values too large to be standardized, in column 1"):
