@@ -162,6 +162,8 @@ def test_the_network_must_be_like_that_of_rank_0(change, own, of_rank_0):
     "change, message",
     [
         (dict(epochs=2), "epochs: 2, rank 0 has 1"),
+        (dict(max_seconds=60.0), "max_seconds: 60.0, rank 0 has None"),
+        (dict(sample_weight=np.ones(60)), "sample_weight: True, rank 0 has False"),
         (dict(validation_data=(np.zeros((1, 11)), [0])), "validation_data: {'val': False}, rank 0 has {}"),
     ],
 )
