@@ -462,7 +462,10 @@ def test_a_resumed_fit_goes_on_with_it(tmp_path):
 
 @pytest.mark.parametrize(
     "change, value",
-    [("input_std", 0), ("input_std", 1e-310), ("target_std", 0), ("target_std", 1e-310), ("input_mean", np.nan)],
+    [
+        *((name, value) for name in ("input_std", "target_std") for value in (0, 1e-310, -1)),
+        ("input_mean", np.nan),
+    ],
 )
 def test_a_damaged_file_is_rejected(tmp_path, change, value):
     numpy_files = pytest.importorskip("safetensors.numpy")
@@ -515,3 +518,9 @@ def test_a_state_dict_folds_it(layer_sizes):
         net.to_state_dict()
     folded = Network.from_state_dict(net.to_state_dict(fold_input_scale=True), activation="relu", loss="squared_error")
     np.testing.assert_allclose(folded.forward(X), net.forward(X), rtol=1e-9, atol=1e-9 * np.abs(y).max())
+    narrow = Network((2, 1), loss="squared_error")
+    narrow.learn_standardization(1e-39 * np.eye(2))
+    with pytest.raises(ValueError, match="weights.0, folded, must be finite"):
+        narrow.to_state_dict(fold_input_scale=True)
+    narrow.learn_standardization(1e20 * np.eye(2), 1e-40 * np.eye(2)[:, :1])
+    assert all(np.isfinite(each).all() for each in narrow.to_state_dict(fold_input_scale=True).values())

@@ -35,7 +35,8 @@ def to_state_dict(model: ModelState, fold_input_scale: bool) -> dict[str, np.nda
             )
         _fold(model.standardization, arrays, len(spec.shapes) - 1)
         for name in arrays:
-            arrays[name] = arrays[name].astype(spec.dtype)
+            with np.errstate(over="ignore", under="ignore"):
+                arrays[name] = arrays[name].astype(spec.dtype)
             training_data.check_finite(f"{name}, folded,", arrays[name], spec.dtype, default_thread_count())
     state = {}
     for i in range(len(spec.shapes)):
