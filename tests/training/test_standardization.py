@@ -250,6 +250,19 @@ def test_nets_that_are_fitted_at_once_keep_their_own_means():
         assert_equal_bits(parameters(found), parameters(net))
 
 
+def test_only_nets_of_real_targets_learn_those():
+    _, X, y = data("float64", "squared_error")
+    nets = [Network(SIZES, loss=loss, standardize=True) for loss in ("binary_cross_entropy", "squared_error")]
+    fit_many(list(map(Trainer, nets)), X, 1.0 * (y > 300), 1)
+    assert [net.standardization.target_std is None for net in nets] == [True, False]
+
+
+def test_a_column_of_rounding_errors_is_constant():
+    net = Network((2, 1), loss="squared_error")
+    net.learn_standardization(np.array([[0.1, 1.0], [0.1, 1.0 + 2.0**-52], [0.1, 1.0]]))
+    np.testing.assert_array_equal(net.standardization.input_std, [1, 1])
+
+
 def test_other_rows_without_targets_leave_the_targets_as_they_are():
     _, X, y = data("float64", "squared_error")
     net = fit_alone(X, y)

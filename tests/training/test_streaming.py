@@ -316,6 +316,13 @@ class SizedChunks(Chunks):
         return len(self.chunks)
 
 
+class MoreChunks(Chunks):
+    """Than their len() says."""
+
+    def __len__(self):
+        return len(self.chunks) - 1
+
+
 def chunks_of(rows, size):
     X, y = problem(rows)
     return [(X[begin : begin + size], y[begin : begin + size]) for begin in range(0, rows, size)]
@@ -355,7 +362,7 @@ def test_the_progress_counts_chunks_that_have_a_len():
     assert_equal_bits(
         parameters(trained(Stream([(X, y)]), epochs=2, schedule="cosine").network), parameters(whole.network)
     )
-    rates = {kind: [] for kind in (SizedChunks, Chunks)}
+    rates = {kind: [] for kind in (SizedChunks, Chunks, MoreChunks)}
     for kind, seen in rates.items():
 
         def rate(progress, seen=seen):
@@ -366,6 +373,7 @@ def test_the_progress_counts_chunks_that_have_a_len():
     expected = [(epoch + (chunk + batch / 2) / 3) / 2 for epoch in range(2) for chunk in range(3) for batch in range(2)]
     assert set(np.round(expected, 12)) <= set(np.round(rates[SizedChunks], 12)) <= {*np.round(expected, 12), 1.0}
     assert set(rates[Chunks]) <= {0.0, 0.5, 1.0}
+    assert set(rates[MoreChunks]) == {0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1}
 
 
 def test_a_warm_up_of_a_stream_without_a_len_warns():
