@@ -84,6 +84,19 @@ def test_other_threads_see_the_former_model_until_the_fit_ends(Mlp, solver):
 
 
 @pytest.mark.parametrize("Mlp", PROBLEMS)
+def test_curves_of_earlier_calls_stay_as_they_are(Mlp):
+    X, y = PROBLEMS[Mlp]
+    model = Mlp(hidden_layer_sizes=(20,), random_state=0)
+    classes = {"classes": np.unique(y)} if Mlp is MLPClassifier else {}
+    model.partial_fit(X, y, **classes, eval_set=(X, y))
+    names = ("loss_curve_", "validation_scores_", "validation_loss_curve_")
+    curves = [getattr(model, name) for name in names] + [model.history_.loss]
+    model.partial_fit(X, y, eval_set=(X, y))
+    assert list(map(len, curves)) == [1] * 4
+    assert [len(getattr(model, name)) for name in names] + [len(model.history_.loss)] == [2] * 4
+
+
+@pytest.mark.parametrize("Mlp", PROBLEMS)
 def test_predictions_during_refits_are_those_of_one_of_the_models(Mlp):
     X, y = PROBLEMS[Mlp]
     models = [Mlp(hidden_layer_sizes=(9,), random_state=seed, max_iter=3).fit(X, y) for seed in range(2)]
