@@ -2,6 +2,7 @@
 
 import pickle
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -52,6 +53,19 @@ def parameters(model):
 
 def outputs_of(model, rows):
     return model.predict_proba(rows) if isinstance(model, MLPClassifier) else model.predict(rows)
+
+
+def test_callbacks_of_several_members_never_overlap():
+    inside, most = [], []
+
+    def callback(info):
+        inside.append(info.network)
+        time.sleep(0.002)  # so that another thread comes in, if it may
+        most.append(len(inside))
+        inside.pop()
+
+    MLPClassifier(n_ensemble=4, n_threads=4, **SETTINGS).fit(X, LABELS, callbacks=[callback])
+    assert set(most) == {1} and len(most) == 16
 
 
 @pytest.mark.parametrize(

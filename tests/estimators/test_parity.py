@@ -142,8 +142,10 @@ def test_further_calls_go_on_as_in_scikit_learn(solver):
         Mlp(solver=solver, random_state=np.random.RandomState(5)) for Mlp in (MLPClassifier, THEIRS[MLPClassifier])
     ]
     for model in models:
-        for i in range(5):
-            model.partial_fit(X[i::5], y[i::5], classes=[0, 1, 2])
+        for i, activation in enumerate(["relu", "relu", "tanh", "tanh", "relu"]):
+            model.set_params(activation=activation).partial_fit(X[i::5], y[i::5], classes=[0, 1, 2])
+    assert_same_model(*models)
+    for model in models:
         model.fit(X, y).set_params(warm_start=True, max_iter=3).fit(X, y)
     assert_same_model(*models)
     assert models[0].t_ == models[1].t_

@@ -130,6 +130,14 @@ def test_learns_and_stops_early():
     assert ties.best_epochs_ == [1] and len(ties.history_.loss) == 5
 
 
+def test_the_rows_that_are_left_are_a_batch():
+    """Adam's first update moves biases by the learning rate, the second one those of unequal classes by nearly as much."""
+    X, y = load_iris().data, np.arange(150) < 130
+    settings = SMALL | {"n_epochs": 1, "batch_size": 100, "val_fraction": 0.0}
+    start, end = (TabMClassifier(lr=lr, **settings).fit(X, y).networks_[0].parameters for lr in (1e-30, 1e-4))
+    assert 1.5e-4 < np.abs(end["heads.0.biases"] - start["heads.0.biases"]).max() < 2.1e-4
+
+
 def test_the_same_seed_gives_the_same_bits_for_every_number_of_threads():
     X, y = load_iris(return_X_y=True)
     found = []
