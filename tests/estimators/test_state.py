@@ -240,6 +240,14 @@ def test_class_weights_may_leave_nothing_held_out():
 # Parameters that change
 
 
+def test_settings_of_another_loss_wait_for_the_next_fit():
+    X, y = PROBLEMS[MLPRegressor]
+    model = MLPRegressor(hidden_layer_sizes=(6,), loss="poisson", random_state=0).partial_fit(X, np.abs(y))
+    before = model.predict(X)
+    model.set_params(loss="huber", loss_settings={"delta": 2.0})
+    assert_equal(model.to_network().predict(X), before)
+
+
 @pytest.mark.parametrize("loss", REGRESSION_LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_training_and_predictions_agree_for_every_part(activation, loss):
