@@ -16,7 +16,6 @@ import numpy as np
 from . import validation
 from .validation import Number, Setting
 
-
 __all__ = ["Schedule", "constant", "coslog4", "cosine", "exponential", "flat_cos", "one_cycle", "step"]
 
 
@@ -177,39 +176,94 @@ def _schedule(name: str, settings: Mapping[str, Any]) -> Schedule:
     return Schedule(name, validation.check_part_settings("settings", row, settings, np.dtype(np.float64)))
 
 
+def _from_arguments(name: str, **settings: Any) -> Schedule:
+    checks = TABLE[name].settings
+    return Schedule(name, {key: checks[key].check(key, value, np.dtype(np.float64)) for key, value in settings.items()})
+
+
 def constant() -> Schedule:
-    """1."""
-    return _schedule("constant", {})
+    """The factor 1 during the whole fit."""
+    return _from_arguments("constant")
 
 
 def step(steps: float = 3, factor: float = 0.1) -> Schedule:
-    """Times `factor` at each of ``steps`` equal parts of the fit but the first: 1, factor, factor^2 ..."""
-    return _schedule("step", {"steps": steps, "factor": factor})
+    """Divide the fit into equal parts: the schedule is 1 in the first part, `factor` in the second, then its powers.
+
+    Parameters
+    ----------
+    steps : float > 0
+        Number of parts. If it is not a whole number, the last part is shorter.
+    factor : float >= 0
+        The schedule in one part, divided by that in the part before.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is invalid.
+    """
+    return _from_arguments("step", steps=steps, factor=factor)
 
 
 def exponential(end: float = 0.01) -> Schedule:
-    """``end**t``, from 1 to `end`."""
-    return _schedule("exponential", {"end": end})
+    """``end**t`` at progress t: from 1 to `end`, by the same ratio in equal parts of the fit.
+
+    Parameters
+    ----------
+    end : float > 0
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is invalid.
+    """
+    return _from_arguments("exponential", end=end)
 
 
 def cosine(warmup: float = 0.0, end: float = 0.0) -> Schedule:
-    """From 0 to 1 on a line over the first `warmup` of the fit, then half a cosine to `end` (Loshchilov and Hutter 2017)."""
-    return _schedule("cosine", {"warmup": warmup, "end": end})
+    """Rise from 0 to 1 on a straight line, then fall to `end` along half a cosine (Loshchilov and Hutter 2017).
+
+    Parameters
+    ----------
+    warmup : float in [0, 1)
+        The share of the fit in which the schedule rises. 0: it starts at 1.
+    end : float >= 0
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is invalid.
+    """
+    return _from_arguments("cosine", warmup=warmup, end=end)
 
 
 def one_cycle(peak: float = 0.3, start: float = 0.04, end: float = 0.00004) -> Schedule:
-    """Half a cosine from `start` up to 1 at progress `peak`, then one down to `end` (Smith and Topin 2018)."""
-    return _schedule("one_cycle", {"peak": peak, "start": start, "end": end})
+    """Rise from `start` to 1 along half a cosine, then fall to `end` along another (Smith and Topin 2018).
+
+    Parameters
+    ----------
+    peak : float in (0, 1)
+        The progress at which the schedule is 1.
+    start, end : float >= 0
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is invalid.
+    """
+    return _from_arguments("one_cycle", peak=peak, start=start, end=end)
 
 
 def coslog4() -> Schedule:
-    """``(1 - cos(2 pi log2(1 + 15 t))) / 2``: four cycles, each twice as long (Holzmüller et al. 2024)."""
-    return _schedule("coslog4", {})
+    """``(1 - cos(2 pi log2(1 + 15 t))) / 2`` at progress t: four cycles, each twice as long as the one before.
+
+    The schedule of RealMLP (Holzmüller et al. 2024).
+    """
+    return _from_arguments("coslog4")
 
 
 def flat_cos() -> Schedule:
     """1 in the first half of the fit, then half a cosine to 0."""
-    return _schedule("flat_cos", {})
+    return _from_arguments("flat_cos")
 
 
 def warn_without_dropout(settings: Any, hidden_layers: int) -> None:

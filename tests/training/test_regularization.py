@@ -275,6 +275,13 @@ def test_schedules_have_their_values_in_the_middle():
     assert schedules.flat_cos()(0.75) == pytest.approx(0.5)
 
 
+def test_schedules_name_the_argument_that_they_reject():
+    with pytest.raises(ValueError, match=r"^warmup must be a finite number >= 0 and < 1, got 1$"):
+        schedules.cosine(warmup=1)
+    with pytest.raises(TypeError, match=r"^factor must be a number, got 'half'$"):
+        schedules.step(4, "half")
+
+
 def test_the_curve_is_in_the_history_and_continues_by_fit():
     X, y = problem(90, layer_sizes=SIZES)
     trainer = trainer_of(Network(SIZES, seed=1), {"schedule": lambda t: 1 - t})
