@@ -1,4 +1,4 @@
-"""Ensemble: networks for the same problem whose mean predicts, and the spread of their predictions."""
+"""Ensemble: networks for the same problem, the mean of their predictions, and its spread."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def mean_and_spread(outputs: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarr
 
 
 class Ensemble:
-    """Networks for the same problem: their mean predicts, and their spread shows where they disagree.
+    """Networks for the same problem: it predicts the mean of their outputs, and their spread shows where they disagree.
 
     `fit_ensemble` trains one. This constructor makes one of networks that exist, whose hidden layers may differ.
 

@@ -65,7 +65,9 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         For "sgd". "invscaling": ``learning_rate_init / (t_ + 1)**power_t`` after each epoch. "adaptive": divided by 5
         whenever `n_iter_no_change` epochs have not improved by `tol`, until it is at most 1e-6.
     learning_rate_init : float > 0, default=0.001
+        The first learning rate. Not for "lbfgs".
     power_t : float >= 0, default=0.5
+        The exponent of "invscaling".
     max_iter : int >= 1, default=200
         Maximum number of epochs, or of iterations of "lbfgs".
     shuffle : bool, default=True
@@ -145,8 +147,8 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         if another epoch, as long as the last one, would exceed the limit, and sets ``history_.out_of_time``.
         If a core trains several members one after another, it divides the time equally among them.
     n_ensemble : int >= 1, default=1
-        Number of networks whose mean predicts, each with a seed drawn from `random_state`. They are fitted at the same
-        time, one per core. 1: one network, as in scikit-learn. More: not with warm_start and partial_fit.
+        Number of networks whose outputs are averaged, each with a seed drawn from `random_state`. They are fitted at the
+        same time, one per core. 1: one network, as in scikit-learn. More: not with warm_start and partial_fit.
     ensemble_rows : {"all", "bootstrap", "folds"}, default="all"
         The rows that a member is fitted on, as in `fit_ensemble`. "folds" sets `out_of_fold_`.
 
