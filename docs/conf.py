@@ -30,6 +30,7 @@ nitpicky = True
 
 def setup(app):
     app.connect("missing-reference", resolve_in_package)
+    app.connect("autodoc-skip-member", leave_out_internals)
 
 
 def resolve_in_package(app, env, node, contnode):
@@ -38,6 +39,11 @@ def resolve_in_package(app, env, node, contnode):
     candidates = (f"{module}.{name}" for module in ("fastmlp", "fastmlp.trainer", "fastmlp.network"))
     target = next((candidate for candidate in candidates if candidate in domain.objects), None)
     return target and domain.resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, contnode)
+
+
+def leave_out_internals(app, what, name, member, skip, options):
+    """Methods that other modules of the package call, but users do not."""
+    return True if "for the package itself" in (inspect.getdoc(member) or "") else None
 
 
 def public_functions():

@@ -21,6 +21,8 @@ from .errors import DivergenceError
 from .history import Callback, EpochInfo, History
 from .schedules import Schedule
 
+__all__ = ["Checkpoint", "EarlyStopping", "LearningRateSchedule", "ReduceOnPlateau"]
+
 
 class _OfEachFit:
     """What a callback remembers of each trainer (or network); a copy, for a fit in another process, begins anew."""

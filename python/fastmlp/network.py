@@ -124,7 +124,7 @@ class Network(NetworkSettings, Exports):
 
     @classmethod
     def from_state(cls, state: ModelState) -> Network:
-        """The network of a ``fastmlp.model_state.ModelState``, whose arrays are trusted."""
+        """The network of a value, whose arrays are trusted: for the package itself."""
         network = cls.__new__(cls)
         network._take_state(state)
         return network
@@ -136,7 +136,10 @@ class Network(NetworkSettings, Exports):
             self.take_standardization(state.standardization)
 
     def state(self) -> ModelState:
-        """The network as a value, with copies of its parameters; RuntimeError if a fit runs in another thread."""
+        """The network as a value, with copies of its parameters: for the package itself.
+
+        RuntimeError if a fit runs in another thread.
+        """
         with unchanged(self.core):
             return ModelState(self.spec, *self._parameters(), self._standardization)
 
@@ -156,7 +159,7 @@ class Network(NetworkSettings, Exports):
 
     @property
     def lacks_standardization(self) -> bool:
-        """Whether the next fit is to learn it."""
+        """Whether the next fit is to learn it: for the package itself."""
         return self.spec.standardize and self._standardization is None
 
     @property

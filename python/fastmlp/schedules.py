@@ -131,7 +131,7 @@ class Schedule:
         return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in self.settings.items())})"
 
     def to_text(self) -> str:
-        """As in checkpoints."""
+        """As in checkpoints: for the package itself."""
         if self.function is not None:
             raise ValueError(
                 f"a checkpoint holds the schedules of fastmlp.schedules only, got the function {self.name}"
@@ -140,7 +140,7 @@ class Schedule:
 
     @classmethod
     def from_text(cls, text: str) -> Schedule:
-        """ValueError or TypeError if the text is not one of `to_text`."""
+        """Of checkpoints: for the package itself. ValueError or TypeError if the text is not one of `to_text`."""
         name, settings = json.loads(text)
         return _schedule(name, settings)
 

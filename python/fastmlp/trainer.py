@@ -320,7 +320,7 @@ class Trainer(ResumableTrainer):
         return self.network.core.lock_parameters()
 
     def run_epochs(self, fit: CheckedFit, threads: Threads) -> History:
-        """`fit` with checked arguments, for the thread that holds the lock of the network's parameters."""
+        """`fit` of checked arguments, with the lock of the parameters held: for the package itself."""
         updates, own = 0, fit.own_metrics
         leave = self._enter_fit(fit.epochs)
 

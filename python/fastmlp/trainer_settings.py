@@ -157,19 +157,19 @@ class TrainerSettings:
         schedules.warn_without_dropout(self, len(self.network.layer_sizes) - 2)
 
     def resumable_settings(self) -> dict[str, Any]:
-        """The settings that determine results, by the names of the constructor's arguments."""
+        """The settings that determine results, by the constructor's names: for the package itself."""
         other = set(optimizers.SETTINGS) - set(optimizers.TABLE[self.optimizer].settings)
         unused = [name for name in OPTIONAL if self.values[name] == OPTIONAL[name]]
         return {name: value for name, value in self.values.items() if name not in ("n_threads", *other, *unused)}
 
     def optimizer_settings(self) -> dict[str, Any]:
-        """The settings of the core's trainer."""
+        """The settings of the core's trainer: for the package itself."""
         own = {name: self.values[name] for name in optimizers.TABLE[self.optimizer].settings}
         layers = len(self.network.layer_sizes) - 1
         return own | optimizers.besides(self.average_decay, self.learning_rate_factors, layers, self.precision)
 
     def update_settings(self, progress: np.ndarray) -> UpdateSettings:
-        """What the core needs for updates at these points of the progress of a fit, shape (updates,)."""
+        """What the core needs for updates at these points of progress, shape (updates,): for the package itself."""
         kinds = (self.schedule, self.weight_decay_schedule, self.dropout_schedule)
         schedule = UpdateSchedule(*(schedules.factors(each, progress) for each in kinds)) if any(kinds) else None
         return UpdateSettings(

@@ -82,7 +82,7 @@ class ResumableTrainer(TrainerSettings):
 
     @property
     def evaluated(self) -> Network:
-        """The network that validation metrics belong to, which is `average` with `average_decay` and otherwise `network`."""
+        """The network that validation metrics belong to, `average` or `network`: for the package itself."""
         return self.network if self.average_decay is None else self.average
 
     @property
@@ -91,7 +91,10 @@ class ResumableTrainer(TrainerSettings):
         return self._history.copy()
 
     def state(self) -> TrainerState:
-        """The trainer and its network as a value; RuntimeError if a fit is running in another thread."""
+        """The trainer and its network as a value: for the package itself.
+
+        RuntimeError if a fit runs in another thread.
+        """
         with unchanged(self.network.core):
             updates, arrays = self.core.optimizer_state()
             model, rows = self.network.state(), self._rng.bit_generator.state
@@ -99,7 +102,10 @@ class ResumableTrainer(TrainerSettings):
             return TrainerState(model, settings, updates, arrays, rows, self.history, self._fit_begin, self._fit_end)
 
     def set_state(self, state: TrainerState) -> None:
-        """Continue from the state of a trainer with the same network and settings; the core checks its arrays."""
+        """Continue from the state of a trainer with the same network and settings: for the package itself.
+
+        The core checks its arrays.
+        """
         self.core.set_optimizer_state(state.updates, state.optimizer_arrays)
         self._rng.bit_generator.state = state.row_order
         self._history = state.history.copy()
