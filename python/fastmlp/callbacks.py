@@ -223,7 +223,7 @@ class EarlyStopping(_OfEachFit):
         """Restore the weights of the best epoch, if there was one."""
         so_far = self._of_each.pop(self._of(info), None)
         if so_far and self._has_restored(so_far, info) and isinstance(error, DivergenceError):
-            validation.add_note(error, "EarlyStopping has restored the weights of the best epoch")
+            error.add_note("EarlyStopping has restored the weights of the best epoch")
 
     def _has_restored(self, so_far: _Waiting, info: EpochInfo) -> bool:
         if so_far.parameters is not None:

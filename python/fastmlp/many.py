@@ -112,9 +112,8 @@ def fit_many(
     ValueError, TypeError
         If an argument is invalid; no network is changed then.
     Exception
-        The first exception that a fit or a callback raises; a note (Python 3.11; before that, its message) names the
-        index and the network of the trainer. The other fits end after their current update, as on Ctrl-C
-        (KeyboardInterrupt).
+        The first exception that a fit or a callback raises; a note names the index and the network of the trainer. The
+        other fits end after their current update, as on Ctrl-C (KeyboardInterrupt).
     """
     given = _check_trainers(trainers)
     epochs = validation.check_integer("epochs", epochs, 1)
@@ -192,7 +191,7 @@ class Fits:
         except Cancelled:
             raise
         except Exception as error:
-            validation.add_note(error, which)
+            error.add_note(which)
             if not (self._return_diverged and isinstance(error, DivergenceError)):
                 raise
             outcome, loss = error, math.nan
@@ -265,7 +264,7 @@ def share_data(networks: Sequence[Any], X: Any, y: Any, sample_weight: Any, n_th
         try:
             data.append(training_data.check_total_weight("X", shared.of(network)))
         except Exception as error:
-            validation.add_note(error, f"trainers[{index}], {network!r}")
+            error.add_note(f"trainers[{index}], {network!r}")
             raise
     return data
 

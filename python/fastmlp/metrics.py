@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import training_data, validation
+from . import training_data
 
 __all__ = ["mean_squared_error"]
 
@@ -74,7 +74,7 @@ def _number(key: str, function: Callable[..., Any], y: np.ndarray, outputs: np.n
             raise TypeError(f"a metric must be a number, got an array of shape {np.shape(value)}")
         return float(value)
     except Exception as error:
-        validation.add_note(error, f"metrics[{key!r}]{BY_WEIGHT if more and 'sample_weight' in str(error) else ''}")
+        error.add_note(f"metrics[{key!r}]{BY_WEIGHT if more and 'sample_weight' in str(error) else ''}")
         raise
 
 

@@ -423,7 +423,7 @@ class BoundStream:
                     self._warn(chunk[0], data.rows)
                     del take, chunk
                 except Exception as error:
-                    validation.add_note(error, f"chunk {number} of the stream")
+                    error.add_note(f"chunk {number} of the stream")
                     raise
                 rows += data.rows
                 yield data

@@ -185,6 +185,6 @@ def _train_one(
         study = Study(X, y, epochs, sets, sample_weight, callbacks, False, n_threads, metrics)
         (outcome,) = _train_here([net], study)
     except Exception as error:
-        validation.add_note(error, f"configuration {net[0]!r}, seed {net[1]}")
+        error.add_note(f"configuration {net[0]!r}, seed {net[1]}")
         raise
     return outcome

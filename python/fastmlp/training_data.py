@@ -108,9 +108,7 @@ def evaluation_sets(given: Any, X: Any, check: Callable[[Any, Any, Any], Checked
             sets[name] = check(*triple)
             input_scales.warn_of_other_rows(X, triple[0], "validation_data")
         except Exception as error:
-            validation.add_note(
-                error, f"validation_data[{name!r}]" if isinstance(given, Mapping) else "validation_data"
-            )
+            error.add_note(f"validation_data[{name!r}]" if isinstance(given, Mapping) else "validation_data")
             raise
     return sets
 

@@ -406,11 +406,3 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     while frame and frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
         depth, frame = depth + 1, frame.f_back
     warnings.warn(message, category, stacklevel=depth)
-
-
-def add_note(error: Exception, where: str) -> None:
-    """Says where an error arose: in a note, or in its message before Python 3.11."""
-    if hasattr(error, "add_note"):
-        error.add_note(where)
-    else:
-        error.args = (f"{where}: {error}", *error.args[1:])

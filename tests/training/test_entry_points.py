@@ -176,7 +176,6 @@ def test_validation_data_in_the_shapes_of_other_libraries(fit):
         fit({"X": X, "y": Y})
 
 
-@pytest.mark.skipif(not hasattr(Exception, "add_note"), reason="before Python 3.11 the note begins the message")
 @pytest.mark.parametrize("fit", FITS.values(), ids=FITS)
 def test_errors_in_validation_data_name_it(fit):
     for rows, message in [
@@ -195,7 +194,6 @@ def test_errors_in_validation_data_name_it(fit):
             assert name in notes or (fit in (FITS["compare"], FITS["learning_curve"]) and "validation_data[" in notes)
 
 
-@pytest.mark.skipif(not hasattr(Exception, "add_note"), reason="before Python 3.11 the note begins the message")
 @pytest.mark.parametrize("rows", [(X[:0], Y[:0]), (X, Y[:3]), (X, Y + 7), (X[:, :2], Y), (X * np.nan, Y)])
 def test_errors_in_an_eval_set_name_it(rows):
     with pytest.raises(ValueError) as caught:

@@ -150,15 +150,14 @@ def test_an_error_in_a_metric_names_it():
     for function, error in ((fails, OSError), (lambda y, p: p, TypeError)):
         with pytest.raises(error) as raised:
             Trainer(network()).fit(X, Y, 1, validation_data=HELD_OUT, metrics={"own": function})
-        assert "metrics['own']" in [*getattr(raised.value, "__notes__", []), str(raised.value)[:14]]
+        assert raised.value.__notes__ == ["metrics['own']"]
 
 
 def test_an_error_says_that_a_metric_gets_weights():
     held_out = (*HELD_OUT, WEIGHTS)
     with pytest.raises(TypeError, match="sample_weight") as raised:
         Trainer(network()).fit(X, Y, 1, validation_data=held_out, metrics={"one": lambda y, p: 1.0})
-    said = str([*getattr(raised.value, "__notes__", []), raised.value])
-    assert "metrics['one']: it gets sample_weight, because the rows have weights" in said
+    assert raised.value.__notes__ == ["metrics['one']: it gets sample_weight, because the rows have weights"]
 
 
 def test_a_metric_that_is_called_a_loss_may_be_nan():

@@ -13,7 +13,7 @@ from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from .. import row_subsets, validation
+from .. import row_subsets
 from ..callbacks import check_of_several
 from ..history import Callback, EpochInfo
 from ..many import one_at_a_time
@@ -33,7 +33,7 @@ def errors_name_eval_set() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        validation.add_note(error, "eval_set, which a Pipeline does not transform")
+        error.add_note("eval_set, which a Pipeline does not transform")
         raise
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core, core_calls, schedules, validation
+from .. import _core, core_calls, schedules
 from ..core_calls import Threads
 from ..epoch_loop import EpochLoop
 from ..errors import DivergenceError
@@ -192,7 +192,7 @@ def train(
             now = score()
         except Exception as error:
             why = BY_WEIGHT if isinstance(error, TypeError) and "sample_weight" in str(error) else ""
-            validation.add_note(error, f"in validation_metric after epoch {loop.epoch + 1}{why}")
+            error.add_note(f"in validation_metric after epoch {loop.epoch + 1}{why}")
             raise
         if math.isnan(now):
             raise _divergence(f"the score {score_name} is nan", loop.epoch + 1, updates, settings.learning_rate)
