@@ -1,4 +1,4 @@
-"""Errors about arguments that the estimators lack: they name the one that may be meant."""
+"""The arguments of the estimators: how constructors keep them, and errors about unknown ones, which name a near one."""
 
 from __future__ import annotations
 
@@ -36,6 +36,11 @@ NAMES_ELSEWHERE = {
 """Names of a Trainer, of the tabular estimators and of other libraries, and those of scikit-learn."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def set_parameters(estimator: Any, arguments: dict[str, Any]) -> None:
+    """Of a constructor, whose signature scikit-learn reads: each of its locals is an attribute."""
+    vars(estimator).update({name: value for name, value in arguments.items() if name != "self"})
 
 
 def _owner(kind: type, name: str) -> str:

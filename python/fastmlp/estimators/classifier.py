@@ -20,7 +20,7 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 from ..history import Callback
 from ..optimizers import Factors
 from ..schedules import Schedule
-from .argument_names import names_arguments
+from .argument_names import names_arguments, set_parameters
 from .fitting import FittedMLP, can_partial_fit
 from .predictions import of_one_model
 from .scikit_learn import StrOptions, fit_context
@@ -269,7 +269,7 @@ class MLPClassifier(ClassifierMixin, FittedMLP):
         n_ensemble: int = 1,
         ensemble_rows: str = "all",
     ) -> None:
-        self._set_parameters(locals())
+        set_parameters(self, locals())
 
     @of_one_model
     def predict(self, X: Any) -> np.ndarray:

@@ -105,10 +105,6 @@ class FittedMLP(CallbackSupport, Predictions, Solvers, EnsembleFit, BaseEstimato
         "ensemble_rows": [StrOptions({"all", "bootstrap", "folds"})],
     }
 
-    def _set_parameters(self, arguments: dict[str, Any]) -> None:
-        """Of the constructor, whose signature scikit-learn reads."""
-        vars(self).update({name: value for name, value in arguments.items() if name not in ("self", "__class__")})
-
     # What the classifier and the regressor define.
 
     _y_numeric: bool

@@ -20,7 +20,7 @@ from .. import losses, validation
 from ..history import Callback
 from ..optimizers import Factors
 from ..schedules import Schedule
-from .argument_names import names_arguments
+from .argument_names import names_arguments, set_parameters
 from .fitting import FittedMLP, can_partial_fit
 from .predictions import of_one_model
 from .scikit_learn import StrOptions, fit_context
@@ -125,7 +125,7 @@ best_validation_score_, history_, standardization_, n_iter_, t_, n_layers_, n_ou
         n_ensemble: int = 1,
         ensemble_rows: str = "all",
     ) -> None:
-        self._set_parameters(locals())
+        set_parameters(self, locals())
 
     @of_one_model
     def predict_quantiles(self, X: Any) -> np.ndarray:

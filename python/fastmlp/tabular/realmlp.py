@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import validation
-from ..estimators.argument_names import names_arguments
+from ..estimators.argument_names import names_arguments, set_parameters
 from ..schedules import Schedule
 from . import realmlp_network, realmlp_settings
 from .estimator import Goal, TabularEstimator
@@ -247,48 +247,7 @@ class RealMLPClassifier(TabularClassifier, _RealMLP):
         n_threads: int | None = None,
         verbose: bool | str = False,
     ) -> None:
-        self.variant = variant
-        self.hidden_sizes = hidden_sizes
-        self.act = act
-        self.use_parametric_act = use_parametric_act
-        self.act_lr_factor = act_lr_factor
-        self.p_drop = p_drop
-        self.p_drop_sched = p_drop_sched
-        self.wd = wd
-        self.wd_sched = wd_sched
-        self.lr = lr
-        self.lr_sched = lr_sched
-        self.bias_lr_factor = bias_lr_factor
-        self.add_front_scale = add_front_scale
-        self.scale_lr_factor = scale_lr_factor
-        self.weight_init_mode = weight_init_mode
-        self.bias_init_mode = bias_init_mode
-        self.last_layer_init_mode = last_layer_init_mode
-        self.num_emb_type = num_emb_type
-        self.plr_sigma = plr_sigma
-        self.plr_hidden_1 = plr_hidden_1
-        self.plr_hidden_2 = plr_hidden_2
-        self.plr_lr_factor = plr_lr_factor
-        self.max_one_hot_cat_size = max_one_hot_cat_size
-        self.embedding_size = embedding_size
-        self.mom = mom
-        self.sq_mom = sq_mom
-        self.opt_eps = opt_eps
-        self.n_epochs = n_epochs
-        self.batch_size = batch_size
-        self.val_fraction = val_fraction
-        self.ls_eps = ls_eps
-        self.validation_metric = validation_metric
-        self.n_ensemble = n_ensemble
-        self.calibrate = calibrate
-        self.refit = refit
-        self.class_weight = class_weight
-        self.time_limit = time_limit
-        self.precision = precision
-        self.categorical_features = categorical_features
-        self.random_state = random_state
-        self.n_threads = n_threads
-        self.verbose = verbose
+        set_parameters(self, locals())
 
     def _resolved(self) -> dict[str, Any]:
         settings = super()._resolved()
@@ -387,49 +346,7 @@ n_threads, verbose
         n_threads: int | None = None,
         verbose: bool | str = False,
     ) -> None:
-        self.variant = variant
-        self.hidden_sizes = hidden_sizes
-        self.act = act
-        self.use_parametric_act = use_parametric_act
-        self.act_lr_factor = act_lr_factor
-        self.p_drop = p_drop
-        self.p_drop_sched = p_drop_sched
-        self.wd = wd
-        self.wd_sched = wd_sched
-        self.lr = lr
-        self.lr_sched = lr_sched
-        self.bias_lr_factor = bias_lr_factor
-        self.add_front_scale = add_front_scale
-        self.scale_lr_factor = scale_lr_factor
-        self.weight_init_mode = weight_init_mode
-        self.bias_init_mode = bias_init_mode
-        self.last_layer_init_mode = last_layer_init_mode
-        self.num_emb_type = num_emb_type
-        self.plr_sigma = plr_sigma
-        self.plr_hidden_1 = plr_hidden_1
-        self.plr_hidden_2 = plr_hidden_2
-        self.plr_lr_factor = plr_lr_factor
-        self.max_one_hot_cat_size = max_one_hot_cat_size
-        self.embedding_size = embedding_size
-        self.mom = mom
-        self.sq_mom = sq_mom
-        self.opt_eps = opt_eps
-        self.n_epochs = n_epochs
-        self.batch_size = batch_size
-        self.val_fraction = val_fraction
-        self.objective = objective
-        self.quantiles = quantiles
-        self.normalize_output = normalize_output
-        self.clamp_output = clamp_output
-        self.validation_metric = validation_metric
-        self.n_ensemble = n_ensemble
-        self.refit = refit
-        self.time_limit = time_limit
-        self.precision = precision
-        self.categorical_features = categorical_features
-        self.random_state = random_state
-        self.n_threads = n_threads
-        self.verbose = verbose
+        set_parameters(self, locals())
 
     def _resolved(self) -> dict[str, Any]:
         return checked_regression(super()._resolved())

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..estimators.argument_names import names_arguments
+from ..estimators.argument_names import names_arguments, set_parameters
 from . import tabm_network
 from .estimator import Goal, TabularEstimator
 from .network import TabularNetwork
@@ -156,34 +156,7 @@ best_scores_, temperature_
         n_threads: int | None = None,
         verbose: bool | str = False,
     ) -> None:
-        self.arch_type = arch_type
-        self.k = k
-        self.n_blocks = n_blocks
-        self.d_block = d_block
-        self.dropout = dropout
-        self.activation = activation
-        self.num_embeddings = num_embeddings
-        self.n_bins = n_bins
-        self.d_embedding = d_embedding
-        self.start_scaling_init = start_scaling_init
-        self.lr = lr
-        self.weight_decay = weight_decay
-        self.gradient_clipping_norm = gradient_clipping_norm
-        self.n_epochs = n_epochs
-        self.batch_size = batch_size
-        self.patience = patience
-        self.val_fraction = val_fraction
-        self.validation_metric = validation_metric
-        self.n_ensemble = n_ensemble
-        self.calibrate = calibrate
-        self.refit = refit
-        self.class_weight = class_weight
-        self.time_limit = time_limit
-        self.precision = precision
-        self.categorical_features = categorical_features
-        self.random_state = random_state
-        self.n_threads = n_threads
-        self.verbose = verbose
+        set_parameters(self, locals())
 
     def _resolved(self) -> dict[str, Any]:
         return checked_classification(super()._resolved() | {"ls_eps": 0.0})
@@ -255,36 +228,7 @@ best_epochs_, best_scores_
         n_threads: int | None = None,
         verbose: bool | str = False,
     ) -> None:
-        self.arch_type = arch_type
-        self.k = k
-        self.n_blocks = n_blocks
-        self.d_block = d_block
-        self.dropout = dropout
-        self.activation = activation
-        self.num_embeddings = num_embeddings
-        self.n_bins = n_bins
-        self.d_embedding = d_embedding
-        self.start_scaling_init = start_scaling_init
-        self.lr = lr
-        self.weight_decay = weight_decay
-        self.gradient_clipping_norm = gradient_clipping_norm
-        self.n_epochs = n_epochs
-        self.batch_size = batch_size
-        self.patience = patience
-        self.val_fraction = val_fraction
-        self.objective = objective
-        self.quantiles = quantiles
-        self.normalize_output = normalize_output
-        self.clamp_output = clamp_output
-        self.validation_metric = validation_metric
-        self.n_ensemble = n_ensemble
-        self.refit = refit
-        self.time_limit = time_limit
-        self.precision = precision
-        self.categorical_features = categorical_features
-        self.random_state = random_state
-        self.n_threads = n_threads
-        self.verbose = verbose
+        set_parameters(self, locals())
 
     def _resolved(self) -> dict[str, Any]:
         return checked_regression(super()._resolved())
