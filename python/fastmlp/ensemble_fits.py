@@ -18,8 +18,6 @@ from .progress import ManyProgress
 from .standardization import learned
 from .threads import default_thread_count
 
-ROWS = ("all", "bootstrap", "folds")
-
 
 @validation.checks_arguments()
 def fit_ensemble(
@@ -48,7 +46,8 @@ def fit_ensemble(
     X, y, epochs
         As in `Trainer.fit`, but no Stream. X and y must not change while the fits run.
     seeds : iterable of int >= 0, at least one
-        Each is the seed of one member: of its initial weights, of its row orders, and with "bootstrap" of its rows.
+        Each is the seed of one member: of its initial weights, of its row orders, and with "bootstrap" of its rows. Five
+        members by default, with the seeds 0 to 4.
     rows : {"all", "bootstrap", "folds"}
         The rows that a member is trained on: all; as many as X has, drawn with replacement; or all but those of one fold.
         There is one fold for each member. The folds are random parts of equal sizes that depend only on the numbers of rows
@@ -82,7 +81,7 @@ def fit_ensemble(
     """
     if not isinstance(settings, Mapping):
         raise TypeError(f"settings must be a mapping such as {{'layer_sizes': (4, 8, 2)}}, got {settings!r}")
-    rows = validation.check_choice("rows", rows, ROWS)
+    rows = validation.check_choice("rows", rows, row_subsets.OF_MEMBERS)
     given = _check_seeds(seeds, 2 if rows == "folds" else 1)
     epochs = validation.check_integer("epochs", epochs, 1)
     checked = check_of_several(callbacks, len(given))
@@ -91,22 +90,11 @@ def fit_ensemble(
     progress, functions = ManyProgress(verbose, len(given), epochs), check_metrics(metrics)
     trainers = [sweeps.new_trainer(settings, seed) for seed in given]
     networks = [trainer.network for trainer in trainers]
-    parts: list[np.ndarray] = []  # the folds
-
-    def trained(count: int) -> list[np.ndarray | None]:
-        if rows == "bootstrap":
-            return [row_subsets.bootstrap(count, seed) for seed in given]
-        if rows == "all":
-            return [None] * len(given)
-        parts[:] = row_subsets.folds(count, len(given))
-        return [np.setdiff1d(np.arange(count), part, assume_unique=True) for part in parts]
-
+    trained = lambda count: row_subsets.of_members(rows, count, given)[1]  # noqa: E731
     with learned(networks, X, y, sample_weight, threads, trained) as keep:
         data = share_data(networks, X, y, sample_weight, threads)
-        data = [
-            each if own is None else row_subsets.only(each, own, sample_weight)
-            for each, own in zip(data, trained(data[0].rows))
-        ]
+        folds, chosen = row_subsets.of_members(rows, data[0].rows, given)
+        data = [each if own is None else row_subsets.only(each, own, sample_weight) for each, own in zip(data, chosen)]
         sets = training_data.evaluation_sets(validation_data, X, lambda *rows: share_data(networks, *rows, threads))
         own = on_sets(one_at_a_time_each(functions), validation_data, networks[0].layer_sizes[0])
         more = {"max_seconds": max_seconds, "own_metrics": own, "keep": keep}
@@ -114,8 +102,8 @@ def fit_ensemble(
     networks = [trainer.evaluated for trainer in trainers]
     ensemble = Ensemble(networks)
     ensemble.histories = [outcome for outcome in outcomes if isinstance(outcome, History)]
-    if parts:
-        ensemble.out_of_fold = _out_of_fold(networks, X, parts, threads)
+    if folds:
+        ensemble.out_of_fold = _out_of_fold(networks, X, folds, threads)
     return ensemble
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from .streaming import Stream
 from .training_data import TrainingData
 
 SPLIT_SEED = 2**32 - 1  # far from the seeds that users count from 0, which draw row orders
+
+OF_MEMBERS = ("all", "bootstrap", "folds")
+"""Which rows the members of an ensemble are trained on."""
 
 
 def check_validation_split(validation_split: Any, X: Any, validation_data: Any) -> float | None:
@@ -47,6 +51,16 @@ def folds(rows: int, count: int) -> list[np.ndarray]:
 def bootstrap(rows: int, seed: int) -> np.ndarray:
     """As many rows, drawn with replacement, in ascending order."""
     return np.sort(np.random.default_rng((SPLIT_SEED, seed)).integers(rows, size=rows))
+
+
+def of_members(kind: str, rows: int, seeds: Sequence[int]) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
+    """The folds, if there are any, and for each member the rows that it is trained on; None: all."""
+    if kind == "bootstrap":
+        return [], [bootstrap(rows, seed) for seed in seeds]
+    if kind == "all":
+        return [], [None] * len(seeds)
+    parts = folds(rows, len(seeds))
+    return parts, [np.setdiff1d(np.arange(rows), part, assume_unique=True) for part in parts]
 
 
 def only(data: TrainingData, rows: np.ndarray, sample_weight: Any) -> TrainingData:

@@ -83,7 +83,7 @@ class EnsembleFit(ABC):
                 with errors_name_eval_set():
                     eval_pair = model._check_eval_X_y(*eval_pair)
             seeds = check_random_state(self.random_state).randint(np.iinfo(np.int32).max, size=self.n_ensemble)
-            parts, rows = self._rows_of_members(X.shape[0], seeds.tolist())
+            parts, rows = row_subsets.of_members(self.ensemble_rows, X.shape[0], seeds.tolist())
             threads = self.n_threads or default_thread_count()
             shares = self._shares_of_members(threads)
             own = {"n_ensemble": 1, "verbose": False, **shares}
@@ -127,12 +127,3 @@ class EnsembleFit(ABC):
             "n_threads": None if self.n_threads is None else max(1, threads // self.n_ensemble),
             "max_seconds": None if self.max_seconds is None else self.max_seconds / one_after_another,
         }
-
-    def _rows_of_members(self, rows: int, seeds: list[int]) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
-        """The folds, if there are any, and the rows that each member is fitted on; None: all."""
-        if self.ensemble_rows == "bootstrap":
-            return [], [row_subsets.bootstrap(rows, seed) for seed in seeds]
-        if self.ensemble_rows == "all":
-            return [], [None] * len(seeds)
-        parts = row_subsets.folds(rows, len(seeds))
-        return parts, [np.setdiff1d(np.arange(rows), part, assume_unique=True) for part in parts]
