@@ -2,7 +2,9 @@
 
 import copy
 import itertools
+import sys
 import threading
+import types
 
 import fastmlp
 import numpy as np
@@ -404,3 +406,15 @@ def test_communicators_of_another_kind_are_rejected():
         distributed.Trainer(network(), communicator=5)
     with pytest.raises(TypeError, match=r"without allreduce_, broadcast_: pass MPICommunicator\(comm\)$"):
         distributed.Trainer(network(), communicator=OfMPI())
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ImportError])
+def test_a_missing_mpi_library_is_named(monkeypatch, error):
+    def fails(name):
+        raise error("cannot load libmpi.so")
+
+    package = types.ModuleType("mpi4py")
+    package.__getattr__ = fails
+    monkeypatch.setitem(sys.modules, "mpi4py", package)
+    with pytest.raises(ImportError, match="needs an MPI library: pip install mpich\ncannot load libmpi.so$"):
+        distributed.MPICommunicator()

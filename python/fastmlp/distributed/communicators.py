@@ -63,7 +63,7 @@ class MPICommunicator:
     Raises
     ------
     ImportError
-        Without mpi4py.
+        Without mpi4py, or without an MPI library.
     """
 
     def __init__(self, comm: Any = None) -> None:
@@ -71,6 +71,8 @@ class MPICommunicator:
             from mpi4py import MPI
         except ModuleNotFoundError:
             raise ImportError("fastmlp.distributed needs mpi4py: pip install 'fastmlp[mpi]'") from None
+        except (ImportError, RuntimeError) as error:  # either, by the version of mpi4py
+            raise ImportError(f"fastmlp.distributed needs an MPI library: pip install mpich\n{error}") from error
         self._mpi = MPI
         self._comm = _duplicate(MPI.COMM_WORLD if comm is None else comm)
         self._received = np.empty((0, 0))  # (size, part): what the other ranks send of the part that this one sums

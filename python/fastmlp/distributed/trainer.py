@@ -92,7 +92,7 @@ learning_rate_factors, precision, shuffle, seed
     ValueError, TypeError
         If an argument is invalid.
     ImportError
-        Without mpi4py, if no communicator is passed.
+        Without mpi4py or an MPI library, if no communicator is passed.
 
     Notes
     -----
