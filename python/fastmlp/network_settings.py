@@ -7,8 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import validation
 from .model_state import ModelSpec
+
+IN_THEIR_PLACE = {
+    "fit": "Trainer(network).fit(X, y, epochs)",
+    "predict_proba": "forward(X)",
+    "score": "evaluate(X, y)",
+    "state_dict": "to_state_dict()",
+    "load_state_dict": "Network.from_state_dict(state, ...)",
+    "parameters": "weights and biases",
+    "eval": "forward(X), which has no dropout",
+    "train": "Trainer(network).fit(X, y, epochs)",
+}
+"""Attributes of the networks of other libraries, and what a `Network` has for them."""
 
 
 class NetworkSettings:
@@ -67,4 +78,5 @@ class NetworkSettings:
     if not TYPE_CHECKING:  # type checkers know the attributes
 
         def __getattr__(self, name: str) -> Any:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{validation.way_to(name)}")
+            hint = f"; use {IN_THEIR_PLACE[name]}" if name in IN_THEIR_PLACE else ""
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")

@@ -100,18 +100,6 @@ OWNERS = {
 }
 """Where arguments belong that are looked for elsewhere."""
 
-WAYS_OF_NETWORKS = {
-    "fit": "Trainer(network).fit(X, y, epochs)",
-    "predict_proba": "forward(X)",
-    "score": "evaluate(X, y)",
-    "state_dict": "to_state_dict()",
-    "load_state_dict": "Network.from_state_dict(state, ...)",
-    "parameters": "weights and biases",
-    "eval": "forward(X), which has no dropout",
-    "train": "Trainer(network).fit(X, y, epochs)",
-}
-"""Attributes of the networks of other libraries, and what a `Network` has for them."""
-
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -131,11 +119,6 @@ def owner_of(name: str, title: str) -> str:
     meant = NAMES_ELSEWHERE.get(name.lower(), name)
     owner = next((owner for owner, names in OWNERS.items() if meant in names), title)
     return "" if owner == title else f"; {meant} belongs to {owner}"
-
-
-def way_to(name: str) -> str:
-    """The end of an error message about an attribute that a network lacks."""
-    return f"; use {WAYS_OF_NETWORKS[name]}" if name in WAYS_OF_NETWORKS else ""
 
 
 def shown(value: Any) -> str:
