@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from . import history_figure, labels, validation
+from . import figure_labels, history_figure, validation
 from .displays import Display, check_rows, last_epochs
 from .history import History
 
@@ -101,15 +101,15 @@ class LearningCurveDisplay(Display):
             raise TypeError(f"history must be a History or a mapping, got {validation.shown(history)}{own}")
         _check_style(style)
         entries = {name: values for name, values in dict(history).items() if len(values)}
-        own = [name for name in entries if name == metric or labels.set_and_metric(name, entries)[1] == metric]
-        own.sort(key=lambda name: labels.set_and_metric(name, entries)[0] != "")  # the training first
-        curves = {label: entries[name] for label, name in zip(labels.of_each_data(own, entries), own)}
+        own = [name for name in entries if name == metric or figure_labels.set_and_metric(name, entries)[1] == metric]
+        own.sort(key=lambda name: figure_labels.set_and_metric(name, entries)[0] != "")  # the training first
+        curves = {label: entries[name] for label, name in zip(figure_labels.of_each_data(own, entries), own)}
         if not curves:
             raise ValueError(f"metric must be an entry of the history ({', '.join(entries)}), got {metric!r}")
         if x == "seconds" and x not in entries:
             raise ValueError(f"x='seconds' needs an entry of the history with them, got {', '.join(entries)}")
         seconds = None if x == "epoch" else dict.fromkeys(curves, np.cumsum(entries["seconds"]))
-        label = labels.of_column(metric, entries if metric in entries else ())
+        label = figure_labels.of_column(metric, entries if metric in entries else ())
         return cls(curves, label, seconds, x).plot(ax, **style)
 
     @classmethod
@@ -142,9 +142,9 @@ class LearningCurveDisplay(Display):
         metrics = _names_of_metrics(metric)
         _check_style(style)
         rows = check_rows(rows, metrics, {"by": by}, ["seconds"] if x == "seconds" else [])
-        ylabel, names = labels.of_metrics(metrics, rows[0])
+        ylabel, names = figure_labels.of_metrics(metrics, rows[0])
         values = list(dict.fromkeys(row[by] for row in rows))
-        title, texts = labels.of_values(by, values)
+        title, texts = figure_labels.of_values(by, values)
         curves, places, styles = {}, {}, {}
         colours = _colours(len(values))
         for colour, value, text in zip(colours, values, texts):
@@ -219,23 +219,23 @@ class PathDisplay(Display):
         _check_style(style)
         rows = check_rows(rows, metrics, {"x": x})
         values = list(dict.fromkeys(row[x] for row in rows))
-        if all(map(labels.is_number, values)):
+        if all(map(figure_labels.is_number, values)):
             values.sort()
         last = last_epochs(rows, x)
-        ylabel, names = labels.of_metrics(metrics, rows[0])
+        ylabel, names = figure_labels.of_metrics(metrics, rows[0])
         curves = {
             name: np.transpose(_of_equal_length([[row[column] for row in last[v,]] for v in values]))
             for name, column in zip(names, metrics)
         }
-        title, texts = labels.of_values(x, values)
-        places = values if all(map(labels.is_number, values)) else texts
+        title, texts = figure_labels.of_values(x, values)
+        places = values if all(map(figure_labels.is_number, values)) else texts
         return cls(places, curves, title, ylabel).plot(ax, **style)
 
     def plot(self, ax: Any = None, **style: Any) -> PathDisplay:
         """Draw the mean of each curve, and its range over several nets."""
         ax, places, own = self._set_axes(ax), self.x, {"marker": "o"}
-        texts = labels.of_values(self.xlabel, self.x)[1]
-        if all(labels.is_number(value) and 0 <= value < math.inf for value in self.x) and any(self.x):
+        texts = figure_labels.of_values(self.xlabel, self.x)[1]
+        if all(figure_labels.is_number(value) and 0 <= value < math.inf for value in self.x) and any(self.x):
             smallest = min(value for value in self.x if value > 0)
             if 0 in self.x:
                 ax.set_xscale("symlog", linthresh=smallest)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import labels, validation
+from . import figure_labels, validation
 
 Rows = list[dict[str, Any]]
 
@@ -63,7 +63,7 @@ def check_rows(rows: Any, metrics: Sequence[str], settings: Mapping[str, Any], o
         )
     for name in metrics:
         for row in rows:
-            if not labels.is_number(row[name]):
+            if not figure_labels.is_number(row[name]):
                 raise ValueError(f"a metric must be a column of numbers, got {name!r} with {row[name]!r}")
     checked = [{**row, **{name: _hashable(row[name]) for name in settings.values()}} for row in rows]
     _check_networks(checked, settings)
@@ -90,7 +90,7 @@ def _check_networks(rows: Rows, settings: Mapping[str, Any]) -> None:
         differ = [
             name
             for name in row
-            if labels.set_and_metric(name, row) == ("", name)
+            if figure_labels.set_and_metric(name, row) == ("", name)
             and name not in ("loss", "accuracy", "penalty", "seconds", "epoch_learning_rate")
             and not _equal(row[name], other.get(name))
         ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import labels
+from . import figure_labels
 
 KINDS = ("loss", "accuracy", "score")
 PANEL = (4.4, 3.0)  # inches
@@ -19,13 +19,15 @@ def figure(metrics: Mapping[str, Sequence[float]]) -> Any:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
         raise ImportError("History.plot needs matplotlib: pip install matplotlib") from None
-    names = {kind: [name for name in metrics if labels.set_and_metric(name, metrics)[1] == kind] for kind in KINDS}
+    names = {
+        kind: [name for name in metrics if figure_labels.set_and_metric(name, metrics)[1] == kind] for kind in KINDS
+    }
     panels = {kind: own for kind, own in names.items() if own}
     if not panels:
         raise ValueError("a history must have at least one epoch to be drawn, got none")
     drawn = Figure(figsize=(PANEL[0] * len(panels), PANEL[1]), layout="constrained")
     for axes, (kind, own) in zip(drawn.subplots(1, len(panels), squeeze=False)[0], panels.items()):
-        for name, label in zip(own, labels.of_each_data(own, metrics)):
+        for name, label in zip(own, figure_labels.of_each_data(own, metrics)):
             values = metrics[name]
             draw_curve(axes, range(1, len(values) + 1), values, label=label)
         set_whole_ticks(axes)

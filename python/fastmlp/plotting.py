@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from . import labels, losses, validation
+from . import figure_labels, losses, validation
 from .curve_displays import LearningCurveDisplay, PathDisplay
 from .displays import Display, check_rows, last_epochs
 from .network import Network
@@ -68,8 +68,8 @@ class HeatMapDisplay(Display):
         xticks, yticks = (_in_order({row[name] for row in rows}) for name in (x, y))
         values = np.array([[cells.get((a, b), np.nan) for a in xticks] for b in yticks])
         values[~np.isfinite(values)] = np.nan
-        (xlabel, xticks), (ylabel, yticks) = labels.of_values(x, xticks), labels.of_values(y, yticks)
-        return cls(values, xlabel, ylabel, xticks, yticks, labels.of_column(value, rows[0])).plot(ax, **style)
+        (xlabel, xticks), (ylabel, yticks) = figure_labels.of_values(x, xticks), figure_labels.of_values(y, yticks)
+        return cls(values, xlabel, ylabel, xticks, yticks, figure_labels.of_column(value, rows[0])).plot(ax, **style)
 
     def plot(self, ax: Any = None, text: str | None = None, **style: Any) -> HeatMapDisplay:
         """Draw it.
