@@ -44,14 +44,15 @@ NEAREST = {
     "distributed rank_errors bfloat16_training",
     "cpp/bindings/": "core validation arguments network streaming stream_files distributed rank_errors interruption "
     "processes checkpoints",
-    "python/fastmlp/": "settings defaults callbacks sample_weight",
+    "python/fastmlp/": "settings defaults callbacks early_stopping sample_weight",
     "python/fastmlp/network.py": "network ties settings defaults validation arguments checkpoints sparse interruption",
     "python/fastmlp/training_data.py": "validation arguments sample_weight sparse network",
     "python/fastmlp/trainer.py": "trainer streaming stream_files settings defaults callbacks checkpoints validation "
     "arguments",
     "python/fastmlp/trainer_state.py": "checkpoints copies settings trainer",
     "python/fastmlp/trainer_settings.py": "trainer settings defaults validation arguments distributed rank_errors",
-    "python/fastmlp/epoch_loop.py": "callbacks max_seconds trainer progress parity errors additions",
+    "python/fastmlp/callbacks.py": "early_stopping checkpoint_callback plateau settings defaults",
+    "python/fastmlp/epoch_loop.py": "callbacks early_stopping max_seconds trainer progress parity errors additions",
     "python/fastmlp/core_calls.py": "trainer network lbfgs interruption streaming stream_files",
     "python/fastmlp/model_state.py": "model_files checkpoints settings defaults network",
     "python/fastmlp/estimators/": "parity state errors additions combinations ties settings defaults callbacks",
