@@ -9,7 +9,8 @@ matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
 
 import fastmlp  # noqa: E402
-from fastmlp import History, Network, Trainer, history_figure, studies  # noqa: E402
+from drawings import close_figures, curve_rows, heat_rows, legend_of, ticks_of  # noqa: E402, F401
+from fastmlp import History, Network, Trainer, studies  # noqa: E402
 from fastmlp.plotting import (  # noqa: E402
     HeatMapDisplay,
     LearningCurveDisplay,
@@ -21,12 +22,6 @@ from matplotlib import pyplot  # noqa: E402
 from problems import problem  # noqa: E402
 
 X, Y = problem(60, layer_sizes=(11, 4))
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    pyplot.close("all")
 
 
 def test_learning_curves_of_a_history():
@@ -106,23 +101,6 @@ def test_without_matplotlib_it_says_so(monkeypatch):
         LearningCurveDisplay({"training": np.ones(3)}, "loss").plot()
 
 
-def curve_rows():
-    """Two penalties, zero among them, with two seeds; the second seed of the larger one ends an epoch earlier."""
-    return [
-        {
-            "l2": l2,
-            "seed": seed,
-            "epoch": epoch,
-            "seconds": 1.0 + seed,
-            "loss": 10 * l2 + seed + 1 / epoch,
-            "val_loss": 9.0,
-        }
-        for l2 in (0.1, 0.0, 0.001)
-        for seed in (0, 1)
-        for epoch in range(1, (3 if (l2, seed) == (0.1, 1) else 4))
-    ]
-
-
 def test_training_and_validation_curves_of_a_study_in_one_figure():
     display = LearningCurveDisplay.from_rows(curve_rows(), ["loss", "val_loss"], "l2")
     assert legend_of(display.ax_) == [f"{l2}, {name}" for l2 in (0.1, 0, 0.001) for name in ("training", "validation")]
@@ -153,15 +131,6 @@ def test_curves_against_seconds():
     ):
         with pytest.raises(ValueError, match="x must be one of 'epoch', 'seconds', got 'second'"):
             make()
-
-
-def test_epochs_are_whole_numbers():
-    display = LearningCurveDisplay.from_history({"loss": [3.0, 2.0, 1.0]})
-    display.figure_.canvas.draw()
-    assert all(tick == round(tick) for tick in display.ax_.get_xticks())
-    ax = pyplot.figure().add_subplot()
-    ax.set_xscale("log")
-    LearningCurveDisplay.from_history({"loss": [3.0, 2.0, 1.0]}, ax=ax)
 
 
 def test_a_path_shows_the_last_epochs_by_a_setting_with_zero_at_the_left_end():
@@ -197,17 +166,6 @@ def test_a_path_of_settings_with_different_numbers_of_seeds():
     np.testing.assert_array_equal(display.curves["loss"].max(axis=0), [3.0, 2.0])
 
 
-@pytest.mark.parametrize("make", [LearningCurveDisplay.from_rows, PathDisplay.from_rows])
-def test_names_of_columns_are_checked(make):
-    for metric in (3, [], ["loss", 3]):
-        with pytest.raises(TypeError, match="metric must be the name of a column or several, got "):
-            make(curve_rows(), metric, "l2")
-    with pytest.raises(TypeError, match="rows must be the rows of a study, got a tuple: pass its first element"):
-        make((curve_rows(), []), "loss", "l2")
-    with pytest.raises(TypeError, match=r"by must be the name of a column, got \['l2'\]"):
-        LearningCurveDisplay.from_rows(curve_rows(), "loss", ["l2"])
-
-
 def test_a_heat_map_of_a_study_has_a_colour_bar():
     display = HeatMapDisplay.from_rows(heat_rows(), "loss", x="size", y="rate")
     bar = display.figure_.axes[1]
@@ -233,273 +191,6 @@ def test_a_surface_of_a_function_on_a_rectangle():
             SurfaceDisplay.from_function(lambda X: X[:, 0], bounds)
     with pytest.raises(ValueError, match=r"function must return shape \(9,\), one value per row of X, got \(9, 2\)"):
         SurfaceDisplay.from_function(lambda X: X, (0, 1), 3)
-
-
-# What rows must be: one network for each seed and setting
-
-
-def grid_rows():
-    """Two widths by two depths, as of `studies.architectures`."""
-    return [
-        {
-            "width": width,
-            "depth": depth,
-            "layer_sizes": (4, *[width] * depth, 3),
-            "seed": 0,
-            "epoch": epoch,
-            "loss": 1.0,
-        }
-        for width in (8, 16)
-        for depth in (1, 2)
-        for epoch in (1, 2)
-    ]
-
-
-ROW_DISPLAYS = {
-    "by": lambda rows, name: LearningCurveDisplay.from_rows(rows, "loss", name),
-    "x": lambda rows, name: PathDisplay.from_rows(rows, "loss", name),
-    "y": lambda rows, name: HeatMapDisplay.from_rows(rows, "loss", "seed", name),
-}
-
-
-@pytest.mark.parametrize("argument", ROW_DISPLAYS)
-def test_rows_that_also_differ_in_another_setting_are_rejected(argument):
-    make = ROW_DISPLAYS[argument]
-    with pytest.raises(
-        ValueError, match="rows also differ in 'depth', 'layer_sizes', got several with .*width = 8.*, "
-    ) as error:
-        make(grid_rows(), "width")
-    assert "as in [row for row in rows if row['depth'] == 2]" in str(error.value)
-    assert str(error.value).endswith(f", or use {argument}='layer_sizes'") == (argument != "y")
-    make([row for row in grid_rows() if row["depth"] == 2], "width")
-    make(grid_rows(), "layer_sizes")
-    with pytest.raises(ValueError, match=r"one network for each seed, got several rows with .*width = 8.*epoch = 1"):
-        make([row for row in grid_rows() * 2 if row["depth"] == 2], "width")
-    two_studies = [{**row, "l2": l2} for l2 in (0.1, 0.2) for row in grid_rows()]
-    with pytest.raises(ValueError, match="differ in 'l2'"):
-        make(two_studies, "layer_sizes")
-
-
-@pytest.mark.parametrize("argument", ROW_DISPLAYS)
-def test_a_setting_is_no_metric_and_a_metric_no_setting(argument):
-    for name in ("epoch", "loss", "val_accuracy"):
-        with pytest.raises(
-            ValueError, match=f"{argument} must be a column of settings, such as 'batch_size', got '{name}'"
-        ):
-            ROW_DISPLAYS[argument]([{**row, "val_accuracy": 0.5} for row in grid_rows()], name)
-    with pytest.raises(ValueError, match=r"a metric must be a column of numbers, got 'layer_sizes' with \(4, 8, 3\)"):
-        PathDisplay.from_rows(grid_rows(), "layer_sizes", "width")
-    with pytest.raises(ValueError, match="lack 'val_acuracy'; all rows have .*; did you mean 'val_accuracy'"):
-        PathDisplay.from_rows([{**row, "val_accuracy": 0.5} for row in grid_rows()], "val_acuracy", "width")
-
-
-@pytest.mark.parametrize("argument", ROW_DISPLAYS)
-def test_rows_may_be_a_data_frame(argument):
-    pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame(grid_rows())
-    ROW_DISPLAYS[argument](frame, "layer_sizes")
-    ROW_DISPLAYS[argument](frame[frame.depth == 1], "width")
-    with pytest.raises(ValueError, match="differ in 'depth'"):
-        ROW_DISPLAYS[argument](frame, "width")
-    with pytest.raises(TypeError, match="rows must be the rows of a study, a list of dicts or a data frame, got 3"):
-        ROW_DISPLAYS[argument](3, "width")
-
-
-@pytest.mark.parametrize("argument", ROW_DISPLAYS)
-def test_a_frame_s_nan_is_the_setting_none(argument):
-    """pandas keeps None beside numbers as nan, which no other nan is equal to."""
-    pandas = pytest.importorskip("pandas")
-    rows = [{**row, "max_gradient_norm": norm} for norm in (None, 0.5) for row in grid_rows()[:2]]
-    frame = pandas.DataFrame(rows)
-    assert frame["max_gradient_norm"].isna().sum() == 2
-    of_frame, of_rows = (ROW_DISPLAYS[argument](each, "max_gradient_norm") for each in (frame, rows))
-    if argument == "y":
-        assert of_frame.yticks == of_rows.yticks == ["0.5", "None"]
-        np.testing.assert_array_equal(of_frame.values, of_rows.values)
-    else:
-        assert list(map(str, of_frame.curves)) == list(map(str, of_rows.curves))
-        texts = [[text.get_text() for text in each.ax_.get_xticklabels()] for each in (of_frame, of_rows)]
-        assert texts[0] == texts[1] and (argument == "by" or texts[0] == ["None", "0.5"])
-
-
-def test_lists_of_layer_sizes_are_settings_too():
-    rows = [{**row, "layer_sizes": list(row["layer_sizes"])} for row in grid_rows()]
-    assert list(LearningCurveDisplay.from_rows(rows, "loss", "layer_sizes").curves) == ["8", "8-8", "16", "16-16"]
-
-
-def test_rows_are_drawn_at_their_epochs():
-    rows = [{**row, "loss": float(row["epoch"]), "seconds": 1.0} for row in curve_rows()]
-    some = [row for row in rows if row["epoch"] != 2 and row["l2"] == 0]
-    display = LearningCurveDisplay.from_rows(some, "loss", "l2")
-    np.testing.assert_array_equal(display.lines_[0].get_xdata(), [1, 3])
-    np.testing.assert_array_equal(display.lines_[0].get_ydata(), [1, 3])
-    lacking = [row for row in rows if row["l2"] == 0 and (row["seed"], row["epoch"]) != (1, 2)]
-    line = LearningCurveDisplay.from_rows(lacking, "loss", "l2").lines_[0]
-    np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3])
-    np.testing.assert_array_equal(line.get_ydata(), [1, np.nan, 3])
-    with pytest.raises(ValueError, match="x='seconds' needs the rows of all epochs, got those of 1, 3"):
-        LearningCurveDisplay.from_rows(some, "loss", "l2", x="seconds")
-
-
-def test_a_heat_map_takes_the_last_epoch_of_each_net():
-    """With early stopping they differ."""
-    rows = [row for row in grid_rows() if (row["width"], row["depth"], row["epoch"]) != (8, 1, 2)]
-    assert np.isfinite(HeatMapDisplay.from_rows(rows, "loss", "width", "depth").values).all()
-
-
-# Labels, ticks and space
-
-
-def test_a_history_names_its_data():
-    history = {
-        "loss": [3.0],
-        "val_loss": [2.0],
-        "test_loss": [1.0],
-        "val_accuracy": [0.5],
-        "test_auc": [0.7],
-        "accuracy": [0.4],
-    }
-    expected = {
-        "loss": (["training", "validation", "test"], "loss"),
-        "accuracy": (["training", "validation"], "accuracy"),
-        "val_accuracy": (["validation"], "validation accuracy"),
-        "test_loss": (["test"], "test loss"),
-        "auc": (["test"], "auc"),
-        "test_auc": (["test"], "test auc"),
-    }
-    for metric, (names, label) in expected.items():
-        display = LearningCurveDisplay.from_history(history, metric)
-        assert (legend_of(display.ax_), display.ax_.get_ylabel()) == (names, label)
-    assert legend_of(History(loss=[3.0], val_loss=[2.0]).plot().axes[0]) == ["training", "validation"]
-
-
-@pytest.mark.parametrize(
-    "entries, names",
-    [
-        (["training_loss", "val_loss", "loss"], ["training", "training_loss", "validation"]),
-        (["validation_loss", "val_loss", "loss"], ["training", "validation", "val_loss"]),
-    ],
-)
-def test_sets_whose_names_are_labels_of_others_have_curves_of_their_own(entries, names):
-    history = {name: [float(i), i / 2] for i, name in enumerate(entries)}
-    order = ["loss", *entries[:2]]
-    display = LearningCurveDisplay.from_history(history)
-    assert legend_of(display.ax_) == names
-    assert [line.get_ydata()[0] for line in display.lines_] == [history[name][0] for name in order]
-    of_history = legend_of(history_figure.figure(history).axes[0])
-    assert len(of_history) == len(set(of_history)) == 3
-    rows = [{"l2": 0.1, "seed": 0, "epoch": 1, **{name: values[0] for name, values in history.items()}}]
-    assert legend_of(PathDisplay.from_rows(rows, order, "l2").ax_) == names
-    assert legend_of(LearningCurveDisplay.from_rows(rows, order, "l2").ax_) == [f"0.1, {name}" for name in names]
-
-
-def test_metrics_of_a_study_have_the_same_names_on_curves_and_paths():
-    rows = [{"l2": 0.1, "seed": 0, "epoch": 1, "loss": 3.0, "val_loss": 2.0, "test_loss": 2.0, "val_auc": 0.5}]
-    for make in (LearningCurveDisplay.from_rows, PathDisplay.from_rows):
-        prefix = "0.1, " if make == LearningCurveDisplay.from_rows else ""
-        for metrics, label, names in (
-            (["loss", "val_loss", "test_loss"], "loss", ["training", "validation", "test"]),
-            (["val_loss", "val_auc"], "validation loss, validation auc", ["validation loss", "validation auc"]),
-        ):
-            display = make(rows, metrics, "l2")
-            assert display.ax_.get_ylabel() == label
-            assert legend_of(display.ax_) == [prefix + name for name in names]
-    assert make(rows, "val_auc", "l2").ax_.get_ylabel() == "validation auc"
-
-
-def path_of(name, values, width=6.4):
-    rows = [{name: value, "seed": 0, "epoch": 1, "loss": 1.0} for value in values]
-    ax = pyplot.figure(figsize=(width, 2.4), layout="constrained").add_subplot()
-    return PathDisplay.from_rows(rows, "loss", name, ax=ax).ax_
-
-
-@pytest.mark.parametrize(
-    "name, values, scale, texts",
-    [
-        ("batch_size", [16, 128, 1000], "log", ["16", "128", "1000"]),
-        ("batch_size", [300, 400, 500], "log", ["300", "400", "500"]),
-        ("depth", [3, 1, 2], "linear", ["1", "2", "3"]),
-        ("l2", [0, 1e-4, 1e-3, 1e-2], "symlog", ["0", "0.0001", "0.001", "0.01"]),
-        ("learning_rate", [0.1, 0.2, 0.4], "log", ["0.1", "0.2", "0.4"]),
-        ("l2", [0.1], "log", ["0.1"]),
-        ("layer_sizes", [(4, 32, 3), [4, 32, 24, 3]], "linear", ["32", "32-24"]),
-        ("layer_sizes", [(4, 32, 3), (4, 3)], "linear", ["4-32-3", "4-3"]),
-        ("layer_sizes", ["(4, 32, 3)", "(4, 16, 3)"], "linear", ["(4, 32, 3)", "(4, 16, 3)"]),  # of a file of text
-        ("activation", ["tanh", "relu"], "linear", ["tanh", "relu"]),
-        ("shuffle", [True, False], "linear", ["True", "False"]),
-        ("limit", [0, 1, np.inf], "linear", ["0", "1", "inf"]),
-    ],
-)
-def test_ticks_of_a_path_are_its_values(name, values, scale, texts):
-    ax = path_of(name, values)
-    ax.figure.canvas.draw()
-    shown = [label.get_text() for label in ax.get_xticklabels() + ax.get_xticklabels(minor=True)]
-    assert (ax.get_xscale(), shown) == (scale, texts)
-
-
-@pytest.mark.parametrize(
-    "name, values",
-    [
-        ("batch_size", [2**i for i in range(12)]),
-        ("batch_size", range(10, 210, 10)),
-        ("l2", [0, *np.logspace(-6, -1, 11)]),
-        ("layer_sizes", [(784, *[width] * depth, 10) for width in (128, 254, 512) for depth in (1, 2, 3)]),
-    ],
-)
-def test_tick_labels_of_a_path_do_not_overlap(name, values):
-    ax = path_of(name, values, width=3.1)
-    ax.tick_params(labelsize=8)
-    ax.figure.canvas.draw()
-    labels = ax.get_xticklabels()
-    assert len(labels) >= 3
-    if labels[0].get_rotation():
-        assert [label.get_rotation() for label in labels] == [45] * len(values)
-    else:
-        boxes = [label.get_window_extent() for label in labels]
-        assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:]))
-
-
-@pytest.mark.parametrize("layout", ["constrained", None])
-def test_a_long_legend_does_not_cover_the_curves(layout):
-    rows = [{"width": width, "seed": 0, "epoch": epoch, "loss": 1.0} for width in range(9) for epoch in (1, 2)]
-    ax = pyplot.figure(layout=layout).add_subplot()
-    LearningCurveDisplay.from_rows(rows, "loss", "width", ax=ax)
-    ax.figure.canvas.draw()
-    box = ax.get_legend().get_window_extent()
-    assert (box.x0 >= ax.bbox.x1) == (layout is not None)
-    assert box.x1 <= ax.figure.bbox.x1
-
-
-def test_one_epoch_is_a_point():
-    for ax in (LearningCurveDisplay.from_history({"loss": [1.0]}).ax_, History(loss=[1.0]).plot().axes[0]):
-        ax.figure.canvas.draw()
-        assert ax.lines[0].get_marker() == "o"
-        low, high = ax.get_xlim()
-        assert [tick for tick in ax.get_xticks() if low <= tick <= high] == [1]
-    line = LearningCurveDisplay.from_history({"loss": [1.0, np.nan]}).lines_[0]
-    assert line.get_marker() == "o"
-    assert LearningCurveDisplay.from_history({"loss": [1.0, 2.0]}).lines_[0].get_marker() == "None"
-
-
-def test_epochs_and_settings_of_nets_that_diverged_are_on_the_axis():
-    rows = [{"l2": l2, "seed": 0, "epoch": 1, "loss": np.nan if l2 > 1 else 1.0} for l2 in (0.1, 1.0, 100.0)]
-    assert PathDisplay.from_rows(rows, "loss", "l2").ax_.get_xlim()[1] > 100
-    low, high = LearningCurveDisplay.from_history({"loss": [np.nan] * 8}).ax_.get_xlim()
-    assert low < 1 and 8 < high < 9
-
-
-@pytest.mark.parametrize("panels, has_label", [(1, True), (2, True), (3, False)])
-def test_labels_of_surfaces_have_space(panels, has_label):
-    style = {"projection": "3d"}
-    figure, axes = pyplot.subplots(
-        ncols=panels, figsize=(6.3, 3), subplot_kw=style, layout="constrained", squeeze=False
-    )
-    for ax in axes[0]:
-        SurfaceDisplay.from_function(lambda X: X[:, 0], (0, 1), 3, ax=ax, zlabel="prediction")
-        assert ax.get_zlabel() == ("prediction" if has_label else "")
-    figure.canvas.draw()
-    image = np.asarray(figure.canvas.buffer_rgba())[..., :3]
-    assert (image[:, -3:] == 255).all() and (image[-3:] == 255).all(), "nothing is cut off"
 
 
 def test_axes_of_a_surface_are_checked():
@@ -533,32 +224,7 @@ def test_arguments_that_belong_elsewhere():
     assert len(WeightsDisplay.from_network(Network((6, 8, 2)), (2, 3)).images) == 8
 
 
-@pytest.mark.parametrize(
-    "values, texts",
-    [
-        ([0.75, 0.818], ["0.750", "0.818"]),
-        ([1.5, 12.25], ["1.5", "12.2"]),
-        ([0.0, 0.5], ["0.000", "0.500"]),
-        ([1e-5, 2.0], ["1e-05", "2"]),
-        ([1234.0, 5000.0], ["1234", "5000"]),
-        ([1234.5, 5000.0], ["1.23e+03", "5e+03"]),
-        ([0.0, 0.0], ["0", "0"]),
-    ],
-)
-def test_numbers_of_a_heat_map_have_the_same_decimals(values, texts):
-    display = HeatMapDisplay([values], "x", "y", [1, 2], [1]).plot()
-    assert [text.get_text() for text in display.ax_.texts] == texts
-
-
 # Every display: what is drawn, where, and the texts of axes, ticks and legends
-
-
-def legend_of(ax):
-    return [text.get_text() for text in ax.get_legend().get_texts()]
-
-
-def ticks_of(axis):
-    return axis.get_ticklocs().tolist(), [label.get_text() for label in axis.get_ticklabels()]
 
 
 @pytest.mark.parametrize("metric", ["loss", "accuracy", "penalty", "val_loss", "val_accuracy", "seconds"])
@@ -613,23 +279,6 @@ def test_learning_curves_of_rows_show_means_and_ranges():
             assert (at_epoch.min(), at_epoch.max()) == (low[epoch - 1], high[epoch - 1])
         assert band.get_alpha() == 0.15
         assert matplotlib.colors.same_color(band.get_facecolor()[0, :3], line.get_color())
-
-
-def heat_rows():
-    """Two seeds, three sizes (x) by two rates (y), two epochs: a different value for each cell, seed and epoch."""
-    return [
-        {
-            "size": size,
-            "rate": rate,
-            "seed": seed,
-            "epoch": epoch,
-            "loss": size + 100 * rate + seed - 1000 * (epoch < 2),
-        }
-        for rate in (0.5, 0.25)
-        for size in (32, 8, 16)
-        for seed in (0, 1)
-        for epoch in (1, 2)
-    ]
 
 
 def test_a_heat_map_shows_the_last_epochs_means_where_ticks_and_labels_say():
@@ -763,24 +412,6 @@ def test_every_display_draws_on_the_axes_given():
         new = make(None)
         assert len(pyplot.get_fignums()) == len(before) + 1 and new.figure_.number not in before
         pyplot.close("all")
-
-
-@pytest.mark.parametrize("display", [LearningCurveDisplay, HeatMapDisplay])
-def test_missing_columns_are_named_beside_those_needed(display):
-    call = {
-        LearningCurveDisplay: lambda rows: display.from_rows(rows[:12], "loss", "size"),
-        HeatMapDisplay: lambda rows: display.from_rows(rows, "loss", "size", "rate"),
-    }[display]
-    needed = {
-        LearningCurveDisplay: ["loss", "size", "seed", "epoch"],
-        HeatMapDisplay: ["loss", "size", "rate", "seed", "epoch"],
-    }
-    for name in needed[display]:
-        for lacking in (0, 11):  # in one row only
-            rows = heat_rows()
-            del rows[lacking][name]
-            with pytest.raises(ValueError, match=f"must have columns .*'{name}'.*, and lack '{name}'; all rows have '"):
-                call(rows)
 
 
 def test_many_curves_have_colours_of_their_own():
