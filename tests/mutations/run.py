@@ -37,7 +37,7 @@ NEAREST = {
     "cpp/kernels/simd/denormals": "denormals",
     "cpp/linalg/bfloat16": "bfloat16",
     "cpp/nn/pair_": "bfloat16_training bfloat16_predictions bfloat16_tables",
-    "cpp/nn/tabular/": "tabular_network bfloat16_tables realmlp tabm",
+    "cpp/nn/tabular/": "tabular_network bfloat16_tables realmlp tabm table_targets table_validation",
     "cpp/kernels/": "accuracy ops ties core combinations network trainer",
     "cpp/linalg/": "ops core plain_network combinations validation arguments network trainer threads processes",
     "cpp/nn/": "core epoch_plan ties combinations columns sparse network plain_network trainer sample_weight part_settings "
