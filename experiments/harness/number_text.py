@@ -31,9 +31,9 @@ def rounded_up(value: float, digits: int = 1) -> str:
     return significant(_rounded(value, digits, ROUND_UP), digits)
 
 
-def rounded_down(value: float, digits: int = 2) -> str:
-    """A bound from below to so many significant digits: 1.19 is at least 1.1."""
-    return significant(_rounded(value, digits, ROUND_DOWN), digits)
+def rounded_down(value: float) -> str:
+    """A bound from below to two significant digits: 1.19 is at least 1.1."""
+    return significant(_rounded(value, 2, ROUND_DOWN), 2)
 
 
 def _rounded(value: float, digits: int, rounding: str) -> float:

@@ -213,7 +213,7 @@ class EarlyStopping(_OfEachFit):
     def end_fit(self, info: EpochInfo) -> None:
         """Restore the weights of the best epoch."""
         so_far = self._of_each.pop(self._of(info))
-        if not self._has_restored(so_far, info) and self._restores and so_far.smallest < float("inf"):
+        if not self._has_restored(so_far, info) and self._restores and so_far.smallest < math.inf:
             validation.warn(
                 "restore_best keeps weights in memory, and the best epoch was before the trainer was resumed: the"
                 " network keeps its last weights"
@@ -320,7 +320,7 @@ class ReduceOnPlateau:
     def __call__(self, info: EpochInfo) -> None:
         if info.optimizer is None:
             raise TypeError("callbacks.ReduceOnPlateau needs a fit with a learning rate; L-BFGS has none")
-        best, waited = float("inf"), 0
+        best, waited = math.inf, 0
         for cost in self._metric.costs(info.history, info.begin):
             waited = 0 if waited == self._patience else waited  # after a reduction
             if cost < best - self._min_delta:

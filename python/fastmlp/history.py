@@ -176,7 +176,9 @@ class History(_Ending):
         return pandas.DataFrame(columns).rename_axis("epoch")
 
     def plot(self) -> Any:
-        """Draw the losses, and the accuracies or scores, over the epochs. In a notebook, a history draws itself like this.
+        """Draw the losses, and the accuracies or scores, over the epochs.
+
+        A notebook shows this figure if the last line of a cell is a history.
 
         Returns
         -------

@@ -152,7 +152,7 @@ def check_schedule(name: str, value: Any) -> Schedule | None:
     if value is None or isinstance(value, Schedule):
         return value
     if isinstance(value, str):
-        return Schedule(validation.check_choice(name, value, SCHEDULES), _defaults(value))
+        return _schedule(validation.check_choice(name, value, SCHEDULES), {})
     known = getattr(value, "__name__", "")
     if known in TABLE and value is globals()[known]:
         raise TypeError(f"{name}: schedules.{known} must be called: schedules.{known}()")
@@ -165,10 +165,6 @@ def check_schedule(name: str, value: Any) -> Schedule | None:
 def factors(schedule: Schedule | None, progress: np.ndarray) -> np.ndarray:
     """Of updates at these points of progress; empty without a schedule."""
     return np.empty(0) if schedule is None else schedule(progress)
-
-
-def _defaults(name: str) -> dict[str, float]:
-    return {key: setting.default for key, setting in TABLE[name].settings.items()}
 
 
 def _schedule(name: str, settings: Mapping[str, Any]) -> Schedule:

@@ -32,8 +32,9 @@ Metadata of every file, all of them text:
 
 A checkpoint also holds the settings of `Trainer` in ``trainer.<name>``, the state of the NumPy generator PCG64 that
 permutes the rows in ``rows.<name>``, the number of updates in ``steps``, that of the epochs before the last fit in
-``fit_begin`` (0 if missing), that at its planned end in ``fit_end`` (if missing, it has ended), the optimizer's arrays for weights (even k) and biases (odd k) as tensors
-``optimizer.<i>.<k>``, and the entries of `History` as float64 tensors ``history.<name>``.
+``fit_begin`` (0 if missing), that at its planned end in ``fit_end`` (if missing, it has ended), the optimizer's arrays
+for weights (even k) and biases (odd k) as tensors ``optimizer.<i>.<k>``, and the entries of `History` as float64 tensors
+``history.<name>``.
 
 An ensemble holds the number of its networks in ``members``, and for member j all of the above, from ``layer_sizes`` on,
 and its tensors, under names that begin with ``members.<j>.``. Its format version is 2, so that programs that know no
