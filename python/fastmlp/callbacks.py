@@ -3,6 +3,9 @@
 They read the history of the trainer or estimator, which checkpoints hold, so that a resumed fit continues exactly. A
 callback may have three more methods: ``begin_fit(info)``, ``end_fit(info)``, and, in place of the latter if an exception
 ends the fit, ``after_error(info, error)``.
+
+Constructors raise a ValueError or a TypeError if an argument is invalid. A metric that the history lacks raises a
+ValueError in the fit.
 """
 
 from __future__ import annotations

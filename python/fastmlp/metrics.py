@@ -27,7 +27,12 @@ def mean_squared_error(y: Any, predictions: Any, sample_weight: Any = None) -> f
     ----------
     y, predictions : array, shape (samples,) or (samples, outputs), both the same
     sample_weight : array, shape (samples,), optional
-        Weights of the rows.
+        Weights of the rows, with a positive sum.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, there is no row, or the sum of the weights is not positive.
 
     Examples
     --------

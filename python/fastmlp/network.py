@@ -289,9 +289,9 @@ class Network(NetworkSettings, Exports):
     def predict(self, X: Any, n_threads: int | None = None, *, precision: str | None = None) -> np.ndarray:
         """The most probable class of each row, shape (samples,), int64; for ``binary_cross_entropy`` of each output.
 
-        For the other losses the values of `forward`, which explains the parameters. With one output, the shape is that of
-        y in the last fit, (samples,) or (samples, 1), and (samples,) before the first: ``predict(X) - y`` has one entry per
-        row.
+        For the other losses the values of `forward`, which explains the parameters and the errors. With one output, the
+        shape is that of y in the last fit, (samples,) or (samples, 1), and (samples,) before the first:
+        ``predict(X) - y`` has one entry per row.
         """
         return self.spec.decide(self.forward(X, n_threads, precision=precision))
 
@@ -306,7 +306,16 @@ class Network(NetworkSettings, Exports):
             With one output, shape (samples,) is accepted too.
         n_threads : int >= 1, optional
         sample_weight : array of reals, shape (samples,), optional
-            Weights of the rows in both means; their sum must be positive.
+            Weights of the rows in both means, >= 0, with a positive sum.
+
+        Returns
+        -------
+        Evaluation
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is invalid.
         """
         threads = validation.check_threads(n_threads) or default_thread_count()
         data = training_data.evaluation_data(self, X, y, sample_weight, threads)
@@ -318,6 +327,7 @@ class Network(NetworkSettings, Exports):
         """The mean loss over the rows, the penalty, and the gradients of their sum.
 
         The penalty is ``l1 * sum|w| + l2/2 * sum(w**2)`` over weights, not biases; the subgradient of ``|w|`` at 0 is 0.
+        Errors are those of `evaluate`.
 
         Parameters
         ----------

@@ -1,8 +1,9 @@
-"""Figures of nets and studies, in scikit-learn's Display convention.
+"""Figures of networks and studies, in scikit-learn's Display convention.
 
 A class method computes what is shown and draws it on `ax`, by default in a new figure; ``plot`` draws it again, on
 other axes or in another style. The attributes hold what is drawn, `ax_` and `figure_` the matplotlib Axes (Axes3D for
-a surface) and Figure. Needs matplotlib, which is imported when something is drawn.
+a surface) and Figure. Needs matplotlib, which is imported when something is drawn (ImportError without it).
+Invalid arguments raise a ValueError or a TypeError.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ MIN_WIDTH_OF_DISTANCE = 2.6  # inches, from which on the label has space beside 
 
 
 class HeatMapDisplay(Display):
-    """A number by two others, as colours and as text.
+    """A grid of numbers by two settings, as colours and as text.
 
     Parameters
     ----------

@@ -55,7 +55,7 @@ def compare(
         As in `fit_many`. The workers of joblib share n_threads. With validation_data the columns are ``val_loss`` and
         ``val_accuracy``, or, with a dict, ``<name>_loss`` and ``<name>_accuracy``.
     seeds : iterable of int >= 0
-        Each seeds the initial weights and the row orders of one network.
+        Each seeds the initial weights and the row orders of one network. By default 0 alone.
     callbacks : iterable of callable
         As in `fit_many`; its rows end where a callback ends the fit of a network. joblib's processes call copies.
     return_networks : bool
@@ -157,7 +157,7 @@ def batch_sizes(sizes: Sequence[int], X: Any, y: Any, epochs: int, settings: Map
     settings : mapping
         The common settings of all networks, as in `compare`, but for those that the study sets itself.
     seeds, validation_data, sample_weight, callbacks, metrics, verbose, n_threads, return_networks, evaluation_sets
-        As in `compare`, as is what is returned.
+        As in `compare`. So are the results and the errors.
     """
     _check_varied(settings, "batch_size")
     several = _check_several("sizes", sizes)
