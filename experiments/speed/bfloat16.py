@@ -112,7 +112,7 @@ def numbers(t: Tables) -> dict[str, Any]:
     parts = [f"fastmlp trains {_range(gains)} times as fast in bfloat16 as in float32"]
     for name in RIVALS:
         over = [of_case[name] / of_case[OURS] for of_case in ratios.values() if name in of_case]
-        parts += [f"{name} in bfloat16 takes {_range(over)} times as long"] if over else []
+        parts += [f"{name} in bfloat16 takes {_range(over)} times as long as fastmlp"] if over else []
     return {"answer": f"{listing(parts)}.", "cases": str(len(ratios))}
 
 
