@@ -59,7 +59,7 @@ def fit_ensemble(
     -------
     Ensemble
         Its members are the trained networks, or with `average_decay` their running means. It has their histories, and with
-        "folds" the outputs of each row by the member that has not seen it. It has the same bits for every number of
+        "folds" the outputs of each row by the member that was not trained on it. It has the same bits for every number of
         threads.
 
     Raises
