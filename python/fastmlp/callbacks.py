@@ -96,7 +96,7 @@ class Checkpoint(_OfEachFit):
         self._last = time.monotonic()
 
     def begin_fit(self, info: EpochInfo) -> None:
-        """Raise an error before the training if the path is no file's, or if a schedule is a function of your own."""
+        """Raise an error before the training if the path cannot be a file, or a schedule is a function of your own."""
         folder = os.path.dirname(self._path) or os.curdir
         if not os.path.isdir(folder):
             raise FileNotFoundError(errno.ENOENT, "Checkpoint needs an existing folder", folder)
