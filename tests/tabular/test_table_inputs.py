@@ -36,6 +36,18 @@ def test_all_rows_decide_which_columns_of_objects_are_categories(kind, column, c
         assert [] in known and all(each.transform(X).numbers.shape == (N, 1) for each in found)
 
 
+@pytest.mark.parametrize("missing", [None, float("nan")])
+@pytest.mark.parametrize("later", ["x", 3.5, None])
+def test_a_column_of_objects_that_are_all_missing_may_hold_anything_at_prediction(missing, later):
+    X = np.empty((N, 2), object)
+    X[:, 0], X[:, 1] = NUMBERS[:, 0], missing
+    model = RealMLPClassifier(**SMALL).fit(X, LABELS)
+    assert model.preparation_.categories_ == [None, []]
+    other = X.copy()
+    other[:, 1] = later
+    assert np.array_equal(model.predict_proba(other), model.predict_proba(X))
+
+
 def masked(values):
     return np.ma.masked_array(values, mask=np.arange(len(values)) == 3)
 

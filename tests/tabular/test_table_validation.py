@@ -123,6 +123,24 @@ def test_a_metric_sees_all_quantiles():
     assert shapes == {((60,), (60, 2))}
 
 
+def test_a_metric_may_write_into_what_it_gets():
+    X, y = friedman()
+    seen = []
+
+    def metric(targets, predictions, sample_weight):
+        seen.append((targets.tolist(), sample_weight.tolist()))
+        score = float(np.average((targets - predictions) ** 2, weights=sample_weight))
+        for each in (targets, predictions, sample_weight):
+            each[:] = -1
+        return score
+
+    eval_set = (X[:60].copy(), y[:60].copy(), np.linspace(1, 2, 60))
+    model = RealMLPRegressor(validation_metric=metric, **SMALL | {"n_epochs": 3}).fit(X[60:], y[60:], eval_set=eval_set)
+    assert seen == [(y[:60].tolist(), np.linspace(1, 2, 60).tolist())] * 3
+    assert np.array_equal(eval_set[1], y[:60]) and np.array_equal(eval_set[2], np.linspace(1, 2, 60))
+    assert np.isfinite(model.predict(X)).all()
+
+
 def test_a_metric_gets_the_weights_of_rows_that_have_some():
     X, y = friedman()
     labels, weights = (y > 14).astype(int), np.linspace(1, 10, 100)

@@ -86,8 +86,11 @@ def _holds_categories(column: Any) -> bool:
         column = np.asarray(column)
     if not isinstance(column, np.ndarray):
         return CATEGORY_TYPES.match(str(column.dtype).lower()) is not None
-    kinds = set(map(type, column)) if column.dtype.kind == "O" else ()
-    return any(issubclass(kind, (str, bool, np.bool_)) for kind in kinds)
+    if column.dtype.kind != "O":
+        return False
+    if is_missing(column).all():  # with no known category, rows to predict may hold any text or number
+        return True
+    return any(issubclass(kind, (str, bool, np.bool_)) for kind in set(map(type, column)))
 
 
 def split_column(label: str, column: Any, like: Any, *, is_known: bool = False) -> tuple[np.ndarray, np.ndarray]:

@@ -62,11 +62,11 @@ REGRESSION: dict[str, Score] = {"rmse": rmse, "mae": mae}
 def of_user(metric: Callable[..., float]) -> Score:
     """A function of y and predictions, whose result is smaller for better ones; it gets the weights if there are any."""
 
-    def plain(values: np.ndarray) -> np.ndarray:
-        return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    def plain(values: np.ndarray) -> np.ndarray:  # a copy, as the function may write into it
+        return (values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values).copy()
 
     def score(targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None) -> float:
-        weighted = {} if weights is None else {"sample_weight": weights}
+        weighted = {} if weights is None else {"sample_weight": weights.copy()}
         value = metric(plain(targets), plain(predictions), **weighted)
         if not isinstance(value, (Real, np.number)):
             raise TypeError(f"validation_metric must return a number, got {value!r}")
