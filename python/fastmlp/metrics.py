@@ -66,9 +66,10 @@ class OwnMetrics:
             outputs = network.forward(X, n_threads)
             if y.ndim == 1 and outputs.shape[1] == 1:
                 outputs = outputs[:, 0]
-            weighted = {} if weights is None else {"sample_weight": weights}
             for key, function in self._functions.items():
-                found[f"{name}_{key}"] = _number(key, function, y, outputs, weighted)
+                weighted = {} if weights is None else {"sample_weight": weights.copy()}
+                # copies, as the function may write into them
+                found[f"{name}_{key}"] = _number(key, function, y.copy(), outputs.copy(), weighted)
         return found
 
 

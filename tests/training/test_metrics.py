@@ -112,6 +112,20 @@ def test_they_get_the_weights_of_the_validation_data():
     assert history.val_mse == [pytest.approx(expected, rel=1e-12)]
 
 
+def test_they_may_write_into_what_they_get():
+    def spoil(y, predictions, sample_weight):
+        for each in (y, predictions, sample_weight):
+            each[:] = -1
+        return 0.0
+
+    pair, functions = (X[:20], Y[:20].copy(), WEIGHTS.copy()), {"spoil": spoil, "mse": mean_squared_error}
+    net = network()
+    history = Trainer(net).fit(X, Y, 2, validation_data=pair, metrics=functions)
+    expected = np.average((net.predict(pair[0]) - Y[:20]) ** 2, weights=WEIGHTS)
+    assert history.val_mse[-1] == pytest.approx(expected, rel=1e-12)
+    assert np.array_equal(pair[1], Y[:20]) and np.array_equal(pair[2], WEIGHTS)
+
+
 def test_a_column_of_targets_has_a_column_of_predictions():
     shapes = []
     pair = (X[:20], Y[:20, None])
