@@ -1,7 +1,8 @@
 // Dropout in one micro-batch: units are zero with a given probability, the others divided by the probability to stay.
 //
-// No mask is stored: backward computes it again, unless forward keeps derivatives, which then hold it. It comes from the seed, the number of the update, the layer, the row
-// of the update and the unit. So the mask depends neither on the number of workers nor on the instruction set.
+// No mask is stored: backward computes it again, unless forward keeps derivatives, which then hold it. It comes from the
+// seed, the number of the update, the layer, the row of the update and the unit. So the mask depends neither on the number
+// of workers nor on the instruction set.
 #pragma once
 
 #include <algorithm>
