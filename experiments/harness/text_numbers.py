@@ -310,7 +310,6 @@ VALUES: dict[str, Callable[[], str]] = {
     "tables_realmlp": lambda: error_over_reference("fastmlp RealMLP-TD-S"),
     "tables_realmlp_td": lambda: error_over_reference("fastmlp RealMLP-TD"),
     "tables_realmlp_ensemble": lambda: error_over_reference("fastmlp RealMLP-TD, 8 nets"),
-    "tables_ensemble_splits": lambda: splits_of("fastmlp RealMLP-TD, 8 nets"),
     "tables_tabm": lambda: error_over_reference("fastmlp TabM in bfloat16"),
     "tables_tabm_sets": lambda: counted(len(of_method("fastmlp TabM in bfloat16").distinct("set")), "table"),
     "tables_tabm_splits": lambda: splits_of("fastmlp TabM in bfloat16"),
