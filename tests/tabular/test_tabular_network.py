@@ -145,9 +145,10 @@ def test_training_has_equal_bits_on_every_team(name, kind, dtype):
             assert np.array_equal(found[workers][key], value), (key, workers)
 
 
-def test_groups_of_members_add_up():
+@pytest.mark.parametrize("name", ["TabM-mini", "TabM with bins"])  # the latter with embeddings
+def test_groups_of_members_add_up(name):
     """Members of batches of many rows pass in several groups, whose gradients add up."""
-    network, table, y = problem("TabM-mini", 700)
+    network, table, y = problem(name, 700)
     labelled = network.table(table, y)
     trainer = new_trainer(network, TrainingSettings(1, 700, 0.1, 0))
     found = trainer.gradients(labelled, _core.EpochPlan(700, 700), _core.UpdateSettings(0.1), 1)
@@ -159,6 +160,65 @@ def test_groups_of_members_add_up():
         whole = {key: value + part[key] / 7 for key, value in whole.items()}
     for key, value in whole.items():
         np.testing.assert_allclose(found[key], value, rtol=1e-9, atol=1e-13, err_msg=key)
+
+
+@pytest.mark.parametrize("name", ["RealMLP-TD", "TabM-mini"])
+def test_a_trainer_finds_the_same_gradients_after_calls_of_other_sizes(name):
+    """Its buffers are those of the largest batch, and of groups of members that depend on the size of the batches."""
+    network, table, y = problem(name, 300)
+    labelled, settings = network.table(table, y), TrainingSettings(1, 300, 0.1, 0)
+    kept = new_trainer(network, settings)
+    calls = [(40, 0, 1), (300, 0, 1), (12, 0, 1), (12, 0.4, 1), (12, 0.4, TEAMS[-1]), (250, 0.4, TEAMS[0]), (40, 0, 1)]
+    for rows, dropout, workers in calls:
+        call = labelled, _core.EpochPlan(rows, rows), _core.UpdateSettings(0.1, dropout=dropout, dropout_seed=7), workers
+        with team_of(workers):
+            found, expected = kept.gradients(*call), new_trainer(network, settings).gradients(*call)
+        for key, value in expected.items():
+            assert np.array_equal(found[key], value), (key, rows, dropout, workers)
+
+
+def test_gradients_are_those_of_the_first_batch():
+    network, table, y = problem("RealMLP-TD")
+    labelled, trainer = network.table(table, y), new_trainer(network, TrainingSettings(1, 10, 0.1, 0))
+    expected = trainer.gradients(labelled, _core.EpochPlan(10, 10), _core.UpdateSettings(0.1), 1)
+    found = trainer.gradients(labelled, _core.EpochPlan(23, 10), _core.UpdateSettings(0.1), 1)
+    assert all(np.array_equal(found[key], value) for key, value in expected.items())
+
+
+def run_to_the_end(trainer, labelled, plan, seconds):
+    """The positions at which calls ended."""
+    settings, sums, positions = _core.UpdateSettings(0.1, dropout=0.4, dropout_seed=7), _core.LossSum(), [0]
+    while positions[-1] < 23:
+        positions.append(trainer.run(labelled, plan, settings, positions[-1], sums, 1, seconds))
+    return positions[1:]
+
+
+def test_an_epoch_goes_on_where_a_call_ended():
+    """With the same updates: dropout depends on their number."""
+    found = []
+    for seconds in (1e9, 1e-9):
+        network, table, y = problem("RealMLP-TD")
+        trainer, plan = new_trainer(network, TrainingSettings(1, 1, 0.1, 0)), _core.EpochPlan(23, 1)
+        ends = [run_to_the_end(trainer, network.table(table, y), plan, seconds) for _ in range(2)]
+        assert all((len(end) == 1) == (seconds > 1) for end in ends) and trainer.updates == 46
+        found.append(network.parameters)
+    assert all(np.array_equal(found[1][key], value) for key, value in found[0].items())
+
+
+def test_a_call_ends_at_a_loss_that_is_not_finite():
+    network, table, y = problem("plain")
+    y[7] = np.inf
+    trainer, sums = new_trainer(network, TrainingSettings(1, 1, 0.1, 0)), _core.LossSum()
+    args = network.table(table, y), _core.EpochPlan(23, 1), _core.UpdateSettings(0.1), 0, sums, 1, 1e9
+    assert trainer.run(*args) == 8 and not np.isfinite(sums.loss)
+
+
+@pytest.mark.parametrize("edges", [(0.0,), (), (0.0, 0.0), (1.0, 0.0), (0.0, 1.0, 1.0 + 1e-12)])
+def test_edges_of_bins_must_ascend(edges):
+    """In the precision of the network."""
+    architecture = replace(ARCHITECTURES["TabM with bins"], bin_edges=((0.0, 1.0), (0.0, 1.0), edges))
+    with pytest.raises(ValueError, match="edges of bins must be at least two ascending numbers"):
+        TabularNetwork(architecture, "float32")
 
 
 def test_rows_that_fill_no_batch_are_left_out_of_an_epoch():
@@ -264,3 +324,6 @@ def test_a_table_of_another_network_is_rejected():
         trainer.run(network.table(table, y), _core.EpochPlan(24, 24), settings, 0, sums, 1, 9.0)
     with pytest.raises(ValueError, match="of another network"):
         network.core.forward(other.table(other_table), 1)
+    alike = TabularNetwork(replace(network.architecture, categories=((4, 2), (9, 5))), "float64")
+    with pytest.raises(ValueError, match="of another network"):
+        network.core.forward(alike.table(replace(table, codes=np.full((23, 2), 3, np.int32))), 1)
