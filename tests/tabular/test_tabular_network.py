@@ -170,7 +170,8 @@ def test_a_trainer_finds_the_same_gradients_after_calls_of_other_sizes(name):
     kept = new_trainer(network, settings)
     calls = [(40, 0, 1), (300, 0, 1), (12, 0, 1), (12, 0.4, 1), (12, 0.4, TEAMS[-1]), (250, 0.4, TEAMS[0]), (40, 0, 1)]
     for rows, dropout, workers in calls:
-        call = labelled, _core.EpochPlan(rows, rows), _core.UpdateSettings(0.1, dropout=dropout, dropout_seed=7), workers
+        update = _core.UpdateSettings(0.1, dropout=dropout, dropout_seed=7)
+        call = labelled, _core.EpochPlan(rows, rows), update, workers
         with team_of(workers):
             found, expected = kept.gradients(*call), new_trainer(network, settings).gradients(*call)
         for key, value in expected.items():
