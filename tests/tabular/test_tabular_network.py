@@ -48,6 +48,15 @@ def test_predictions_are_those_of_numpy(name, rows):
         assert np.array_equal(network.forward(table, 2), one)
 
 
+def test_predictions_may_be_wider_than_all_layers():
+    architecture = replace(ARCHITECTURES["plain"], outputs=70)
+    network, rng = TabularNetwork(architecture, "float64"), np.random.default_rng(0)
+    network.parameters = {key: rng.normal(size=value.shape) for key, value in network.parameters.items()}
+    table = PreparedTable(rng.normal(size=(9, 3)), np.zeros((9, 0)), np.zeros((9, 0), np.int32))
+    expected = reference.predictions(network.parameters, architecture, parts(table))
+    np.testing.assert_allclose(network.forward(table, 1), expected, rtol=1e-11, atol=1e-12)
+
+
 @pytest.mark.parametrize("rows, weighted", [(23, False), (23, True), (75, False)])  # the latter in three blocks
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_gradients_are_those_of_numpy_on_every_team(name, rows, weighted):
