@@ -38,4 +38,5 @@ FAULTS = [
     Fault(
         "T16", "end = std::min(tile.row + tile.rows, (block + 1) * sum_rows);", "end = tile.row + tile.rows;"
     ),  # a sum goes on over the next block: its order depends on the number of units
+    Fault("T17", "bound.in_use.exchange(true)", "bound.in_use.exchange(false)"),  # two threads use one trainer
 ]

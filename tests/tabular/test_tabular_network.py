@@ -1,5 +1,7 @@
 """The core's networks for tables against NumPy: predictions, gradients, updates, and equal bits on all teams."""
 
+import contextlib
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -254,6 +256,33 @@ def test_snapshots_hold_all_parameters():
     assert all((changed[key] != before[key]).any() for key in before)
     trainer.restore_snapshot()
     assert all(np.array_equal(network.parameters[key], before[key]) for key in before)
+
+
+def test_a_trainer_at_work_rejects_calls_of_another_thread():
+    """They would read or write what is being written."""
+    network, table, y = problem("TabM-mini")
+    labelled, trainer = network.table(table, y), new_trainer(network, TrainingSettings(1, 1, 0.1, 0))
+    trainer.save_snapshot()
+    name, one, settings = next(iter(network.parameters)), _core.EpochPlan(23, 23), _core.UpdateSettings(0.1)
+    calls = [
+        trainer.save_snapshot,  # first: it holds Python's lock, so it never keeps the thread from beginning
+        trainer.restore_snapshot,
+        lambda: trainer.set_factors(name),
+        lambda: trainer.gradients(labelled, one, settings, 1),
+        lambda: trainer.run(labelled, one, settings, 0, _core.LossSum(), 1, 1e9),
+    ]
+    long = labelled, _core.EpochPlan(np.zeros(10**6, np.int64), 1), settings, 0, _core.LossSum(), 1, 1.0
+    thread = threading.Thread(target=trainer.run, args=long)
+    thread.start()
+    with contextlib.suppress(RuntimeError):
+        while thread.is_alive():
+            calls[0]()
+    for call in calls:
+        with pytest.raises(RuntimeError, match="another thread uses this trainer"):
+            call()
+    thread.join()
+    for call in calls:
+        call()
 
 
 def test_the_last_best_epoch_is_kept():
