@@ -14,6 +14,7 @@ from learning.regularization import LARGE, accuracy_curve
 from speed import bfloat16 as products
 from speed import drop_in, multicore, nautilus
 from speed import python_threads as methods
+from tabular import page_tables
 from tabular.comparison import Comparison
 from tabular.methods import REFERENCE
 
@@ -194,6 +195,14 @@ def splits_of(method: str) -> str:
     return most if min(counts) == max(counts) else f"{min(counts)} to {most}"
 
 
+def times_of_originals(*methods: str) -> str:
+    """How many times as long the packages take that these methods reproduce, from set to set."""
+    fits = committed(TABLES).where(threads=1)
+    of_sets = [page_tables.pairs(fits, method, name) for method in methods for name in fits.distinct("set")]
+    times = [page_tables.times_as_long(of_set) for of_set in of_sets]
+    return span([ratio for ratio in times if not np.isnan(ratio)], two_digits)
+
+
 def mean_error(method: str, name: str) -> float:
     return float(of_method(method).where(set=name)["error"].mean())
 
@@ -311,10 +320,13 @@ VALUES: dict[str, Callable[[], str]] = {
     "tables_realmlp_td": lambda: error_over_reference("fastmlp RealMLP-TD"),
     "tables_realmlp_ensemble": lambda: error_over_reference("fastmlp RealMLP-TD, 8 nets"),
     "tables_tabm": lambda: error_over_reference("fastmlp TabM in bfloat16"),
-    "tables_tabm_sets": lambda: counted(len(of_method("fastmlp TabM in bfloat16").distinct("set")), "table"),
     "tables_tabm_splits": lambda: splits_of("fastmlp TabM in bfloat16"),
     "tables_bike_bfloat16": lambda: two_digits(
         mean_error("fastmlp RealMLP-TD-S in bfloat16", "bike") / mean_error("fastmlp RealMLP-TD-S", "bike")
+    ),
+    "tables_pytabkit": lambda: times_of_originals("fastmlp RealMLP-TD-S", "fastmlp RealMLP-TD"),
+    "tables_pytabkit_bfloat16": lambda: times_of_originals(
+        "fastmlp RealMLP-TD-S in bfloat16", "fastmlp RealMLP-TD in bfloat16"
     ),
     "tables_catboost": lambda: error_over_reference("CatBoost TD"),
     "tables_xgboost": lambda: error_over_reference("XGBoost TD"),

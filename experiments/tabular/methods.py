@@ -72,6 +72,7 @@ METHODS = {
     "fastmlp RealMLP-TD": _ours("RealMLP", variant="TD"),
     "fastmlp RealMLP-TD, 8 nets": _ours("RealMLP", variant="TD", n_ensemble=8),
     "fastmlp RealMLP-TD-S in bfloat16": _ours("RealMLP", variant="TD-S", bfloat16=True),
+    "fastmlp RealMLP-TD in bfloat16": _ours("RealMLP", variant="TD", bfloat16=True),
     "fastmlp TabM": _ours("TabM", slow=True),
     "fastmlp TabM in bfloat16": _ours("TabM", bfloat16=True),  # as its authors train it on GPUs
     "pytabkit RealMLP-TD-S": _realmlp("TD-S"),
@@ -93,6 +94,7 @@ ORIGINALS = {  # ours, and the package that it reproduces
     "fastmlp RealMLP-TD-S": "pytabkit RealMLP-TD-S",
     "fastmlp RealMLP-TD-S in bfloat16": "pytabkit RealMLP-TD-S",
     "fastmlp RealMLP-TD": "pytabkit RealMLP-TD",
+    "fastmlp RealMLP-TD in bfloat16": "pytabkit RealMLP-TD",
     "fastmlp TabM": "tabm TabM",
     "fastmlp TabM in bfloat16": "tabm TabM",
 }

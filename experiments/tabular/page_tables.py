@@ -84,10 +84,11 @@ def splits_of(errors: np.ndarray) -> str:
 
 
 def times_as_fast(fits: Table) -> str:
-    """Two threads: the median over the sets that were fitted with both, with the same splits."""
+    """Two threads: the median over the sets whose times with both are known, with the same splits."""
     seconds = {(row["set"], row["seed"], row["threads"]): row["fit_seconds"] for row in fits.rows()}
-    pairs = [(seconds[name, seed, 1], time) for (name, seed, threads), time in seconds.items() if threads == 2]
-    return f"{np.median([one / two for one, two in pairs]):.2f}" if pairs else ""
+    ratios = [seconds[name, seed, 1] / time for (name, seed, threads), time in seconds.items() if threads == 2]
+    median = float(medians_of_known(np.array([ratios]))[0])
+    return "" if np.isnan(median) else f"{median:.2f}"
 
 
 def winners(compared: Comparison) -> list[Row]:
@@ -121,25 +122,29 @@ def _error_text(name: str, error: float) -> str:
     return percent(error, 2) if name in data.CLASSIFICATION else significant(error, 4)
 
 
-def times_as_long(pairs: Sequence[tuple[Row, Row]]) -> str:
-    """The second of each pair: the median of those whose times are both known."""
-    ratios = np.array([[other["fit_seconds"] / one["fit_seconds"] for one, other in pairs]])
-    median = float(medians_of_known(ratios)[0])
-    return "" if np.isnan(median) else significant(median, 2)
+def pairs(fits: Table, ours: str, name: str) -> list[tuple[Row, Row]]:
+    """Of a method of fastmlp's and the package that it reproduces: their fits of a set to the same splits."""
+    theirs = {row["seed"]: row for row in fits.where(method=ORIGINALS[ours], set=name).rows()}
+    return [(row, theirs[row["seed"]]) for row in fits.where(method=ours, set=name).rows() if row["seed"] in theirs]
+
+
+def times_as_long(of_set: Sequence[tuple[Row, Row]]) -> float:
+    """The second of each pair: the median of those whose times are both known; nan if there are none."""
+    ratios = np.array([[other["fit_seconds"] / one["fit_seconds"] for one, other in of_set]])
+    return float(medians_of_known(ratios)[0])
 
 
 def originals(fits: Table) -> list[Row]:
     """fastmlp's methods beside the packages that they reproduce, set by set, on the same splits."""
     rows = []
-    for ours, theirs in ORIGINALS.items():
-        both = [{(r["set"], r["seed"]): r for r in fits.where(method=name).rows()} for name in (ours, theirs)]
+    for ours in ORIGINALS:
         for name in fits.distinct("set"):
-            pairs = [(row, both[1][key]) for key, row in both[0].items() if key[0] == name and key in both[1]]
-            if not pairs:
+            of_set = pairs(fits, ours, name)
+            if not of_set:
                 continue
-            errors = np.array([[one["error"], other["error"]] for one, other in pairs])
+            errors = np.array([[one["error"], other["error"]] for one, other in of_set])
             differences = (errors[:, 0] - errors[:, 1]) / errors[:, 1].mean()
-            deviation = standard_error(differences)
+            deviation, times = standard_error(differences), times_as_long(of_set)
             rows.append(
                 {
                     "method": ours.removeprefix("fastmlp "),
@@ -147,7 +152,7 @@ def originals(fits: Table) -> list[Row]:
                     "ours": _error_text(name, float(errors[:, 0].mean())),
                     "theirs": _error_text(name, float(errors[:, 1].mean())),
                     "difference": f"{differences.mean():+.1%}" + ("" if np.isnan(deviation) else f" ± {deviation:.1%}"),
-                    "times": times_as_long(pairs),
+                    "times": "" if np.isnan(times) else significant(times, 2),
                 }
             )
     return rows

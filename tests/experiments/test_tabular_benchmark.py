@@ -295,14 +295,16 @@ def test_a_time_that_was_not_measured_is_left_out():
 def test_the_page_has_no_times_that_were_not_measured():
     ours = [("fastmlp RealMLP-TD", "adult", seed, 1, 0.5, seconds) for seed, seconds in enumerate((np.nan, 3.0))]
     theirs = [("pytabkit RealMLP-TD", "adult", seed, 1, 0.5, np.nan) for seed in range(2)]
+    two = [("fastmlp RealMLP-TD", "adult", 0, 2, 0.5, 1.0)]  # beside one thread's, which was not measured
     t = Tables(
-        {"fits": made_up([(A, "adult", seed, 1, 0.5, 1.0) for seed in range(2)] + ours + theirs)},
+        {"fits": made_up([(A, "adult", seed, 1, 0.5, 1.0) for seed in range(2)] + ours + theirs + two)},
         benchmark.SIZES["full"],
     )
     views = benchmark.views(t)
     seconds = {row["method"]: row["adult"] for row in views["classification_seconds"]}
     assert seconds == {A: "1.0 s", "fastmlp RealMLP-TD": "3.0 s", "pytabkit RealMLP-TD": ""}
     assert views["originals"][0]["times"] == ""
+    assert {row["two_threads"] for row in views["summary"]} == {""}
     figure = benchmark.figures(t)["pareto"]
     assert {text.get_text() for text in figure.axes[0].texts} >= {A, "RealMLP-TD"}
     assert "pytabkit RealMLP-TD" not in {text.get_text() for text in figure.axes[0].texts}
