@@ -120,6 +120,30 @@ def test_settings_of_all_sequences_are_written(settings, expected, tmp_path):
     assert tabular.load(tmp_path / "model").get_params()[name] == expected
 
 
+def test_names_of_columns_that_are_tuples_are_written(tmp_path):
+    pytest.importorskip("safetensors", reason="needs safetensors")
+    frame, targets = people()
+    frame.columns = pandas.MultiIndex.from_tuples([("person", name) for name in frame.columns])
+    chosen = (("person", "rooms"),)
+    model = RealMLPClassifier(**REALMLP, categorical_features=chosen).fit(frame, targets["y"])
+    model.save(tmp_path / "model")
+    loaded = tabular.load(tmp_path / "model")
+    assert loaded.categorical_features == chosen
+    assert np.array_equal(loaded.fit(frame, targets["y"]).predict(frame), model.predict(frame))
+
+
+def test_a_class_of_your_own_is_not_written(tmp_path):
+    """`load` could not make it."""
+
+    class Mine(RealMLPClassifier):
+        pass
+
+    frame, targets = people()
+    with pytest.raises(TypeError, match="^save needs an estimator of fastmlp.tabular, .*, got Mine: pickle it$"):
+        Mine(**REALMLP).fit(frame, targets["y"]).save(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
 @pytest.mark.parametrize("labels", [[2, 10], [False, True], [0.5, 1.5], ["no", "yes"]])
 def test_labels_and_class_weights_of_all_kinds(labels, tmp_path):
     pytest.importorskip("safetensors", reason="needs safetensors")

@@ -324,8 +324,14 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
         ------
         OSError, ImportError
             If the file cannot be written, or without safetensors.
+        TypeError
+            If the estimator is of a class of your own.
         """
         check_is_fitted(self)
+        if not type(self).__module__.startswith("fastmlp.tabular"):
+            raise TypeError(
+                f"save needs an estimator of fastmlp.tabular, which load can make, got {type(self).__name__}: pickle it"
+            )
         name, settings = type(self).__name__, self.get_params(deep=False)
         files.write(TabularState(name, settings, self._fitted_state(), self.preparation_, self.networks_), path)
 

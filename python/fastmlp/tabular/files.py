@@ -136,11 +136,14 @@ def _plain(value: Any) -> Any:
 
 
 def _read_settings(written: dict[str, Any]) -> dict[str, Any]:
+    def as_tuples(value: Any) -> Any:
+        return tuple(map(as_tuples, value)) if isinstance(value, list) else value
+
     def read(value: Any) -> Any:
         if isinstance(value, str) and value.startswith(SCHEDULE):
             return Schedule.from_text(value.removeprefix(SCHEDULE))
         if isinstance(value, dict):
             return dict(value[PAIRS])
-        return tuple(value) if isinstance(value, list) else value
+        return as_tuples(value)
 
     return {name: read(value) for name, value in written.items()}
