@@ -147,6 +147,7 @@ def test_validation_data_in_other_libraries_shapes():
         (dict(eval_set=[(X, y), (X, y)]), "eval_set must be a pair .* got 2 of them"),
         (dict(eval_set=(X, y, np.ones(150))), "eval_set must be a pair .* a tuple of 3"),
         (dict(eval_set=X), "eval_set must be a pair .* ndarray"),
+        (dict(eval_set=(X, None)), "eval_set must hold y, got None"),
         (dict(eval_set={"X": X, "y": y}), "eval_set must be a pair .* dict"),
         (dict(eval_X=X), "eval_X and eval_y belong together, got eval_X alone"),
         (dict(eval_y=y), "eval_X and eval_y belong together, got eval_y alone"),

@@ -376,7 +376,7 @@ def test_categories_found_in_arrays():
         (np.array([[1.0, 2], [3, np.inf]]), {}, ValueError, r"X\[:, 1\] must hold finite .*, got inf in row 1"),
         (np.array([[None, "a"], [-np.inf, "b"]], object), {}, ValueError, r"X\[:, 0\] .* got -inf in row 1"),
         (np.array([[None], [2], [1e301]]), {}, ValueError, r"X\[:, 0\] .* within 1e\+300, got 1e\+301 in row 2"),
-        (np.array([[1], [None], [-(10**400)]]), {}, ValueError, r"X\[:, 0\] .* within 1e\+300, got inf in row 2"),
+        (np.array([[1], [None], [-(10**400)]]), {}, ValueError, r"X\[:, 0\] .* within 1e\+300, got -inf in row 2"),
         (np.array([[np.float32(1)], [10**400]], object), {}, ValueError, "got inf in row 1"),
         (np.array([[np.timedelta64(3, "D")], [None]]), {}, TypeError, r"X\[:, 0\] must hold numbers, got .* in row 0"),
         (None, {}, TypeError, "X must be a data frame of pandas or polars, or an array of rows, got NoneType"),
@@ -404,7 +404,7 @@ def test_categories_found_in_arrays():
         ),
         (np.eye(2), {"categorical_features": [2]}, ValueError, r"must hold indices in \[0, 2\), got 2"),
         (np.eye(2), {"categorical_features": [-1]}, ValueError, r"must hold indices in \[0, 2\), got -1"),
-        (np.eye(2), {"categorical_features": ["a"]}, ValueError, r"must hold indices in \[0, 2\), got 'a'"),
+        (np.eye(2), {"categorical_features": ["0"]}, ValueError, r"must hold indices in \[0, 2\), got '0'$"),
         (np.eye(2), {"categorical_features": [True]}, ValueError, r"must have shape \(2,\) if bool, got \(1,\)"),
     ],
 )

@@ -1,11 +1,17 @@
 """Validation of the tabular estimators: eval_set, metrics, refit and calibration."""
 
+import math
+from decimal import Decimal
+from fractions import Fraction
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from fastmlp import epoch_loop
 
 pytest.importorskip("sklearn", minversion="1.6", reason="needs scikit-learn")
 
-from fastmlp.tabular import RealMLPClassifier, RealMLPRegressor, scores  # noqa: E402
+from fastmlp.tabular import RealMLPClassifier, RealMLPRegressor, TabMRegressor, scores  # noqa: E402
 from sklearn import config_context  # noqa: E402
 from sklearn.metrics import (  # noqa: E402
     log_loss,
@@ -41,8 +47,9 @@ def test_eval_set_replaces_the_split():
     assert model.best_scores_[0] == pytest.approx(rmse)
     with pytest.raises(ValueError, match="refit=True needs rows"):
         RealMLPRegressor(refit=True, **SMALL).fit(X, y, eval_set=(X, y))
-    with pytest.raises(TypeError, match="eval_set must be"):
-        RealMLPRegressor(**SMALL).fit(X, y, eval_set=X)
+    for wrong, message in ((X, "must be .* got ndarray"), ((X, None), "must hold y, got None")):
+        with pytest.raises(TypeError, match=f"eval_set {message}"):
+            RealMLPRegressor(**SMALL).fit(X, y, eval_set=wrong)
     with pytest.raises(ValueError, match="has the label 7, which y lacks"):
         RealMLPClassifier(**SMALL).fit(X, y > 14, eval_set=(X[:2], [0, 7]))
 
@@ -86,6 +93,31 @@ def test_refit_trains_on_all_rows_for_the_best_number_of_epochs():
         once = RealMLPRegressor(val_fraction=0.0, lr_sched=schedule, **settings | {"n_epochs": epochs}).fit(X, y)
         found, expected = (each.networks_[network].forward(table, 1) for each in (model, once))
         np.testing.assert_array_equal(found, expected)
+
+
+def test_the_time_limit_does_not_shorten_the_refit(monkeypatch):
+    """Whose epochs take longer, because it has all rows."""
+    calls = iter(range(1000))
+    monkeypatch.setattr(epoch_loop, "time", SimpleNamespace(perf_counter=lambda: next(calls) ** 2))
+    X, y = friedman()
+    scores_of_epochs = iter(range(1000, 0, -1))  # the last epoch is best
+    settings = SMALL | {"lr_sched": None, "wd_sched": None, "p_drop_sched": None}
+    model = RealMLPRegressor(
+        refit=True, time_limit=30, validation_metric=lambda y, predictions: next(scores_of_epochs), **settings
+    ).fit(X, y)
+    (epochs,) = model.best_epochs_
+    assert 2 < epochs < settings["n_epochs"]
+    once = RealMLPRegressor(val_fraction=0.0, **settings | {"n_epochs": epochs}).fit(X, y)
+    assert np.array_equal(model.predict(X), once.predict(X))
+
+
+@pytest.mark.parametrize("kind, best", [(TabMRegressor, 1), (RealMLPRegressor, 3)])
+def test_an_infinite_score_is_a_score(kind, best):
+    """TabM keeps the first of equally good epochs, RealMLP the last."""
+    X, y = friedman()
+    settings = {"k": 2, "d_block": 8} if kind is TabMRegressor else {"hidden_sizes": (8,)}
+    model = kind(n_epochs=3, random_state=0, validation_metric=lambda y, predictions: math.inf, **settings).fit(X, y)
+    assert (model.best_epochs_, model.best_scores_) == ([best], [math.inf])
 
 
 def test_a_temperature_lowers_the_cross_entropy_of_the_validation_rows():
@@ -161,6 +193,23 @@ def test_a_metric_gets_the_weights_of_rows_that_have_some():
         RealMLPClassifier(validation_metric=lambda y, p: 0.0, class_weight="balanced", **SMALL).fit(X, labels)
     said = "in validation_metric after epoch 1: it gets sample_weight, because the rows have weights"
     assert caught.value.__notes__ == [said]
+
+
+@pytest.mark.parametrize(
+    "value, expected",
+    [(Fraction(1, 2), 0.5), (Decimal("0.5"), 0.5), (np.float32(2), 2.0), (np.True_, 1.0), (10**400, math.inf)],
+)
+def test_numbers_that_a_metric_may_return(value, expected):
+    X, y = friedman()
+    model = RealMLPRegressor(**SMALL | {"n_epochs": 1}, validation_metric=lambda y, predictions: value).fit(X, y)
+    assert model.best_scores_ == [expected]
+
+
+@pytest.mark.parametrize("value", [None, "0.5", 1j, np.complex128(1), np.timedelta64(1), np.ones(1)])
+def test_what_a_metric_may_not_return(value):
+    X, y = friedman()
+    with pytest.raises(TypeError, match="validation_metric must return a number, got "):
+        RealMLPRegressor(**SMALL, validation_metric=lambda y, predictions: value).fit(X, y)
 
 
 def test_a_metric_of_which_larger_values_are_better_warns():

@@ -37,10 +37,15 @@ def eval_rows(eval_set: Any, eval_X: Any, eval_y: Any, check: Callable[[str, Any
     if eval_set is None:
         if (eval_X is None) != (eval_y is None):
             raise TypeError(f"eval_X and eval_y belong together, got eval_{'y' if eval_X is None else 'X'} alone")
-        return None if eval_X is None else check("eval_set", (eval_X, eval_y))
-    if eval_X is not None or eval_y is not None:
+        if eval_X is None:
+            return None
+        eval_set = eval_X, eval_y
+    elif eval_X is not None or eval_y is not None:
         raise TypeError("pass eval_set or eval_X and eval_y, got both")
-    return check("eval_set", eval_set)
+    checked = check("eval_set", eval_set)
+    if checked[1] is None:
+        raise TypeError("eval_set must hold y, got None")
+    return checked
 
 
 def can_partial_fit(estimator: Any) -> bool:

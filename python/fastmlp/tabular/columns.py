@@ -76,7 +76,7 @@ def are_categories(chosen: Any, X: Any, columns: list[tuple[str, Any]]) -> list[
     unknown = [each for each in listed if each not in names]
     if unknown:
         expected = "names of columns of X" if has_names else f"indices in [0, {n})"
-        near = validation.suggestion(str(unknown[0]), map(str, names))
+        near = validation.suggestion(str(unknown[0]), map(str, names)) if has_names else ""
         raise ValueError(f"categorical_features must hold {expected}, got {unknown[0]!r}{near}")
     return [name in listed or _holds_categories(column) for name, (_, column) in zip(names, columns)]
 
@@ -133,7 +133,7 @@ def split_column(label: str, column: Any, like: Any, *, is_known: bool = False) 
         try:
             present = present.astype(np.float64)
         except OverflowError:
-            present = np.array(list(map(_double, present)))
+            present = np.array(list(map(as_double, present)))
     bad = ~(np.abs(present) <= MAX_NUMBER)
     if bad.any():
         i = int(bad.argmax())
@@ -152,11 +152,12 @@ def is_number(kind: type) -> bool:
     return issubclass(kind, NUMBER) and not issubclass(kind, np.timedelta64)  # which NumPy counts among the integers
 
 
-def _double(number: Any) -> float:
+def as_double(number: Any) -> float:
+    """Infinite if the number is beyond the range of double."""
     try:
         return float(number)
     except OverflowError:
-        return math.inf
+        return math.inf if number > 0 else -math.inf
 
 
 def _exact(column: Any) -> np.ndarray:

@@ -291,9 +291,11 @@ class TabularEstimator(CallbackSupport, BaseEstimator):
                 score = lambda: goal.score(  # noqa: E731
                     held_out.y, self._outputs_in_units(network.forward(validated, of_member())), held_out.weights
                 )
-            how = replace(self._training(network, settings, goal, seed), max_seconds=settings["time_limit"])
-            labelled = network.table(table, targets, weights)
+            how = self._training(network, settings, goal, seed)
             limit = None if epochs is None else epochs[member]
+            if limit is None:  # else the number of epochs is the limit
+                how = replace(how, max_seconds=settings["time_limit"])
+            labelled = network.table(table, targets, weights)
             index = member if epochs is None else members + member
             with tasks.of_network(index, members, how.epochs, vars(self)) as followed:
                 outcome = train(network, labelled, how, score, goal.score_name, of_member, progress, limit, followed)

@@ -156,7 +156,8 @@ class RealMLPClassifier(TabularClassifier, _RealMLP):
     class_weight : dict, "balanced" or None, default=None
         As in scikit-learn.
     time_limit : float > 0 or None, default=None
-        Seconds after which the training of a network ends; its best epoch so far is kept.
+        Seconds after which the training of a network ends; its best epoch so far is kept. The second training
+        of ``refit=True`` has no limit.
     precision : {"bfloat16", "bfloat16_amx"} or None, default=None
         Of the products of the hidden layers in training, as in `Trainer`. None: float32. Predictions are float32.
     categorical_features : "auto", None, or list of indices, of names or of bool, default="auto"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Real
 
 import numpy as np
+
+from .columns import as_double, is_number
 
 Score = Callable[[np.ndarray, np.ndarray, "np.ndarray | None"], float]
 """Gets labels or targets, probabilities (rows, classes) or predictions (rows, outputs), and weights of the rows."""
@@ -68,10 +69,11 @@ def of_user(metric: Callable[..., float]) -> Score:
     def score(targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None) -> float:
         weighted = {} if weights is None else {"sample_weight": weights.copy()}
         value = metric(plain(targets), plain(predictions), **weighted)
-        if not isinstance(value, (Real, np.number)):
+        if not is_number(type(value)):
             raise TypeError(f"validation_metric must return a number, got {value!r}")
-        if np.isnan(value) and np.isfinite(predictions).all():  # else the training has diverged
+        found = as_double(value)
+        if np.isnan(found) and np.isfinite(predictions).all():  # else the training has diverged
             raise ValueError("validation_metric returned nan")
-        return float(value)
+        return found
 
     return score

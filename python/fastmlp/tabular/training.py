@@ -196,7 +196,7 @@ def train(
             raise
         if math.isnan(now):
             raise _divergence(f"the score {score_name} is nan", loop.epoch + 1, updates, settings.learning_rate)
-        if now < best_score or (now == best_score and settings.last_best):
+        if best_epoch == 0 or now < best_score or (now == best_score and settings.last_best):
             best_epoch, best_score = loop.epoch + 1, now
             trainer.save_snapshot()
             best = network if tasks is None else copy(network)
