@@ -1,5 +1,6 @@
 """What users pass to tabular estimators: tables, targets and weights of unusual kinds."""
 
+import math
 import warnings
 
 import numpy as np
@@ -74,6 +75,23 @@ def test_targets_that_are_no_numbers_are_rejected(y, error, found):
         RealMLPRegressor(**SMALL).fit(NUMBERS, y)
     with pytest.raises(error, match=f"(?m){found}"):
         RealMLPRegressor(**SMALL).fit(NUMBERS, TARGETS, eval_set=(NUMBERS, y))
+
+
+@pytest.mark.parametrize("missing", [None, math.nan])
+def test_missing_labels_are_named(missing):
+    y = np.where(LABELS == 1, "yes", "no").astype(object)
+    broken = y.copy()
+    broken[3] = missing
+    with pytest.raises(ValueError, match=f"^y must have a label in each row, got {missing} in row 3$"):
+        RealMLPClassifier(**SMALL).fit(NUMBERS, broken)
+    with pytest.raises(ValueError, match=f"^the y of eval_set must have a label in each row, got {missing} in row 3"):
+        RealMLPClassifier(**SMALL).fit(NUMBERS, y, eval_set=(NUMBERS, broken))
+
+
+def test_labels_of_text_and_of_numbers_are_named():
+    mixed = np.array(["a", 1] * (N // 2), object)
+    with pytest.raises(TypeError, match="^y must hold labels of one type, got 'a' and 1$"):
+        RealMLPClassifier(**SMALL).fit(NUMBERS, mixed)
 
 
 def test_targets_in_columns_of_text_are_rejected():

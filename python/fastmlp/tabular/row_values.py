@@ -20,6 +20,20 @@ def targets(y: Any) -> np.ndarray:
     return check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
 
 
+def check_labels(name: str, y: np.ndarray) -> None:
+    """Raises an error about missing labels, and about text beside other labels, which have no order."""
+    if y.dtype.kind != "O":
+        return
+    missing = is_missing(y)
+    if missing.any():
+        row = int(missing.argmax())
+        raise ValueError(f"{name} must have a label in each row, got {y[row]!r} in row {row}")
+    is_text = np.array([isinstance(label, str) for label in y], bool)
+    if is_text.any() and not is_text.all():
+        text, other = y[is_text.argmax()], y[is_text.argmin()]
+        raise TypeError(f"{name} must hold labels of one type, got {text!r} and {other!r}")
+
+
 def weights(sample_weight: Any, rows: int, name: str = "sample_weight") -> np.ndarray | None:
     """Shape (rows,), each in [0, MAX_WEIGHT] and not all 0; one number is that of all rows."""
     if sample_weight is None:

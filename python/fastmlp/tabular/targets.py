@@ -41,6 +41,7 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
     def _learn_targets(self, y: Any) -> np.ndarray:
         training_data.check_unmasked("y", y)
         y = column_or_1d(y, warn=True)
+        row_values.check_labels("y", y)
         check_array(y, ensure_2d=False, dtype=None, input_name="y")
         check_classification_targets(y)
         self.classes_, encoded = np.unique(y, return_inverse=True)
@@ -60,6 +61,7 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
     def _encode(self, y: Any) -> np.ndarray:
         training_data.check_unmasked("y", y)
         y = column_or_1d(y)
+        row_values.check_labels("the y of eval_set", y)
         known = np.isin(y, self.classes_)
         if not known.all():
             found, expected = y[~known].tolist()[0], self.classes_.tolist()
