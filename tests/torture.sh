@@ -28,6 +28,7 @@ echo "== threads under ThreadSanitizer"
 LD_PRELOAD="$(library libtsan.so)" TSAN_OPTIONS=halt_on_error=1 OPENBLAS_NUM_THREADS=1 PYTHONPATH=$PWD/build/threads \
     "$python" -m pytest -q tests/core/test_network.py tests/robustness/test_interruption.py \
     tests/training/test_{many,trainer,sparse,distributed,rank_errors,streaming,stream_files}.py \
+    tests/tabular/test_{tabular_network,bfloat16_tables}.py \
     --deselect tests/robustness/test_interruption.py::test_gradients_on_the_side_leave_a_fit_alone
 
 variant failing FASTMLP_FAIL_ALLOCATIONS=ON
