@@ -187,14 +187,6 @@ def of_method(method: str) -> Table:
     return committed(TABLES).where(method=method, threads=1)
 
 
-def splits_of(method: str) -> str:
-    """Of each table, such as "1 split" or "1 to 3 splits"."""
-    fits = of_method(method)
-    counts = [len(fits.where(set=name).distinct("seed")) for name in fits.distinct("set")]
-    most = counted(max(counts), "split")
-    return most if min(counts) == max(counts) else f"{min(counts)} to {most}"
-
-
 def times_of_originals(*methods: str) -> str:
     """How many times as long the packages take that these methods reproduce, from set to set."""
     fits = committed(TABLES).where(threads=1)
@@ -320,7 +312,6 @@ VALUES: dict[str, Callable[[], str]] = {
     "tables_realmlp_td": lambda: error_over_reference("fastmlp RealMLP-TD"),
     "tables_realmlp_ensemble": lambda: error_over_reference("fastmlp RealMLP-TD, 8 nets"),
     "tables_tabm": lambda: error_over_reference("fastmlp TabM in bfloat16"),
-    "tables_tabm_splits": lambda: splits_of("fastmlp TabM in bfloat16"),
     "tables_bike_bfloat16": lambda: two_digits(
         mean_error("fastmlp RealMLP-TD-S in bfloat16", "bike") / mean_error("fastmlp RealMLP-TD-S", "bike")
     ),
