@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <cassert>
 #include <cstdint>
 #include <vector>
 
@@ -45,11 +46,13 @@ struct Worker {
     int count;
     Barrier* barrier;
     LoopCursors* cursors;
-    mutable unsigned loop = 0;  // number of loops so far
+    mutable unsigned loop = 0;              // number of loops so far
+    mutable unsigned loops_at_barrier = 0;  // at the last barrier
 
     static Worker alone() noexcept { return {0, 1, nullptr, nullptr}; }
     void wait_for_all() const noexcept {
         if (count > 1) barrier->wait();
+        loops_at_barrier = loop;
     }
     // This worker's part of 0 .. total: contiguous, sizes differ by at most one.
     Range share(int64_t total) const { return share_of(index, total); }
@@ -60,6 +63,7 @@ struct Worker {
     // tile. At most two such loops may run between barriers.
     template <class F> void share_out_ranges(int64_t total, F f) const noexcept {
         if (count == 1) return f(Range{0, total});
+        assert(loop - loops_at_barrier < 2);
         cursors->clear_ahead(loop, index);
         for (int next = index; next < index + count; ++next) {
             const Range share = share_of(next % count, total);
